@@ -1,0 +1,200 @@
+//! The resolved configuration: immutable, indexed by dense ids, free of optional-with-default fields. Everything that
+//! routes reads this and never the YAML.
+//!
+//! Built by `config::resolve` only. A reload builds a new one and swaps it; nothing here is ever changed in place.
+
+use crate::base::ids::{ChainId, IdVec, InstanceId, ProfileId, ProviderId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// All profiles and the physical upstreams behind them.
+#[derive(Clone, Debug, Default)]
+pub struct Topology {
+    pub profiles: IdVec<ProfileId, Profile>,
+    pub instances: IdVec<InstanceId, Arc<Instance>>,
+    /// Slug, and alias (`public` for `default`), to profile.
+    pub profile_by_slug: HashMap<Box<str>, ProfileId>,
+    /// First 4 bytes of an instance's fingerprint (the prefix of filter ids, CONTRACT §3) to instance.
+    pub instance_by_tag: HashMap<u32, InstanceId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub slug: Box<str>,
+    pub name: Box<str>,
+    pub logo: Option<Box<str>>,
+    pub unlisted: bool,
+    /// Client rate limit in calls per second; 0 means none (CONTRACT §7).
+    pub rps_limit: u32,
+    pub burst_limit: u32,
+    pub chains: IdVec<ChainId, Chain>,
+    /// Key, configured aliases and decimal chain id, to chain.
+    pub chain_by_name: HashMap<Box<str>, ChainId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The key under `chains:`; always an alias.
+    pub key: Box<str>,
+    pub name: Box<str>,
+    /// EIP-155 number.
+    pub chain_number: u64,
+    /// The same as `eth_chainId` answers it: `"0x2105"`, quotes included, lower case.
+    pub chain_number_json: Box<str>,
+    pub aliases: Vec<Box<str>>,
+    pub block_time_ms: Option<u64>,
+    pub max_lag_blocks: u64,
+    pub archival_threshold: u64,
+    pub probe_interval_ms: u64,
+    pub lag_alert_threshold_blocks: u64,
+    pub subscribe_new_heads: bool,
+    pub new_heads_timeout_ms: u64,
+    pub max_backfill_blocks: u64,
+    pub backfill_timeout_ms: u64,
+    pub color: Box<str>,
+    pub size: Box<str>,
+    /// At most 64, in configuration order.
+    pub providers: IdVec<ProviderId, Provider>,
+    pub provider_by_id: HashMap<Box<str>, ProviderId>,
+    /// `routing.default_strategy`; `None` follows the node's default.
+    pub default_strategy: Option<Strategy>,
+    /// `routing.method_overrides`, by method name.
+    pub method_overrides: Vec<MethodOverride>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub id: Box<str>,
+    pub name: Box<str>,
+    /// Lower is preferred.
+    pub priority: u32,
+    pub instance: InstanceId,
+    pub archival: bool,
+    pub subscribe_new_heads: bool,
+    pub isolated: bool,
+    pub regions: Vec<Box<str>>,
+    pub capabilities: Capabilities,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strategy {
+    Priority,
+    LoadBalanced,
+    Fastest,
+    LatencyWeighted,
+}
+
+impl Strategy {
+    /// The URL and configuration word: `priority`, `load-balanced`, `fastest`, `latency-weighted`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Strategy::Priority => "priority",
+            Strategy::LoadBalanced => "load-balanced",
+            Strategy::Fastest => "fastest",
+            Strategy::LatencyWeighted => "latency-weighted",
+        }
+    }
+
+    /// Also the underscore forms, and `round-robin` for load-balanced (LB §1.3).
+    pub fn from_word(word: &str) -> Option<Strategy> {
+        Some(match word {
+            "priority" => Strategy::Priority,
+            "load-balanced" | "load_balanced" | "round-robin" | "round_robin" => Strategy::LoadBalanced,
+            "fastest" => Strategy::Fastest,
+            "latency-weighted" | "latency_weighted" => Strategy::LatencyWeighted,
+            _ => return None,
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct MethodOverride {
+    pub method: Box<str>,
+    pub strategy: Option<Strategy>,
+    /// Allowed providers; empty means all.
+    pub providers: Vec<ProviderId>,
+}
+
+/// What a provider declares that it cannot do (LB §3).
+#[derive(Clone, Debug, Default)]
+pub struct Capabilities {
+    pub unsupported_categories: Vec<crate::chain::method::Category>,
+    pub unsupported_methods: Vec<Box<str>>,
+    pub max_block_range: Option<u64>,
+    pub max_block_age: Option<u64>,
+    pub block_age_methods: Vec<Box<str>>,
+    pub error_rules: Vec<ErrorRule>,
+}
+
+/// Provider-specific classification; first match wins, both conditions must hold when both are given (LB §3.2).
+#[derive(Clone, Debug)]
+pub struct ErrorRule {
+    pub code: Option<i64>,
+    /// Lower-cased; any of them.
+    pub message_contains: Vec<Box<str>>,
+    /// One of the categories of LB §3.3, as written.
+    pub category: Box<str>,
+}
+
+/// A physical upstream: what a connection goes to and what authenticates it.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// `<chain number>:<host>:<12 hex of the fingerprint>` (LB §7.1), for display.
+    pub label: Box<str>,
+    /// First 4 bytes of the SHA-256 fingerprint over chain number, URLs and credentials.
+    pub tag: u32,
+    pub chain_number: u64,
+    pub http: Option<Endpoint>,
+    pub ws: Option<Endpoint>,
+    /// Name (lower case) and value of each header we add: authorization, headers, auth_headers (LB §1.9); later overrides earlier.
+    pub headers: Vec<(Box<str>, Box<str>)>,
+    /// PEM file of extra roots for this provider.
+    pub ca_file: Option<Box<str>>,
+    /// Node-wide; split over the shards.
+    pub max_connections: u32,
+    pub http2: Http2,
+    /// Strings that must never be shown: keys in URLs, header values (CONTRACT §8). None shorter than 6 bytes.
+    pub secrets: Vec<Box<str>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Http2 {
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+/// A parsed URL. `shown()` is the only form for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    pub tls: bool,
+    /// Lower case, without brackets for IPv6.
+    pub host: Box<str>,
+    pub port: u16,
+    /// Path and query as sent, starting with `/`.
+    pub path: Box<str>,
+    /// `Basic …` of userinfo in the URL, if any.
+    pub basic_auth: Option<Box<str>>,
+}
+
+impl Endpoint {
+    /// The Host header: the port only when it is not the scheme's own.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
+        match (self.tls, self.port) {
+            (true, 443) | (false, 80) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+
+    /// Scheme and host, the only part that is never secret (CONTRACT §8).
+    pub fn shown(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.authority())
+    }
+
+    /// `gzip` is asked of every provider but those on this machine (CONTRACT §3).
+    pub fn is_loopback(&self) -> bool {
+        self.host.as_ref() == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+}

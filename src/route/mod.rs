@@ -1,0 +1,8 @@
+//! The decisions of one call: where it may go, in which order, what an answer means, and when to try again.
+
+pub mod classify;
+pub mod exchange;
+pub mod limit;
+pub mod meta;
+pub mod resolve;
+pub mod select;

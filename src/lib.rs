@@ -11,6 +11,8 @@ pub mod chain;
 pub mod config;
 /// Which provider a call goes to, what its answer means, what happens next.
 pub mod route;
+/// The one immutable value that every selector reads.
+pub mod snapshot;
 /// Bytes to messages and back: HTTP/1.1, JSON spans, JSON-RPC envelopes, gzip.
 pub mod wire;
 

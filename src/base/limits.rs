@@ -60,6 +60,8 @@ pub const ATTEMPTS: u8 = 3;
 pub const ATTEMPT_MIN_MS: u64 = 25;
 /// Share of the total that the first attempt of a repeatable call may use.
 pub const FIRST_ATTEMPT_PERCENT: u64 = 60;
+/// Providers looked at for one call, sent to or not [LB §2.4].
+pub const CANDIDATES: u8 = 16;
 pub const PROVIDERS_PER_CHAIN: usize = 64;
 
 // --- shards ---

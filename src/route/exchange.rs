@@ -1,1 +1,244 @@
-//! (to be written)
+//! One call's life, as a machine: it is told what became of an attempt and says what to do next. It owns the rules that
+//! must never be wrong (exactly one reply, nothing unsafe sent twice, an end by the deadline) and no I/O, so a test can
+//! walk every path.
+//!
+//! The shell asks `next`, acts, and reports with `on_end`. What a provider's answer *means* is `classify`'s business;
+//! here it is only a verdict. Rejected: retry loops in the data path, where the rule for raw transactions would be three
+//! `if`s in three files.
+
+use crate::base::ids::ProviderId;
+use crate::base::limits;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::chain::method::Safety;
+use crate::route::select::{Ask, Walk};
+use crate::snapshot::ChainPlan;
+
+/// What the shell must do now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Send the call to this provider and give up at `deadline`. `fresh`: on a new connection, or for calls that must not
+    /// be repeated one idle for less than `FRESH_IDLE_MS`.
+    Attempt {
+        provider: ProviderId,
+        deadline: Instant,
+        connection: ConnectionRule,
+    },
+    Reply(Reply),
+}
+
+/// Which pooled connections an attempt may take (CONTRACT §3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConnectionRule {
+    Pooled,
+    /// Idle for less than `limits::FRESH_IDLE_MS`, or new.
+    RecentlyUsed,
+    New,
+}
+
+/// How the call ends. Given once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// The answer that was just reported.
+    Answer,
+    /// The most recent JSON-RPC error of a provider that was reported with `NextProvider`.
+    LastError,
+    /// A refusal of our own.
+    Refuse(Refuse),
+    /// Nobody is there to reply to.
+    Nothing,
+}
+
+/// Why no provider's answer can be given (LB §4.7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refuse {
+    /// No provider is eligible at all.
+    NoProvider,
+    /// Every eligible one failed without a JSON-RPC error of its own.
+    Exhausted,
+    /// The call's total time is over.
+    DeadlineExhausted,
+    /// The last possible attempt timed out.
+    AttemptTimedOut,
+    /// An unsafe call was sent and no complete answer came: it may or may not have been carried out.
+    Indeterminate,
+}
+
+/// What became of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// A complete answer that is to be returned.
+    Answered,
+    /// A complete answer (JSON-RPC error or HTTP failure) that another provider may better. `has_error`: it is a
+    /// well-formed JSON-RPC error the client may see. `before_pool`: a refusal before the transaction pool.
+    Refused {
+        has_error: bool,
+        before_pool: bool,
+    },
+    /// Nothing was written: no connection, no name, no room.
+    NotSent,
+    /// The connection ended, or what came was no valid answer. `stale`: it was a pooled connection that ended before any
+    /// answer byte.
+    Lost {
+        wrote: bool,
+        stale: bool,
+    },
+    TimedOut {
+        wrote: bool,
+    },
+    /// The client left; nothing more is to be done.
+    ClientGone,
+}
+
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    walk: Walk,
+    safety: Safety,
+    started: Instant,
+    deadline: Instant,
+    dispatches: u8,
+    /// Providers tried, sent or not.
+    tried: u8,
+    current: Option<ProviderId>,
+    /// The current attempt was re-sent on a fresh connection once.
+    resent: bool,
+    has_error: bool,
+    last: Option<Refuse>,
+    over: Option<Reply>,
+}
+
+impl Exchange {
+    pub fn new(plan: &ChainPlan, ask: &Ask, safety: Safety, timeout_ms: u64, now: Instant) -> Exchange {
+        let walk = Walk::new(plan, ask);
+        let over = walk.is_empty().then_some(Reply::Refuse(Refuse::NoProvider));
+        Exchange {
+            walk,
+            safety,
+            started: now,
+            deadline: now.plus_ms(timeout_ms),
+            dispatches: 0,
+            tried: 0,
+            current: None,
+            resent: false,
+            has_error: false,
+            last: None,
+            over,
+        }
+    }
+
+    /// Attempts beyond the first, for `lasso_meta`.
+    pub fn retries(&self) -> u8 {
+        self.tried.saturating_sub(1)
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// What to do now. After a `Reply` it says the same for ever.
+    pub fn next(&mut self, plan: &ChainPlan, rng: &mut Rng, now: Instant) -> Action {
+        if let Some(reply) = self.over {
+            return Action::Reply(reply);
+        }
+        if let Some(provider) = self.current {
+            // Set by `on_end` to send once more to the same provider.
+            return self.attempt(provider, now, ConnectionRule::New);
+        }
+        if now.plus_ms(limits::ATTEMPT_MIN_MS) > self.deadline {
+            return self.end(Refuse::DeadlineExhausted);
+        }
+        let may_go_on = self.dispatches < self.dispatch_limit() && self.tried < limits::CANDIDATES;
+        let next = if may_go_on { self.walk.next(plan, rng) } else { None };
+        let Some(provider) = next else {
+            return self.end(self.last.unwrap_or(Refuse::Exhausted));
+        };
+        self.tried += 1;
+        self.resent = false;
+        self.current = Some(provider);
+        let rule = match self.safety {
+            Safety::Repeatable => ConnectionRule::Pooled,
+            _ => ConnectionRule::RecentlyUsed,
+        };
+        self.attempt(provider, now, rule)
+    }
+
+    /// Tells what became of the attempt that `next` asked for.
+    pub fn on_end(&mut self, plan: &ChainPlan, end: End) {
+        let Some(provider) = self.current.take() else { return };
+        match end {
+            End::ClientGone => self.over = Some(Reply::Nothing),
+            End::Answered => self.over = Some(Reply::Answer),
+            End::Refused { has_error, before_pool } => {
+                self.dispatched(plan, provider);
+                self.has_error |= has_error;
+                self.last = Some(Refuse::Exhausted);
+                if self.safety == Safety::RawTransaction && !before_pool {
+                    self.over = Some(if has_error { Reply::LastError } else { Reply::Refuse(Refuse::Indeterminate) });
+                }
+            }
+            End::NotSent => self.last = self.last.or(Some(Refuse::Exhausted)),
+            End::Lost { wrote, stale } => {
+                let harmless = self.is_repeatable() || !wrote;
+                if stale && harmless && !self.resent {
+                    self.resent = true;
+                    self.current = Some(provider);
+                } else {
+                    self.unanswered(plan, provider, wrote, Refuse::Exhausted);
+                }
+            }
+            End::TimedOut { wrote } => self.unanswered(plan, provider, wrote, Refuse::AttemptTimedOut),
+        }
+    }
+
+    fn unanswered(&mut self, plan: &ChainPlan, provider: ProviderId, wrote: bool, why: Refuse) {
+        self.last = Some(why);
+        if !wrote {
+            return;
+        }
+        self.dispatched(plan, provider);
+        if !self.is_repeatable() {
+            self.over = Some(Reply::Refuse(Refuse::Indeterminate));
+        }
+    }
+
+    fn dispatched(&mut self, plan: &ChainPlan, provider: ProviderId) {
+        self.dispatches += 1;
+        self.walk.exclude_instance_of(plan, provider);
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.safety == Safety::Repeatable
+    }
+
+    fn dispatch_limit(&self) -> u8 {
+        match self.safety {
+            Safety::Repeatable | Safety::RawTransaction => limits::ATTEMPTS,
+            Safety::Filter | Safety::Once => 1,
+        }
+    }
+
+    fn attempt(&self, provider: ProviderId, now: Instant, connection: ConnectionRule) -> Action {
+        Action::Attempt { provider, deadline: self.attempt_deadline(now), connection }
+    }
+
+    /// The first attempt of a repeatable call leaves time for another one, if there is another provider.
+    fn attempt_deadline(&self, now: Instant) -> Instant {
+        let another = self.is_repeatable() && self.dispatches == 0 && !self.walk.is_empty();
+        if !another {
+            return self.deadline;
+        }
+        let total_ms = self.deadline.since(self.started).as_millis() as u64;
+        let first_ms = (total_ms * limits::FIRST_ATTEMPT_PERCENT / 100).max(limits::ATTEMPT_MIN_MS);
+        now.plus_ms(first_ms).min(self.deadline)
+    }
+
+    fn end(&mut self, why: Refuse) -> Action {
+        let reply = if self.has_error { Reply::LastError } else { Reply::Refuse(why) };
+        self.over = Some(reply);
+        Action::Reply(reply)
+    }
+}
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -1,0 +1,176 @@
+//! Walks every sequence of attempt ends up to the longest possible one, for every safety class, against the laws of
+//! CONTRACT §3 and §4 stated independently of the machine.
+
+use super::*;
+use crate::base::ids::IdVec;
+use crate::config::topology::Strategy;
+use crate::snapshot::bit;
+
+const ENDS: [End; 12] = [
+    End::Answered,
+    End::Refused { has_error: true, before_pool: true },
+    End::Refused { has_error: true, before_pool: false },
+    End::Refused { has_error: false, before_pool: true },
+    End::Refused { has_error: false, before_pool: false },
+    End::NotSent,
+    End::Lost { wrote: false, stale: false },
+    End::Lost { wrote: false, stale: true },
+    End::Lost { wrote: true, stale: false },
+    End::Lost { wrote: true, stale: true },
+    End::TimedOut { wrote: true },
+    End::ClientGone,
+];
+
+fn plan(providers: u32, same_instance: &[u64]) -> ChainPlan {
+    let all = (1u64 << providers) - 1;
+    ChainPlan {
+        http: all,
+        by_priority: (0..providers).map(|i| 1 << i).collect(),
+        together: [all],
+        same_instance: same_instance.iter().copied().collect::<IdVec<_, _>>(),
+        default_strategy: Strategy::Priority,
+    }
+}
+
+fn ask() -> Ask {
+    Ask { strategy: Strategy::Priority, eligible: u64::MAX, pin: None, allow_failover: false }
+}
+
+/// What an observer on the wire saw of one run.
+#[derive(Default)]
+struct Seen {
+    /// Provider and whether the call's bytes reached it.
+    attempts: Vec<(ProviderId, bool)>,
+    /// Writes that could have been carried out although no complete answer came.
+    uncertain: u32,
+    pool_refusals: u32,
+    errors: u32,
+}
+
+fn wrote(end: End) -> bool {
+    match end {
+        End::Answered | End::Refused { .. } => true,
+        // A pooled connection that died unanswered is sent over once more: not a dispatch (CONTRACT §3).
+        End::Lost { stale: true, .. } => false,
+        End::Lost { wrote, .. } | End::TimedOut { wrote } => wrote,
+        End::NotSent | End::ClientGone => false,
+    }
+}
+
+/// Runs one script of ends; `None` when the script was too short to reach a reply.
+fn run(plan: &ChainPlan, safety: Safety, script: &[End]) -> Option<(Reply, Seen, usize)> {
+    let now = Instant(1);
+    let mut exchange = Exchange::new(plan, &ask(), safety, 10_000, now);
+    let mut rng = Rng::new(1);
+    let mut seen = Seen::default();
+    for used in 0..=script.len() {
+        match exchange.next(plan, &mut rng, now) {
+            Action::Reply(reply) => {
+                assert_eq!(exchange.next(plan, &mut rng, now), Action::Reply(reply), "the reply is final");
+                return Some((reply, seen, used));
+            }
+            Action::Attempt { provider, deadline, .. } => {
+                assert!(deadline <= exchange.deadline() && deadline > now);
+                let end = *script.get(used)?;
+                seen.attempts.push((provider, wrote(end)));
+                seen.uncertain += u32::from(matches!(end, End::Lost { wrote: true, .. } | End::TimedOut { wrote: true }));
+                if let End::Refused { has_error, before_pool } = end {
+                    seen.pool_refusals += u32::from(!before_pool);
+                    seen.errors += u32::from(has_error);
+                }
+                exchange.on_end(plan, end);
+            }
+        }
+    }
+    None
+}
+
+fn laws(safety: Safety, script: &[End], reply: Reply, seen: &Seen) {
+    let context = format!("{safety:?} {script:?} -> {reply:?}");
+    let sent: Vec<ProviderId> = seen.attempts.iter().filter(|a| a.1).map(|a| a.0).collect();
+    let mut distinct = sent.clone();
+    distinct.dedup();
+    match safety {
+        Safety::Repeatable => assert!(sent.len() <= 3, "{context}"),
+        Safety::RawTransaction => {
+            assert!(sent.len() <= 3 && distinct.len() == sent.len(), "never twice to one provider: {context}");
+            assert!(seen.uncertain + seen.pool_refusals <= 1, "nothing is sent after an uncertain end: {context}");
+        }
+        Safety::Filter | Safety::Once => assert!(sent.len() <= 1, "{context}"),
+    }
+    let uncertain = |e: &End| matches!(e, End::Lost { wrote: true, .. } | End::TimedOut { wrote: true });
+    if safety != Safety::Repeatable {
+        let before_last = script.split_last().map_or(&[][..], |(_, rest)| rest);
+        assert!(!before_last.iter().any(uncertain), "nothing follows an uncertain end: {context}");
+    }
+    match reply {
+        Reply::LastError => assert!(seen.errors > 0, "{context}"),
+        Reply::Refuse(Refuse::Indeterminate) => {
+            assert!(safety != Safety::Repeatable && seen.uncertain + seen.pool_refusals > 0, "{context}");
+        }
+        Reply::Refuse(_) => assert_eq!(seen.errors, 0, "a provider's own error is better than ours: {context}"),
+        Reply::Answer => assert_eq!(script.last(), Some(&End::Answered), "{context}"),
+        Reply::Nothing => assert_eq!(script.last(), Some(&End::ClientGone), "{context}"),
+    }
+}
+
+fn explore(plan: &ChainPlan, safety: Safety, script: &mut Vec<End>, runs: &mut u32) {
+    if let Some((reply, seen, used)) = run(plan, safety, script) {
+        assert_eq!(used, script.len());
+        laws(safety, script, reply, &seen);
+        *runs += 1;
+        return;
+    }
+    assert!(script.len() < 9, "an exchange ends: {script:?}");
+    for end in ENDS {
+        script.push(end);
+        explore(plan, safety, script, runs);
+        script.pop();
+    }
+}
+
+#[test]
+fn every_path_obeys_the_laws() {
+    let plan = plan(4, &[1, 2, 4, 8]);
+    for safety in [Safety::Repeatable, Safety::RawTransaction, Safety::Filter, Safety::Once] {
+        let mut runs = 0;
+        explore(&plan, safety, &mut Vec::new(), &mut runs);
+        assert!(runs > 500, "{safety:?} has {runs} paths");
+    }
+}
+
+#[test]
+fn providers_on_one_instance_are_one_dispatch() {
+    let plan = plan(3, &[0b011, 0b011, 0b100]);
+    let refused = End::Refused { has_error: false, before_pool: true };
+    let (_, seen, _) = run(&plan, Safety::Repeatable, &[refused, refused, refused]).expect("ends");
+    assert_eq!(seen.attempts.iter().map(|a| bit(a.0)).collect::<Vec<_>>(), [0b001, 0b100]);
+}
+
+#[test]
+fn deadlines_leave_time_for_a_second_attempt() {
+    let check = |providers, safety, want_ms| {
+        let plan = plan(providers, &[1, 2]);
+        let mut exchange = Exchange::new(&plan, &ask(), safety, 1_000, Instant(0));
+        let Action::Attempt { deadline, .. } = exchange.next(&plan, &mut Rng::new(1), Instant(0)) else { panic!() };
+        assert_eq!(deadline.as_ms(), want_ms);
+    };
+    check(2, Safety::Repeatable, 600);
+    check(1, Safety::Repeatable, 1_000);
+    check(2, Safety::RawTransaction, 1_000);
+    let plan = plan(2, &[1, 2]);
+    let mut exchange = Exchange::new(&plan, &ask(), Safety::Repeatable, 1_000, Instant(0));
+    exchange.next(&plan, &mut Rng::new(1), Instant(0));
+    exchange.on_end(&plan, End::TimedOut { wrote: true });
+    let late = Instant(0).plus_ms(990);
+    assert_eq!(exchange.next(&plan, &mut Rng::new(1), late), Action::Reply(Reply::Refuse(Refuse::DeadlineExhausted)));
+}
+
+#[test]
+fn nobody_eligible_is_said_at_once() {
+    let plan = plan(2, &[1, 2]);
+    let ask = Ask { eligible: 0, ..ask() };
+    let mut exchange = Exchange::new(&plan, &ask, Safety::Repeatable, 1_000, Instant(0));
+    let action = exchange.next(&plan, &mut Rng::new(1), Instant(0));
+    assert_eq!(action, Action::Reply(Reply::Refuse(Refuse::NoProvider)));
+}

@@ -5,26 +5,26 @@
 
 /// Time without a clock, ids, spans, bounds, randomness.
 pub mod base;
+/// Bytes to messages and back: HTTP/1.1, JSON spans, JSON-RPC envelopes, gzip.
+pub mod wire;
 /// The method table, quantities, filter ids.
 pub mod chain;
 /// Profiles to one immutable topology, or all problems at once.
 pub mod config;
-/// Which provider a call goes to, what its answer means, what happens next.
-pub mod route;
 /// The one immutable value that every selector reads.
 pub mod snapshot;
-/// Bytes to messages and back: HTTP/1.1, JSON spans, JSON-RPC envelopes, gzip.
-pub mod wire;
+/// Which provider a call goes to, what its answer means, what happens next.
+pub mod route;
 
 // ════ the seam: above it no async, clock, socket, lock, thread ════
 
-/// The commands.
-pub mod cli;
-/// I/O that is no client's call: readiness probes.
-pub mod control;
-/// Simulated providers on a model chain: for `lasso demo`, the load test and the simulator.
-pub mod demo;
 /// The outside: io_uring and epoll, TLS, names, threads. The only room with `unsafe`.
 pub mod runtime;
 /// One core's node: listener, client connections, upstream pools, the data path.
 pub mod shard;
+/// I/O that is no client's call: readiness probes.
+pub mod control;
+/// Simulated providers on a model chain: for `lasso demo`, the load test and the simulator.
+pub mod demo;
+/// The commands.
+pub mod cli;

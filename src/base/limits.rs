@@ -78,6 +78,7 @@ pub const STREAM_BUFFER_BYTES: usize = 128 * 1024;
 pub const POOLED_BUFFERS: usize = 512;
 /// Bodies up to this are copied beside their head into one write; larger ones go by a gathering write, uncopied.
 pub const COALESCE_BYTES: usize = 2 * 1024;
+pub const POOLED_LONG_BUFFERS: usize = 64;
 pub const LISTEN_BACKLOG: i32 = 4096;
 pub const RING_ENTRIES: u32 = 1024;
 pub const RING_ENTRIES_MIN: u32 = 256;

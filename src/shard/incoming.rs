@@ -1,0 +1,236 @@
+//! An answer as it arrives from a provider: head, then payload with its framing and compression undone.
+//!
+//! The payload of the common answer (a length, no gzip) lies where it was read: nothing is copied. Chunks are moved
+//! together in place; gzip is inflated beside. The connection goes back to its pool by `finish` only, which gives it
+//! back when the answer was read to its last byte and the provider keeps it open; dropped anywhere else it is closed,
+//! so no later call can read this answer's rest.
+
+use crate::base::limits;
+use crate::base::time::Instant;
+use crate::runtime::world::World;
+use crate::shard::Shard;
+use crate::shard::buffers::Size;
+use crate::shard::pool::Slot;
+use crate::shard::upstream_http::Upstream;
+use crate::wire::gzip::Gunzip;
+use crate::wire::http::{self, AnswerFraming, AnswerHead, Chunked, HttpFault, Scan};
+use std::ops::Range;
+
+/// Why an answer could not be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Broken {
+    /// The connection ended (end of file or an error). `unanswered`: before the first byte.
+    Ended { unanswered: bool },
+    /// What came is no HTTP answer that we accept.
+    Malformed(HttpFault),
+    /// gzip that is corrupt, cut, or a bomb.
+    Compression,
+    /// The body ended before its framing said so.
+    Truncated,
+}
+
+enum Framed {
+    Length { left: u64 },
+    Chunked(Chunked),
+    UntilClose,
+}
+
+pub struct Incoming<W: World> {
+    connection: Upstream<W>,
+    slot: Slot<W>,
+    pub head: AnswerHead,
+    raw: Vec<u8>,
+    /// Payload in `raw`, framing undone.
+    body: Range<usize>,
+    framed: Framed,
+    inflate: Option<Box<Inflate>>,
+    complete: bool,
+    /// Bytes came behind the answer: the connection is of no further use.
+    surplus: bool,
+}
+
+struct Inflate {
+    machine: Gunzip,
+    plain: Vec<u8>,
+}
+
+impl<W: World> Incoming<W> {
+    /// Reads the head of the answer on `connection`, which has just been sent a call.
+    pub async fn start(shard: &Shard<W>, mut connection: Upstream<W>, slot: Slot<W>) -> Result<Incoming<W>, Broken> {
+        let mut raw: Option<Vec<u8>> = None;
+        let mut seen = 0;
+        loop {
+            let had = raw.as_ref().map_or(0, Vec::len);
+            let next = raw.take().map(|buf| shard.with_room(buf, limits::ANSWER_HEAD_BYTES));
+            let (result, buf) = connection.read(|| next.unwrap_or_else(|| shard.buffers.take(Size::Upstream))).await;
+            if !matches!(result, Ok(1..)) {
+                shard.buffers.give(buf);
+                return Err(Broken::Ended { unanswered: had == 0 });
+            }
+            let mut buf = buf;
+            let scanned = loop {
+                match http::scan_answer(&buf, seen) {
+                    // An interim answer; the real one follows.
+                    Scan::Done(head) if head.status < 200 => {
+                        buf.drain(..head.len);
+                        seen = 0;
+                    }
+                    other => break other,
+                }
+            };
+            match scanned {
+                Scan::Done(head) => return Incoming::with_head(connection, slot, head, buf),
+                Scan::Bad(fault) => return Err(Broken::Malformed(fault)),
+                Scan::NeedMore => seen = buf.len(),
+            }
+            raw = Some(buf);
+        }
+    }
+
+    fn with_head(connection: Upstream<W>, slot: Slot<W>, head: AnswerHead, raw: Vec<u8>) -> Result<Incoming<W>, Broken> {
+        let framed = match head.framing {
+            AnswerFraming::None => Framed::Length { left: 0 },
+            AnswerFraming::Length(left) => Framed::Length { left },
+            AnswerFraming::Chunked => Framed::Chunked(Chunked::new(u64::MAX)),
+            AnswerFraming::UntilClose => Framed::UntilClose,
+        };
+        let inflate = head.gzip.then(|| Box::new(Inflate { machine: Gunzip::new(), plain: Vec::new() }));
+        let body = head.len..head.len;
+        let (complete, surplus) = (false, false);
+        let mut incoming = Incoming { connection, slot, head, raw, body, framed, inflate, complete, surplus };
+        incoming.decode()?;
+        Ok(incoming)
+    }
+
+    /// The payload that is here and has not been consumed.
+    pub fn payload(&self) -> &[u8] {
+        match &self.inflate {
+            Some(inflate) => &inflate.plain,
+            None => self.raw.get(self.body.clone()).unwrap_or(&[]),
+        }
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Bytes of payload in all, when the framing says so in advance.
+    pub fn total(&self) -> Option<u64> {
+        match (&self.framed, &self.inflate) {
+            (Framed::Length { left }, None) => Some(left + self.body.len() as u64),
+            _ => None,
+        }
+    }
+
+    /// Reads once and decodes. `room` is how large the buffer may grow to take in more at a time.
+    pub async fn read(&mut self, shard: &Shard<W>, room: usize) -> Result<(), Broken> {
+        let raw = std::mem::take(&mut self.raw);
+        let wanted = match &self.framed {
+            Framed::Length { left } => raw.len() + usize::try_from(*left).unwrap_or(usize::MAX).min(room),
+            _ if raw.len() == raw.capacity() => raw.len() * 2,
+            _ => raw.len() + 1,
+        };
+        let limit = self.body.start + room.max(limits::UPSTREAM_BUFFER_BYTES);
+        let raw = shard.with_room(raw, wanted.min(limit));
+        let (result, raw) = self.connection.read(|| raw).await;
+        self.raw = raw;
+        match result {
+            Ok(0) => self.ended(),
+            Ok(_) => self.decode(),
+            Err(_) => Err(Broken::Ended { unanswered: false }),
+        }
+    }
+
+    /// The connection ended: right for a body that lasts until then, a fault for every other.
+    fn ended(&mut self) -> Result<(), Broken> {
+        if !matches!(self.framed, Framed::UntilClose) {
+            return Err(Broken::Truncated);
+        }
+        self.complete = true;
+        self.surplus = true;
+        self.inflated_whole()
+    }
+
+    fn decode(&mut self) -> Result<(), Broken> {
+        match &mut self.framed {
+            Framed::Length { left } => {
+                let here = (self.raw.len() - self.body.end).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= here as u64;
+                self.body.end += here;
+                self.complete = *left == 0;
+                self.surplus = self.raw.len() > self.body.end;
+            }
+            Framed::Chunked(decoder) => {
+                let (end, from) = (self.body.end, self.body.end);
+                let step = http::compact(decoder, &mut self.raw, end, from).map_err(Broken::Malformed)?;
+                self.body.end = step.payload_end;
+                self.complete = step.done;
+                self.surplus = step.rest_start < self.raw.len();
+            }
+            Framed::UntilClose => self.body.end = self.raw.len(),
+        }
+        self.inflate()
+    }
+
+    fn inflate(&mut self) -> Result<(), Broken> {
+        let Some(inflate) = &mut self.inflate else { return Ok(()) };
+        let mut at = self.body.start;
+        while at < self.body.end {
+            let room = inflate.plain.len() + limits::HOLD_BYTES;
+            let input = self.raw.get(at..self.body.end).unwrap_or(&[]);
+            let step = inflate.machine.feed(input, &mut inflate.plain, room).map_err(|_| Broken::Compression)?;
+            if step.consumed == 0 && !step.done && inflate.plain.len() < room {
+                return Err(Broken::Compression);
+            }
+            at += step.consumed;
+            if step.done {
+                break;
+            }
+        }
+        self.raw.drain(self.body.start..self.body.end);
+        self.body.end = self.body.start;
+        if self.complete { self.inflated_whole() } else { Ok(()) }
+    }
+
+    fn inflated_whole(&self) -> Result<(), Broken> {
+        let cut = self.inflate.as_ref().is_some_and(|inflate| !inflate.machine.is_done());
+        if cut { Err(Broken::Compression) } else { Ok(()) }
+    }
+
+    /// Takes the payload out of the buffer for writing; `put_back` returns the buffer, emptied.
+    pub fn take_payload(&mut self) -> (Vec<u8>, Range<usize>) {
+        match &mut self.inflate {
+            Some(inflate) => {
+                let plain = std::mem::take(&mut inflate.plain);
+                let all = 0..plain.len();
+                (plain, all)
+            }
+            None => {
+                let range = std::mem::replace(&mut self.body, 0..0);
+                (std::mem::take(&mut self.raw), range)
+            }
+        }
+    }
+
+    pub fn put_back(&mut self, mut buf: Vec<u8>) {
+        buf.clear();
+        match &mut self.inflate {
+            Some(inflate) => inflate.plain = buf,
+            None => self.raw = buf,
+        }
+    }
+
+    /// Ends reading. The connection goes back to its pool when it may carry another call.
+    /// Returns the buffer that holds the payload, and where.
+    pub fn finish(mut self, shard: &Shard<W>, now: Instant) -> (Vec<u8>, Range<usize>) {
+        let (payload, range) = self.take_payload();
+        let reusable = self.complete && !self.surplus && self.head.keep_alive;
+        if self.inflate.is_some() {
+            shard.buffers.give(std::mem::take(&mut self.raw));
+        }
+        if reusable {
+            self.slot.give_back(self.connection, shard.buffers.take(Size::Upstream), now);
+        }
+        (payload, range)
+    }
+}

@@ -30,6 +30,8 @@ pub const ID_BYTES: usize = 4096;
 pub const TRAILER_BYTES: usize = 8 * 1024;
 /// A chunk-size line with its extensions.
 pub const CHUNK_LINE_BYTES: usize = 4096;
+/// Chunk extensions of one body together: nobody uses them but to make a small body cost a large one's reading.
+pub const CHUNK_EXTENSION_BYTES: usize = 64 * 1024;
 
 // --- answers of providers [C §3] ---
 /// Up to here an answer is held whole, verified, and may still fail over; beyond, it is streamed.
@@ -44,6 +46,10 @@ pub const ANSWER_HEADERS: usize = 128;
 pub const GZIP_RATIO: u64 = 100;
 /// A gzip answer smaller than this is never called a bomb.
 pub const GZIP_FLOOR_BYTES: u64 = 1 << 20;
+/// Optional header fields of one gzip member (a FEXTRA field alone may have 64 KiB).
+pub const GZIP_HEADER_BYTES: usize = 66 * 1024;
+/// Members of one gzip stream: each costs a fresh window, so many empty ones would cost more than they bring.
+pub const GZIP_MEMBERS: u32 = 1024;
 
 // --- upstream connections [C §3] ---
 /// Per instance, node-wide, split over the shards.

@@ -31,11 +31,11 @@ pub struct ChainPlan {
 }
 
 impl Snapshot {
-    pub fn new(topology: Topology, default_strategy: Strategy) -> Arc<Snapshot> {
+    pub fn new(topology: Topology, default_strategy: Strategy) -> Snapshot {
         let reachable = |p: &Provider| topology.instances[p.instance].http.is_some();
         let plan_profile = |p: &Profile| p.chains.values().map(|c| ChainPlan::new(c, default_strategy, &reachable)).collect();
         let plans = topology.profiles.values().map(plan_profile).collect();
-        Arc::new(Snapshot { topology, plans })
+        Snapshot { topology, plans }
     }
 
     pub fn plan(&self, profile: ProfileId, chain: ChainId) -> &ChainPlan {

@@ -73,6 +73,8 @@ pub const PROVIDERS_PER_CHAIN: usize = 64;
 // --- shards ---
 /// Deadlines are swept, not timed one by one: this is their grain.
 pub const SWEEP_MS: u64 = 10;
+/// How often, and from which age on, calls under way are looked at for a client that has reset its connection.
+pub const RESET_CHECK_MS: u64 = 100;
 /// Idle connections are looked at this often.
 pub const IDLE_SWEEP_MS: u64 = 1_000;
 /// Connections per shard that may hold a buffer while they wait for the next request.

@@ -174,6 +174,15 @@ impl<W: World> Watch<W> {
         self.with(|e| (e.at, e.idle) = (at, false));
     }
 
+    /// Goes on after one part of the work was late, if the whole is not: false when it is.
+    pub fn revive(&self, at: Instant, now: Instant) -> bool {
+        let revived = now < at && self.state() == Watched::Late;
+        if revived {
+            self.with(|e| (e.at, e.state, e.upstream) = (at, Watched::Running, None));
+        }
+        revived
+    }
+
     /// Waits for a next request until `at`; may be drained meanwhile.
     pub fn set_idle(&self, at: Instant) {
         self.with(|e| (e.at, e.idle) = (at, true));

@@ -1,1 +1,233 @@
-//! (to be written)
+//! One core's node: its listener, client connections, upstream pools and the data path between them. Shards share
+//! nothing that a call waits for; each is one thread in production and one set of tasks in the simulator, built by the
+//! same constructor over a `World`.
+//!
+//! Reading order: `listener` takes connections, `client_http` reads requests and writes replies, `request` decides what
+//! one asks, `forward` is a call's way through the providers, `attempt` one dispatch, `incoming` an answer as it arrives,
+//! `relay` a long answer passed on as it comes.
+
+mod attempt;
+mod batch;
+mod buffers;
+mod call;
+mod client_http;
+mod deadlines;
+mod forward;
+mod incoming;
+mod listener;
+mod local;
+mod node;
+mod pool;
+mod refusal;
+mod relay;
+mod reply;
+mod request;
+mod target;
+mod upstream_http;
+
+pub use deadlines::Deadlines;
+pub use node::{Node, Settings};
+pub use target::ConnectFault;
+
+use crate::base::ids::{Id, InstanceId};
+use crate::base::limits;
+use crate::base::rng::Rng;
+use crate::base::time::{Duration, Instant};
+use crate::route::classify::Classifier;
+use crate::runtime::gather::Gather;
+use crate::runtime::publish::Reader;
+use crate::runtime::tally::Tally;
+use crate::runtime::tls::TlsSettings;
+use crate::runtime::world::World;
+use crate::snapshot::Snapshot;
+use buffers::{Buffers, Size};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use target::Target;
+
+/// The snapshot as a shard holds it: counting references within a shard costs no atomic operation.
+type Current = Rc<Arc<Snapshot>>;
+
+pub struct Shard<W: World> {
+    world: W,
+    node: Arc<Node>,
+    index: usize,
+    tally: Arc<Tally>,
+    snapshot: RefCell<(Reader<Snapshot>, Current)>,
+    classifier: Rc<Classifier>,
+    /// By instance.
+    targets: Vec<Rc<Target<W>>>,
+    buffers: Buffers,
+    gathers: RefCell<Vec<Gather>>,
+    /// Attempts under way, swept finely.
+    attempts: Rc<Deadlines<W>>,
+    /// Client connections, swept coarsely.
+    clients: Rc<Deadlines<W>>,
+    rng: RefCell<Rng>,
+    /// Connections that may hold a buffer while they wait.
+    seats: Cell<usize>,
+    next_call_id: Cell<u64>,
+    last_sweep: Cell<Instant>,
+    /// The response head's unchanging lines.
+    reply_fields: Box<[u8]>,
+    fault: Fault,
+}
+
+/// A deliberate bug, to prove that the simulator's checkers find it. Only a world with `FAULTS` can have one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Fault {
+    #[default]
+    None,
+    /// A reply is written twice now and then.
+    DoubleReply,
+    /// A raw transaction whose connection was lost is sent to the next provider.
+    RepeatRaw,
+}
+
+impl<W: World> Shard<W> {
+    pub fn new(world: W, node: Arc<Node>, index: usize, tls: &TlsSettings, fault: Fault) -> Rc<Shard<W>> {
+        let mut reader = node.snapshot.reader();
+        let current = Rc::new(reader.get().clone());
+        let targets = Target::for_all(&current.topology, node.settings.shards, tls);
+        let tally = node.tallies.get(index).cloned().unwrap_or_default();
+        let reply_fields = reply::unchanging_fields(&node.settings);
+        let rng = world.rng();
+        Rc::new(Shard {
+            index,
+            tally,
+            snapshot: RefCell::new((reader, current)),
+            classifier: Rc::new(Classifier::new()),
+            targets,
+            buffers: Buffers::default(),
+            gathers: RefCell::default(),
+            attempts: Rc::default(),
+            clients: Rc::default(),
+            rng: RefCell::new(rng),
+            seats: Cell::new(limits::HOT_SEATS),
+            next_call_id: Cell::new(1),
+            last_sweep: Cell::new(world.now()),
+            reply_fields,
+            fault: if W::FAULTS { fault } else { Fault::None },
+            world,
+            node,
+        })
+    }
+
+    /// Starts the sweeps. The listener is started with `listen`.
+    pub fn start(self: &Rc<Self>) {
+        self.world.spawn("attempt sweep", sweep_attempts(self.clone()));
+        self.world.spawn("connection sweep", sweep_connections(self.clone()));
+    }
+
+    /// Begins to end: idle clients are closed now, busy ones after their reply.
+    pub fn drain(&self) {
+        self.node.draining.raise();
+        self.clients.drain_idle();
+    }
+
+    /// Ends every client connection.
+    pub fn close(&self) {
+        self.clients.close_all();
+    }
+
+    /// Client connections here.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Attempts under way here, for the simulator's checks of the bounds.
+    pub fn attempt_count(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Upstream connections that exist, by instance index.
+    pub fn upstream_counts(&self) -> Vec<u32> {
+        self.targets.iter().map(|t| t.pool.open()).collect()
+    }
+
+    pub fn kept_buffers(&self) -> usize {
+        self.buffers.kept()
+    }
+
+    /// The current snapshot; one load when it has not moved.
+    fn snapshot(&self) -> Current {
+        let (reader, current) = &mut *self.snapshot.borrow_mut();
+        if reader.refresh() {
+            *current = Rc::new(reader.held().clone());
+        }
+        current.clone()
+    }
+
+    fn target(&self, instance: InstanceId) -> Option<&Rc<Target<W>>> {
+        self.targets.get(instance.index())
+    }
+
+    /// `buf`, or a larger one with its content, so that at least `room` bytes fit in all.
+    fn with_room(&self, buf: Vec<u8>, room: usize) -> Vec<u8> {
+        let full = buf.len() == buf.capacity();
+        if buf.capacity() >= room || (!full && room <= limits::ANSWER_HEAD_BYTES && !buf.is_empty()) {
+            return buf;
+        }
+        let size = if room > limits::UPSTREAM_BUFFER_BYTES { Size::Long } else { Size::Upstream };
+        let mut larger = self.buffers.take(size);
+        larger.reserve(room.max(buf.len() + 1));
+        larger.extend_from_slice(&buf);
+        self.buffers.give(buf);
+        larger
+    }
+
+    fn gather(&self) -> Gather {
+        self.gathers.borrow_mut().pop().unwrap_or_else(Gather::new)
+    }
+
+    fn give_gather(&self, gather: Gather) {
+        let mut kept = self.gathers.borrow_mut();
+        if kept.len() < limits::POOLED_LONG_BUFFERS {
+            kept.push(gather);
+        }
+    }
+
+    /// A busy shard never parks, and then timers do not fire: the data path sweeps when the sweep is overdue.
+    fn sweep_if_overdue(&self, now: Instant) {
+        if now.since(self.last_sweep.get()) >= Duration::from_millis(4 * limits::SWEEP_MS) {
+            self.sweep(now, false);
+        }
+    }
+
+    fn sweep(&self, now: Instant, look_for_resets: bool) {
+        self.last_sweep.set(now);
+        let before = now - Duration::from_millis(limits::RESET_CHECK_MS);
+        self.attempts.sweep(now, look_for_resets.then_some(before));
+    }
+}
+
+/// Ends late attempts every `SWEEP_MS` while there are any, and now and then those whose client has left.
+async fn sweep_attempts<W: World>(shard: Rc<Shard<W>>) {
+    let mut last_reset_check = shard.world.now();
+    loop {
+        shard.attempts.until_needed().await;
+        shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
+        let now = shard.world.now();
+        let look_for_resets = now.since(last_reset_check) >= Duration::from_millis(limits::RESET_CHECK_MS);
+        if look_for_resets {
+            last_reset_check = now;
+        }
+        shard.sweep(now, look_for_resets);
+    }
+}
+
+/// Ends idle and stalled client connections, and pooled connections that are dead or old.
+async fn sweep_connections<W: World>(shard: Rc<Shard<W>>) {
+    loop {
+        shard.world.sleep_until(shard.world.now().plus_ms(limits::IDLE_SWEEP_MS)).await;
+        let now = shard.world.now();
+        shard.clients.sweep(now, None);
+        if shard.node.draining.is_raised() {
+            shard.clients.drain_idle();
+        }
+        for target in &shard.targets {
+            target.pool.sweep(now);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What all shards of a process have in common: settings, the published snapshot, the few node-wide counters.
+//!
+//! Shards share nothing that a call must wait for. What is here is read-only, or one atomic operation in `runtime`.
+
+use crate::base::limits;
+use crate::base::time::{Instant, WallTime};
+use crate::route::limit::TrustedProxies;
+use crate::runtime::budget::Budget;
+use crate::runtime::flag::Flag;
+use crate::runtime::limiter::Limiter;
+use crate::runtime::publish::Published;
+use crate::runtime::tally::Tally;
+use crate::snapshot::Snapshot;
+use std::sync::Arc;
+
+/// Fixed at start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub node_id: Box<str>,
+    pub region: Box<str>,
+    /// Used in URLs shown to people: `http` or `https`, and the host with its port.
+    pub scheme: Option<Box<str>>,
+    pub host: Box<str>,
+    pub shards: u32,
+    pub trusted_proxies: TrustedProxies,
+    /// When the process began.
+    pub started: WallTime,
+}
+
+pub struct Node {
+    pub settings: Settings,
+    pub snapshot: Arc<Published<Snapshot>>,
+    /// Client limits, exact across shards.
+    pub limiter: Limiter,
+    /// Request bodies in memory beyond the buffers that connections own.
+    pub bodies: Budget,
+    /// Held answers beyond `HOLD_BYTES`.
+    pub answers: Budget,
+    /// One for each shard, written by that shard only.
+    pub tallies: Vec<Arc<Tally>>,
+    /// Every chain had an answer from a provider, or has had its time.
+    pub ready: Flag,
+    /// The node is ending.
+    pub draining: Flag,
+}
+
+impl Node {
+    /// `secret` keys the limiter's table, so that nobody can aim at its cells.
+    pub fn new(settings: Settings, snapshot: Snapshot, secret: [u64; 2]) -> Arc<Node> {
+        let instances = snapshot.topology.instances.len();
+        let tallies = (0..settings.shards).map(|_| Arc::new(Tally::new(instances))).collect();
+        Arc::new(Node {
+            snapshot: Published::new(snapshot),
+            limiter: Limiter::new(secret),
+            bodies: Budget::new(limits::INFLIGHT_BODY_BYTES),
+            answers: Budget::new(limits::INFLIGHT_ANSWER_BYTES),
+            tallies,
+            ready: Flag::default(),
+            draining: Flag::default(),
+            settings,
+        })
+    }
+
+    /// Instants start with the process.
+    pub fn uptime_seconds(&self, now: Instant) -> u64 {
+        now.as_ms() / 1000
+    }
+}

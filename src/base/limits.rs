@@ -26,6 +26,8 @@ pub const JSON_DEPTH: usize = 128;
 pub const METHOD_BYTES: usize = 128;
 /// A client's id is echoed; above this it is refused.
 pub const ID_BYTES: usize = 4096;
+/// Top-level keys of a request beyond the four; more is refused, so that repeats are found by plain comparison.
+pub const REQUEST_EXTRA_KEYS: usize = 16;
 /// Trailing bytes of a chunked body's trailer section, all of it.
 pub const TRAILER_BYTES: usize = 8 * 1024;
 /// A chunk-size line with its extensions.
@@ -36,6 +38,8 @@ pub const CHUNK_EXTENSION_BYTES: usize = 64 * 1024;
 // --- answers of providers [C §3] ---
 /// Up to here an answer is held whole, verified, and may still fail over; beyond, it is streamed.
 pub const HOLD_BYTES: usize = 256 * 1024;
+/// What may follow a streamed result: the id and closing brace, perhaps a few keys of the node's own.
+pub const ANSWER_TAIL_BYTES: usize = 16 * 1024;
 /// Inside a batch an answer is held whole up to this.
 pub const BATCH_ANSWER_BYTES: usize = 32 << 20;
 /// Held answers beyond `HOLD_BYTES`, node-wide.
@@ -112,6 +116,7 @@ pub const DNS_NEGATIVE_TTL_MS: u64 = 5_000;
 pub const DNS_ADDRESSES: usize = 16;
 
 const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES);
+const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES);
 const _: () = assert!(HOLD_BYTES <= BATCH_ANSWER_BYTES && BATCH_ANSWER_BYTES as u64 <= INFLIGHT_ANSWER_BYTES);
 const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);

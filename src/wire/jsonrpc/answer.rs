@@ -1,0 +1,295 @@
+//! What a provider answered, judged while it is held whole (CONTRACT §3): exactly one id, exactly one outcome.
+//!
+//! Only top-level keys are looked at; a result is skipped, not proven (see `json::skip`). An error is small, decides
+//! about failover and is passed on verbatim, so a body with one is proven whole. Tolerated because real nodes do it:
+//! further top-level keys, `"error":null` beside a result, `"result":null` beside an error.
+
+use crate::base::limits::JSON_DEPTH;
+use crate::base::span::Span;
+use crate::wire::json::{
+    JsonFault, skip_space, skip_string, skip_value, skip_value_within, string_equals, string_folds_to, strings_equal, unquoted,
+    valid,
+};
+
+/// An answer that may be judged; spans are in the scanned body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// The raw token.
+    pub id: Span,
+    pub kind: AnswerKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnswerKind {
+    /// The raw value.
+    Result(Span),
+    /// `message`: raw, between its quotes. `data`: the raw value, `NONE` when absent.
+    Error { whole: Span, code: i64, message: Span, data: Span },
+}
+
+/// Why a body is no answer. All of them fail over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AnswerFault {
+    NotJson,
+    Truncated,
+    NotObject,
+    NoVersion,
+    WrongVersion,
+    NoId,
+    TwoIds,
+    /// Seen by the stream, which compares ids itself; for held answers see [`id_matches`].
+    OtherId,
+    Both,
+    Neither,
+    /// The error is no object, or has no integer code or no string message, or has one of them twice.
+    BadError,
+    TooDeep,
+    /// Something follows the object (or, in a stream, more than `ANSWER_TAIL_BYTES` follow the result).
+    TrailingData,
+    /// `jsonrpc`, `result` or `error` twice, or a key that is one of the four to a parser that ignores case.
+    DuplicateKey,
+}
+
+impl From<JsonFault> for AnswerFault {
+    fn from(fault: JsonFault) -> Self {
+        match fault {
+            JsonFault::Truncated => AnswerFault::Truncated,
+            JsonFault::Syntax(_) => AnswerFault::NotJson,
+            JsonFault::TooDeep => AnswerFault::TooDeep,
+        }
+    }
+}
+
+/// A complete body.
+pub fn scan_answer(body: &[u8]) -> Result<Answer, AnswerFault> {
+    let at = object_start(body)?;
+    let mut members = Members::default();
+    let end = match members.walk(body, at, Place::First, false)? {
+        Stop::End(end) => end,
+        // Cannot be: asked not to stop at keys.
+        Stop::Result(_) | Stop::Error => return Err(AnswerFault::NotJson),
+    };
+    if skip_space(body, end) != body.len() {
+        return Err(AnswerFault::TrailingData);
+    }
+    members.judge(body)
+}
+
+/// The position after the opening brace.
+pub(super) fn object_start(body: &[u8]) -> Result<usize, AnswerFault> {
+    let at = skip_space(body, 0);
+    match body.get(at) {
+        Some(b'{') => Ok(at + 1),
+        Some(_) if skip_value(body, at).is_ok_and(|end| skip_space(body, end) == body.len()) => Err(AnswerFault::NotObject),
+        _ => Err(AnswerFault::NotJson),
+    }
+}
+
+/// Whether the answer is for the call whose id went out as `sent` (the raw token).
+pub fn id_matches(body: &[u8], answer: &Answer, sent: &[u8]) -> bool {
+    same_id(answer.id.of(body), sent)
+}
+
+/// Bytes first; a node may escape a string id otherwise than we did. Numbers are compared by their text: a node that
+/// writes `1.0` for `1` would also mix up big ones.
+pub(super) fn same_id(got: &[u8], sent: &[u8]) -> bool {
+    got == sent || matches!((unquoted(got), unquoted(sent)), (Some(a), Some(b)) if strings_equal(a, b))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Version,
+    Id,
+    Result,
+    Error,
+    Other,
+}
+
+/// Which key a raw string is. Case variants are a fault: clients in Go would take them for the real ones.
+fn key(raw: &[u8]) -> Result<Key, AnswerFault> {
+    match raw {
+        b"jsonrpc" => Ok(Key::Version),
+        b"id" => Ok(Key::Id),
+        b"result" => Ok(Key::Result),
+        b"error" => Ok(Key::Error),
+        _ => odd_key(raw),
+    }
+}
+
+#[cold]
+fn odd_key(raw: &[u8]) -> Result<Key, AnswerFault> {
+    for (name, key) in [("jsonrpc", Key::Version), ("id", Key::Id), ("result", Key::Result), ("error", Key::Error)] {
+        if string_equals(raw, name) {
+            return Ok(key);
+        }
+        if string_folds_to(raw, name) {
+            return Err(AnswerFault::DuplicateKey);
+        }
+    }
+    Ok(Key::Other)
+}
+
+/// Where a walk begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// After the opening brace.
+    First,
+    /// After a value.
+    AfterValue,
+}
+
+/// Where a walk ended.
+pub(super) enum Stop {
+    /// After the closing brace.
+    End(usize),
+    /// At a result's value, when asked to stop there; a `null` is walked over, for an error may follow.
+    Result(usize),
+    /// At an error that is not null, when asked to stop at results.
+    Error,
+}
+
+/// Top-level members seen so far, as raw values in the buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Members {
+    pub version: Option<Span>,
+    pub id: Option<Span>,
+    pub result: Option<Span>,
+    pub error: Option<Span>,
+}
+
+impl Members {
+    /// Walks the members from `at` on. `stop` ends the walk where the outcome is known.
+    #[inline]
+    pub fn walk(&mut self, buf: &[u8], mut at: usize, mut place: Place, stop: bool) -> Result<Stop, AnswerFault> {
+        loop {
+            at = skip_space(buf, at);
+            match (byte(buf, at)?, place) {
+                (b'}', _) => return Ok(Stop::End(at + 1)),
+                (b',', Place::AfterValue) => at = skip_space(buf, at + 1),
+                (b'"', Place::First) => {}
+                _ => return Err(AnswerFault::NotJson),
+            }
+            let (key, start) = key_and_colon(buf, at)?;
+            let first = byte(buf, start)?;
+            if stop && first != b'n' && matches!(key, Key::Result | Key::Error) {
+                self.refuse_repeated(key)?;
+                return Ok(if key == Key::Result { Stop::Result(start) } else { Stop::Error });
+            }
+            at = skip_value_within(buf, start, JSON_DEPTH - 1)?;
+            self.note(buf, key, Span::new(start, at))?;
+            place = Place::AfterValue;
+        }
+    }
+
+    fn refuse_repeated(&self, key: Key) -> Result<(), AnswerFault> {
+        match key {
+            Key::Version if self.version.is_some() => Err(AnswerFault::DuplicateKey),
+            Key::Id if self.id.is_some() => Err(AnswerFault::TwoIds),
+            Key::Result if self.result.is_some() => Err(AnswerFault::DuplicateKey),
+            Key::Error if self.error.is_some() => Err(AnswerFault::DuplicateKey),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn note(&mut self, buf: &[u8], key: Key, value: Span) -> Result<(), AnswerFault> {
+        self.refuse_repeated(key)?;
+        match key {
+            Key::Version => {
+                let raw = value.of(buf);
+                if raw != b"\"2.0\"" && !unquoted(raw).is_some_and(|text| string_equals(text, "2.0")) {
+                    return Err(AnswerFault::WrongVersion);
+                }
+                self.version = Some(value);
+            }
+            Key::Id => self.id = Some(value),
+            Key::Result => self.result = Some(value),
+            Key::Error => self.error = Some(value),
+            Key::Other => {}
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub fn judge(&self, buf: &[u8]) -> Result<Answer, AnswerFault> {
+        let id = self.id.ok_or(AnswerFault::NoId)?;
+        if self.version.is_none() {
+            return Err(AnswerFault::NoVersion);
+        }
+        let null = |span: &Span| span.of(buf) == b"null";
+        let kind = match (self.result, self.error.filter(|span| !null(span))) {
+            (Some(result), None) => AnswerKind::Result(result),
+            (None, None) => return Err(AnswerFault::Neither),
+            (Some(result), Some(_)) if !null(&result) => return Err(AnswerFault::Both),
+            (_, Some(error)) => error_kind(buf, error)?,
+        };
+        Ok(Answer { id, kind })
+    }
+}
+
+#[inline]
+fn byte(buf: &[u8], at: usize) -> Result<u8, AnswerFault> {
+    buf.get(at).copied().ok_or(AnswerFault::Truncated)
+}
+
+/// The key at `at` and where its value starts.
+#[inline]
+fn key_and_colon(buf: &[u8], at: usize) -> Result<(Key, usize), AnswerFault> {
+    if byte(buf, at)? != b'"' {
+        return Err(AnswerFault::NotJson);
+    }
+    let end = skip_string(buf, at)?;
+    let key = key(buf.get(at + 1..end - 1).unwrap_or(&[]))?;
+    let colon = skip_space(buf, end);
+    if byte(buf, colon)? != b':' {
+        return Err(AnswerFault::NotJson);
+    }
+    Ok((key, skip_space(buf, colon + 1)))
+}
+
+#[cold]
+fn error_kind(buf: &[u8], whole: Span) -> Result<AnswerKind, AnswerFault> {
+    if !valid(buf) {
+        return Err(AnswerFault::NotJson);
+    }
+    let start = whole.start as usize;
+    if buf.get(start) != Some(&b'{') {
+        return Err(AnswerFault::BadError);
+    }
+    let [code, message, data] = error_members(buf, start + 1)?;
+    let code = std::str::from_utf8(code.of(buf)).ok().and_then(|text| text.parse::<i64>().ok());
+    let is_text = message.of(buf).first() == Some(&b'"');
+    match code {
+        Some(code) if is_text => {
+            let message = Span::new(message.start as usize + 1, message.end as usize - 1);
+            Ok(AnswerKind::Error { whole, code, message, data })
+        }
+        _ => Err(AnswerFault::BadError),
+    }
+}
+
+/// Raw values of `code`, `message` and `data` of the error object whose brace is before `at`.
+fn error_members(buf: &[u8], mut at: usize) -> Result<[Span; 3], AnswerFault> {
+    let mut found = [Span::NONE; 3];
+    loop {
+        at = skip_space(buf, at);
+        match byte(buf, at)? {
+            b'}' => return Ok(found),
+            b',' => at = skip_space(buf, at + 1),
+            _ => {}
+        }
+        let key_end = skip_string(buf, at)?;
+        let key = buf.get(at + 1..key_end - 1).unwrap_or(&[]);
+        // The colon.
+        let start = skip_space(buf, skip_space(buf, key_end) + 1);
+        at = skip_value(buf, start)?;
+        for (name, slot) in ["code", "message", "data"].iter().zip(&mut found) {
+            if string_equals(key, name) {
+                if *slot != Span::NONE {
+                    return Err(AnswerFault::BadError);
+                }
+                *slot = Span::new(start, at);
+            }
+        }
+    }
+}

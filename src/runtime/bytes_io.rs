@@ -52,3 +52,65 @@ async fn write_owned<W: WriteHalf, B: IoBuf>(to: &mut W, mut buf: B, mut left: R
     }
     (Ok(()), buf)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monoio::{BufResult, buf::IoVecBufMut, io::AsyncReadRent};
+    use std::future::Future;
+
+    /// Gives `step` bytes a read.
+    struct Source(&'static [u8], usize);
+
+    impl AsyncReadRent for Source {
+        async fn read<T: IoBufMut>(&mut self, mut buf: T) -> BufResult<usize, T> {
+            let mut step = &self.0[..self.1.min(self.0.len()).min(buf.bytes_total())];
+            self.0 = &self.0[step.len()..];
+            step.read(buf).await
+        }
+
+        async fn readv<T: IoVecBufMut>(&mut self, buf: T) -> BufResult<usize, T> {
+            (Err(io::ErrorKind::Unsupported.into()), buf)
+        }
+    }
+
+    impl ReadHalf for Source {
+        async fn readable(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).poll(&mut cx) {
+            std::task::Poll::Ready(value) => value,
+            std::task::Poll::Pending => panic!("a source never waits"),
+        }
+    }
+
+    #[test]
+    fn reads_append_without_growing() {
+        for step in 1..=5 {
+            let mut from = Source(b"bcdef", step);
+            let mut buf = Vec::with_capacity(6);
+            buf.push(b'a');
+            let place = (buf.as_ptr(), buf.capacity());
+            while buf.len() < 6 {
+                let before = buf.len();
+                let (n, back) = now(read_more(&mut from, buf));
+                buf = back;
+                assert_eq!(buf.len(), before + n.unwrap());
+            }
+            assert_eq!((buf.as_slice(), (buf.as_ptr(), buf.capacity())), (&b"abcdef"[..], place));
+        }
+        let (n, _) = now(read_more(&mut Source(b"", 1), Vec::with_capacity(1)));
+        assert_eq!(n.unwrap(), 0, "end of file");
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "without room")]
+    fn a_read_without_room_is_a_mistake() {
+        let _ = now(read_more(&mut Source(b"x", 1), Vec::new()));
+    }
+}

@@ -1,9 +1,6 @@
 //! Host names to addresses, off the shards: a lookup that hangs must hang nobody's connections.
 
-use super::{
-    publish::Reader,
-    world::Addresses,
-};
+use super::{publish::Reader, world::Addresses};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

@@ -100,9 +100,7 @@ pub(super) fn build(want: DriverChoice) -> Result<(Runtime, DriverReport), Drive
         return Err(DriverFault(refused));
     }
     match RuntimeBuilder::<LegacyDriver>::new().with_entries(RING_ENTRIES).enable_timer().build() {
-        Ok(runtime) => {
-            Ok((FusionRuntime::Legacy(runtime), DriverReport { driver: Driver::Epoll, entries: 0, refused }))
-        }
+        Ok(runtime) => Ok((FusionRuntime::Legacy(runtime), DriverReport { driver: Driver::Epoll, entries: 0, refused })),
         Err(e) => {
             refused.push(refusal(Driver::Epoll, 0, &e));
             Err(DriverFault(refused))

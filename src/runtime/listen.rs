@@ -31,9 +31,7 @@ impl fmt::Display for ListenFault {
             io::ErrorKind::AddrInUse => {
                 "another process has this port: stop it, choose another port, or pass --reuse-port to share it with a running lasso of the same user"
             }
-            io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need CAP_NET_BIND_SERVICE; a shared port needs the same user"
-            }
+            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE; a shared port needs the same user",
             io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
             _ => "check the address",
         };

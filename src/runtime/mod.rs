@@ -1,3 +1,32 @@
 //! The outside, behind one trait. The only room that names monoio, libc, `unsafe`, atomics, locks and threads.
 
+/// The node-wide byte budgets of bodies in memory.
+pub mod budget;
+/// Whole-buffer reads and writes over the trait's halves.
+pub mod bytes_io;
+/// The panic guard around every task.
+pub mod caught;
+/// Which cores we may use; one pinned, supervised thread per shard.
+pub mod cores;
+/// Host names to addresses, off the shards.
+pub mod dns;
+/// io_uring, or epoll where the kernel refuses it.
+pub mod driver;
+/// One write of several pieces, none of them copied.
+pub mod gather;
+/// The node-wide table of client limits.
+pub mod limiter;
+/// Listening sockets, one per shard on one port.
+pub mod listen;
+/// Messages from other threads into a shard.
+pub mod mailbox;
+/// The newest of a value, from one writer to every shard.
+pub mod publish;
+/// SIGTERM, SIGINT, SIGHUP.
+pub mod signals;
+/// TLS to providers.
+pub mod tls;
+/// The production `World`.
+pub mod uring;
+/// The seam.
 pub mod world;

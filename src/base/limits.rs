@@ -115,6 +115,25 @@ pub const DNS_TTL_MS: u64 = 30_000;
 pub const DNS_NEGATIVE_TTL_MS: u64 = 5_000;
 pub const DNS_ADDRESSES: usize = 16;
 
+// --- simulated providers (demo) ---
+/// Raw transactions the model chain remembers; the oldest are forgotten.
+pub const MODEL_SENT_KEPT: usize = 16_384;
+/// Of them in one block; more wait for the next.
+pub const MODEL_SENT_PER_BLOCK: usize = 200;
+/// Largest raw transaction taken, as in geth.
+pub const MODEL_RAW_BYTES: usize = 128 * 1024;
+/// Blocks one `eth_getLogs` may span, and logs it may return, on a simulated provider without limits of its own.
+pub const MODEL_LOG_RANGE: u64 = 10_000;
+pub const MODEL_LOG_RESULTS: usize = 20_000;
+/// Filters a simulated provider keeps; the oldest are forgotten.
+pub const MODEL_FILTERS: usize = 1_024;
+/// Largest sized answer a call may ask of the model (`state::CALL_SIZED`).
+pub const MODEL_SIZED_BYTES: usize = 8 << 20;
+/// Connections one simulated provider serves at once.
+pub const MODEL_CONNECTIONS: usize = 4_096;
+/// Items in a batch to a simulated provider.
+pub const MODEL_BATCH_ITEMS: usize = 1_000;
+
 const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES);
 const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES);
 const _: () = assert!(HOLD_BYTES <= BATCH_ANSWER_BYTES && BATCH_ANSWER_BYTES as u64 <= INFLIGHT_ANSWER_BYTES);

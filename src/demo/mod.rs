@@ -1,1 +1,20 @@
-//! (to be written)
+//! Simulated providers. A deterministic chain, looked at by providers that are slow, limited, behind or broken in ways
+//! that a number chooses, served over HTTP/1.1 by code generic over the `World`.
+//!
+//! One set of providers serves three users: `lasso demo` (real sockets, no network needed), the load test, and the
+//! simulator, whose checkers read the providers' journal. What they answer is a pure function of the chain's seed, the
+//! time, and what was asked, so the same seed gives the same bytes. Recorded answers were rejected: they hold few
+//! methods, and their parts (hashes, receipts, logs) do not follow a head that moves.
+//!
+//! Reading order: identity, chain_model, pool, render, params, filters, state, rpc, log_query (the pure half: what a healthy node
+//! would say); knobs, envelope, framing, journal, provider (what this one says instead); server, cast.
+
+pub mod chain_model;
+pub mod filters;
+pub mod identity;
+pub mod log_query;
+pub mod params;
+pub mod pool;
+pub mod render;
+pub mod rpc;
+pub mod state;

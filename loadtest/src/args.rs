@@ -1,0 +1,283 @@
+//! Arguments of the three commands. Plain flags, no defaults that hide a decision: what is measured is on the command line.
+
+use crate::ring::Driver;
+use lexopt::{Arg, Parser, ValueExt};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub const USAGE: &str = "\
+loadtest mock  [--serve ADDR=SIZE[:SHAPE]]...   a provider with answers of a fixed size; port 0 picks a free one
+               [--latency-ms N] [--chunked] [--id-last] [--chain-number N]
+               SIZE: bytes of the result value, 100, 10k (KiB), 1m (MiB); SHAPE: hex (default) or logs
+               default: 127.0.0.1:8601=100, :8602=10k, :8603=1m
+loadtest relay --listen ADDR --upstream ADDR    copies bytes both ways and reads none of them
+loadtest load  --target ADDR                    calls, checks every answer, prints one JSON object
+               [--path /rpc/bench] [--host NAME] [--method NAME] [--header 'name: value']...
+               [--concurrency N]   connections, one call each at a time; default 1
+               [--rate N]          open loop: N calls a second on a fixed schedule; without it closed loop
+               [--warmup-seconds S] [--seconds S] [--calls N]   what ends the measured part; default 5 seconds
+               [--result-bytes N]  every result must have this size
+               [--watch PID]...    also CPU and memory of these processes over the measured part
+All three: [--driver io_uring|epoll] (default: io_uring, epoll where the kernel refuses it).";
+
+pub enum Command {
+    Help,
+    Mock(Mock),
+    Relay(Relay),
+    Load(Load),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    Hex,
+    Logs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Serve {
+    pub at: SocketAddr,
+    /// Bytes of the result value, quotes or brackets included.
+    pub result_bytes: usize,
+    pub shape: Shape,
+}
+
+pub struct Mock {
+    pub driver: Driver,
+    pub serve: Vec<Serve>,
+    pub latency: Duration,
+    pub chunked: bool,
+    /// `id` after `result`, as some nodes write it.
+    pub id_last: bool,
+    /// What `eth_chainId` answers.
+    pub chain_number: u64,
+}
+
+pub struct Relay {
+    pub driver: Driver,
+    pub listen: SocketAddr,
+    pub upstream: SocketAddr,
+}
+
+pub struct Load {
+    pub driver: Driver,
+    pub target: SocketAddr,
+    pub path: String,
+    pub host: String,
+    pub method: String,
+    pub headers: Vec<String>,
+    pub concurrency: usize,
+    /// Calls per second; `None` is the closed loop.
+    pub rate: Option<f64>,
+    pub warmup: Duration,
+    pub length: Duration,
+    pub calls: Option<u64>,
+    pub result_bytes: Option<usize>,
+    pub watch: Vec<u32>,
+}
+
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let mut parser = Parser::from_iter(args);
+    match parser.next().map_err(|e| e.to_string())? {
+        Some(Arg::Value(word)) if word == "mock" => mock(parser),
+        Some(Arg::Value(word)) if word == "relay" => relay(parser),
+        Some(Arg::Value(word)) if word == "load" => load(parser),
+        Some(Arg::Value(word)) if word == "help" => Ok(Command::Help),
+        Some(Arg::Long("help")) | None => Ok(Command::Help),
+        Some(other) => Err(other.unexpected().to_string()),
+    }
+}
+
+fn mock(mut parser: Parser) -> Result<Command, String> {
+    let mut options = Mock {
+        driver: Driver::Auto,
+        serve: Vec::new(),
+        latency: Duration::ZERO,
+        chunked: false,
+        id_last: false,
+        chain_number: 1,
+    };
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("driver") => options.driver = value(&mut parser)?,
+            Arg::Long("serve") => options.serve.push(serve(&value::<String>(&mut parser)?)?),
+            Arg::Long("latency-ms") => options.latency = Duration::from_millis(value(&mut parser)?),
+            Arg::Long("chunked") => options.chunked = true,
+            Arg::Long("id-last") => options.id_last = true,
+            Arg::Long("chain-number") => options.chain_number = value(&mut parser)?,
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    if options.serve.is_empty() {
+        let defaults = ["127.0.0.1:8601=100", "127.0.0.1:8602=10k", "127.0.0.1:8603=1m"];
+        options.serve = defaults.iter().map(|text| serve(text)).collect::<Result<_, _>>()?;
+    }
+    Ok(Command::Mock(options))
+}
+
+fn relay(mut parser: Parser) -> Result<Command, String> {
+    let (mut driver, mut listen, mut upstream) = (Driver::Auto, None, None);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("driver") => driver = value(&mut parser)?,
+            Arg::Long("listen") => listen = Some(value(&mut parser)?),
+            Arg::Long("upstream") => upstream = Some(value(&mut parser)?),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    let listen = listen.ok_or("relay needs --listen ADDR")?;
+    let upstream = upstream.ok_or("relay needs --upstream ADDR")?;
+    Ok(Command::Relay(Relay { driver, listen, upstream }))
+}
+
+fn load(mut parser: Parser) -> Result<Command, String> {
+    let mut target = None;
+    let mut options = Load {
+        driver: Driver::Auto,
+        target: SocketAddr::from(([127, 0, 0, 1], 0)),
+        path: "/rpc/bench".into(),
+        host: "127.0.0.1".into(),
+        method: "eth_getBalance".into(),
+        headers: Vec::new(),
+        concurrency: 1,
+        rate: None,
+        warmup: Duration::ZERO,
+        length: Duration::from_secs(5),
+        calls: None,
+        result_bytes: None,
+        watch: Vec::new(),
+    };
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("driver") => options.driver = value(&mut parser)?,
+            Arg::Long("target") => target = Some(value(&mut parser)?),
+            Arg::Long("path") => options.path = value(&mut parser)?,
+            Arg::Long("host") => options.host = value(&mut parser)?,
+            Arg::Long("method") => options.method = value(&mut parser)?,
+            Arg::Long("header") => options.headers.push(value(&mut parser)?),
+            Arg::Long("concurrency") => options.concurrency = value(&mut parser)?,
+            Arg::Long("rate") => options.rate = Some(value(&mut parser)?),
+            Arg::Long("warmup-seconds") => options.warmup = seconds(&mut parser)?,
+            Arg::Long("seconds") => options.length = seconds(&mut parser)?,
+            Arg::Long("calls") => options.calls = Some(value(&mut parser)?),
+            Arg::Long("result-bytes") => options.result_bytes = Some(size(&value::<String>(&mut parser)?)?),
+            Arg::Long("watch") => options.watch.push(value(&mut parser)?),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    options.target = target.ok_or("load needs --target ADDR")?;
+    check_load(options)
+}
+
+fn check_load(options: Load) -> Result<Command, String> {
+    if options.concurrency == 0 || options.concurrency > MAX_CONNECTIONS {
+        return Err(format!("--concurrency must be 1 to {MAX_CONNECTIONS}"));
+    }
+    if options.rate.is_some_and(|rate| !(rate.is_finite() && rate > 0.0 && rate <= MAX_RATE)) {
+        return Err(format!("--rate must be above 0 and at most {MAX_RATE}"));
+    }
+    if options.length + options.warmup > MAX_LENGTH {
+        return Err(format!("--seconds and --warmup-seconds together must be at most {}", MAX_LENGTH.as_secs()));
+    }
+    let injected = |text: &String| text.contains(['\r', '\n']);
+    if injected(&options.path) || injected(&options.host) || options.headers.iter().any(injected) {
+        return Err("a line end in --path, --host or --header".into());
+    }
+    Ok(Command::Load(options))
+}
+
+/// Connections of one load process: the usual limit of open files, less some.
+const MAX_CONNECTIONS: usize = 16_000;
+/// Calls per second; beyond what one core can send, so a slip of the finger.
+const MAX_RATE: f64 = 10_000_000.0;
+/// A load always ends.
+const MAX_LENGTH: Duration = Duration::from_secs(86_400);
+
+fn value<T: std::str::FromStr>(parser: &mut Parser) -> Result<T, String>
+where
+    T::Err: std::fmt::Display + Send + Sync + std::error::Error + 'static,
+{
+    parser.value().and_then(|text| text.parse()).map_err(|e| e.to_string())
+}
+
+fn seconds(parser: &mut Parser) -> Result<Duration, String> {
+    let number: f64 = value(parser)?;
+    Duration::try_from_secs_f64(number).map_err(|e| format!("{number} seconds: {e}"))
+}
+
+/// `ADDR=SIZE[:SHAPE]`.
+fn serve(text: &str) -> Result<Serve, String> {
+    let wrong = || format!("--serve {text}: expected ADDR=SIZE or ADDR=SIZE:SHAPE, as 127.0.0.1:8601=10k:logs");
+    let (at, rest) = text.split_once('=').ok_or_else(wrong)?;
+    let (bytes, shape) = match rest.split_once(':') {
+        None => (rest, Shape::Hex),
+        Some((bytes, "hex")) => (bytes, Shape::Hex),
+        Some((bytes, "logs")) => (bytes, Shape::Logs),
+        Some(_) => return Err(wrong()),
+    };
+    Ok(Serve { at: at.parse().map_err(|_| wrong())?, result_bytes: size(bytes)?, shape })
+}
+
+/// A number of bytes: `100`, `10k`, `1m`.
+fn size(text: &str) -> Result<usize, String> {
+    let lower = text.to_ascii_lowercase();
+    let (digits, unit) = match lower.as_bytes().last() {
+        Some(b'k') => (&lower[..lower.len() - 1], 1 << 10),
+        Some(b'm') => (&lower[..lower.len() - 1], 1 << 20),
+        _ => (lower.as_str(), 1),
+    };
+    let number: usize = digits.parse().map_err(|_| format!("{text} is no size; write 100, 10k or 1m"))?;
+    number.checked_mul(unit).filter(|bytes| *bytes <= 1 << 30).ok_or_else(|| format!("{text} is above 1 GiB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Result<Command, String> {
+        parse(std::iter::once("loadtest").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    #[test]
+    fn sizes() {
+        let check = |text: &str, want: Option<usize>| assert_eq!(size(text).ok(), want, "{text}");
+        check("100", Some(100));
+        check("10k", Some(10_240));
+        check("1M", Some(1_048_576));
+        check("", None);
+        check("k", None);
+        check("1g", None);
+        check("2000m", None);
+        check("99999999999999999999m", None);
+    }
+
+    #[test]
+    fn serving() {
+        let check = |text: &str, want: Option<(usize, Shape)>| {
+            assert_eq!(serve(text).ok().map(|s| (s.result_bytes, s.shape)), want, "{text}");
+        };
+        check("127.0.0.1:0=10k", Some((10_240, Shape::Hex)));
+        check("127.0.0.1:0=10k:logs", Some((10_240, Shape::Logs)));
+        check("127.0.0.1:0=10k:other", None);
+        check("localhost:0=10k", None);
+        check("127.0.0.1:0", None);
+    }
+
+    #[test]
+    fn refused() {
+        let check = |line: &str, want: &str| match words(line) {
+            Ok(_) => panic!("{line} was accepted"),
+            Err(text) => assert!(text.contains(want), "{line}: {text}"),
+        };
+        check("load", "--target");
+        check("load --target 127.0.0.1:1 --concurrency 0", "--concurrency");
+        check("load --target 127.0.0.1:1 --rate 0", "--rate");
+        check("load --target 127.0.0.1:1 --rate NaN", "--rate");
+        check("load --target 127.0.0.1:1 --seconds 100000", "--seconds");
+        check("load --target 127.0.0.1:1 --seconds -1", "seconds");
+        check("load --target 127.0.0.1:1 --what", "--what");
+        check("relay --listen 127.0.0.1:1", "--upstream");
+        check("mock --driver kqueue", "kqueue");
+        check("other", "other");
+    }
+}

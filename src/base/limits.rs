@@ -44,6 +44,8 @@ pub const ANSWER_TAIL_BYTES: usize = 16 * 1024;
 pub const BATCH_ANSWER_BYTES: usize = 32 << 20;
 /// Held answers beyond `HOLD_BYTES`, node-wide.
 pub const INFLIGHT_ANSWER_BYTES: u64 = 256 << 20;
+/// A streamed answer that brings nothing for this long is ended.
+pub const STREAM_STALL_MS: u64 = 10_000;
 pub const ANSWER_HEAD_BYTES: usize = 64 * 1024;
 pub const ANSWER_HEADERS: usize = 128;
 /// Decoded bytes for each compressed byte.

@@ -1,0 +1,272 @@
+//! One dispatch: the call to one provider, and what came back, judged.
+//!
+//! Held answers are verified whole before anyone sees a byte. A long one is classified by its first bytes and passed on
+//! as it comes (`relay`), unless the caller needs it whole. Whatever ends badly says whether bytes were written and
+//! whether the connection was a pooled one that had only died idle: `route::exchange` decides what that permits.
+
+use crate::base::ids::InstanceId;
+use crate::base::limits;
+use crate::chain::filter_id;
+use crate::base::time::Instant;
+use crate::config::topology::ErrorRule;
+use crate::route::classify::{Category, Outcome, Verdict};
+use crate::route::exchange::{ConnectionRule, End};
+use crate::runtime::budget::Permit;
+use crate::runtime::world::World;
+use crate::shard::call::Call;
+use crate::shard::deadlines::{Watch, Watched};
+use crate::shard::incoming::{Broken, Incoming};
+use crate::shard::relay::Relay;
+use crate::shard::target::{ConnectFault, Target};
+use crate::shard::upstream_http::Upstream;
+use crate::shard::Shard;
+use crate::shard::buffers::Size;
+use crate::wire::http::write_decimal;
+use crate::wire::jsonrpc::{self, Answer, AnswerFault, AnswerKind, Prefix};
+use std::ops::Range;
+
+/// A whole answer in memory.
+pub struct Held {
+    pub buf: Vec<u8>,
+    /// The JSON-RPC body in `buf`; the answer's spans count from its start.
+    pub body: Range<usize>,
+    pub answer: Answer,
+    /// The charge for an answer beyond the hold limit.
+    pub permit: Option<Permit>,
+}
+
+impl Held {
+    pub fn bytes(&self) -> &[u8] {
+        self.buf.get(self.body.clone()).unwrap_or(&[])
+    }
+
+    /// The same with a new filter's id made one that names its instance (CONTRACT §3). `None`: the result is no id.
+    pub fn with_filter_id(self, tag: u32) -> Option<Held> {
+        let AnswerKind::Result(result) = self.answer.kind else { return Some(self) };
+        let quoted = result.of(self.bytes());
+        let digits = filter_id::provider_digits(quoted.strip_prefix(b"\"")?.strip_suffix(b"\"")?)?;
+        let mut named = vec![b'"'];
+        filter_id::encode(&mut named, tag, digits);
+        named.push(b'"');
+        let mut buf = Vec::new();
+        jsonrpc::write_result(&mut buf, self.answer.id.of(self.bytes()), &named);
+        let answer = jsonrpc::scan_answer(&buf).ok()?;
+        Some(Held { body: 0..buf.len(), buf, answer, permit: self.permit })
+    }
+}
+
+/// What came of an attempt.
+pub enum Got<W: World> {
+    /// An answer to return: a result, or an error that is the caller's own.
+    Answer(Held),
+    /// A result too long to hold, of which the first part is here.
+    Stream(Box<Relay<W>>),
+    /// An answer that another provider may better. `error`: a JSON-RPC error that the client may see.
+    Refused { outcome: Outcome, error: Option<Held> },
+    NotSent(ConnectFault),
+    /// Written, and the connection ended. `stale`: a pooled one, before any answer byte.
+    Lost { stale: bool },
+    /// Written, and no whole answer in time.
+    TimedOut,
+    ClientGone,
+}
+
+impl<W: World> Got<W> {
+    /// What `route::exchange` must know of it.
+    pub fn end(&self) -> End {
+        match self {
+            Got::Answer(_) | Got::Stream(_) => End::Answered,
+            Got::Refused { outcome, error } => End::Refused { has_error: error.is_some(), before_pool: outcome.before_pool },
+            Got::NotSent(ConnectFault::ClientGone) | Got::ClientGone => End::ClientGone,
+            Got::NotSent(_) => End::NotSent,
+            Got::Lost { stale } => End::Lost { wrote: true, stale: *stale },
+            Got::TimedOut => End::TimedOut { wrote: true },
+        }
+    }
+}
+
+/// Sends `call` to `instance` and waits for its answer until `deadline`.
+pub async fn attempt<W: World>(
+    shard: &Shard<W>,
+    call: &mut Call<W>,
+    instance: InstanceId,
+    rules: &[ErrorRule],
+    rule: ConnectionRule,
+    deadline: Instant,
+) -> Got<W> {
+    let Some(target) = shard.target(instance) else { return Got::NotSent(ConnectFault::NoEndpoint) };
+    let watch = shard.attempts.watch_attempt(shard.world.now(), deadline, call.client.clone());
+    let (mut connection, slot) = match target.connection(&shard.world, rule, &watch, deadline).await {
+        Ok(ready) => ready,
+        Err(fault) => return Got::NotSent(fault),
+    };
+    watch.set_upstream(connection.closer());
+    let reused = connection.is_reused();
+    send(shard, call, target, &mut connection).await;
+    match Incoming::start(shard, connection, slot).await {
+        Ok(incoming) => collect(shard, call, Source { target, rules, watch }, incoming).await,
+        Err(Broken::Ended { unanswered }) => match watch.state() {
+            Watched::Running => Got::Lost { stale: reused && unanswered },
+            Watched::ClientGone => Got::ClientGone,
+            _ => Got::TimedOut,
+        },
+        Err(_) => refused(Outcome::malformed()),
+    }
+}
+
+/// Writes the call. A failed write is no end: the provider may have refused the call before reading all of it, so its
+/// answer is looked for all the same. Nor does it prove that the provider saw nothing: from here on the call counts as
+/// written.
+async fn send<W: World>(shard: &Shard<W>, call: &mut Call<W>, target: &Target<W>, connection: &mut Upstream<W>) {
+    let outgoing = &mut call.outgoing;
+    let mut head = shard.buffers.take(Size::Client);
+    head.extend_from_slice(&target.head);
+    write_decimal(&mut head, outgoing.len() as u64);
+    head.extend_from_slice(b"\r\n\r\n");
+    let head = if outgoing.len() <= limits::COALESCE_BYTES {
+        outgoing.append_to(&mut head);
+        connection.write(head).await.1
+    } else {
+        let mut gather = shard.gather();
+        outgoing.lend_to(head, &mut gather);
+        let (_, mut gather) = connection.write_gather(gather).await;
+        let head = outgoing.take_back(&mut gather);
+        shard.give_gather(gather);
+        head
+    };
+    shard.buffers.give(head);
+}
+
+/// Where an answer comes from, and how long it may take.
+struct Source<'a, W: World> {
+    target: &'a Target<W>,
+    rules: &'a [ErrorRule],
+    watch: Watch<W>,
+}
+
+/// Reads the body until it is whole, or is a result too long to hold.
+async fn collect<W: World>(
+    shard: &Shard<W>,
+    call: &Call<W>,
+    from: Source<'_, W>,
+    mut incoming: Incoming<W>,
+) -> Got<W> {
+    let mut permit = None;
+    while !incoming.is_complete() {
+        let expected = incoming.total().unwrap_or(0).max(incoming.payload().len() as u64);
+        if expected > limits::HOLD_BYTES as u64 && permit.is_none() {
+            match beyond_hold(call, &incoming) {
+                Beyond::Stream(prefix) => return stream(shard, call, from, incoming, &prefix),
+                Beyond::Unusable(fault) => return refused(shard.classifier.fault(fault)),
+                Beyond::ReadMore => {}
+                Beyond::Hold => match shard.node.answers.acquire(limits::BATCH_ANSWER_BYTES as u64) {
+                    Some(granted) => permit = Some(granted),
+                    None => return refused(Outcome::too_large()),
+                },
+            }
+        }
+        if incoming.payload().len() > limits::BATCH_ANSWER_BYTES {
+            return refused(Outcome::too_large());
+        }
+        let room = if permit.is_some() { limits::BATCH_ANSWER_BYTES } else { limits::HOLD_BYTES };
+        if let Err(fault) = incoming.read(shard, room).await {
+            return ended_early(fault, &from.watch);
+        }
+    }
+    whole(shard, call, from, incoming, permit)
+}
+
+/// What to do with a body beyond the hold limit.
+enum Beyond {
+    Stream(Prefix),
+    /// Too little is here to say.
+    ReadMore,
+    /// It must be held whole: an error, or the caller needs it whole.
+    Hold,
+    Unusable(AnswerFault),
+}
+
+fn beyond_hold<W: World>(call: &Call<W>, incoming: &Incoming<W>) -> Beyond {
+    let payload = incoming.payload();
+    let is_success = (200..300).contains(&incoming.head.status);
+    if !is_success || !call.may_stream {
+        return Beyond::Hold;
+    }
+    match jsonrpc::scan_prefix(payload) {
+        prefix @ Prefix::Result { .. } => Beyond::Stream(prefix),
+        Prefix::Error => Beyond::Hold,
+        Prefix::Bad(fault) => Beyond::Unusable(fault),
+        Prefix::NeedMore if payload.len() > limits::HOLD_BYTES => Beyond::Unusable(AnswerFault::Neither),
+        Prefix::NeedMore => Beyond::ReadMore,
+    }
+}
+
+fn stream<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>, incoming: Incoming<W>, prefix: &Prefix) -> Got<W> {
+    match Relay::new(incoming, prefix, &call.outgoing, from.watch) {
+        Ok(relay) => Got::Stream(Box::new(relay)),
+        Err(fault) => refused(shard.classifier.fault(fault)),
+    }
+}
+
+/// Judges a whole body.
+fn whole<W: World>(
+    shard: &Shard<W>,
+    call: &Call<W>,
+    from: Source<'_, W>,
+    incoming: Incoming<W>,
+    permit: Option<Permit>,
+) -> Got<W> {
+    let status = incoming.head.status;
+    let retry_after = incoming.retry_after();
+    let (buf, body) = incoming.finish(shard, shard.world.now());
+    let payload = buf.get(body.clone()).unwrap_or(&[]);
+    let is_success = (200..300).contains(&status);
+    let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, &call.outgoing.id));
+    let outcome = match &scanned {
+        Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => shard.classifier.result(result.of(payload)),
+        Ok(Answer { kind: AnswerKind::Error { code, message, data, .. }, .. }) => {
+            let (message, data) = (message.of(payload), data.of(payload));
+            Some(shard.classifier.error(status, *code, message, data, call.method, from.rules, retry_after))
+        }
+        Err(fault) if is_success => Some(shard.classifier.fault(*fault)),
+        _ => Some(shard.classifier.status(status, payload, retry_after)),
+    };
+    let held = scanned.ok().map(|answer| Held { buf, body, answer, permit });
+    judged(held, outcome, &from.target.secrets)
+}
+
+/// Turns an outcome into what the exchange is told. A provider's text reaches the client only where it may be shown.
+fn judged<W: World>(held: Option<Held>, outcome: Option<Outcome>, secrets: &[Box<str>]) -> Got<W> {
+    let (held, outcome) = match (held, outcome) {
+        (Some(held), None) => return Got::Answer(held),
+        (held, outcome) => (held, outcome.unwrap_or_else(Outcome::too_large)),
+    };
+    let shown = held.filter(|held| {
+        let is_error = matches!(held.answer.kind, AnswerKind::Error { .. });
+        is_error && crate::route::classify::may_show(outcome.category, held.bytes(), secrets)
+    });
+    match (outcome.verdict, shown) {
+        (Verdict::Return, Some(error)) => Got::Answer(error),
+        (_, error) => Got::Refused { outcome, error },
+    }
+}
+
+/// An answer to another call is none. An error may carry `null`: the provider could not read the id.
+fn fits(payload: &[u8], answer: Answer, sent: &[u8]) -> Result<Answer, AnswerFault> {
+    let is_error = matches!(answer.kind, AnswerKind::Error { .. });
+    let fits = jsonrpc::id_matches(payload, &answer, sent) || (is_error && answer.id.of(payload) == b"null");
+    if fits { Ok(answer) } else { Err(AnswerFault::OtherId) }
+}
+
+fn ended_early<W: World>(fault: Broken, watch: &Watch<W>) -> Got<W> {
+    match (fault, watch.state()) {
+        (_, Watched::ClientGone) => Got::ClientGone,
+        (_, Watched::Late | Watched::Drained) => Got::TimedOut,
+        (Broken::Ended { .. } | Broken::Truncated, Watched::Running) => Got::Lost { stale: false },
+        (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(Outcome::malformed()),
+    }
+}
+
+fn refused<W: World>(outcome: Outcome) -> Got<W> {
+    Got::Refused { outcome, error: None }
+}

@@ -1,0 +1,169 @@
+//! One JSON-RPC call on its way: what is asked, of whom, and the bytes that go upstream.
+//!
+//! The bytes are three pieces: a prefix of ours, a stretch of the client's own body, a suffix of ours. A canonical call
+//! is the stretch alone; every other form has its params there and the rest written around them. So params are never
+//! copied, whatever their size, and a call can be sent again because the pieces come back from every write.
+
+use crate::base::ids::{ChainId, MethodId, ProfileId, ProviderId};
+use crate::base::time::{Duration, Instant};
+use crate::chain::method::{self, Safety};
+use crate::config::topology::Strategy;
+use crate::route::select::Ask;
+use crate::runtime::gather::{Gather, Piece};
+use crate::runtime::world::World;
+use crate::shard::Current;
+use crate::shard::deadlines::ClientCloser;
+use crate::wire::jsonrpc::{ParamsKind, Request};
+use arrayvec::ArrayVec;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// The longest id that goes upstream as the client wrote it; a longer one is replaced by ours.
+pub const SENT_ID_BYTES: usize = 64;
+pub type SentId = ArrayVec<u8, SENT_ID_BYTES>;
+
+/// The client's body: one call's own, or shared by a batch's calls.
+#[derive(Clone, Debug)]
+pub enum Source {
+    Own(Vec<u8>),
+    Shared(Rc<Vec<u8>>),
+}
+
+impl Source {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Source::Own(bytes) => bytes,
+            Source::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// The upstream body, in three pieces, and the id in it.
+pub struct Outgoing {
+    pub prefix: Vec<u8>,
+    pub source: Source,
+    pub stretch: Range<usize>,
+    pub suffix: &'static [u8],
+    /// The id token as sent.
+    pub id: SentId,
+    /// It is the client's own, so the answer needs no splice.
+    pub is_client_id: bool,
+}
+
+impl Outgoing {
+    /// The client's bytes `body` untouched.
+    pub fn canonical(source: Source, body: Range<usize>, request: &Request) -> Outgoing {
+        let id = request.id_span.of(source.bytes()).iter().copied().take(SENT_ID_BYTES).collect();
+        Outgoing { prefix: Vec::new(), source, stretch: body, suffix: b"", id, is_client_id: true }
+    }
+
+    /// Canonical form around the client's params, with an id of ours. `prefix` is an empty buffer to use.
+    pub fn emitted(source: Source, request: &Request, own_id: u64, mut prefix: Vec<u8>) -> Outgoing {
+        let mut id = Vec::with_capacity(20);
+        crate::wire::http::write_decimal(&mut id, own_id);
+        let method = request.method.of(source.bytes());
+        let parts: [&[u8]; 5] = [b"{\"jsonrpc\":\"2.0\",\"id\":", &id, b",\"method\":\"", method, b"\",\"params\":"];
+        parts.iter().for_each(|part| prefix.extend_from_slice(part));
+        let (open, suffix): (&[u8], &'static [u8]) = match request.params_kind {
+            ParamsKind::Array => (b"", b"}"),
+            ParamsKind::Object | ParamsKind::Scalar => (b"[", b"]}"),
+            ParamsKind::None => (b"[", b"]}"),
+        };
+        prefix.extend_from_slice(open);
+        let id = id.iter().copied().collect();
+        Outgoing { prefix, source, stretch: request.params.range(), suffix, id, is_client_id: false }
+    }
+
+    pub fn len(&self) -> usize {
+        self.prefix.len() + self.stretch.len() + self.suffix.len()
+    }
+
+    /// Appends the whole; for small ones.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.prefix);
+        out.extend_from_slice(self.source.bytes().get(self.stretch.clone()).unwrap_or(&[]));
+        out.extend_from_slice(self.suffix);
+    }
+
+    /// Moves the pieces into a gathering write behind `head`; `take_back` returns them.
+    pub fn lend_to(&mut self, head: Vec<u8>, gather: &mut Gather) {
+        gather.push(Piece::Owned(head));
+        gather.push(Piece::Owned(std::mem::take(&mut self.prefix)));
+        gather.push(match &mut self.source {
+            Source::Own(bytes) => Piece::Slice(std::mem::take(bytes), self.stretch.clone()),
+            Source::Shared(bytes) => Piece::Shared(bytes.clone(), self.stretch.clone()),
+        });
+        gather.push(Piece::Static(self.suffix));
+    }
+
+    /// The head comes back too.
+    pub fn take_back(&mut self, gather: &mut Gather) -> Vec<u8> {
+        let mut pieces = gather.take();
+        let head = pieces.next().and_then(Piece::into_buffer).unwrap_or_default();
+        self.prefix = pieces.next().and_then(Piece::into_buffer).unwrap_or_default();
+        if let (Source::Own(bytes), Some(piece)) = (&mut self.source, pieces.next()) {
+            *bytes = piece.into_buffer().unwrap_or_default();
+        }
+        head
+    }
+}
+
+/// What a filter method's call needs (CONTRACT §3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FilterRole {
+    None,
+    /// Its result becomes a filter id that names the instance.
+    Create,
+    /// Sent to the instance that its id names, with that instance's own id.
+    Use,
+}
+
+pub struct Call<W: World> {
+    pub snapshot: Current,
+    pub profile: ProfileId,
+    pub chain: ChainId,
+    pub method: MethodId,
+    pub ask: Ask,
+    pub filter: FilterRole,
+    pub outgoing: Outgoing,
+    /// When the request was complete; the total time counts from here.
+    pub started: Instant,
+    /// A long answer may be passed on as it comes; else it is held whole.
+    pub may_stream: bool,
+    /// Looked at for a reset.
+    pub client: Option<ClientCloser<W>>,
+    pub trace: Trace,
+}
+
+impl<W: World> Call<W> {
+    pub fn safety(&self) -> Safety {
+        method::info(self.method).safety
+    }
+
+    pub fn timeout_ms(&self) -> u64 {
+        method::info(self.method).timeout_ms
+    }
+
+    /// For texts; a method that is in no table is not repeated to anyone.
+    pub fn method_name(&self) -> &'static str {
+        method::info(self.method).name
+    }
+}
+
+/// What `lasso_meta` tells of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Trace {
+    pub strategy: Strategy,
+    pub selected: Option<ProviderId>,
+    pub retries: u8,
+    /// Choosing the providers.
+    pub selection: Duration,
+    /// Sum over the attempts, connecting included.
+    pub upstream: Duration,
+}
+
+impl Trace {
+    pub fn new(strategy: Strategy) -> Trace {
+        Trace { strategy, selected: None, retries: 0, selection: Duration::ZERO, upstream: Duration::ZERO }
+    }
+}

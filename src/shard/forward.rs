@@ -1,0 +1,134 @@
+//! The data path on one screen: a call's way through its providers to exactly one reply.
+//!
+//! `route::exchange` says what to do, `attempt` does it; what is kept in between is the last JSON-RPC error that a
+//! provider gave, because a provider's own words are a better end than ours.
+
+use crate::base::ids::ProviderId;
+use crate::base::time::Instant;
+use crate::config::topology::Provider;
+use crate::route::exchange::{Action, ConnectionRule, Exchange, Refuse, Reply as Ending};
+use crate::runtime::world::World;
+use crate::shard::attempt::{Got, Held, attempt};
+use crate::shard::call::{Call, FilterRole};
+use crate::shard::refusal::RpcRefusal;
+use crate::shard::relay::Relay;
+use crate::shard::{Fault, Shard};
+
+/// What a call's client is given.
+pub enum Reply<W: World> {
+    Held(Held),
+    Stream(Box<Relay<W>>),
+    Refused(RpcRefusal),
+    /// The client is gone.
+    Nothing,
+}
+
+/// Routes `call` to its end.
+pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W> {
+    let snapshot = call.snapshot.clone();
+    let plan = snapshot.plan(call.profile, call.chain);
+    let mut exchange = Exchange::new(plan, &call.ask, call.safety(), call.timeout_ms(), call.started);
+    let mut last = Last { error: None, category: None };
+    let mut now = call.started;
+    loop {
+        let action = exchange.next(plan, &mut shard.rng.borrow_mut(), now);
+        let got = match action {
+            Action::Reply(ending) => return finish(shard, call, ending, last),
+            Action::Attempt { provider, deadline, connection } => {
+                call.trace.selection += shard.world.now().since(now);
+                let got = one_attempt(shard, call, provider, connection, deadline).await;
+                let ended = shard.world.now();
+                call.trace.upstream += ended.since(now);
+                call.trace.retries = exchange.retries();
+                now = ended;
+                got
+            }
+        };
+        exchange.on_end(plan, wire_fault(shard, got.end(), call));
+        match got {
+            Got::Answer(held) => return answer(shard, call, held),
+            Got::Stream(relay) => return Reply::Stream(relay),
+            Got::Refused { outcome, error } => last.note(shard, outcome.category.word(), error),
+            Got::NotSent(_) | Got::Lost { .. } | Got::TimedOut | Got::ClientGone => shard.tally.failovers.add(1),
+        }
+    }
+}
+
+async fn one_attempt<W: World>(
+    shard: &Shard<W>,
+    call: &mut Call<W>,
+    id: ProviderId,
+    connection: ConnectionRule,
+    deadline: Instant,
+) -> Got<W> {
+    let snapshot = call.snapshot.clone();
+    let provider: &Provider = &snapshot.chain(call.profile, call.chain).providers[id];
+    call.trace.selected = Some(id);
+    let rules = &provider.capabilities.error_rules;
+    let got = attempt(shard, call, provider.instance, rules, connection, deadline).await;
+    shard.tally.attempt(provider.instance, !matches!(got, Got::Answer(_) | Got::Stream(_)));
+    got
+}
+
+/// The best that failed attempts left behind.
+struct Last {
+    error: Option<Held>,
+    /// What the last answer meant, when there was no error to show.
+    category: Option<&'static str>,
+}
+
+impl Last {
+    fn note<W: World>(&mut self, shard: &Shard<W>, category: &'static str, error: Option<Held>) {
+        shard.tally.failovers.add(1);
+        self.category = Some(category);
+        if let Some(error) = error
+            && let Some(older) = self.error.replace(error)
+        {
+            shard.buffers.give(older.buf);
+        }
+    }
+}
+
+fn finish<W: World>(shard: &Shard<W>, call: &Call<W>, ending: Ending, last: Last) -> Reply<W> {
+    let refuse = match (ending, last.error) {
+        (Ending::Nothing, _) => return Reply::Nothing,
+        (Ending::LastError | Ending::Answer, Some(error)) => return Reply::Held(error),
+        (Ending::LastError | Ending::Answer, None) => Refuse::Exhausted,
+        (Ending::Refuse(why), _) => why,
+    };
+    shard.tally.refusals.add(1);
+    Reply::Refused(RpcRefusal::no_answer(refuse, call.method_name(), last.category))
+}
+
+/// A result as the client gets it: that of a new filter names its instance.
+fn answer<W: World>(shard: &Shard<W>, call: &Call<W>, held: Held) -> Reply<W> {
+    if call.filter != FilterRole::Create {
+        return Reply::Held(held);
+    }
+    let snapshot = &call.snapshot;
+    let tag = call.trace.selected.map(|id| {
+        let provider = &snapshot.chain(call.profile, call.chain).providers[id];
+        snapshot.instance_of(provider).tag
+    });
+    match tag.and_then(|tag| held.with_filter_id(tag)) {
+        Some(named) => Reply::Held(named),
+        None => {
+            shard.tally.refusals.add(1);
+            Reply::Refused(RpcRefusal::no_answer(Refuse::Exhausted, call.method_name(), Some("malformed_response")))
+        }
+    }
+}
+
+/// The simulator's deliberate bug: a lost raw transaction passes for one that was never sent.
+fn wire_fault<W: World>(shard: &Shard<W>, end: crate::route::exchange::End, call: &Call<W>) -> crate::route::exchange::End {
+    use crate::chain::method::Safety;
+    use crate::route::exchange::End;
+    match end {
+        End::Lost { .. } | End::TimedOut { .. }
+            if W::FAULTS && shard.fault == Fault::RepeatRaw && call.safety() == Safety::RawTransaction =>
+        {
+            End::NotSent
+        }
+        end => end,
+    }
+}

@@ -1,0 +1,108 @@
+//! Our own no to a call, as JSON-RPC errors. Codes and texts that clients may match are LB §1.7, §1.8 and §4.7's;
+//! every one names a cause, and a remedy where the client has one.
+
+use crate::base::limits;
+use crate::route::exchange::Refuse;
+use crate::wire::jsonrpc::RequestFault;
+use std::borrow::Cow;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RpcRefusal {
+    /// Of a single call's answer; inside a batch everything is 200.
+    pub status: u16,
+    pub code: i64,
+    pub message: Cow<'static, str>,
+    /// Raw JSON.
+    pub data: Option<Cow<'static, str>>,
+    /// Seconds for `Retry-After`.
+    pub retry_after_s: Option<u64>,
+}
+
+fn refusal(status: u16, code: i64, message: impl Into<Cow<'static, str>>) -> RpcRefusal {
+    RpcRefusal { status, code, message: message.into(), data: None, retry_after_s: None }
+}
+
+impl RpcRefusal {
+    fn with_data(self, data: impl Into<Cow<'static, str>>) -> RpcRefusal {
+        RpcRefusal { data: Some(data.into()), ..self }
+    }
+
+    /// No provider's answer can be given. `method` is plain ASCII; `category` is the last outcome's word.
+    pub fn no_answer(why: Refuse, method: &str, category: Option<&'static str>) -> RpcRefusal {
+        match why {
+            Refuse::NoProvider => refusal(200, -32000, format!("No available channels for method: {method}")),
+            Refuse::Exhausted => {
+                let category = category.unwrap_or("unreachable");
+                refusal(200, -32000, "No provider could answer").with_data(format!("{{\"category\":\"{category}\"}}"))
+            }
+            Refuse::DeadlineExhausted => {
+                refusal(200, -32000, "Request deadline exhausted").with_data("{\"reason\":\"deadline_exhausted\"}")
+            }
+            Refuse::AttemptTimedOut => refusal(200, -32007, "Request timeout"),
+            Refuse::Indeterminate => refusal(200, -32000, "Upstream dispatch outcome is indeterminate")
+                .with_data("{\"reason\":\"it was sent and no answer came: check before sending it again\"}"),
+        }
+    }
+
+    pub fn bad_request(fault: &RequestFault) -> RpcRefusal {
+        let status = if fault.code() == -32700 { 400 } else { 200 };
+        let refused = refusal(status, fault.code(), fault.message());
+        match fault {
+            RequestFault::BadId { reason, .. } => refused.with_data(format!("{{\"reason\":\"{reason}\"}}")),
+            _ => refused,
+        }
+    }
+
+    pub fn empty_batch() -> RpcRefusal {
+        refusal(200, -32600, "Invalid Request")
+    }
+
+    pub fn batch_too_large(items: usize) -> RpcRefusal {
+        let data = format!("{{\"max_items\":{},\"items\":{items}}}", limits::BATCH_ITEMS);
+        refusal(200, -32600, "Invalid Request: batch too large").with_data(data)
+    }
+
+    pub fn blocked() -> RpcRefusal {
+        refusal(200, -32601, "Method not supported by proxy")
+    }
+
+    /// `path` is where the same call works.
+    pub fn subscribe_over_http(url: &str) -> RpcRefusal {
+        let mut data = Vec::from(&b"{\"websocket_url\":"[..]);
+        crate::wire::json::write_string(&mut data, url);
+        data.push(b'}');
+        refusal(200, -32601, "Method not supported over HTTP. Use WebSocket connection for subscriptions.")
+            .with_data(String::from_utf8_lossy(&data).into_owned())
+    }
+
+    pub fn filter_not_found() -> RpcRefusal {
+        refusal(200, -32000, "filter not found")
+    }
+
+    pub fn rate_limited(rps: u32, retry_after_ms: u64) -> RpcRefusal {
+        let data = format!("{{\"retry_after_ms\":{retry_after_ms},\"rate_limit\":{rps}}}");
+        let message = format!("Rate limit exceeded. Limit: {rps} requests per second.");
+        let retry_after_s = Some(retry_after_ms.div_ceil(1000).max(1));
+        RpcRefusal { retry_after_s, ..refusal(429, -32005, message).with_data(data) }
+    }
+
+    /// A batch that no waiting would let through.
+    pub fn over_burst(rps: u32, burst: u32) -> RpcRefusal {
+        let message = format!("Rate limit exceeded. Limit: {rps} requests per second.");
+        let data = format!("{{\"max_items\":{burst},\"rate_limit\":{rps}}}");
+        refusal(429, -32005, message).with_data(data)
+    }
+
+    pub fn out_of_memory() -> RpcRefusal {
+        let data = format!("{{\"limit_bytes\":{}}}", limits::INFLIGHT_BODY_BYTES);
+        refusal(503, -32008, "Local request byte capacity unavailable").with_data(data)
+    }
+
+    pub fn not_json() -> RpcRefusal {
+        refusal(415, -32600, "Unsupported content type: send JSON with content-type application/json")
+    }
+
+    pub fn websocket_not_available() -> RpcRefusal {
+        refusal(501, -32601, "WebSocket is not available in this version; use POST on the same path without /ws")
+    }
+}

@@ -11,6 +11,8 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 /// Output between two looks at the ratio; also the most that is zeroed ahead of the inflater.
 const STRIDE: u64 = 32 * 1024;
+/// Output is made in steps of at least this, growing the buffer if need be.
+const ROOM_MIN: usize = 4096;
 
 /// Why a stream is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,7 +184,9 @@ impl Gunzip {
     fn inflate(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(usize, usize), GzipFault> {
         let start = out.len();
         let stride = STRIDE - self.total_out % STRIDE;
-        let room = usize::try_from(stride).unwrap_or(usize::MAX).min(limit - start);
+        // What the buffer has room for anyway, unless that is hardly anything.
+        let spare = (out.capacity() - start).max(ROOM_MIN);
+        let room = usize::try_from(stride).unwrap_or(usize::MAX).min(limit - start).min(spare);
         out.resize(start + room, 0);
         let (before_in, before_out) = (self.inflater.total_in(), self.inflater.total_out());
         let space = out.get_mut(start..).unwrap_or(&mut []);

@@ -21,6 +21,8 @@ mod write;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod drive;
+#[cfg(test)]
 mod vectors;
 
 pub use answer::{AnswerFraming, AnswerHead, scan_answer};

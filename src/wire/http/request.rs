@@ -287,10 +287,12 @@ fn version_fault(request_line: &[u8]) -> HttpFault {
     if request_line == b"PRI * HTTP/2.0" {
         return fault::HTTP2;
     }
-    match request_line.rsplit(|&byte| byte == b' ').next() {
-        Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            fault::VERSION
-        }
+    let mut parts = request_line.split(|&byte| byte == b' ');
+    let (Some(_), Some(_), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return fault::REQUEST_LINE;
+    };
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => fault::VERSION,
         _ => fault::REQUEST_LINE,
     }
 }

@@ -11,6 +11,7 @@
 
 mod answer;
 mod chunked;
+mod diagnose;
 mod fault;
 mod field;
 mod lines;
@@ -22,6 +23,8 @@ mod write;
 mod cases;
 #[cfg(test)]
 mod drive;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod vectors;
 

@@ -11,6 +11,8 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 /// Output between two looks at the ratio; also the most that is zeroed ahead of the inflater.
 const STRIDE: u64 = 32 * 1024;
+/// Output is made in steps of at least this, growing the buffer if need be.
+const ROOM_MIN: usize = 4096;
 
 /// Why a stream is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,7 +184,9 @@ impl Gunzip {
     fn inflate(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(usize, usize), GzipFault> {
         let start = out.len();
         let stride = STRIDE - self.total_out % STRIDE;
-        let room = usize::try_from(stride).unwrap_or(usize::MAX).min(limit - start);
+        // What the buffer has room for anyway, unless that is hardly anything.
+        let spare = (out.capacity() - start).max(ROOM_MIN);
+        let room = usize::try_from(stride).unwrap_or(usize::MAX).min(limit - start).min(spare);
         out.resize(start + room, 0);
         let (before_in, before_out) = (self.inflater.total_in(), self.inflater.total_out());
         let space = out.get_mut(start..).unwrap_or(&mut []);
@@ -292,5 +296,204 @@ impl Header {
             }
             self.enter(next);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, GzBuilder, write::GzEncoder};
+    use std::io::Write;
+
+    fn zip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// JSON-like, compresses some 5 to 10 times.
+    fn sample(bytes: usize) -> Vec<u8> {
+        let mut state = 7u32;
+        let mut out = Vec::new();
+        while out.len() < bytes {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            out.extend_from_slice(format!("{{\"number\":\"0x{:x}\",\"logs\":[]}},", state >> 20).as_bytes());
+        }
+        out.truncate(bytes);
+        out
+    }
+
+    type Whole = Result<(Vec<u8>, bool), GzipFault>;
+
+    /// Feeds the pieces in turn, taking at most `max_out` bytes each time; output and whether the stream may end.
+    fn unzip(pieces: &[&[u8]], max_out: usize) -> Whole {
+        let mut gunzip = Gunzip::new();
+        let (mut all, mut out, mut done) = (Vec::new(), Vec::new(), false);
+        for piece in pieces {
+            let mut rest = *piece;
+            loop {
+                let progress = gunzip.feed(rest, &mut out, max_out)?;
+                assert!(out.len() <= max_out, "never more than asked for");
+                assert!(!progress.full || out.len() == max_out);
+                all.append(&mut out);
+                rest = &rest[progress.consumed..];
+                done = progress.done;
+                if !progress.full {
+                    assert!(rest.is_empty(), "all is used unless output is full");
+                    break;
+                }
+            }
+        }
+        Ok((all, done))
+    }
+
+    /// The same for the whole, each byte alone, each cut in two, and small outputs.
+    #[track_caller]
+    fn check(name: &str, zipped: &[u8], want: Whole) {
+        assert_eq!(unzip(&[zipped], usize::MAX), want, "{name}: whole");
+        let bytes: Vec<&[u8]> = zipped.chunks(1).collect();
+        assert_eq!(unzip(&bytes, usize::MAX), want, "{name}: byte by byte");
+        for max_out in [1, 7, 4096] {
+            assert_eq!(unzip(&[zipped], max_out), want, "{name}: {max_out} bytes at a time");
+        }
+        for cut in 0..=zipped.len() {
+            let (left, right) = zipped.split_at(cut);
+            assert_eq!(unzip(&[left, right], usize::MAX), want, "{name}: cut at {cut}");
+        }
+    }
+
+    fn good(plain: &[u8]) -> Whole {
+        Ok((plain.to_vec(), true))
+    }
+
+    #[test]
+    fn whole_streams_however_they_are_cut() {
+        let plain = sample(3000);
+        check("one member", &zip(&plain), good(&plain));
+        check("nothing in it", &zip(b""), good(b""));
+        check("no bytes at all", b"", Ok((Vec::new(), false)));
+        let three = [zip(b"one "), zip(b""), zip(b"three")].concat();
+        check("three members", &three, good(b"one three"));
+        let header = GzBuilder::new().filename("n").comment("c").extra(vec![1, 2, 3]).mtime(5);
+        let mut encoder = header.write(Vec::new(), Compression::fast());
+        encoder.write_all(&plain).unwrap();
+        check("all optional fields", &encoder.finish().unwrap(), good(&plain));
+        let mut encoder = GzBuilder::new().extra(Vec::new()).write(Vec::new(), Compression::none());
+        encoder.write_all(&plain).unwrap();
+        check("empty extra field, stored", &encoder.finish().unwrap(), good(&plain));
+    }
+
+    #[test]
+    fn header_crc() {
+        let plain = zip(b"x");
+        let mut header = plain[..10].to_vec();
+        header[3] = 2;
+        let mut crc = Crc::new();
+        crc.update(&header);
+        let sum = (crc.sum() as u16).to_le_bytes();
+        let with = |sum: [u8; 2]| [&header[..], &sum, &plain[10..]].concat();
+        check("right", &with(sum), good(b"x"));
+        check("wrong", &with([sum[0] ^ 1, sum[1]]), Err(GzipFault::BadHeader));
+        check("wrong", &with([sum[0], sum[1] ^ 0x80]), Err(GzipFault::BadHeader));
+    }
+
+    #[test]
+    fn damaged_streams_are_refused() {
+        let plain = sample(500);
+        let zipped = zip(&plain);
+        let with = |at: usize, byte: u8| {
+            let mut bytes = zipped.clone();
+            bytes[at] = byte;
+            bytes
+        };
+        let end = zipped.len();
+        check("plain JSON", b"{\"jsonrpc\":\"2.0\"}", Err(GzipFault::NotGzip));
+        check("second magic byte", &with(1, 0), Err(GzipFault::NotGzip));
+        check("other method", &with(2, 7), Err(GzipFault::BadHeader));
+        check("reserved flag", &with(3, 0x20), Err(GzipFault::BadHeader));
+        check("crc", &with(end - 8, zipped[end - 8] ^ 1), Err(GzipFault::BadChecksum));
+        check("length", &with(end - 1, 1), Err(GzipFault::BadChecksum));
+        check("bad block type", &with(10, 0xff), Err(GzipFault::BadData));
+        check("bytes after it", &[&zipped[..], b"{}"].concat(), Err(GzipFault::NotGzip));
+        check("zeros after it", &[&zipped[..], b"\0"].concat(), Err(GzipFault::NotGzip));
+        // Any single wrong bit after the header is found, or the stream does not end, or it was padding.
+        for at in 10..end {
+            let result = unzip(&[&with(at, zipped[at] ^ 0x10)], usize::MAX);
+            assert!(result.is_err() || result.is_ok_and(|(out, done)| !done || out == plain), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_cut_stream_is_never_done() {
+        let plain = sample(500);
+        let zipped = zip(&plain);
+        for length in 0..zipped.len() {
+            let (out, done) = unzip(&[&zipped[..length]], usize::MAX).unwrap();
+            assert!(!done && plain.starts_with(&out), "{length}");
+        }
+        let two = [zip(b"a"), zip(b"b")].concat();
+        let ends: Vec<usize> = (0..=two.len()).filter(|&length| unzip(&[&two[..length]], usize::MAX).unwrap().1).collect();
+        assert_eq!(ends, [two.len() / 2, two.len()], "only between members");
+    }
+
+    #[test]
+    fn bombs_are_refused_early() {
+        let bomb = zip(&vec![b'0'; 64 << 20]);
+        for max_out in [usize::MAX, 10_000] {
+            let mut gunzip = Gunzip::new();
+            let (mut out, mut total, mut rest) = (Vec::new(), 0, &bomb[..]);
+            let fault = loop {
+                match gunzip.feed(rest, &mut out, max_out) {
+                    Ok(progress) => rest = &rest[progress.consumed..],
+                    Err(fault) => break fault,
+                }
+                total += out.len();
+                out.clear();
+                assert!(!rest.is_empty(), "it got through");
+            };
+            assert_eq!(fault, GzipFault::Bomb);
+            let most = limits::GZIP_FLOOR_BYTES as usize + 2 * STRIDE as usize;
+            assert!(total + out.len() <= most, "{} bytes came out", total + out.len());
+            assert_eq!(gunzip.feed(b"", &mut out, 10), Err(GzipFault::Bomb), "said again");
+        }
+        // Many small bombs are one.
+        let member = zip(&vec![b'0'; 200_000]);
+        assert_eq!(unzip(&[&member.repeat(40)], usize::MAX), Err(GzipFault::Bomb));
+        // Below the floor nothing is a bomb; above it an honest ratio passes.
+        let small = vec![b'0'; limits::GZIP_FLOOR_BYTES as usize];
+        assert_eq!(unzip(&[&zip(&small)], usize::MAX), good(&small));
+        let honest = sample(3 << 20);
+        assert_eq!(unzip(&[&zip(&honest)], 128 * 1024), good(&honest));
+    }
+
+    #[test]
+    fn headers_and_members_are_bounded() {
+        let empty = zip(b"");
+        let members = limits::GZIP_MEMBERS as usize;
+        assert_eq!(unzip(&[&empty.repeat(members)], usize::MAX), good(b""));
+        assert_eq!(unzip(&[&empty.repeat(members + 1)], usize::MAX), Err(GzipFault::TooManyMembers));
+        let mut named = empty[..10].to_vec();
+        named[3] = 8;
+        let name = |length: usize| [&named[..], &vec![b'n'; length], b"\0", &empty[10..]].concat();
+        assert_eq!(unzip(&[&name(limits::GZIP_HEADER_BYTES - 11)], usize::MAX), good(b""));
+        assert_eq!(unzip(&[&name(limits::GZIP_HEADER_BYTES - 10)], usize::MAX), Err(GzipFault::BadHeader));
+    }
+
+    #[test]
+    fn output_goes_behind_what_is_there_and_reset_starts_anew() {
+        let mut gunzip = Gunzip::new();
+        let mut out = b"kept ".to_vec();
+        assert_eq!(gunzip.feed(b"junk", &mut out, 100), Err(GzipFault::NotGzip));
+        for word in ["one", "two"] {
+            gunzip.reset();
+            let progress = gunzip.feed(&zip(word.as_bytes()), &mut out, 100).unwrap();
+            assert!(progress.done && !progress.full);
+        }
+        gunzip.reset();
+        gunzip.feed(&zip(b"three")[..14], &mut out, 100).unwrap();
+        gunzip.reset();
+        let full = gunzip.feed(&zip(b"four"), &mut out, 0).unwrap();
+        assert!(full.full && !full.done, "no room: {full:?}");
+        assert!(out.starts_with(b"kept onetwo"));
     }
 }

@@ -11,6 +11,7 @@
 
 mod answer;
 mod chunked;
+mod diagnose;
 mod fault;
 mod field;
 mod lines;
@@ -20,6 +21,10 @@ mod write;
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod drive;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod vectors;
 

@@ -5,6 +5,7 @@
 //! head) are told before.
 
 use super::Scan;
+use super::diagnose::diagnose;
 use super::fault::{self, HttpFault};
 use super::field::{ConnectionOptions, Field, Name, Places, decimal, request_field};
 use super::lines::{Lines, Shape, find_head, offset_in};
@@ -258,62 +259,5 @@ fn method_of(token: &str) -> Method {
         "DELETE" => Method::Delete,
         "PATCH" => Method::Patch,
         _ => Method::Other,
-    }
-}
-
-/// Names the cause that httparse's error stands for. Only refused heads come here.
-#[cold]
-fn diagnose(head: &[u8], error: httparse::Error) -> HttpFault {
-    if error == httparse::Error::TooManyHeaders {
-        return fault::TOO_MANY_FIELDS;
-    }
-    if head.windows(2).any(|pair| matches!(pair, [b'\r', next] if *next != b'\n')) {
-        return fault::BARE_CR;
-    }
-    if head.iter().any(|&byte| (byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n')) || byte == 0x7f) {
-        return fault::CONTROL;
-    }
-    let mut lines = head.split(|&byte| byte == b'\n').map(|line| line.trim_suffix_cr());
-    let request_line = lines.next().unwrap_or(&[]);
-    match error {
-        httparse::Error::Version => version_fault(request_line),
-        httparse::Error::HeaderName => name_fault(lines),
-        httparse::Error::HeaderValue => fault::FIELD_VALUE,
-        _ => fault::REQUEST_LINE,
-    }
-}
-
-fn version_fault(request_line: &[u8]) -> HttpFault {
-    if request_line == b"PRI * HTTP/2.0" {
-        return fault::HTTP2;
-    }
-    match request_line.rsplit(|&byte| byte == b' ').next() {
-        Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            fault::VERSION
-        }
-        _ => fault::REQUEST_LINE,
-    }
-}
-
-fn name_fault<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HttpFault {
-    for line in lines {
-        if matches!(line.first(), Some(b' ' | b'\t')) {
-            return fault::FOLDED;
-        }
-        let name = line.split(|&byte| byte == b':').next().unwrap_or(&[]);
-        if name.len() < line.len() && matches!(name.last(), Some(b' ' | b'\t')) {
-            return fault::SPACE_BEFORE_COLON;
-        }
-    }
-    fault::FIELD_NAME
-}
-
-trait TrimCr {
-    fn trim_suffix_cr(&self) -> &[u8];
-}
-
-impl TrimCr for [u8] {
-    fn trim_suffix_cr(&self) -> &[u8] {
-        self.strip_suffix(b"\r").unwrap_or(self)
     }
 }

@@ -61,10 +61,10 @@ fn absolute_form(target: &[u8]) -> Result<Target, HttpFault> {
 pub(super) fn valid_host(value: &[u8]) -> bool {
     let (host_ok, rest) = match value {
         [b'[', inner @ ..] => {
-            let close = inner.iter().position(|&byte| byte == b']').unwrap_or(inner.len());
-            let address = inner.get(..close).and_then(|text| std::str::from_utf8(text).ok());
-            let ok = address.is_some_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());
-            (ok, inner.get(close + 1..).unwrap_or(&[]))
+            let Some(close) = inner.iter().position(|&byte| byte == b']') else { return false };
+            let (address, rest) = inner.split_at(close);
+            let ok = std::str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok());
+            (ok, rest.get(1..).unwrap_or(&[]))
         }
         _ => {
             let end = value.iter().position(|&byte| byte == b':').unwrap_or(value.len());

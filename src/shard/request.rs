@@ -1,0 +1,165 @@
+//! What a JSON-RPC request asks of the node: something it answers by itself, something it refuses, or a call to route.
+
+use crate::base::ids::ProviderId;
+use crate::base::limits;
+use crate::base::rng::Rng;
+use crate::base::span::Span;
+use crate::base::time::Instant;
+use crate::chain::filter_id;
+use crate::chain::method::{self, Gate};
+use crate::route::resolve::{Meta, Route, Transport};
+use crate::route::select::Ask;
+use crate::runtime::world::World;
+use crate::shard::call::{Call, FilterRole, Outgoing, SENT_ID_BYTES, Source, Trace};
+use crate::shard::deadlines::ClientCloser;
+use crate::shard::refusal::RpcRefusal;
+use crate::shard::{Current, Shard};
+use crate::snapshot::bit;
+use crate::wire::jsonrpc::{Id, ParamsKind, Request};
+use std::ops::Range;
+
+/// What becomes of one request.
+pub enum Todo<W: World> {
+    Forward(Box<Call<W>>),
+    /// The raw result, answered here.
+    Local(Box<str>),
+    Refuse(RpcRefusal),
+}
+
+/// Where a request came from and what holds for all calls in it.
+pub struct Context<W: World> {
+    pub snapshot: Current,
+    pub route: Route,
+    pub started: Instant,
+    pub client: Option<ClientCloser<W>>,
+    /// Of a single call on HTTP/1.1 whose reply nobody edits.
+    pub may_stream: bool,
+    /// The same for all calls of a batch, so that they choose alike.
+    pub rng: Rng,
+    /// The request's path, for the URL of the same over WebSocket.
+    pub websocket_url: String,
+}
+
+impl<W: World> Context<W> {
+    /// The client's id as it must be echoed.
+    pub fn client_id<'a>(request: &Request, body: &'a [u8]) -> &'a [u8] {
+        match request.id {
+            Id::Value => request.id_span.of(body),
+            Id::Null | Id::Absent => b"null",
+        }
+    }
+
+    /// Decides. `source` holds the request at the spans of `request`; `whole` is the request's own stretch of it. On
+    /// anything but `Forward` the source comes back.
+    pub fn decide(&self, shard: &Shard<W>, request: &Request, source: Source, whole: Range<usize>) -> (Todo<W>, Option<Source>) {
+        let refuse = |refusal, source| (Todo::Refuse(refusal), Some(source));
+        let name = request.method.of(source.bytes());
+        match method::gate(name) {
+            Gate::Blocked => return refuse(RpcRefusal::blocked(), source),
+            Gate::SubscribeOnly => return refuse(RpcRefusal::subscribe_over_http(&self.websocket_url), source),
+            Gate::Local if self.route.pin.is_none() && has_no_params(request, source.bytes()) => {
+                let chain = self.snapshot.chain(self.route.profile, self.route.chain);
+                return (Todo::Local(chain.chain_number_json.clone()), Some(source));
+            }
+            Gate::Local | Gate::Forward => {}
+        }
+        if self.route.transport == Some(Transport::Ws) {
+            return refuse(RpcRefusal::websocket_upstream_not_available(), source);
+        }
+        let id = method::lookup(name);
+        let mut ask = self.ask();
+        if method::is_filter_use(id) {
+            return match self.use_filter(shard, request, source, &mut ask) {
+                Ok(outgoing) => (Todo::Forward(Box::new(self.call(request, ask, FilterRole::Use, outgoing))), None),
+                Err(source) => refuse(RpcRefusal::filter_not_found(), source),
+            };
+        }
+        let role = if method::is_filter_create(id) { FilterRole::Create } else { FilterRole::None };
+        let outgoing = match request.canonical && request.id_span.len() <= SENT_ID_BYTES {
+            true => Outgoing::canonical(source, whole, request),
+            false => Outgoing::emitted(source, request, shard.take_call_id(), Vec::new()),
+        };
+        (Todo::Forward(Box::new(self.call(request, ask, role, outgoing))), None)
+    }
+
+    fn ask(&self) -> Ask {
+        let plan = self.snapshot.plan(self.route.profile, self.route.chain);
+        Ask {
+            strategy: self.route.strategy.unwrap_or(plan.default_strategy),
+            eligible: u64::MAX,
+            pin: self.route.pin,
+            allow_failover: self.route.allow_failover,
+        }
+    }
+
+    fn call(&self, request: &Request, ask: Ask, filter: FilterRole, outgoing: Outgoing) -> Call<W> {
+        let method = method::lookup(request.method.of(outgoing.source.bytes()));
+        Call {
+            snapshot: self.snapshot.clone(),
+            profile: self.route.profile,
+            chain: self.route.chain,
+            method,
+            ask,
+            filter,
+            outgoing,
+            started: self.started,
+            may_stream: self.may_stream && request.id != Id::Absent && filter == FilterRole::None,
+            client: self.client.clone(),
+            rng: self.rng.clone(),
+            trace: Trace::new(ask.strategy),
+        }
+    }
+
+    /// A call that uses a filter: only its instance is asked, by that instance's own id. The source back: no such filter.
+    fn use_filter(&self, shard: &Shard<W>, request: &Request, source: Source, ask: &mut Ask) -> Result<Outgoing, Source> {
+        let params = request.params.of(source.bytes());
+        let found = filter_id::find(params).and_then(|span| Some((span, filter_id::decode(span.of(params))?)));
+        let Some((span, (tag, digits))) = found else { return Err(source) };
+        let chain = self.snapshot.chain(self.route.profile, self.route.chain);
+        let instance = self.snapshot.topology.instance_by_tag.get(&tag).copied();
+        let on_it = |(_, p): &(ProviderId, _)| instance == Some(crate::config::topology::Provider::instance_of(p));
+        ask.eligible = chain.providers.iter().filter(on_it).fold(0, |mask, (id, _)| mask | bit(id));
+        if ask.eligible == 0 {
+            return Err(source);
+        }
+        let part = |range: Range<usize>| params.get(range).unwrap_or(&[]);
+        let own = [part(0..span.start as usize), b"0x", digits, part(span.end as usize..params.len())].concat();
+        let mut outgoing = Outgoing::emitted(source, request, shard.take_call_id(), Vec::new());
+        outgoing.prefix.extend_from_slice(&own);
+        // The params are in the prefix now.
+        outgoing.stretch = 0..0;
+        Ok(outgoing)
+    }
+}
+
+/// `[]`, null or nothing.
+fn has_no_params(request: &Request, body: &[u8]) -> bool {
+    let is_empty_list = || {
+        let inside = request.params.of(body).strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+        inside.is_some_and(|inside| inside.iter().all(u8::is_ascii_whitespace))
+    };
+    request.params_kind == ParamsKind::None || (request.params_kind == ParamsKind::Array && is_empty_list())
+}
+
+/// Moves a request's spans to a buffer in which it begins at `by`.
+pub fn shifted(request: Request, by: usize) -> Request {
+    let move_by = |span: Span| if span == Span::NONE { span } else { span.shifted(by) };
+    Request {
+        id_span: move_by(request.id_span),
+        method: move_by(request.method),
+        params: move_by(request.params),
+        ..request
+    }
+}
+
+/// Whether the reply is edited, so that it must be held whole.
+pub fn is_edited(meta: Meta) -> bool {
+    meta == Meta::Body
+}
+
+/// The same request over WebSocket (`data.websocket_url`, CONTRACT §3).
+pub fn websocket_url(scheme: &str, host: &str, path: &str) -> String {
+    let scheme = if scheme == "https" { "wss" } else { "ws" };
+    let path = path.get(..path.len().min(limits::HEAD_BYTES)).unwrap_or("");
+    format!("{scheme}://{host}/ws{path}")
+}

@@ -97,6 +97,14 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const RING_ENTRIES: u32 = 1024;
 pub const RING_ENTRIES_MIN: u32 = 256;
 
+// --- what answers mean [C §5, LB §4] ---
+/// Of an error's text, this much is looked at.
+pub const ERROR_TEXT_BYTES: usize = 2048;
+/// A provider's own hint when to come back is believed up to this.
+pub const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
+/// A failure hidden inside a result is never longer.
+pub const HIDDEN_ERROR_BYTES: usize = 4096;
+
 // --- client limits [C §7] ---
 pub const LIMIT_RPS: u32 = 100;
 pub const LIMIT_BURST: u32 = 500;
@@ -111,6 +119,8 @@ pub const PROBLEMS_SHOWN: usize = 200;
 pub const META_HEADER_BYTES: usize = 4096;
 pub const REQUEST_ID_MIN: usize = 20;
 pub const REQUEST_ID_MAX: usize = 200;
+/// A browser may keep a preflight answer this long [C §2].
+pub const PREFLIGHT_MAX_AGE_S: u32 = 86_400;
 
 // --- resolver ---
 pub const DNS_TTL_MS: u64 = 30_000;

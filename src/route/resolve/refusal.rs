@@ -1,0 +1,103 @@
+//! Our own no, before a call was looked at: HTTP status, JSON body, and for a wrong verb the `Allow` field.
+//! Texts and codes that clients may match are LB §1.7's; each of ours names cause and remedy.
+
+use crate::config::topology::Strategy;
+
+/// A refusal. `code` 0 means that the body is plain JSON (`{"errors":{"detail":..}}`) and not a JSON-RPC error.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    pub status: u16,
+    /// JSON-RPC code, or 0.
+    pub code: i64,
+    pub message: String,
+    /// Raw JSON.
+    pub data: Option<String>,
+    /// Value of `Allow`, with 405 only.
+    pub allow: Option<&'static str>,
+}
+
+const FORMS: &str = "JSON-RPC is POST /rpc/:chain, /rpc/:strategy/:chain, /rpc/:chain/:provider or /rpc/provider/:provider/:chain, \
+     each also after /rpc/profile/:profile; GET /api/chains lists the chains";
+
+impl Refusal {
+    fn rpc(status: u16, code: i64, message: String) -> Refusal {
+        Refusal { status, code, message, data: None, allow: None }
+    }
+
+    /// A body that is not JSON-RPC. `hint` is plain ASCII without quotes or backslashes.
+    pub(super) fn plain(status: u16, detail: &str, hint: &'static str) -> Refusal {
+        Refusal { status, code: 0, message: detail.to_owned(), data: Some(format!("\"{hint}\"")), allow: None }
+    }
+
+    pub(super) fn not_found() -> Refusal {
+        Refusal::plain(404, "Not Found", FORMS)
+    }
+
+    pub(super) fn wrong_verb(allow: &'static str) -> Refusal {
+        Refusal {
+            allow: Some(allow),
+            ..Refusal::plain(405, "Method Not Allowed", "see the Allow field for what this path takes")
+        }
+    }
+
+    pub(super) fn blank_profile() -> Refusal {
+        let data = Some(r#"{"error_type":"profile_empty"}"#.to_owned());
+        Refusal { data, ..Refusal::rpc(400, -32602, "Profile cannot be empty".to_owned()) }
+    }
+
+    pub(super) fn unknown_profile(slug: &str) -> Refusal {
+        let data = Some(r#"{"error_type":"profile_not_found"}"#.to_owned());
+        Refusal { data, ..Refusal::rpc(404, -32000, format!("Profile '{slug}' not found")) }
+    }
+
+    pub(super) fn unknown_chain(name: &str, slug: &str) -> Refusal {
+        Refusal::rpc(400, -32602, format!("Unsupported chain: Unknown chain '{name}' in profile '{slug}'"))
+    }
+
+    pub(super) fn unknown_provider(name: &str) -> Refusal {
+        Refusal::rpc(400, -32602, format!("Unsupported chain: Provider '{name}' is not configured for this chain"))
+    }
+
+    pub(super) fn strategy_not_available(strategy: Strategy) -> Refusal {
+        let word = strategy.word();
+        Refusal::rpc(400, -32602, format!("Strategy '{word}' is not available in this version; use priority or load-balanced"))
+    }
+
+    pub(super) fn unknown_strategy(word: &str) -> Refusal {
+        Refusal::rpc(400, -32602, format!("Unknown strategy '{word}'; use priority or load-balanced"))
+    }
+
+    pub(super) fn wrong_transport(word: &str) -> Refusal {
+        Refusal::rpc(400, -32602, format!("Unknown transport '{word}'; use http or ws"))
+    }
+
+    /// Appends the whole body.
+    pub fn write_body(&self, out: &mut Vec<u8>) {
+        if self.code == 0 {
+            out.extend_from_slice(b"{\"errors\":{\"detail\":");
+            write_string(out, &self.message);
+            if let Some(hint) = &self.data {
+                out.extend_from_slice(b",\"hint\":");
+                out.extend_from_slice(hint.as_bytes());
+            }
+            out.extend_from_slice(b"}}");
+            return;
+        }
+        out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":");
+        out.extend_from_slice(self.code.to_string().as_bytes());
+        out.extend_from_slice(b",\"message\":");
+        write_string(out, &self.message);
+        if let Some(data) = &self.data {
+            out.extend_from_slice(b",\"data\":");
+            out.extend_from_slice(data.as_bytes());
+        }
+        out.extend_from_slice(b"}}");
+    }
+}
+
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    // serde_json escapes a &str without failing; `wire::json::write_string` replaces this when it is on main.
+    if let Ok(json) = serde_json::to_string(text) {
+        out.extend_from_slice(json.as_bytes());
+    }
+}

@@ -52,6 +52,11 @@ impl Snapshot {
 }
 
 impl ChainPlan {
+    /// Whether a call with this pin may be sent to `provider` at all.
+    pub fn may_choose(&self, pin: Option<ProviderId>, allow_failover: bool, provider: ProviderId) -> bool {
+        self.http & bit(provider) != 0 && pin.is_none_or(|pin| allow_failover || pin == provider)
+    }
+
     /// `reachable`: has an HTTP endpoint. One with `ws_url` only awaits the WebSocket transport.
     fn new(chain: &Chain, node_default: Strategy, reachable: &dyn Fn(&Provider) -> bool) -> ChainPlan {
         let all: Vec<(u64, &Provider)> = chain.providers.iter().map(|(id, p)| (bit(id), p)).collect();

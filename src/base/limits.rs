@@ -20,6 +20,9 @@ pub const BODY_TIMEOUT_MS: u64 = 30_000;
 pub const KEEP_ALIVE_MS: u64 = 75_000;
 /// How long one answer may take to be taken by its client without progress.
 pub const CLIENT_WRITE_TIMEOUT_MS: u64 = 30_000;
+/// After a last reply: what is still read away, and for how long, so that the reply is not lost to a reset.
+pub const LINGER_MS: u64 = 1_000;
+pub const LINGER_BYTES: usize = 1 << 20;
 /// Nesting of a request's or answer's JSON.
 pub const JSON_DEPTH: usize = 128;
 /// Methods longer than this are refused as invalid.
@@ -104,6 +107,11 @@ pub const ERROR_TEXT_BYTES: usize = 2048;
 pub const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
 /// A failure hidden inside a result is never longer.
 pub const HIDDEN_ERROR_BYTES: usize = 4096;
+
+/// A pause after `accept` failed, so that a lasting cause does not spin.
+pub const ACCEPT_PAUSE_MS: u64 = 10;
+/// `/api/ready` says yes after this long even without an answer of every chain.
+pub const READY_AFTER_MS: u64 = 10_000;
 
 // --- client limits [C §7] ---
 pub const LIMIT_RPS: u32 = 100;

@@ -9,7 +9,7 @@ use crate::base::limits;
 use crate::chain::filter_id;
 use crate::base::time::Instant;
 use crate::config::topology::ErrorRule;
-use crate::route::classify::{Category, Outcome, Verdict};
+use crate::route::classify::{Context, Outcome, OutcomeCategory, Verdict, classify_fault, may_show};
 use crate::route::exchange::{ConnectionRule, End};
 use crate::runtime::budget::Permit;
 use crate::runtime::world::World;
@@ -110,7 +110,7 @@ pub async fn attempt<W: World>(
             Watched::ClientGone => Got::ClientGone,
             _ => Got::TimedOut,
         },
-        Err(_) => refused(Outcome::malformed()),
+        Err(_) => refused(classify_fault()),
     }
 }
 
@@ -157,16 +157,16 @@ async fn collect<W: World>(
         if expected > limits::HOLD_BYTES as u64 && permit.is_none() {
             match beyond_hold(call, &incoming) {
                 Beyond::Stream(prefix) => return stream(shard, call, from, incoming, &prefix),
-                Beyond::Unusable(fault) => return refused(shard.classifier.fault(fault)),
+                Beyond::Unusable(_) => return refused(classify_fault()),
                 Beyond::ReadMore => {}
-                Beyond::Hold => match shard.node.answers.acquire(limits::BATCH_ANSWER_BYTES as u64) {
+                Beyond::Hold => match shard.answers.take(limits::BATCH_ANSWER_BYTES as u64) {
                     Some(granted) => permit = Some(granted),
-                    None => return refused(Outcome::too_large()),
+                    None => return refused(Outcome::of(OutcomeCategory::ResultTooLarge)),
                 },
             }
         }
         if incoming.payload().len() > limits::BATCH_ANSWER_BYTES {
-            return refused(Outcome::too_large());
+            return refused(Outcome::of(OutcomeCategory::ResultTooLarge));
         }
         let room = if permit.is_some() { limits::BATCH_ANSWER_BYTES } else { limits::HOLD_BYTES };
         if let Err(fault) = incoming.read(shard, room).await {
@@ -204,7 +204,7 @@ fn beyond_hold<W: World>(call: &Call<W>, incoming: &Incoming<W>) -> Beyond {
 fn stream<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>, incoming: Incoming<W>, prefix: &Prefix) -> Got<W> {
     match Relay::new(incoming, prefix, &call.outgoing, from.watch) {
         Ok(relay) => Got::Stream(Box::new(relay)),
-        Err(fault) => refused(shard.classifier.fault(fault)),
+        Err(_) => refused(classify_fault()),
     }
 }
 
@@ -222,14 +222,21 @@ fn whole<W: World>(
     let payload = buf.get(body.clone()).unwrap_or(&[]);
     let is_success = (200..300).contains(&status);
     let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, &call.outgoing.id));
+    let classifier = &shard.node.classifier;
+    let context = || Context {
+        status,
+        retry_after: &retry_after,
+        wall: shard.world.wall(),
+        method: call.method,
+        rules: from.rules,
+    };
     let outcome = match &scanned {
-        Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => shard.classifier.result(result.of(payload)),
+        Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => classifier.classify_result(&context(), result.of(payload)),
         Ok(Answer { kind: AnswerKind::Error { code, message, data, .. }, .. }) => {
-            let (message, data) = (message.of(payload), data.of(payload));
-            Some(shard.classifier.error(status, *code, message, data, call.method, from.rules, retry_after))
+            Some(classifier.classify_error(&context(), *code, message.of(payload), data.of(payload)))
         }
-        Err(fault) if is_success => Some(shard.classifier.fault(*fault)),
-        _ => Some(shard.classifier.status(status, payload, retry_after)),
+        Err(_) if is_success => Some(classify_fault()),
+        _ => Some(classifier.classify_status(&context(), payload)),
     };
     let held = scanned.ok().map(|answer| Held { buf, body, answer, permit });
     judged(held, outcome, &from.target.secrets)
@@ -239,11 +246,11 @@ fn whole<W: World>(
 fn judged<W: World>(held: Option<Held>, outcome: Option<Outcome>, secrets: &[Box<str>]) -> Got<W> {
     let (held, outcome) = match (held, outcome) {
         (Some(held), None) => return Got::Answer(held),
-        (held, outcome) => (held, outcome.unwrap_or_else(Outcome::too_large)),
+        (held, outcome) => (held, outcome.unwrap_or_else(classify_fault)),
     };
     let shown = held.filter(|held| {
         let is_error = matches!(held.answer.kind, AnswerKind::Error { .. });
-        is_error && crate::route::classify::may_show(outcome.category, held.bytes(), secrets)
+        is_error && may_show(outcome.category, held.bytes(), secrets)
     });
     match (outcome.verdict, shown) {
         (Verdict::Return, Some(error)) => Got::Answer(error),
@@ -263,7 +270,7 @@ fn ended_early<W: World>(fault: Broken, watch: &Watch<W>) -> Got<W> {
         (_, Watched::ClientGone) => Got::ClientGone,
         (_, Watched::Late | Watched::Drained) => Got::TimedOut,
         (Broken::Ended { .. } | Broken::Truncated, Watched::Running) => Got::Lost { stale: false },
-        (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(Outcome::malformed()),
+        (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(classify_fault()),
     }
 }
 

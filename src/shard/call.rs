@@ -5,6 +5,7 @@
 //! copied, whatever their size, and a call can be sent again because the pieces come back from every write.
 
 use crate::base::ids::{ChainId, MethodId, ProfileId, ProviderId};
+use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method::{self, Safety};
 use crate::config::topology::Strategy;
@@ -34,6 +35,13 @@ impl Source {
         match self {
             Source::Own(bytes) => bytes,
             Source::Shared(bytes) => bytes,
+        }
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Source::Own(bytes) => bytes,
+            Source::Shared(bytes) => Rc::try_unwrap(bytes).unwrap_or_else(|shared| shared.to_vec()),
         }
     }
 }
@@ -132,6 +140,8 @@ pub struct Call<W: World> {
     pub may_stream: bool,
     /// Looked at for a reset.
     pub client: Option<ClientCloser<W>>,
+    /// For ties between providers; the same for all calls of a batch, so that they choose alike.
+    pub rng: Rng,
     pub trace: Trace,
 }
 

@@ -19,8 +19,19 @@ pub enum Reply<W: World> {
     Held(Held),
     Stream(Box<Relay<W>>),
     Refused(RpcRefusal),
+    /// The raw result, answered here.
+    Local(Box<str>),
     /// The client is gone.
     Nothing,
+}
+
+impl<W: World> Reply<W> {
+    /// Nobody wants it: a notification's.
+    pub fn discard(self, shard: &Shard<W>) {
+        if let Reply::Held(held) = self {
+            shard.buffers.give(held.buf);
+        }
+    }
 }
 
 /// Routes `call` to its end.
@@ -31,7 +42,7 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
     let mut last = Last { error: None, category: None };
     let mut now = call.started;
     loop {
-        let action = exchange.next(plan, &mut shard.rng.borrow_mut(), now);
+        let action = exchange.next(plan, &mut call.rng, now);
         let got = match action {
             Action::Reply(ending) => return finish(shard, call, ending, last),
             Action::Attempt { provider, deadline, connection } => {

@@ -39,6 +39,8 @@ pub struct Incoming<W: World> {
     connection: Upstream<W>,
     slot: Slot<W>,
     pub head: AnswerHead,
+    /// Taken out of the head, whose bytes may move.
+    retry_after: Box<[u8]>,
     raw: Vec<u8>,
     /// Payload in `raw`, framing undone.
     body: Range<usize>,
@@ -52,6 +54,8 @@ pub struct Incoming<W: World> {
 struct Inflate {
     machine: Gunzip,
     plain: Vec<u8>,
+    /// What came so far is a whole stream.
+    may_end: bool,
 }
 
 impl<W: World> Incoming<W> {
@@ -94,10 +98,11 @@ impl<W: World> Incoming<W> {
             AnswerFraming::Chunked => Framed::Chunked(Chunked::new(u64::MAX)),
             AnswerFraming::UntilClose => Framed::UntilClose,
         };
-        let inflate = head.gzip.then(|| Box::new(Inflate { machine: Gunzip::new(), plain: Vec::new() }));
+        let inflate = head.gzip.then(|| Box::new(Inflate { machine: Gunzip::new(), plain: Vec::new(), may_end: false }));
         let body = head.len..head.len;
+        let retry_after = head.retry_after.of(&raw).into();
         let (complete, surplus) = (false, false);
-        let mut incoming = Incoming { connection, slot, head, raw, body, framed, inflate, complete, surplus };
+        let mut incoming = Incoming { connection, slot, head, retry_after, raw, body, framed, inflate, complete, surplus };
         incoming.decode()?;
         Ok(incoming)
     }
@@ -112,6 +117,11 @@ impl<W: World> Incoming<W> {
 
     pub fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// The value of Retry-After; nearly always empty.
+    pub fn retry_after(&self) -> Box<[u8]> {
+        self.retry_after.clone()
     }
 
     /// Bytes of payload in all, when the framing says so in advance.
@@ -175,15 +185,12 @@ impl<W: World> Incoming<W> {
     fn inflate(&mut self) -> Result<(), Broken> {
         let Some(inflate) = &mut self.inflate else { return Ok(()) };
         let mut at = self.body.start;
-        while at < self.body.end {
-            let room = inflate.plain.len() + limits::HOLD_BYTES;
+        loop {
             let input = self.raw.get(at..self.body.end).unwrap_or(&[]);
-            let step = inflate.machine.feed(input, &mut inflate.plain, room).map_err(|_| Broken::Compression)?;
-            if step.consumed == 0 && !step.done && inflate.plain.len() < room {
-                return Err(Broken::Compression);
-            }
+            let step = inflate.machine.feed(input, &mut inflate.plain, limits::HOLD_BYTES).map_err(|_| Broken::Compression)?;
             at += step.consumed;
-            if step.done {
+            inflate.may_end = step.done;
+            if !step.full {
                 break;
             }
         }
@@ -193,7 +200,7 @@ impl<W: World> Incoming<W> {
     }
 
     fn inflated_whole(&self) -> Result<(), Broken> {
-        let cut = self.inflate.as_ref().is_some_and(|inflate| !inflate.machine.is_done());
+        let cut = self.inflate.as_ref().is_some_and(|inflate| !inflate.may_end);
         if cut { Err(Broken::Compression) } else { Ok(()) }
     }
 

@@ -22,6 +22,7 @@ mod refusal;
 mod relay;
 mod reply;
 mod request;
+mod rpc;
 mod target;
 mod upstream_http;
 
@@ -33,7 +34,7 @@ use crate::base::ids::{Id, InstanceId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
-use crate::route::classify::Classifier;
+use crate::runtime::budget::Share;
 use crate::runtime::gather::Gather;
 use crate::runtime::publish::Reader;
 use crate::runtime::tally::Tally;
@@ -55,7 +56,9 @@ pub struct Shard<W: World> {
     index: usize,
     tally: Arc<Tally>,
     snapshot: RefCell<(Reader<Snapshot>, Current)>,
-    classifier: Rc<Classifier>,
+    /// Shares of the node-wide byte budgets.
+    bodies: Share,
+    answers: Share,
     /// By instance.
     targets: Vec<Rc<Target<W>>>,
     buffers: Buffers,
@@ -97,7 +100,8 @@ impl<W: World> Shard<W> {
             index,
             tally,
             snapshot: RefCell::new((reader, current)),
-            classifier: Rc::new(Classifier::new()),
+            bodies: node.bodies.share(),
+            answers: node.answers.share(),
             targets,
             buffers: Buffers::default(),
             gathers: RefCell::default(),
@@ -118,6 +122,11 @@ impl<W: World> Shard<W> {
     pub fn start(self: &Rc<Self>) {
         self.world.spawn("attempt sweep", sweep_attempts(self.clone()));
         self.world.spawn("connection sweep", sweep_connections(self.clone()));
+    }
+
+    /// Takes clients from `listener` until the node drains.
+    pub fn listen(self: &Rc<Self>, listener: W::Listener) {
+        self.world.spawn("listener", listener::accept(self.clone(), listener));
     }
 
     /// Begins to end: idle clients are closed now, busy ones after their reply.
@@ -175,6 +184,18 @@ impl<W: World> Shard<W> {
         larger.extend_from_slice(&buf);
         self.buffers.give(buf);
         larger
+    }
+
+    /// Gives a buffer back on the way out.
+    fn give_and<T>(&self, buf: Vec<u8>, result: T) -> T {
+        self.buffers.give(buf);
+        result
+    }
+
+    fn take_call_id(&self) -> u64 {
+        let id = self.next_call_id.get();
+        self.next_call_id.set(id + 1);
+        id
     }
 
     fn gather(&self) -> Gather {

@@ -4,13 +4,15 @@
 
 use crate::base::limits;
 use crate::base::time::{Instant, WallTime};
-use crate::route::limit::TrustedProxies;
+use crate::route::classify::Classifier;
+use crate::route::limit::address::TrustedProxies;
 use crate::runtime::budget::Budget;
 use crate::runtime::flag::Flag;
-use crate::runtime::limiter::Limiter;
+use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::publish::Published;
 use crate::runtime::tally::Tally;
 use crate::snapshot::Snapshot;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Fixed at start.
@@ -31,11 +33,12 @@ pub struct Node {
     pub settings: Settings,
     pub snapshot: Arc<Published<Snapshot>>,
     /// Client limits, exact across shards.
-    pub limiter: Limiter,
+    pub limiter: Arc<Limiter>,
     /// Request bodies in memory beyond the buffers that connections own.
-    pub bodies: Budget,
+    pub bodies: Arc<Budget>,
     /// Held answers beyond `HOLD_BYTES`.
-    pub answers: Budget,
+    pub answers: Arc<Budget>,
+    pub classifier: Classifier,
     /// One for each shard, written by that shard only.
     pub tallies: Vec<Arc<Tally>>,
     /// Every chain had an answer from a provider, or has had its time.
@@ -45,13 +48,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// `secret` keys the limiter's table, so that nobody can aim at its cells.
-    pub fn new(settings: Settings, snapshot: Snapshot, secret: [u64; 2]) -> Arc<Node> {
+    pub fn new(settings: Settings, snapshot: Snapshot) -> Arc<Node> {
         let instances = snapshot.topology.instances.len();
         let tallies = (0..settings.shards).map(|_| Arc::new(Tally::new(instances))).collect();
         Arc::new(Node {
             snapshot: Published::new(snapshot),
-            limiter: Limiter::new(secret),
+            limiter: Limiter::new(),
+            classifier: Classifier::new(),
             bodies: Budget::new(limits::INFLIGHT_BODY_BYTES),
             answers: Budget::new(limits::INFLIGHT_ANSWER_BYTES),
             tallies,
@@ -59,6 +62,17 @@ impl Node {
             draining: Flag::default(),
             settings,
         })
+    }
+
+    /// The limiter's key of a client of a profile. By slug: it means the same after a reload.
+    pub fn client_key(&self, slug: &str, client: IpAddr) -> ClientKey {
+        let mut bytes = Vec::with_capacity(slug.len() + 17);
+        match client {
+            IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
+        }
+        bytes.extend_from_slice(slug.as_bytes());
+        self.limiter.key(u8::from(client.is_ipv6()), &bytes)
     }
 
     /// Instants start with the process.

@@ -102,6 +102,10 @@ impl RpcRefusal {
         refusal(415, -32600, "Unsupported content type: send JSON with content-type application/json")
     }
 
+    pub fn websocket_upstream_not_available() -> RpcRefusal {
+        refusal(400, -32602, "transport=ws is not available in this version: providers are reached over http only")
+    }
+
     pub fn websocket_not_available() -> RpcRefusal {
         refusal(501, -32601, "WebSocket is not available in this version; use POST on the same path without /ws")
     }

@@ -99,6 +99,13 @@ impl Body {
         Body { front, ..Body::default() }
     }
 
+    /// A result of our own; `result` is raw JSON.
+    pub fn of_result(result: &str, client_id: &[u8]) -> Body {
+        let mut front = Vec::new();
+        jsonrpc::write_result(&mut front, client_id, result.as_bytes());
+        Body { front, ..Body::default() }
+    }
+
     /// The answer as it came.
     pub fn as_it_is(held: Held) -> Body {
         Body { front: Vec::new(), stretch: held.body, buf: held.buf, back: Vec::new() }

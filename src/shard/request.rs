@@ -1,13 +1,12 @@
 //! What a JSON-RPC request asks of the node: something it answers by itself, something it refuses, or a call to route.
 
-use crate::base::ids::ProviderId;
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::span::Span;
 use crate::base::time::Instant;
 use crate::chain::filter_id;
 use crate::chain::method::{self, Gate};
-use crate::route::resolve::{Meta, Route, Transport};
+use crate::route::resolve::{Route, Transport};
 use crate::route::select::Ask;
 use crate::runtime::world::World;
 use crate::shard::call::{Call, FilterRole, Outgoing, SENT_ID_BYTES, Source, Trace};
@@ -19,11 +18,14 @@ use crate::wire::jsonrpc::{Id, ParamsKind, Request};
 use std::ops::Range;
 
 /// What becomes of one request.
+#[expect(clippy::large_enum_variant, reason = "the large one is the common one, and a box would be an allocation a call")]
 pub enum Todo<W: World> {
-    Forward(Box<Call<W>>),
+    Forward(Call<W>),
     /// The raw result, answered here.
     Local(Box<str>),
     Refuse(RpcRefusal),
+    /// `eth_subscribe` and its kin, over HTTP.
+    Subscribe,
 }
 
 /// Where a request came from and what holds for all calls in it.
@@ -36,8 +38,6 @@ pub struct Context<W: World> {
     pub may_stream: bool,
     /// The same for all calls of a batch, so that they choose alike.
     pub rng: Rng,
-    /// The request's path, for the URL of the same over WebSocket.
-    pub websocket_url: String,
 }
 
 impl<W: World> Context<W> {
@@ -56,7 +56,7 @@ impl<W: World> Context<W> {
         let name = request.method.of(source.bytes());
         match method::gate(name) {
             Gate::Blocked => return refuse(RpcRefusal::blocked(), source),
-            Gate::SubscribeOnly => return refuse(RpcRefusal::subscribe_over_http(&self.websocket_url), source),
+            Gate::SubscribeOnly => return (Todo::Subscribe, Some(source)),
             Gate::Local if self.route.pin.is_none() && has_no_params(request, source.bytes()) => {
                 let chain = self.snapshot.chain(self.route.profile, self.route.chain);
                 return (Todo::Local(chain.chain_number_json.clone()), Some(source));
@@ -70,7 +70,7 @@ impl<W: World> Context<W> {
         let mut ask = self.ask();
         if method::is_filter_use(id) {
             return match self.use_filter(shard, request, source, &mut ask) {
-                Ok(outgoing) => (Todo::Forward(Box::new(self.call(request, ask, FilterRole::Use, outgoing))), None),
+                Ok(outgoing) => (Todo::Forward(self.call(request, ask, FilterRole::Use, outgoing)), None),
                 Err(source) => refuse(RpcRefusal::filter_not_found(), source),
             };
         }
@@ -79,7 +79,7 @@ impl<W: World> Context<W> {
             true => Outgoing::canonical(source, whole, request),
             false => Outgoing::emitted(source, request, shard.take_call_id(), Vec::new()),
         };
-        (Todo::Forward(Box::new(self.call(request, ask, role, outgoing))), None)
+        (Todo::Forward(self.call(request, ask, role, outgoing)), None)
     }
 
     fn ask(&self) -> Ask {
@@ -117,8 +117,8 @@ impl<W: World> Context<W> {
         let Some((span, (tag, digits))) = found else { return Err(source) };
         let chain = self.snapshot.chain(self.route.profile, self.route.chain);
         let instance = self.snapshot.topology.instance_by_tag.get(&tag).copied();
-        let on_it = |(_, p): &(ProviderId, _)| instance == Some(crate::config::topology::Provider::instance_of(p));
-        ask.eligible = chain.providers.iter().filter(on_it).fold(0, |mask, (id, _)| mask | bit(id));
+        let on_it = chain.providers.iter().filter(|(_, p)| Some(p.instance) == instance);
+        ask.eligible = on_it.fold(0, |mask, (id, _)| mask | bit(id));
         if ask.eligible == 0 {
             return Err(source);
         }
@@ -150,11 +150,6 @@ pub fn shifted(request: Request, by: usize) -> Request {
         params: move_by(request.params),
         ..request
     }
-}
-
-/// Whether the reply is edited, so that it must be held whole.
-pub fn is_edited(meta: Meta) -> bool {
-    meta == Meta::Body
 }
 
 /// The same request over WebSocket (`data.websocket_url`, CONTRACT §3).

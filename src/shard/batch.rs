@@ -1,0 +1,159 @@
+//! A batch: single calls that share the choice of a provider, at most eight under way, answered in order (LB §1.8).
+//!
+//! Each call may fail over alone, so one bad item costs no other anything. Answers are held whole, since their order and
+//! the closing bracket must be right; the node-wide byte budget bounds what that can take. A notification is carried out
+//! and left out; when nothing is left the reply is 204.
+
+use crate::base::limits;
+use crate::base::span::Span;
+use crate::route::meta;
+use crate::route::resolve::Meta;
+use crate::runtime::world::World;
+use crate::shard::Shard;
+use crate::shard::buffers::Size;
+use crate::shard::call::{Call, Source, Trace};
+use crate::shard::client_http::{Client, Next};
+use crate::shard::forward::{Reply, forward};
+use crate::shard::refusal::RpcRefusal;
+use crate::shard::reply::{self, Body};
+use crate::shard::request::{Context, Todo, shifted};
+use crate::shard::rpc::{self, Asked};
+use crate::wire::jsonrpc::{self, Id};
+use futures_util::stream::{self, StreamExt};
+use std::rc::Rc;
+
+/// One item's part of the reply.
+enum Part {
+    Body(Body),
+    /// A notification.
+    Silent,
+    ClientGone,
+}
+
+/// Answers a batch. `items` are spans in the request's body.
+pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: Vec<Span>, buf: Vec<u8>) -> (Vec<u8>, Next) {
+    if let Err(refusal) = admitted(client, &asked, &items, &buf) {
+        let next = rpc::refuse(client, &refusal, b"null", asked.manner).await;
+        return (buf, next);
+    }
+    let shard = client.shard.clone();
+    shard.tally.calls.add(items.len() as u64);
+    let mut manner = asked.manner.clone();
+    let context = rpc::context(client, &asked, false);
+    let source = Rc::new(buf);
+    let start = asked.body.range.start;
+    let subscribe = rpc::subscribe_refusal(client, &asked, Some(&Source::Shared(source.clone())));
+    let work = items.into_iter().map(|item| one(&shard, &context, &source, start, item, &subscribe));
+    let parts: Vec<(Part, Option<Trace>)> = stream::iter(work).buffered(limits::BATCH_PARALLEL).collect().await;
+    if asked.route.meta == Meta::Headers {
+        // The header speaks for the first call.
+        let trace = parts.first().and_then(|(_, trace)| *trace);
+        let json = rpc::meta_json(client, &asked.snapshot, asked.route, &manner, asked.started, trace);
+        meta::write_header_value(&mut manner.meta_header, &json);
+    }
+    let next = if parts.iter().any(|(part, _)| matches!(part, Part::ClientGone)) {
+        Next::Abort
+    } else {
+        let bodies: Vec<Body> = parts.into_iter().filter_map(|(part, _)| part.into_body()).collect();
+        shard.tally.replies.add(bodies.len() as u64);
+        if bodies.is_empty() { rpc::no_content(client, manner).await } else { write(client, bodies, &manner).await }
+    };
+    (Rc::try_unwrap(source).unwrap_or_else(|shared| shared.to_vec()), next)
+}
+
+/// The bounds of a batch, then its cost.
+fn admitted<W: World>(client: &mut Client<W>, asked: &Asked, items: &[Span], buf: &[u8]) -> Result<(), RpcRefusal> {
+    if items.is_empty() {
+        return Err(RpcRefusal::empty_batch());
+    }
+    if items.len() > limits::BATCH_ITEMS {
+        return Err(RpcRefusal::batch_too_large(items.len()));
+    }
+    let snapshot = asked.snapshot.clone();
+    let profile = &snapshot.topology.profiles[asked.route.profile];
+    rpc::charge(client, asked, profile, buf, items.len() as u32)
+}
+
+async fn one<W: World>(
+    shard: &Shard<W>,
+    context: &Context<W>,
+    source: &Rc<Vec<u8>>,
+    start: usize,
+    item: Span,
+    subscribe: &RpcRefusal,
+) -> (Part, Option<Trace>) {
+    let item = item.shifted(start);
+    let request = match jsonrpc::scan_item(source, item) {
+        Ok(request) => shifted(request, 0),
+        Err(fault) => {
+            let id = rpc::echo(&fault, source);
+            return (Part::Body(Body::of_refusal(&RpcRefusal::bad_request(&fault), &id)), None);
+        }
+    };
+    let (todo, _) = context.decide(shard, &request, Source::Shared(source.clone()), item.range());
+    let (reply, trace) = match todo {
+        Todo::Forward(mut call) => {
+            let reply = forward(shard, &mut call).await;
+            let Call { trace, .. } = call;
+            (reply, Some(trace))
+        }
+        Todo::Local(result) => (Reply::Local(result), None),
+        Todo::Refuse(refusal) => (Reply::Refused(refusal), None),
+        Todo::Subscribe => (Reply::Refused(subscribe.clone()), None),
+    };
+    (part(shard, reply, &request, source), trace)
+}
+
+fn part<W: World>(shard: &Shard<W>, reply: Reply<W>, request: &jsonrpc::Request, source: &[u8]) -> Part {
+    if matches!(reply, Reply::Nothing) {
+        return Part::ClientGone;
+    }
+    if request.id == Id::Absent {
+        reply.discard(shard);
+        return Part::Silent;
+    }
+    let client_id = Context::<W>::client_id(request, source);
+    Part::Body(match reply {
+        Reply::Held(held) if held.answer.id.of(held.bytes()) == client_id => Body::as_it_is(held),
+        Reply::Held(held) => Body::with_id(held, client_id),
+        Reply::Local(result) => Body::of_result(&result, client_id),
+        Reply::Refused(refusal) => Body::of_refusal(&refusal, client_id),
+        Reply::Stream(_) | Reply::Nothing => return Part::ClientGone,
+    })
+}
+
+impl Part {
+    fn into_body(self) -> Option<Body> {
+        match self {
+            Part::Body(body) => Some(body),
+            Part::Silent | Part::ClientGone => None,
+        }
+    }
+}
+
+/// Writes the array: short answers together, long ones uncopied.
+async fn write<W: World>(client: &mut Client<W>, bodies: Vec<Body>, manner: &reply::Manner) -> Next {
+    let shard = client.shard.clone();
+    let length = bodies.iter().map(Body::len).sum::<usize>() + bodies.len() + 1;
+    let mut out = shard.buffers.take(Size::Upstream);
+    reply::begin_head(&mut out, 200, &shard.reply_fields, manner);
+    reply::end_head(&mut out, Some(length as u64));
+    for (index, body) in bodies.into_iter().enumerate() {
+        out.push(if index == 0 { b'[' } else { b',' });
+        if body.len() > limits::COALESCE_BYTES {
+            if !rpc::send_gathered(client, std::mem::take(&mut out), body).await {
+                return Next::Abort;
+            }
+            out = shard.buffers.take(Size::Upstream);
+            continue;
+        }
+        [&body.front[..], body.stretch(), &body.back].iter().for_each(|part| out.extend_from_slice(part));
+        shard.buffers.give(body.buf);
+    }
+    out.push(b']');
+    match (client.send(out).await, manner.keep_alive) {
+        (false, _) => Next::Abort,
+        (true, true) => Next::Continue,
+        (true, false) => Next::Finish,
+    }
+}

@@ -1,0 +1,143 @@
+//! What the node answers by itself outside of JSON-RPC: health, readiness, preflight, and every path or head it refuses.
+
+use crate::base::limits;
+use crate::route::resolve::{Local, Refusal, Target, cors};
+use crate::runtime::world::World;
+use crate::shard::client_http::{Client, Next};
+use crate::shard::refusal::RpcRefusal;
+use crate::shard::reply::{self, Manner};
+use crate::shard::rpc;
+use crate::wire::http::{Field, HttpFault, Method, RequestHead, write_decimal, write_status_line};
+use crate::wire::json::write_string;
+
+/// Answers what is no JSON-RPC call. The request's body has been read.
+pub async fn answer<W: World>(
+    client: &mut Client<W>,
+    head: &RequestHead,
+    buf: &[u8],
+    target: Result<Target, Refusal>,
+    manner: Manner,
+) -> Next {
+    match target {
+        Err(refusal) => refuse(client, &refusal, manner).await,
+        Ok(Target::Preflight) => {
+            let mut fields = Vec::new();
+            cors::write_preflight_fields(&mut fields, head.field(Field::AccessControlRequestHeaders).of(buf));
+            send(client, 204, &fields, None, &manner).await
+        }
+        Ok(Target::Websocket(_)) => rpc::refuse(client, &RpcRefusal::websocket_not_available(), b"null", manner).await,
+        Ok(Target::Local(what)) => own(client, what, head.method == Method::Head, &manner).await,
+        // The caller routes these; refusing is what is safe should that change.
+        Ok(Target::Rpc(_)) => refuse(client, &Refusal::not_found(), manner).await,
+    }
+}
+
+async fn own<W: World>(client: &mut Client<W>, what: Local, is_head: bool, manner: &Manner) -> Next {
+    let (status, body) = match what {
+        Local::Health => health(client),
+        Local::Ready => ready(client),
+        Local::Chains => (200, chains(client)),
+        _ => {
+            let text = "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/health, /api/ready and /api/chains are\"}}";
+            (404, text.as_bytes().to_vec())
+        }
+    };
+    let body = if is_head { Content::LengthOf(body.len()) } else { Content::Bytes(body) };
+    send(client, status, b"content-type: application/json\r\n", Some(body), manner).await
+}
+
+/// `/api/health` (CONTRACT §10): 200 while alive, 503 while draining.
+fn health<W: World>(client: &Client<W>) -> (u16, Vec<u8>) {
+    let (node, now) = (&client.shard.node, client.now());
+    let (status, word) = if node.draining.is_raised() { (503, "draining") } else { (200, "healthy") };
+    let mut out = format!(
+        "{{\"status\":\"{word}\",\"timestamp\":\"{}\",\"uptime_seconds\":{},\"version\":\"{}\",\"node_id\":",
+        client.shard.world.wall().rfc3339(),
+        node.uptime_seconds(now),
+        env!("CARGO_PKG_VERSION"),
+    )
+    .into_bytes();
+    write_string(&mut out, &node.settings.node_id);
+    out.extend_from_slice(b",\"region\":");
+    write_string(&mut out, &node.settings.region);
+    out.extend_from_slice(b",\"cluster\":{\"enabled\":false,\"status\":\"standalone\"}}");
+    (status, out)
+}
+
+/// `/api/ready`: 503 until a provider of each chain answered or `READY_AFTER_MS` passed.
+fn ready<W: World>(client: &Client<W>) -> (u16, Vec<u8>) {
+    let node = &client.shard.node;
+    if node.draining.is_raised() {
+        return (503, b"{\"status\":\"draining\"}".to_vec());
+    }
+    if node.ready.is_raised() || client.now().as_ms() >= limits::READY_AFTER_MS {
+        return (200, b"{\"status\":\"ready\"}".to_vec());
+    }
+    (503, b"{\"status\":\"starting\",\"hint\":\"waiting for the first answer of a provider of each chain\"}".to_vec())
+}
+
+/// `/api/chains` (LB §11.7): each chain once, over all profiles.
+fn chains<W: World>(client: &Client<W>) -> Vec<u8> {
+    let snapshot = client.shard.snapshot();
+    let all = snapshot.topology.profiles.values().flat_map(|p| p.chains.values());
+    let by_number: std::collections::BTreeMap<u64, _> = all.map(|c| (c.chain_number, c)).collect();
+    let mut out = b"{\"chains\":[".to_vec();
+    for (index, chain) in by_number.values().enumerate() {
+        out.extend_from_slice(if index > 0 { b",{\"chain_id\":\"" } else { b"{\"chain_id\":\"" });
+        write_decimal(&mut out, chain.chain_number);
+        out.extend_from_slice(b"\",\"name\":");
+        write_string(&mut out, &chain.key);
+        out.extend_from_slice(b",\"chain_name\":");
+        write_string(&mut out, &chain.name);
+        out.extend_from_slice(b",\"supported\":true}");
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+async fn refuse<W: World>(client: &mut Client<W>, refusal: &Refusal, manner: Manner) -> Next {
+    let mut body = Vec::new();
+    refusal.write_body(&mut body);
+    let mut fields = b"content-type: application/json\r\n".to_vec();
+    if let Some(allow) = refusal.allow {
+        reply::field(&mut fields, b"allow", allow.as_bytes());
+    }
+    if refusal.code != 0 {
+        fields = [&fields[..], cors::ANSWER_FIELDS].concat();
+    }
+    send(client, refusal.status, &fields, Some(Content::Bytes(body)), &manner).await
+}
+
+enum Content {
+    Bytes(Vec<u8>),
+    /// HEAD: the length only.
+    LengthOf(usize),
+}
+
+async fn send<W: World>(client: &mut Client<W>, status: u16, fields: &[u8], content: Option<Content>, manner: &Manner) -> Next {
+    let mut out = Vec::with_capacity(limits::CLIENT_BUFFER_BYTES);
+    reply::begin_head(&mut out, status, fields, manner);
+    match content {
+        None => out.extend_from_slice(b"\r\n"),
+        Some(Content::LengthOf(length)) => reply::end_head(&mut out, Some(length as u64)),
+        Some(Content::Bytes(body)) => {
+            reply::end_head(&mut out, Some(body.len() as u64));
+            out.extend_from_slice(&body);
+        }
+    }
+    match (client.send(out).await, manner.keep_alive) {
+        (false, _) => Next::Abort,
+        (true, true) => Next::Continue,
+        (true, false) => Next::Finish,
+    }
+}
+
+/// The answer to a request that cannot be read; the connection ends with it.
+pub fn write_http_fault(out: &mut Vec<u8>, fault: HttpFault) {
+    let mut body = Vec::new();
+    crate::wire::jsonrpc::write_error(&mut body, b"null", -32600, fault.reason, None);
+    write_status_line(out, fault.status);
+    out.extend_from_slice(b"content-type: application/json\r\nconnection: close\r\n");
+    reply::end_head(out, Some(body.len() as u64));
+    out.extend_from_slice(&body);
+}

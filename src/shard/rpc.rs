@@ -1,0 +1,316 @@
+//! A JSON-RPC request on a client connection: limits, then one call or a batch, then the reply.
+
+use crate::base::limits;
+use crate::base::time::Instant;
+use crate::config::topology::Profile;
+use crate::route::limit::address::client_address;
+use crate::route::limit::{Admit, admit};
+use crate::route::meta;
+use crate::route::resolve::{Meta, Route, Transport};
+use crate::runtime::gather::{Piece, write_gather};
+use crate::runtime::world::World;
+use crate::shard::call::{Call, Source, Trace};
+use crate::shard::client_http::{Client, Next, ReadBody};
+use crate::shard::forward::{Reply, forward};
+use crate::shard::refusal::RpcRefusal;
+use crate::shard::relay;
+use crate::shard::reply::{self, Body, Manner};
+use crate::shard::request::{Context, Todo, shifted, websocket_url};
+use crate::shard::{Current, Fault, batch};
+use crate::wire::http::{Field, Method, RequestHead};
+use crate::wire::jsonrpc::{self, Id, Request, RequestFault};
+
+/// One request under way.
+pub struct Asked<'a> {
+    pub head: &'a RequestHead,
+    pub route: Route,
+    pub snapshot: Current,
+    pub body: ReadBody,
+    pub manner: Manner,
+    pub started: Instant,
+}
+
+/// Answers a POST to an RPC path. `buf` holds the request and comes back.
+pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, buf: Vec<u8>) -> (Vec<u8>, Next) {
+    debug_assert!(asked.head.method == Method::Post, "resolve refuses every other verb");
+    if !is_json(asked.head.field(Field::ContentType).of(&buf)) {
+        let next = refuse(client, &RpcRefusal::not_json(), b"null", asked.manner).await;
+        return (buf, next);
+    }
+    let body = buf.get(asked.body.range.clone()).unwrap_or(&[]);
+    match jsonrpc::scan_body(body) {
+        Ok(jsonrpc::Body::Single(request)) => {
+            let request = shifted(request, asked.body.range.start);
+            single(client, asked, request, buf).await
+        }
+        Ok(jsonrpc::Body::Batch(items)) => {
+            // Boxed: batches are the rarer form, and their state would sit in every request.
+            Box::pin(batch::answer(client, asked, items, buf)).await
+        }
+        Err(fault) => {
+            let id = echo(&fault, body);
+            let next = refuse(client, &RpcRefusal::bad_request(&fault), &id, asked.manner).await;
+            (buf, next)
+        }
+    }
+}
+
+/// The id that a refused request gets back.
+pub fn echo(fault: &RequestFault, body: &[u8]) -> Vec<u8> {
+    let id = fault.id();
+    if id.is_empty() { b"null".to_vec() } else { id.of(body).to_vec() }
+}
+
+async fn single<W: World>(client: &mut Client<W>, asked: Asked<'_>, request: Request, buf: Vec<u8>) -> (Vec<u8>, Next) {
+    let shard = client.shard.clone();
+    let profile = &asked.snapshot.topology.profiles[asked.route.profile];
+    if let Err(refusal) = charge(client, &asked, profile, &buf, 1) {
+        let id = Context::<W>::client_id(&request, &buf).to_vec();
+        let next = refuse(client, &refusal, &id, asked.manner).await;
+        return (buf, next);
+    }
+    shard.tally.calls.add(1);
+    let may_stream = !asked.manner.is_http_10 && asked.route.meta != Meta::Body;
+    let context = context(client, &asked, may_stream);
+    let (todo, source) = context.decide(&shard, &request, Source::Own(buf), asked.body.range.clone());
+    let (reply, trace, source) = match todo {
+        Todo::Forward(mut call) => {
+            let reply = forward(&shard, &mut call).await;
+            let Call { outgoing, trace, .. } = call;
+            (reply, Some(trace), Some(outgoing.source))
+        }
+        Todo::Local(result) => (Reply::Local(result), None, source),
+        Todo::Refuse(refusal) => (Reply::Refused(refusal), None, source),
+        Todo::Subscribe => (Reply::Refused(subscribe_refusal(client, &asked, source.as_ref())), None, source),
+    };
+    let buf = source.map(Source::into_bytes).unwrap_or_default();
+    if request.id == Id::Absent && !matches!(reply, Reply::Nothing) {
+        reply.discard(&shard);
+        let next = no_content(client, asked.manner).await;
+        return (buf, next);
+    }
+    let next = write_reply(client, asked, &request, &buf, reply, trace).await;
+    (buf, next)
+}
+
+pub fn context<W: World>(client: &Client<W>, asked: &Asked, may_stream: bool) -> Context<W> {
+    Context {
+        snapshot: asked.snapshot.clone(),
+        route: asked.route,
+        started: asked.started,
+        client: Some(client.closer.clone()),
+        may_stream,
+        rng: client.shard.rng.borrow_mut().fork(0),
+    }
+}
+
+pub fn subscribe_refusal<W: World>(client: &Client<W>, asked: &Asked, source: Option<&Source>) -> RpcRefusal {
+    let bytes = source.map(Source::bytes).unwrap_or(&[]);
+    let settings = &client.shard.node.settings;
+    let path = String::from_utf8_lossy(asked.head.path.of(bytes)).into_owned();
+    let forwarded = asked.head.field(Field::ForwardedProto).of(bytes);
+    let is_https = forwarded == b"https" && settings.trusted_proxies.trusts(client.peer);
+    let scheme = settings.scheme.as_deref().unwrap_or(if is_https { "https" } else { "http" });
+    RpcRefusal::subscribe_over_http(&websocket_url(scheme, &settings.host, &path))
+}
+
+/// Asks the limiter for `cost` calls (CONTRACT §7).
+pub fn charge<W: World>(
+    client: &mut Client<W>,
+    asked: &Asked,
+    profile: &Profile,
+    buf: &[u8],
+    cost: u32,
+) -> Result<(), RpcRefusal> {
+    let (rps, burst) = (profile.rps_limit, profile.burst_limit);
+    if rps == 0 {
+        return Ok(());
+    }
+    let node = client.shard.node.clone();
+    let field = |field| asked.head.field(field).of(buf);
+    let trusted = &node.settings.trusted_proxies;
+    let address = client_address(client.peer, field(Field::ForwardedFor), field(Field::RealIp), trusted);
+    let key = match client.limit_key {
+        Some((of, at, key)) if of == asked.route.profile && at == address => key,
+        _ => node.client_key(&profile.slug, address),
+    };
+    client.limit_key = Some((asked.route.profile, address, key));
+    let mut refusal = None;
+    node.limiter.charge(key, |tat| match admit(tat, asked.started, cost, rps, burst) {
+        Admit::Pass { new_tat } => Some(new_tat),
+        Admit::Wait { retry_after_ms } => {
+            refusal = Some(RpcRefusal::rate_limited(rps, retry_after_ms));
+            None
+        }
+        Admit::NeverFits { max_cost } => {
+            refusal = Some(RpcRefusal::over_burst(rps, max_cost));
+            None
+        }
+    });
+    match refusal {
+        None => Ok(()),
+        Some(refusal) => {
+            client.shard.tally.limited.add(u64::from(cost));
+            Err(refusal)
+        }
+    }
+}
+
+async fn write_reply<W: World>(
+    client: &mut Client<W>,
+    asked: Asked<'_>,
+    request: &Request,
+    buf: &[u8],
+    reply: Reply<W>,
+    trace: Option<Trace>,
+) -> Next {
+    let mut manner = asked.manner;
+    let client_id = Context::<W>::client_id(request, buf);
+    let meta = (asked.route.meta != Meta::None).then(|| meta_json(client, &asked.snapshot, asked.route, &manner, asked.started, trace));
+    if let (Meta::Headers, Some(json)) = (asked.route.meta, &meta) {
+        meta::write_header_value(&mut manner.meta_header, json);
+    }
+    let (status, retry_after_s, body) = match reply {
+        Reply::Nothing => return Next::Abort,
+        Reply::Stream(relay) => return stream(client, *relay, &manner, client_id).await,
+        Reply::Held(held) if held.answer.id.of(held.bytes()) == client_id => (200, None, Body::as_it_is(held)),
+        Reply::Held(held) => (200, None, Body::with_id(held, client_id)),
+        Reply::Local(result) => (200, None, Body::of_result(&result, client_id)),
+        Reply::Refused(refusal) => (refusal.status, refusal.retry_after_s, Body::of_refusal(&refusal, client_id)),
+    };
+    let body = match (asked.route.meta, &meta) {
+        (Meta::Body, Some(json)) => body.with_meta(json),
+        _ => body,
+    };
+    client.shard.tally.replies.add(1);
+    write_body(client, status, retry_after_s, body, &manner).await
+}
+
+/// `lasso_meta` of a call (LB §11.3).
+pub fn meta_json<W: World>(
+    client: &Client<W>,
+    snapshot: &Current,
+    route: Route,
+    manner: &Manner,
+    started: Instant,
+    trace: Option<Trace>,
+) -> Vec<u8> {
+    let chain = snapshot.chain(route.profile, route.chain);
+    let plan = snapshot.plan(route.profile, route.chain);
+    let selected = trace.and_then(|t| Some((t, chain.providers.get(t.selected?)?)));
+    let attempted = selected.map(|(trace, provider)| meta::Attempted {
+        selected: &provider.id,
+        transport: Transport::Http,
+        selection_ns: trace.selection.as_nanos() as u64,
+        upstream_ns: trace.upstream.as_nanos() as u64,
+        total_ns: client.now().since(started).as_nanos() as u64,
+        retries: u32::from(trace.retries),
+        circuit: "closed",
+    });
+    let facts = meta::Facts {
+        request_id: &manner.request_id,
+        strategy: Some(trace.map_or(route.strategy.unwrap_or(plan.default_strategy), |t| t.strategy)),
+        chain: &chain.key,
+        chain_number: chain.chain_number,
+        attempted,
+    };
+    let candidates = chain.providers.iter().filter(|(id, _)| plan.may_choose(route.pin, route.allow_failover, *id));
+    let mut json = Vec::new();
+    meta::write_meta(&mut json, &facts, candidates.map(|(_, p)| (p.id.as_ref(), Transport::Http)));
+    json
+}
+
+/// Writes one reply with its body: in one piece when it is short, else by a gathering write.
+pub async fn write_body<W: World>(
+    client: &mut Client<W>,
+    status: u16,
+    retry_after_s: Option<u64>,
+    body: Body,
+    manner: &Manner,
+) -> Next {
+    let shard = client.shard.clone();
+    let mut out = shard.buffers.take(crate::shard::buffers::Size::Client);
+    reply::begin_head(&mut out, status, &shard.reply_fields, manner);
+    if let Some(seconds) = retry_after_s {
+        reply::field(&mut out, b"retry-after", seconds.to_string().as_bytes());
+    }
+    reply::end_head(&mut out, Some(body.len() as u64));
+    let sent = if body.len() <= limits::COALESCE_BYTES {
+        let start = out.len();
+        [&body.front[..], body.stretch(), &body.back].iter().for_each(|part| out.extend_from_slice(part));
+        repeat_by_fault(&shard, &mut out, start);
+        shard.buffers.give(body.buf);
+        client.send(out).await
+    } else {
+        send_gathered(client, out, body).await
+    };
+    match (sent, manner.keep_alive) {
+        (false, _) => Next::Abort,
+        (true, true) => Next::Continue,
+        (true, false) => Next::Finish,
+    }
+}
+
+/// The simulator's deliberate bug: now and then the whole reply goes out twice.
+fn repeat_by_fault<W: World>(shard: &crate::shard::Shard<W>, out: &mut Vec<u8>, _body_start: usize) {
+    if W::FAULTS && shard.fault == Fault::DoubleReply && shard.rng.borrow_mut().chance(20_000) {
+        out.extend_from_within(..);
+    }
+}
+
+/// Writes `head` and a long body without copying its stretch.
+pub async fn send_gathered<W: World>(client: &mut Client<W>, head: Vec<u8>, body: Body) -> bool {
+    let shard = client.shard.clone();
+    client.watch.set_deadline(client.now().plus_ms(limits::CLIENT_WRITE_TIMEOUT_MS));
+    let mut gather = shard.gather();
+    gather.push(Piece::Owned(head));
+    gather.push(Piece::Owned(body.front));
+    gather.push(Piece::Slice(body.buf, body.stretch));
+    gather.push(Piece::Owned(body.back));
+    let (result, mut gather) = write_gather(&mut client.write, gather).await;
+    gather.take().filter_map(Piece::into_buffer).for_each(|buf| shard.buffers.give(buf));
+    shard.give_gather(gather);
+    result.is_ok()
+}
+
+async fn stream<W: World>(client: &mut Client<W>, relay: relay::Relay<W>, manner: &Manner, client_id: &[u8]) -> Next {
+    let shard = client.shard.clone();
+    let mut head = shard.buffers.take(crate::shard::buffers::Size::Client);
+    reply::begin_head(&mut head, 200, &shard.reply_fields, manner);
+    reply::end_head(&mut head, relay.length(client_id));
+    let out = relay::Reply { writer: &mut client.write, client: &client.watch, head, client_id };
+    match relay.pass_on(&shard, out).await {
+        Ok(()) => {
+            shard.tally.replies.add(1);
+            if manner.keep_alive { Next::Continue } else { Next::Finish }
+        }
+        Err(fault) => {
+            shard.tally.truncated.add(u64::from(fault == relay::RelayFault::Answer));
+            Next::Abort
+        }
+    }
+}
+
+/// A refusal as the reply to a whole request.
+pub async fn refuse<W: World>(client: &mut Client<W>, refusal: &RpcRefusal, id: &[u8], manner: Manner) -> Next {
+    write_body(client, refusal.status, refusal.retry_after_s, Body::of_refusal(refusal, id), &manner).await
+}
+
+/// The reply to notifications.
+pub async fn no_content<W: World>(client: &mut Client<W>, manner: Manner) -> Next {
+    let mut out = Vec::new();
+    reply::begin_head(&mut out, 204, &client.shard.reply_fields, &manner);
+    out.extend_from_slice(b"\r\n");
+    match (client.send(out).await, manner.keep_alive) {
+        (false, _) => Next::Abort,
+        (true, true) => Next::Continue,
+        (true, false) => Next::Finish,
+    }
+}
+
+/// A missing content type counts as JSON; parameters do not matter.
+fn is_json(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|&b| b == b';').next().unwrap_or(&[]).trim_ascii();
+    let known: [&[u8]; 4] = [b"", b"application/json", b"application/json-rpc", b"application/jsonrequest"];
+    known.iter().any(|k| k.eq_ignore_ascii_case(kind)) || kind.to_ascii_lowercase().ends_with(b"+json")
+}

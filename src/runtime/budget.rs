@@ -17,27 +17,32 @@ use std::{
 /// What a shard draws at a time.
 const STEP_BYTES: u64 = 256 * 1024;
 
-/// Bytes for the whole process.
-pub struct Budget {
+/// Bytes for the whole process; clones are the same budget.
+#[derive(Clone)]
+pub struct Budget(Arc<Whole>);
+
+struct Whole {
     limit: u64,
     drawn: AtomicU64,
 }
 
 impl Budget {
-    pub fn new(limit: u64) -> Arc<Budget> {
-        Arc::new(Budget { limit, drawn: AtomicU64::new(0) })
+    pub fn new(limit: u64) -> Budget {
+        Budget(Arc::new(Whole { limit, drawn: AtomicU64::new(0) }))
     }
 
     /// Bytes drawn by all shards, their reserves included.
     pub fn drawn(&self) -> u64 {
-        self.drawn.load(Ordering::Relaxed)
+        self.0.drawn.load(Ordering::Relaxed)
     }
 
-    /// A shard's access to it.
-    pub fn share(self: &Arc<Budget>) -> Share {
-        Share(Rc::new(Reserve { budget: self.clone(), free: Cell::new(0), in_use: Cell::new(0) }))
+    /// A shard's access to it; made once per shard.
+    pub fn share(&self) -> Share {
+        Share(Rc::new(Reserve { budget: self.0.clone(), free: Cell::new(0), in_use: Cell::new(0) }))
     }
+}
 
+impl Whole {
     fn draw(&self, bytes: u64) -> bool {
         let fits = |drawn: u64| drawn.checked_add(bytes).filter(|sum| *sum <= self.limit);
         self.drawn.try_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok()
@@ -53,7 +58,7 @@ impl Budget {
 pub struct Share(Rc<Reserve>);
 
 struct Reserve {
-    budget: Arc<Budget>,
+    budget: Arc<Whole>,
     /// Drawn, in no permit.
     free: Cell<u64>,
     /// In permits.

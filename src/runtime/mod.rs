@@ -16,6 +16,8 @@ pub mod driver;
 pub mod gather;
 /// The node-wide table of client limits.
 pub mod limiter;
+/// A yes or no between threads.
+pub mod flag;
 /// Listening sockets, one per shard on one port.
 pub mod listen;
 /// Messages from other threads into a shard.
@@ -24,8 +26,12 @@ pub mod mailbox;
 pub mod publish;
 /// SIGTERM, SIGINT, SIGHUP.
 pub mod signals;
-/// TLS to providers.
+/// What a shard counts.
+pub mod tally;
+/// TLS to providers: trust, handshake, faults.
 pub mod tls;
+/// A TLS connection as a stream.
+pub mod tls_stream;
 /// The production `World`.
 pub mod uring;
 /// The seam.

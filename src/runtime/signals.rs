@@ -41,10 +41,14 @@ mod tests {
         process::{Command, Stdio},
     };
 
-    /// Not a test by itself: the process that `signals_reach_the_callback` signals.
+    const CHILD: &str = "LASSO_TEST_SIGNALS_CHILD";
+
+    /// Not a test by itself: the process that the test below starts and signals.
     #[test]
-    #[ignore = "run as a child process by the test below"]
     fn child() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
         watch(|signal| eprintln!("got {signal:?}")).unwrap();
         eprintln!("ready");
         thread::sleep(std::time::Duration::from_secs(20));
@@ -53,7 +57,8 @@ mod tests {
     #[test]
     fn signals_reach_the_callback_and_a_second_stop_ends_the_process() {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "runtime::signals::tests::child", "--ignored", "--nocapture"])
+            .args(["--exact", "runtime::signals::tests::child", "--nocapture"])
+            .env(CHILD, "1")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

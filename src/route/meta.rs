@@ -6,13 +6,15 @@
 use crate::base::limits::META_HEADER_BYTES;
 use crate::config::topology::Strategy;
 use crate::route::resolve::Transport;
+use crate::wire::http::write_decimal;
+use crate::wire::json::write_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// What the metadata of one call says. Calls answered here have no transport, provider or latencies.
 pub struct Facts<'a> {
     /// Adopted or generated; printable ASCII.
-    pub request_id: &'a [u8],
+    pub request_id: &'a str,
     pub strategy: Option<Strategy>,
     pub chain: &'a str,
     /// EIP-155.
@@ -40,16 +42,16 @@ pub const BODY_KEY: &[u8] = b",\"lasso_meta\":";
 /// Appends the JSON object. `candidates` in the order in which they would have been tried.
 pub fn write_meta<'a>(out: &mut Vec<u8>, facts: &Facts, candidates: impl Iterator<Item = (&'a str, Transport)>) {
     out.extend_from_slice(b"{\"version\":\"1.0\",\"request_id\":");
-    write_text(out, facts.request_id);
+    write_string(out, facts.request_id);
     if let Some(strategy) = facts.strategy {
         out.extend_from_slice(b",\"strategy\":\"");
         out.extend_from_slice(strategy_name(strategy).as_bytes());
         out.push(b'"');
     }
     out.extend_from_slice(b",\"chain\":");
-    write_text(out, facts.chain.as_bytes());
+    write_string(out, facts.chain);
     out.extend_from_slice(b",\"chain_id\":");
-    write_number(out, facts.chain_number);
+    write_decimal(out, facts.chain_number);
     if let Some(attempted) = &facts.attempted {
         write_attempted(out, attempted, candidates);
     }
@@ -61,14 +63,17 @@ fn write_attempted<'a>(out: &mut Vec<u8>, attempted: &Attempted, candidates: imp
     out.extend_from_slice(attempted.transport.word().as_bytes());
     out.extend_from_slice(b"\",\"candidate_providers\":[");
     for (index, (id, transport)) in candidates.enumerate() {
-        out.extend_from_slice(if index == 0 { b"\"" } else { b",\"" });
-        write_escaped(out, id.as_bytes());
+        if index > 0 {
+            out.push(b',');
+        }
+        write_string(out, id);
+        out.pop(); // its closing quote, which comes after the transport
         out.push(b':');
         out.extend_from_slice(transport.word().as_bytes());
         out.push(b'"');
     }
     out.extend_from_slice(b"],\"selected_provider\":{\"id\":");
-    write_text(out, attempted.selected.as_bytes());
+    write_string(out, attempted.selected);
     out.extend_from_slice(b",\"protocol\":\"");
     out.extend_from_slice(attempted.transport.word().as_bytes());
     out.extend_from_slice(b"\"}");
@@ -78,7 +83,7 @@ fn write_attempted<'a>(out: &mut Vec<u8>, attempted: &Attempted, candidates: imp
     write_ms(out, b",\"end_to_end_latency_ms\":", attempted.total_ns);
     write_ms(out, b",\"lasso_overhead_ms\":", overhead_ns);
     out.extend_from_slice(b",\"retries\":");
-    write_number(out, u64::from(attempted.retries));
+    write_decimal(out, u64::from(attempted.retries));
     out.extend_from_slice(b",\"circuit_breaker_state\":\"");
     out.extend_from_slice(attempted.circuit.as_bytes());
     out.push(b'"');
@@ -94,45 +99,11 @@ fn strategy_name(strategy: Strategy) -> &'static str {
     }
 }
 
-fn write_text(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
-    write_escaped(out, text);
-    out.push(b'"');
-}
-
-/// Ids and names come from configuration and may hold anything that YAML can.
-fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    for byte in text {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            0..0x20 => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-            }
-            _ => out.push(*byte),
-        }
-    }
-}
-
-fn write_number(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
 /// Milliseconds with microsecond resolution, `1.5` and `0.0` like a float is written.
 fn write_ms(out: &mut Vec<u8>, key: &[u8], ns: u64) {
     out.extend_from_slice(key);
     let us = ns / 1000;
-    write_number(out, us / 1000);
+    write_decimal(out, us / 1000);
     let (tenths, hundredths, thousandths) = (us / 100 % 10, us / 10 % 10, us % 10);
     let digits = [b'.', b'0' + tenths as u8, b'0' + hundredths as u8, b'0' + thousandths as u8];
     let kept = if thousandths > 0 {
@@ -172,7 +143,7 @@ mod tests {
     use super::*;
 
     fn facts<'a>(attempted: Option<Attempted<'a>>) -> Facts<'a> {
-        let request_id = b"0123456789abcdef0123456789abcdef";
+        let request_id = "0123456789abcdef0123456789abcdef";
         Facts { request_id, strategy: Some(Strategy::LoadBalanced), chain: "ethereum", chain_number: 1, attempted }
     }
 
@@ -188,7 +159,7 @@ mod tests {
         write_meta(&mut out, &facts(Some(attempted(12_345_678, 12_000_000))), candidates.into_iter());
         let want = concat!(
             r#"{"version":"1.0","request_id":"0123456789abcdef0123456789abcdef","strategy":"load_balanced","chain":"ethereum","#,
-            r#""chain_id":1,"transport":"http","candidate_providers":["alpha:http","be\"ta\u000a:ws"],"#,
+            r#""chain_id":1,"transport":"http","candidate_providers":["alpha:http","be\"ta\n:ws"],"#,
             r#""selected_provider":{"id":"alpha","protocol":"http"},"selection_latency_ms":0.001,"upstream_latency_ms":12.0,"#,
             r#""end_to_end_latency_ms":12.345,"lasso_overhead_ms":0.345,"retries":1,"circuit_breaker_state":"closed"}"#,
         );

@@ -3,7 +3,7 @@
 
 /// Why an attempt did not give a result.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-pub enum OutcomeCategory {
+pub enum Category {
     /// Too many calls a second for this provider.
     RateLimit,
     /// The plan's allowance for the day or month is used up.
@@ -63,10 +63,10 @@ pub enum Class {
     Deterministic,
 }
 
-use OutcomeCategory as C;
+use Category as C;
 
-impl OutcomeCategory {
-    pub const ALL: [OutcomeCategory; 28] = [
+impl Category {
+    pub const ALL: [Category; 28] = [
         C::RateLimit,
         C::Quota,
         C::Auth,
@@ -153,7 +153,7 @@ impl OutcomeCategory {
     }
 
     /// The category of an `error_rules` entry (LB §3.3). `None`: a word that configuration should have refused.
-    pub fn from_rule(word: &str) -> Option<OutcomeCategory> {
+    pub fn from_rule(word: &str) -> Option<Category> {
         Some(match word {
             "rate_limit" => C::RateLimit,
             "capability_violation" => C::MethodNotAllowed,
@@ -174,7 +174,7 @@ impl OutcomeCategory {
 /// What an attempt's answer means for the call and for the provider.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outcome {
-    pub category: OutcomeCategory,
+    pub category: Category,
     pub verdict: Verdict,
     /// A mark against the provider, if another provider then answers the same call (CONTRACT §5).
     pub penalty: bool,
@@ -194,7 +194,7 @@ pub enum Verdict {
 
 impl Outcome {
     /// What follows from the category alone.
-    pub fn of(category: OutcomeCategory) -> Outcome {
+    pub fn of(category: Category) -> Outcome {
         let class = category.class();
         Outcome {
             category,
@@ -208,6 +208,16 @@ impl Outcome {
     /// The attempt's own deadline passed.
     pub fn timeout() -> Outcome {
         Outcome::of(C::Timeout)
+    }
+
+    /// A body that breaks HTTP, gzip or JSON-RPC.
+    pub fn malformed() -> Outcome {
+        Outcome::of(C::MalformedResponse)
+    }
+
+    /// An answer above our own bounds.
+    pub fn too_large() -> Outcome {
+        Outcome::of(C::ResultTooLarge)
     }
 
     /// Connect, TLS, or the connection broke.

@@ -1,6 +1,6 @@
 //! The meaning of a JSON-RPC code and of an HTTP status when the text says nothing (LB §4.3, §4.6, EIP-1474, CONTRACT §5).
 
-use super::category::OutcomeCategory as C;
+use super::category::Category as C;
 
 /// LB §4.3, but: -32001 and -32004 mean what EIP-1474 says (not found, not supported), and -32009 and -32016 alone mean
 /// nothing certain, since providers use them for rate limits, auth and time-outs, so another provider is asked.
@@ -77,13 +77,13 @@ mod tests {
             let found = of_status(status);
             let want = match status {
                 200..=299 => None,
-                401 | 402 | 403 => Some(C::Auth),
+                401..=403 => Some(C::Auth),
                 429 => Some(C::RateLimit),
                 408 | 504 => Some(C::Timeout),
                 413 => Some(C::RequestTooLarge),
                 404 | 410 => Some(C::Unavailable),
                 s if s >= 500 => Some(C::ServerError),
-                s if s >= 400 || s < 200 => Some(C::MalformedResponse),
+                s if !(200..400).contains(&s) => Some(C::MalformedResponse),
                 _ => Some(C::Unavailable),
             };
             assert_eq!(found, want, "{status}");

@@ -18,19 +18,21 @@ mod show;
 mod tests;
 mod words;
 
-pub use category::{Class, Outcome, OutcomeCategory, Verdict};
-pub use show::{may_show, write_no_answer};
+pub use category::{Category, Class, Outcome, Verdict};
+pub use show::may_show;
 
 use crate::base::ids::MethodId;
 use crate::base::limits::{ERROR_TEXT_BYTES, HIDDEN_ERROR_BYTES};
 use crate::base::time::WallTime;
+use crate::chain::method;
 use crate::config::topology::ErrorRule;
+use crate::wire::jsonrpc::AnswerFault;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use memchr::memmem;
 use std::borrow::Cow;
 use words::{GROUPS, Group, Strength};
 
-use OutcomeCategory as C;
+use Category as C;
 
 /// Around the answer: what classification needs besides the error itself.
 #[derive(Clone, Copy)]
@@ -74,7 +76,7 @@ impl Classifier {
     }
 
     /// A well-formed JSON-RPC error. `message`: raw JSON between its quotes; `data`: raw value, empty when absent.
-    pub fn classify_error(&self, context: &Context, code: i64, message: &[u8], data: &[u8]) -> Outcome {
+    pub fn error(&self, context: &Context, code: i64, message: &[u8], data: &[u8]) -> Outcome {
         if let Some(category) = by_rule(context.rules, code, message) {
             return finish(Finding::new(category, Strength::Certain), context, message, data);
         }
@@ -87,7 +89,7 @@ impl Classifier {
     }
 
     /// An answer that is no JSON-RPC at all: `body` is its beginning, whatever it is. Never given to the client.
-    pub fn classify_status(&self, context: &Context, body: &[u8]) -> Outcome {
+    pub fn status(&self, context: &Context, body: &[u8]) -> Outcome {
         let html = body.trim_ascii_start().starts_with(b"<");
         let found = self.find(body).filter(|g| g.strength != Strength::Loose && g.category.class() != Class::Deterministic);
         let said = found.map(|g| g.category).filter(|c| !html || c.class() == Class::Quota);
@@ -104,9 +106,17 @@ impl Classifier {
         finish(Finding::new(category, Strength::Plain), context, body, &[])
     }
 
+    /// A 2xx answer whose envelope is broken. A size or depth of ours is no fault of the provider's.
+    pub fn fault(&self, fault: AnswerFault) -> Outcome {
+        match fault {
+            AnswerFault::TooDeep => Outcome::of(C::ResultTooLarge),
+            _ => Outcome::malformed(),
+        }
+    }
+
     /// A failure that a provider put inside `result` (`{"code":429,"message":".."}`). Only what is certainly no result: a small
     /// object with an integer code and a message that says limit, plan, credentials or health.
-    pub fn classify_result(&self, context: &Context, result: &[u8]) -> Option<Outcome> {
+    pub fn result(&self, result: &[u8]) -> Option<Outcome> {
         if result.first() != Some(&b'{') || result.len() > HIDDEN_ERROR_BYTES {
             return None;
         }
@@ -115,7 +125,8 @@ impl Classifier {
             return None;
         }
         let hidden: HiddenError = serde_json::from_slice(result).ok()?;
-        let outcome = self.classify_error(context, hidden.code, hidden.message.as_bytes(), &[]);
+        let context = Context { status: 200, retry_after: &[], wall: WallTime(0), method: method::UNKNOWN, rules: &[] };
+        let outcome = self.error(&context, hidden.code, hidden.message.as_bytes(), &[]);
         let failure =
             matches!(outcome.category.class(), Class::Quota | Class::ProviderFailure) || outcome.category == C::MethodNotAllowed;
         (failure && outcome.category != C::Unknown).then_some(outcome)
@@ -138,11 +149,6 @@ impl Classifier {
     }
 }
 
-/// What `AnswerFault` and every other broken answer means, whatever the fault was.
-pub fn classify_fault() -> Outcome {
-    Outcome::of(C::MalformedResponse)
-}
-
 #[derive(serde::Deserialize)]
 struct HiddenError<'a> {
     code: i64,
@@ -153,14 +159,14 @@ struct HiddenError<'a> {
 /// The meaning that was found, and how sure it is.
 #[derive(Clone, Copy)]
 struct Finding {
-    category: OutcomeCategory,
+    category: Category,
     strength: Strength,
     /// The text may be the caller's own: try elsewhere, blame nobody.
     doubtful: bool,
 }
 
 impl Finding {
-    fn new(category: OutcomeCategory, strength: Strength) -> Finding {
+    fn new(category: Category, strength: Strength) -> Finding {
         Finding { category, strength, doubtful: false }
     }
 }
@@ -169,6 +175,9 @@ fn decide(context: &Context, code: i64, message: &[u8], said: Option<&'static Gr
     let certain = |category| Finding::new(category, Strength::Certain);
     if message.trim_ascii().eq_ignore_ascii_case(b"rejected") {
         return certain(C::TxRejected);
+    }
+    if is_switched_off(context, code, message) {
+        return certain(C::MethodNotAllowed);
     }
     let Some(group) = said else { return by_number(context.status, code) };
     let finding = Finding::new(group.category, group.strength);
@@ -186,6 +195,12 @@ fn decide(context: &Context, code: i64, message: &[u8], said: Option<&'static Gr
         (_, C::RateLimit) if loose && code::of_code(code) != C::RateLimit => Finding::new(C::MethodNotAllowed, Strength::Loose),
         _ => finding,
     }
+}
+
+/// Public BSC nodes say "limit exceeded" to every `eth_getLogs`: it is off there, and resting the provider would help nobody.
+fn is_switched_off(context: &Context, code: i64, message: &[u8]) -> bool {
+    let bare = message.trim_ascii().eq_ignore_ascii_case(b"limit exceeded");
+    bare && code == -32005 && context.status == 200 && method::info(context.method).name == "eth_getLogs"
 }
 
 /// Nothing in the text: status, then code. 400 says less than any code.
@@ -214,14 +229,14 @@ fn finish(finding: Finding, context: &Context, text: &[u8], data: &[u8]) -> Outc
 }
 
 /// The profile's own classification: first match wins, both conditions must hold when both are given (LB §3.2).
-fn by_rule(rules: &[ErrorRule], code: i64, message: &[u8]) -> Option<OutcomeCategory> {
+fn by_rule(rules: &[ErrorRule], code: i64, message: &[u8]) -> Option<Category> {
     let matches = |rule: &&ErrorRule| {
         let code_fits = rule.code.is_none_or(|c| c == code);
         let text_fits =
             rule.message_contains.is_empty() || rule.message_contains.iter().any(|p| contains_ignoring_case(message, p));
         code_fits && text_fits
     };
-    rules.iter().find(matches).and_then(|rule| OutcomeCategory::from_rule(&rule.category))
+    rules.iter().find(matches).and_then(|rule| Category::from_rule(&rule.category))
 }
 
 /// Solidity's `Error(string)` and `Panic(uint256)` selectors, as the value, nested, or behind Parity's `Reverted `.

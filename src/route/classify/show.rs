@@ -2,15 +2,15 @@
 //! (CONTRACT §3, §8). Providers do quote keys, project ids and whole URLs, escaped in every way that JSON and URLs know, so
 //! the search is made on the text as sent and on what it decodes to. Errors are rare; here care is cheaper than speed.
 
-use super::category::OutcomeCategory;
+use super::category::Category;
 use super::find_ignoring_case;
 
 /// A gateway that nests an error in an error escapes it once more each time.
 const NESTED_ESCAPES: usize = 4;
 
 /// `error`: the raw JSON of the error object. `secrets`: of the instance that sent it.
-pub fn may_show(category: OutcomeCategory, error: &[u8], secrets: &[Box<str>]) -> bool {
-    if category == OutcomeCategory::Auth {
+pub fn may_show(category: Category, error: &[u8], secrets: &[Box<str>]) -> bool {
+    if category == Category::Auth {
         return false;
     }
     let found = |text: &[u8]| secrets.iter().any(|s| !s.is_empty() && find_ignoring_case(text, s.as_bytes()).is_some());
@@ -32,15 +32,6 @@ pub fn may_show(category: OutcomeCategory, error: &[u8], secrets: &[Box<str>]) -
         text = decoded;
     }
     true
-}
-
-/// Appends what is shown instead: -32000 "No provider could answer", the category in `data`. `id` is raw JSON.
-pub fn write_no_answer(out: &mut Vec<u8>, id: &[u8], category: OutcomeCategory) {
-    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-    out.extend_from_slice(id);
-    out.extend_from_slice(b",\"error\":{\"code\":-32000,\"message\":\"No provider could answer\",\"data\":{\"category\":\"");
-    out.extend_from_slice(category.word().as_bytes());
-    out.extend_from_slice(b"\"}}}");
 }
 
 /// One layer of JSON escapes and percent escapes off. Not a validator: what does not decode stays as it is.
@@ -81,7 +72,7 @@ fn hex_number(digits: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use OutcomeCategory as C;
+    use Category as C;
 
     #[test]
     fn credentials_are_never_shown() {
@@ -100,17 +91,5 @@ mod tests {
         check("", true);
         assert!(!may_show(C::Auth, br#"{"code":1,"message":"no"}"#, &[]));
         assert!(may_show(C::Quota, br#"{"code":1,"message":"no"}"#, &["".into()]));
-    }
-
-    #[test]
-    fn the_replacement_names_the_category_only() {
-        for category in C::ALL {
-            let mut out = Vec::new();
-            write_no_answer(&mut out, b"\"a\"", category);
-            let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
-            assert_eq!(read["id"], "a");
-            assert_eq!(read["error"]["code"], -32000);
-            assert_eq!(read["error"]["data"]["category"], category.word());
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! not trust is the client's own invention. Taking the left-most entry, as many servers do, lets anybody pick an address
 //! per request and never meet a limit.
 
+use crate::base::ids::ProfileId;
 use std::net::IpAddr;
 
 /// Networks whose peers are believed. Empty: nobody.
@@ -91,6 +92,20 @@ pub fn client_address(peer: IpAddr, forwarded_for: &[u8], real_ip: &[u8], truste
     client
 }
 
+/// What the limiter knows a client by: profile, family and address. IPv6 clients are told apart by their /64: a client
+/// usually owns all addresses in it, and could otherwise take a fresh bucket for every call.
+pub fn client_name(profile: ProfileId, client: IpAddr) -> [u8; 11] {
+    let (family, address) = match client.to_canonical() {
+        IpAddr::V4(v4) => (4, u64::from(v4.to_bits())),
+        IpAddr::V6(v6) => (6, (v6.to_bits() >> 64) as u64),
+    };
+    let mut name = [0; 11];
+    name[..2].copy_from_slice(&profile.0.to_be_bytes());
+    name[2] = family;
+    name[3..].copy_from_slice(&address.to_be_bytes());
+    name
+}
+
 /// An address, with the port and brackets that some proxies write.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?.trim();
@@ -168,5 +183,25 @@ mod tests {
         check("127.0.0.1", "2.2.2.2", "1.1.1.1", "2.2.2.2");
         check("127.0.0.1", "", "nonsense", "127.0.0.1");
         check("8.8.8.8", "", "1.1.1.1", "8.8.8.8");
+    }
+
+    #[test]
+    fn names_tell_apart_what_must_be() {
+        let name = |profile, address| client_name(ProfileId(profile), ip(address));
+        assert_eq!(name(0, "1.2.3.4"), name(0, "::ffff:1.2.3.4"));
+        assert_eq!(name(0, "2001:db8::1"), name(0, "2001:db8::ffff:1"));
+        let all = [
+            name(0, "1.2.3.4"),
+            name(1, "1.2.3.4"),
+            name(256, "1.2.3.4"),
+            name(0, "1.2.3.5"),
+            name(0, "2001:db8::1"),
+            name(0, "2001:db8:0:1::1"),
+            name(0, "::1"),
+            name(0, "0.0.0.0"),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|b| a != b));
+        }
     }
 }

@@ -4,8 +4,9 @@
 //! exact however a client's connections spread over shards. The table of cells and its eviction live in `runtime`; this
 //! is the rule. The interval between calls is rounded up, so rounding never admits more than the configured rate.
 
-pub mod address;
-pub mod key;
+mod address;
+
+pub use address::{TrustedProxies, client_address, client_name};
 
 use crate::base::time::Instant;
 

@@ -20,6 +20,7 @@ pub use refusal::Refusal;
 use crate::base::ids::{ChainId, ProfileId, ProviderId};
 use crate::base::span::Span;
 use crate::config::topology::{Profile, Strategy, Topology};
+use crate::wire::http::{Field, Method, RequestHead};
 use path::{Segments, WRONG_ESCAPE};
 use query::Params;
 
@@ -128,7 +129,29 @@ pub struct Ask<'a> {
     pub region: Span,
 }
 
-/// The target of a request, or why there is none.
+/// The target of a request whose head lies in `buf`, or why there is none.
+pub fn resolve(top: &Topology, head: &RequestHead, buf: &[u8]) -> Result<Target, Refusal> {
+    let verb = match head.method {
+        Method::Get => Verb::Get,
+        Method::Head => Verb::Head,
+        Method::Post => Verb::Post,
+        Method::Options => Verb::Options,
+        _ => Verb::Other,
+    };
+    let field = |field| head.field(field).of(buf);
+    let ask = Ask {
+        verb,
+        path: head.path.of(buf),
+        query: head.query.of(buf),
+        provider: field(Field::LassoProvider),
+        transport: field(Field::LassoTransport),
+        include_meta: field(Field::LassoIncludeMeta),
+        region: head.field(Field::LassoRegion),
+    };
+    resolve_ask(top, &ask)
+}
+
+/// The same for a request that is no buffer.
 pub fn resolve_ask(top: &Topology, ask: &Ask) -> Result<Target, Refusal> {
     let mut store = Vec::new();
     let segments = Segments::split(ask.path, &mut store).ok_or_else(|| Refusal::plain(400, "Bad Request", WRONG_ESCAPE))?;

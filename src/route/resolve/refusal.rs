@@ -2,6 +2,8 @@
 //! Texts and codes that clients may match are LB §1.7's; each of ours names cause and remedy.
 
 use crate::config::topology::Strategy;
+use crate::wire::json::write_string;
+use crate::wire::jsonrpc::write_error;
 
 /// A refusal. `code` 0 means that the body is plain JSON (`{"errors":{"detail":..}}`) and not a JSON-RPC error.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,21 +85,6 @@ impl Refusal {
             out.extend_from_slice(b"}}");
             return;
         }
-        out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":");
-        out.extend_from_slice(self.code.to_string().as_bytes());
-        out.extend_from_slice(b",\"message\":");
-        write_string(out, &self.message);
-        if let Some(data) = &self.data {
-            out.extend_from_slice(b",\"data\":");
-            out.extend_from_slice(data.as_bytes());
-        }
-        out.extend_from_slice(b"}}");
-    }
-}
-
-fn write_string(out: &mut Vec<u8>, text: &str) {
-    // serde_json escapes a &str without failing; `wire::json::write_string` replaces this when it is on main.
-    if let Ok(json) = serde_json::to_string(text) {
-        out.extend_from_slice(json.as_bytes());
+        write_error(out, b"null", self.code, &self.message, self.data.as_deref().map(str::as_bytes));
     }
 }

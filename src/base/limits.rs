@@ -123,6 +123,24 @@ pub const LIMITER_WAYS: usize = 8;
 // --- configuration ---
 pub const PROFILE_FILE_BYTES: u64 = 4 << 20;
 pub const PROBLEMS_SHOWN: usize = 200;
+/// Values in one profile file, counting what aliases repeat.
+pub const YAML_NODES: u32 = 1_000_000;
+/// Profile files in the directory.
+pub const PROFILES: usize = 1024;
+pub const CHAINS_PER_PROFILE: usize = 1024;
+/// Physical upstreams of all profiles.
+pub const INSTANCES: usize = 16_384;
+/// Names of profiles, chains, providers: they stand in URLs, logs and metrics.
+pub const NAME_BYTES: usize = 128;
+/// A provider's URL.
+pub const URL_BYTES: usize = 4096;
+/// Headers that a provider's configuration adds to each request, and all their bytes.
+pub const PROVIDER_HEADERS: usize = 32;
+pub const PROVIDER_HEADER_BYTES: usize = 8 * 1024;
+/// Connections of one instance, at most.
+pub const MAX_CONNECTIONS_MAX: u32 = 65_536;
+/// Shorter strings are never treated as secrets: they would match by chance.
+pub const SECRET_BYTES_MIN: usize = 6;
 /// lasso_meta in a header above this is left out [LB §11.3].
 pub const META_HEADER_BYTES: usize = 4096;
 pub const REQUEST_ID_MIN: usize = 20;
@@ -162,3 +180,5 @@ const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIE
 const _: () = assert!(PROVIDERS_PER_CHAIN <= 64, "a set of providers is one u64");
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS);
+const _: () = assert!(PROFILES < INSTANCES && CHAINS_PER_PROFILE < INSTANCES);
+const _: () = assert!(INSTANCES < u16::MAX as usize, "ids are u16");

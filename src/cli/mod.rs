@@ -1,1 +1,197 @@
-//! (to be written)
+//! The commands: what was typed to a `Command`, a `Command` to an exit code.
+//!
+//! `parse` is pure (arguments, environment and `.env` are given), so tests call it as the program does. lexopt splits the
+//! arguments; which flags exist is `flags`' table alone. clap was rejected: it would hold a second table.
+
+pub mod check;
+pub mod completions;
+pub mod demo;
+pub mod env;
+pub mod flags;
+pub mod help;
+pub mod node_id;
+pub mod options;
+pub mod print;
+pub mod profiles;
+pub mod serve;
+
+pub use completions::Shell;
+pub use env::Env;
+pub use flags::Name;
+pub use options::{Driver, LogFormat, LogLevel, Options, Scheme, Usage};
+
+use crate::config::suggest;
+use flags::{Flag, Kind};
+use lexopt::Arg;
+use options::Settings;
+use std::ffi::OsString;
+use std::io::Write;
+
+#[derive(Debug)]
+pub enum Command {
+    Serve(Options),
+    Demo(Options),
+    Check {
+        print: bool,
+        options: Options,
+    },
+    Completions(Shell),
+    /// Of one command, or of the program.
+    Help(Option<Name>),
+    Version,
+}
+
+/// `args` without the program's name.
+pub fn parse(args: Vec<OsString>, env: Env) -> Result<Command, Usage> {
+    let mut typed = Typed::read(args)?;
+    if typed.version {
+        return Ok(Command::Version);
+    }
+    let command = typed.command.unwrap_or(Name::Serve);
+    if typed.help {
+        return Ok(Command::Help(typed.command));
+    }
+    for (flag, _) in &typed.flags {
+        if !flag.commands.contains(&command) {
+            let words: Vec<&str> = flags::COMMANDS.iter().filter(|c| flag.commands.contains(&c.name)).map(|c| c.word).collect();
+            return Err(Usage(format!(
+                "--{} is not a flag of {} (it belongs to {})",
+                flag.name,
+                word(command),
+                words.join(" and ")
+            )));
+        }
+    }
+    let settings = Settings::new(command, std::mem::take(&mut typed.flags), &env);
+    Ok(match command {
+        Name::Serve => Command::Serve(settings.options(env)?),
+        Name::Demo => Command::Demo(settings.options(env)?),
+        Name::Check => Command::Check { print: settings.switch("print")?, options: settings.options(env)? },
+        Name::Completions => Command::Completions(typed.shell()?),
+        Name::Help => Command::Help(typed.argument.as_deref().map(command_name).transpose()?),
+    })
+}
+
+fn word(command: Name) -> &'static str {
+    flags::COMMANDS.iter().find(|info| info.name == command).map_or("", |info| info.word)
+}
+
+/// The arguments as they stand, before they mean anything.
+#[derive(Default)]
+struct Typed {
+    command: Option<Name>,
+    argument: Option<String>,
+    flags: Vec<(&'static Flag, String)>,
+    help: bool,
+    version: bool,
+}
+
+impl Typed {
+    fn read(args: Vec<OsString>) -> Result<Typed, Usage> {
+        let mut typed = Typed::default();
+        let mut parser = lexopt::Parser::from_args(args);
+        while let Some(arg) = parser.next().map_err(|error| Usage(error.to_string()))? {
+            match arg {
+                Arg::Short('h') | Arg::Long("help") => typed.help = true,
+                Arg::Short('V') | Arg::Long("version") => typed.version = true,
+                Arg::Short(letter) => return Err(Usage(format!("unknown flag -{letter} (see lasso help)"))),
+                Arg::Long(name) => {
+                    let flag = find_flag(name)?;
+                    let value = flag_value(flag, &mut parser)?;
+                    typed.flags.push((flag, value));
+                }
+                Arg::Value(value) => typed.take_word(utf8(value)?)?,
+            }
+        }
+        Ok(typed)
+    }
+
+    fn take_word(&mut self, value: String) -> Result<(), Usage> {
+        match self.command {
+            None => self.command = Some(command_name(&value)?),
+            Some(Name::Completions | Name::Help) if self.argument.is_none() => self.argument = Some(value),
+            Some(command) => return Err(Usage(format!("unexpected \"{value}\" after {} (see lasso help)", word(command)))),
+        }
+        Ok(())
+    }
+
+    fn shell(&self) -> Result<Shell, Usage> {
+        let Some(given) = &self.argument else {
+            return Err(Usage("completions needs a shell (bash, zsh or fish)".to_owned()));
+        };
+        Shell::from_word(given).ok_or_else(|| Usage(format!("unknown shell \"{given}\" (bash, zsh or fish)")))
+    }
+}
+
+fn command_name(given: &str) -> Result<Name, Usage> {
+    if let Some(info) = flags::command(given) {
+        return Ok(info.name);
+    }
+    let words = || flags::COMMANDS.iter().map(|info| info.word);
+    let hint = suggest::did_you_mean(given, words())
+        .unwrap_or_else(|| format!("known: {}; try lasso help", words().collect::<Vec<_>>().join(", ")));
+    Err(Usage(format!("unknown command \"{given}\" ({hint})")))
+}
+
+fn find_flag(name: &str) -> Result<&'static Flag, Usage> {
+    if let Some(flag) = flags::FLAGS.iter().find(|flag| flag.name == name) {
+        return Ok(flag);
+    }
+    let hint = suggest::did_you_mean(name, flags::FLAGS.iter().map(|flag| flag.name))
+        .map_or_else(|| "see lasso help".to_owned(), |near| near.replace("mean \"", "mean \"--"));
+    Err(Usage(format!("unknown flag --{name} ({hint})")))
+}
+
+fn flag_value(flag: &Flag, parser: &mut lexopt::Parser) -> Result<String, Usage> {
+    if flag.kind == Kind::Switch {
+        return parser.optional_value().map_or(Ok("true".to_owned()), utf8);
+    }
+    let missing = |_| Usage(format!("--{} needs a value: --{} {}", flag.name, flag.name, flag.value));
+    utf8(parser.value().map_err(missing)?)
+}
+
+fn utf8(value: OsString) -> Result<String, Usage> {
+    value.into_string().map_err(|bad| Usage(format!("an argument is not UTF-8: {}", bad.to_string_lossy())))
+}
+
+/// The program: reads the process's arguments, environment and `.env`, runs the command, returns the exit code.
+pub fn main() -> i32 {
+    let dotenv = std::fs::read_to_string(".env").ok();
+    let process = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+    let env = Env::new(process, dotenv.as_deref());
+    match parse(std::env::args_os().skip(1).collect(), env) {
+        Ok(command) => run(command),
+        Err(Usage(text)) => {
+            eprintln!("lasso: {text}");
+            2
+        }
+    }
+}
+
+fn run(command: Command) -> i32 {
+    match command {
+        Command::Serve(options) => serve::run(options),
+        Command::Demo(options) => demo::run(options),
+        Command::Check { print, options } => {
+            let report = check::run(print, &options);
+            eprint!("{}", report.err);
+            put(&report.out, report.code)
+        }
+        Command::Completions(shell) => put(&completions::script(shell), 0),
+        Command::Help(command) => put(&help::text(command), 0),
+        Command::Version => put(&help::version(), 0),
+    }
+}
+
+/// A reader that went away (`lasso help | head`) is no failure.
+fn put(text: &str, code: i32) -> i32 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => code,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => code,
+        Err(error) => {
+            eprintln!("lasso: standard output: {error}");
+            1
+        }
+    }
+}

@@ -1,3 +1,26 @@
 //! Profiles: YAML in, one immutable `Topology` out, or every problem at once with file, line and remedy.
+//!
+//! Reading order: `schema` (every key), `yaml` (text to a tree with places), `expand` (`${VAR}`), `read` (tree to typed
+//! values), `profile` and `provider` (one file), `instance` and `resolve` (all of them), `load` (the whole).
 
+mod capabilities;
+pub mod cidr;
+mod expand;
+mod headers;
+mod instance;
+mod load;
+mod problem;
+mod profile;
+mod provider;
+mod read;
+pub mod redact;
+mod resolve;
+pub mod schema;
+pub mod suggest;
 pub mod topology;
+mod url;
+mod yaml;
+
+pub use capabilities::{RULE_CATEGORIES, category_word};
+pub use load::{CaFile, Loaded, SourceFile, embedded, load};
+pub use problem::Problem;

@@ -73,6 +73,7 @@ pub struct Provider {
     pub subscribe_new_heads: bool,
     pub isolated: bool,
     pub regions: Vec<Box<str>>,
+    pub region_urls: Vec<RegionUrl>,
     pub capabilities: Capabilities,
 }
 
@@ -113,6 +114,14 @@ pub struct MethodOverride {
     pub strategy: Option<Strategy>,
     /// Allowed providers; empty means all.
     pub providers: Vec<ProviderId>,
+}
+
+/// The endpoint that a node of `region` uses instead of the provider's own (CONTRACT §4).
+#[derive(Clone, Debug)]
+pub struct RegionUrl {
+    pub region: Box<str>,
+    pub http: Option<Endpoint>,
+    pub ws: Option<Endpoint>,
 }
 
 /// What a provider declares that it cannot do (LB §3).

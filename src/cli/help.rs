@@ -1,0 +1,72 @@
+//! `lasso help` and `lasso CMD --help`, from the flag table.
+
+use crate::cli::flags::{self, COMMANDS, CommandInfo, FLAGS, Flag, Name};
+use std::fmt::Write;
+
+const WIDTH: usize = 24;
+
+/// For one command, or for the program.
+pub fn text(command: Option<Name>) -> String {
+    match command.and_then(|name| COMMANDS.iter().find(|info| info.name == name)) {
+        Some(info) => of_command(info),
+        None => of_program(),
+    }
+}
+
+pub fn version() -> String {
+    format!("lasso {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+fn of_program() -> String {
+    let mut out = String::from("lasso: one binary between Ethereum applications and their JSON-RPC providers\n\n");
+    out.push_str("Usage: lasso [COMMAND] [FLAGS]\n\nCommands:\n");
+    for command in COMMANDS {
+        row(&mut out, command.word, command.help);
+    }
+    out.push_str("\nFlags win over the environment, the environment over .env in the working directory.\n");
+    for (title, wanted) in [("serve and demo", Name::Demo), ("serve and check", Name::Check)] {
+        let _ = write!(out, "\nFlags of {title}:\n");
+        let mine = FLAGS.iter().filter(|flag| flag.commands.contains(&wanted) && flag.commands.len() > 1);
+        mine.for_each(|flag| of_flag(&mut out, flag));
+    }
+    out.push_str("\nFlags of check:\n");
+    FLAGS.iter().filter(|flag| flag.commands == [Name::Check]).for_each(|flag| of_flag(&mut out, flag));
+    out.push_str("\nFlags of all commands:\n");
+    general(&mut out);
+    out.push_str("\nExit codes: 0 ok, 1 failed, 2 wrong usage\n");
+    out
+}
+
+fn of_command(command: &CommandInfo) -> String {
+    let argument = command.argument.map_or(String::new(), |(name, _)| format!(" {name}"));
+    let flags = if flags::of(command.name).next().is_some() { " [FLAGS]" } else { "" };
+    let mut out = format!("lasso {}: {}\n\nUsage: lasso {}{argument}{flags}\n\n", command.word, command.help, command.word);
+    if let Some((name, words)) = command.argument {
+        let _ = write!(out, "{name} is one of {}\n\n", words.join(", "));
+    }
+    out.push_str("Flags:\n");
+    flags::of(command.name).for_each(|flag| of_flag(&mut out, flag));
+    general(&mut out);
+    out
+}
+
+fn general(out: &mut String) {
+    row(out, "-h, --help", "print help");
+    row(out, "-V, --version", "print the version");
+}
+
+fn of_flag(out: &mut String, flag: &Flag) {
+    let head = if flag.value.is_empty() { format!("--{}", flag.name) } else { format!("--{} {}", flag.name, flag.value) };
+    row(out, &head, flag.help);
+    if let flags::Kind::Choice(words) = flag.kind {
+        row(out, "", &format!("one of: {}", words.join(", ")));
+    }
+    if !flag.vars.is_empty() {
+        row(out, "", &format!("variable: {}", flag.vars.join(", then ")));
+    }
+    row(out, "", &format!("default: {}", flag.default));
+}
+
+fn row(out: &mut String, left: &str, right: &str) {
+    let _ = writeln!(out, "  {left:WIDTH$} {right}");
+}

@@ -1,0 +1,241 @@
+//! What a node is started with: typed, checked, defaults filled in. A value that cannot be used names the flag or the
+//! variable it came from.
+
+use crate::cli::env::{Env, Origin};
+use crate::cli::flags::{self, Flag, Kind, Name};
+use crate::config::cidr::Cidr;
+use crate::config::suggest;
+use crate::config::topology::Strategy;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+/// Wrong usage: exit code 2. The text says what and what to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Usage(pub String);
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// As given; `None` means `config/profiles` when it exists, else the embedded profiles.
+    pub profiles: Option<PathBuf>,
+    pub listen: IpAddr,
+    /// 0 picks a free one.
+    pub port: u16,
+    /// `None` is one per usable core.
+    pub shards: Option<usize>,
+    pub pin: bool,
+    pub driver: Driver,
+    /// As given; see `node_id::node_id` for the whole rule.
+    pub node_id: Option<String>,
+    /// As given; `None` is the node id.
+    pub region: Option<String>,
+    pub host: String,
+    /// As given; `None` is http, or what a trusted proxy says.
+    pub scheme: Option<Scheme>,
+    pub default_strategy: Strategy,
+    pub state_dir: Option<PathBuf>,
+    pub trusted_proxies: Vec<Cidr>,
+    /// `None` is text on a terminal, json elsewhere.
+    pub log_format: Option<LogFormat>,
+    pub log_level: LogLevel,
+    pub drain_seconds: u64,
+    pub reuse_port: bool,
+    /// Environment and `.env`, for `${NAME}` in profiles.
+    pub env: Env,
+    /// Set, but without effect here: to be named once at start.
+    pub ignored_variables: Vec<&'static str>,
+    /// Other sentences to log as warnings at start.
+    pub notices: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Driver {
+    Auto,
+    IoUring,
+    Epoll,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub fn word(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+/// From most to least important.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// Shards are threads; more than this is a slip.
+const SHARDS_MAX: u64 = 1024;
+const DRAIN_SECONDS_MAX: u64 = 86_400;
+
+/// The settings of one command: each flag's text and who said it, flags over environment over `.env`.
+pub(super) struct Settings {
+    given: BTreeMap<&'static str, (String, String)>,
+}
+
+impl Settings {
+    /// `args`: flag name and value as given on the command line.
+    pub fn new(command: Name, args: Vec<(&'static Flag, String)>, env: &Env) -> Settings {
+        let mut given = BTreeMap::new();
+        for flag in flags::of(command) {
+            if let Some((var, (value, origin))) = flag.vars.iter().find_map(|var| env.get(var).map(|found| (*var, found))) {
+                let source = match origin {
+                    Origin::Process => format!("the variable {var}"),
+                    Origin::DotEnv(line) => format!("{var} in .env:{line}"),
+                };
+                given.insert(flag.name, (value.to_owned(), source));
+            }
+        }
+        for (flag, value) in args {
+            given.insert(flag.name, (value, format!("--{}", flag.name)));
+        }
+        Settings { given }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.given.get(name).map(|(value, _)| value.as_str())
+    }
+
+    fn bad(&self, name: &str, want: &str) -> Usage {
+        let (value, source) = self.given.get(name).map_or(("", ""), |(value, source)| (value.as_str(), source.as_str()));
+        Usage(format!("{source} is \"{value}\" (it must be {want})"))
+    }
+
+    fn number(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Usage> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let number = text.parse::<u64>().ok().filter(|n| digits && (min..=max).contains(n));
+        number.map(Some).ok_or_else(|| self.bad(name, &format!("a whole number from {min} to {max}")))
+    }
+
+    /// One of the flag's own words.
+    fn choice(&self, name: &str) -> Result<Option<&'static str>, Usage> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let words = flags::FLAGS.iter().find(|flag| flag.name == name).map(|flag| flag.kind);
+        let Some(Kind::Choice(words)) = words else { return Ok(None) };
+        let lower = text.to_ascii_lowercase();
+        match words.iter().find(|word| **word == lower) {
+            Some(word) => Ok(Some(word)),
+            None => {
+                let hint = suggest::did_you_mean(text, words.iter().copied()).map_or(String::new(), |near| format!("; {near}"));
+                Err(self.bad(name, &format!("one of {}{hint}", words.join(", "))))
+            }
+        }
+    }
+
+    pub fn switch(&self, name: &str) -> Result<bool, Usage> {
+        match self.text(name).map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false" | "0" | "no" | "off") => Ok(false),
+            Some("true" | "1" | "yes" | "on") => Ok(true),
+            Some(_) => Err(self.bad(name, "true or false")),
+        }
+    }
+
+    /// A name for people and headers: visible ASCII, no spaces, at most 128 bytes.
+    fn name(&self, name: &str) -> Result<Option<String>, Usage> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let ok = text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:@/".contains(&b));
+        if ok { Ok(Some(text.to_owned())) } else { Err(self.bad(name, "letters, digits and - _ . : @ /, at most 128 of them")) }
+    }
+
+    fn host(&self) -> Result<String, Usage> {
+        let Some(text) = self.text("host") else { return Ok("localhost".to_owned()) };
+        let ok = text.len() <= 253 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:[]".contains(&b));
+        if ok { Ok(text.to_owned()) } else { Err(self.bad("host", "a host name, without scheme or path")) }
+    }
+
+    fn strategy(&self) -> Result<Strategy, Usage> {
+        let Some(text) = self.text("default-strategy") else { return Ok(Strategy::Priority) };
+        match Strategy::from_word(&text.to_ascii_lowercase()) {
+            Some(known @ (Strategy::Priority | Strategy::LoadBalanced)) => Ok(known),
+            Some(later) => {
+                let (_, source) = self.given.get("default-strategy").cloned().unwrap_or_default();
+                Err(Usage(format!(
+                    "{source}: the strategy {} is not available in this version (use priority or load-balanced)",
+                    later.word()
+                )))
+            }
+            None => self.choice("default-strategy").map(|_| Strategy::Priority),
+        }
+    }
+
+    fn trusted_proxies(&self) -> Result<Vec<Cidr>, Usage> {
+        match self.text("trusted-proxies") {
+            None => Ok(Cidr::loopback()),
+            Some("none") => Ok(Vec::new()),
+            Some(list) => {
+                let ranges: Option<Vec<Cidr>> =
+                    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Cidr::parse).collect();
+                ranges.ok_or_else(|| self.bad("trusted-proxies", "address ranges like 10.0.0.0/8, comma-separated, or none"))
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(PathBuf::from)
+    }
+
+    pub fn options(&self, env: Env) -> Result<Options, Usage> {
+        let listen = match self.text("listen") {
+            None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Some(text) => {
+                let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+                bare.parse().map_err(|_| self.bad("listen", "an IP address, like 127.0.0.1 or ::"))?
+            }
+        };
+        let mut notices = env.notices.clone();
+        notices.extend(env.slips());
+        Ok(Options {
+            profiles: self.path("profiles"),
+            listen,
+            port: self.number("port", 0, 65_535)?.and_then(|n| u16::try_from(n).ok()).unwrap_or(4000),
+            shards: self.number("shards", 1, SHARDS_MAX)?.and_then(|n| usize::try_from(n).ok()),
+            pin: self.choice("pin")? != Some("false"),
+            driver: match self.choice("driver")? {
+                Some("io_uring") => Driver::IoUring,
+                Some("epoll") => Driver::Epoll,
+                _ => Driver::Auto,
+            },
+            node_id: self.name("node-id")?,
+            region: self.name("region")?,
+            host: self.host()?,
+            scheme: self.choice("scheme")?.map(|word| if word == "https" { Scheme::Https } else { Scheme::Http }),
+            default_strategy: self.strategy()?,
+            state_dir: self.path("state-dir"),
+            trusted_proxies: self.trusted_proxies()?,
+            log_format: self.choice("log-format")?.map(|word| if word == "json" { LogFormat::Json } else { LogFormat::Text }),
+            log_level: match self.choice("log-level")? {
+                Some("error") => LogLevel::Error,
+                Some("warn") => LogLevel::Warn,
+                Some("debug") => LogLevel::Debug,
+                _ => LogLevel::Info,
+            },
+            drain_seconds: self.number("drain-seconds", 0, DRAIN_SECONDS_MAX)?.unwrap_or(30),
+            reuse_port: self.switch("reuse-port")?,
+            ignored_variables: env.ignored(),
+            notices,
+            env,
+        })
+    }
+}

@@ -40,6 +40,11 @@ pub async fn write_static<W: WriteHalf>(to: &mut W, text: &'static [u8]) -> io::
     write_owned(to, text, 0..text.len()).await.0
 }
 
+/// Ends our side of the connection; what was written is delivered first.
+pub async fn finish_writing<W: WriteHalf>(to: &mut W) -> io::Result<()> {
+    to.shutdown().await
+}
+
 async fn write_owned<W: WriteHalf, B: IoBuf>(to: &mut W, mut buf: B, mut left: Range<usize>) -> (io::Result<()>, B) {
     while !left.is_empty() {
         let (result, slice) = to.write(buf.slice(left.clone())).await;

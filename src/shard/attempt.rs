@@ -9,7 +9,7 @@ use crate::base::limits;
 use crate::chain::filter_id;
 use crate::base::time::Instant;
 use crate::config::topology::ErrorRule;
-use crate::route::classify::{Context, Outcome, OutcomeCategory, Verdict, classify_fault, may_show};
+use crate::route::classify::{Context, Outcome, Verdict, may_show};
 use crate::route::exchange::{ConnectionRule, End};
 use crate::runtime::budget::Permit;
 use crate::runtime::world::World;
@@ -110,7 +110,7 @@ pub async fn attempt<W: World>(
             Watched::ClientGone => Got::ClientGone,
             _ => Got::TimedOut,
         },
-        Err(_) => refused(classify_fault()),
+        Err(_) => refused(Outcome::malformed()),
     }
 }
 
@@ -157,16 +157,16 @@ async fn collect<W: World>(
         if expected > limits::HOLD_BYTES as u64 && permit.is_none() {
             match beyond_hold(call, &incoming) {
                 Beyond::Stream(prefix) => return stream(shard, call, from, incoming, &prefix),
-                Beyond::Unusable(_) => return refused(classify_fault()),
+                Beyond::Unusable(fault) => return refused(shard.node.classifier.fault(fault)),
                 Beyond::ReadMore => {}
                 Beyond::Hold => match shard.answers.take(limits::BATCH_ANSWER_BYTES as u64) {
                     Some(granted) => permit = Some(granted),
-                    None => return refused(Outcome::of(OutcomeCategory::ResultTooLarge)),
+                    None => return refused(Outcome::too_large()),
                 },
             }
         }
         if incoming.payload().len() > limits::BATCH_ANSWER_BYTES {
-            return refused(Outcome::of(OutcomeCategory::ResultTooLarge));
+            return refused(Outcome::too_large());
         }
         let room = if permit.is_some() { limits::BATCH_ANSWER_BYTES } else { limits::HOLD_BYTES };
         if let Err(fault) = incoming.read(shard, room).await {
@@ -204,7 +204,7 @@ fn beyond_hold<W: World>(call: &Call<W>, incoming: &Incoming<W>) -> Beyond {
 fn stream<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>, incoming: Incoming<W>, prefix: &Prefix) -> Got<W> {
     match Relay::new(incoming, prefix, &call.outgoing, from.watch) {
         Ok(relay) => Got::Stream(Box::new(relay)),
-        Err(_) => refused(classify_fault()),
+        Err(fault) => refused(shard.node.classifier.fault(fault)),
     }
 }
 
@@ -231,12 +231,12 @@ fn whole<W: World>(
         rules: from.rules,
     };
     let outcome = match &scanned {
-        Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => classifier.classify_result(&context(), result.of(payload)),
+        Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => classifier.result(result.of(payload)),
         Ok(Answer { kind: AnswerKind::Error { code, message, data, .. }, .. }) => {
-            Some(classifier.classify_error(&context(), *code, message.of(payload), data.of(payload)))
+            Some(classifier.error(&context(), *code, message.of(payload), data.of(payload)))
         }
-        Err(_) if is_success => Some(classify_fault()),
-        _ => Some(classifier.classify_status(&context(), payload)),
+        Err(fault) if is_success => Some(classifier.fault(*fault)),
+        _ => Some(classifier.status(&context(), payload)),
     };
     let held = scanned.ok().map(|answer| Held { buf, body, answer, permit });
     judged(held, outcome, &from.target.secrets)
@@ -246,7 +246,7 @@ fn whole<W: World>(
 fn judged<W: World>(held: Option<Held>, outcome: Option<Outcome>, secrets: &[Box<str>]) -> Got<W> {
     let (held, outcome) = match (held, outcome) {
         (Some(held), None) => return Got::Answer(held),
-        (held, outcome) => (held, outcome.unwrap_or_else(classify_fault)),
+        (held, outcome) => (held, outcome.unwrap_or_else(Outcome::malformed)),
     };
     let shown = held.filter(|held| {
         let is_error = matches!(held.answer.kind, AnswerKind::Error { .. });
@@ -270,7 +270,7 @@ fn ended_early<W: World>(fault: Broken, watch: &Watch<W>) -> Got<W> {
         (_, Watched::ClientGone) => Got::ClientGone,
         (_, Watched::Late | Watched::Drained) => Got::TimedOut,
         (Broken::Ended { .. } | Broken::Truncated, Watched::Running) => Got::Lost { stale: false },
-        (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(classify_fault()),
+        (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(Outcome::malformed()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::route::resolve::{self, Target};
 use crate::runtime::budget::Permit;
-use crate::runtime::bytes_io::{read_more, write_all, write_static};
+use crate::runtime::bytes_io::{finish_writing, read_more, write_all, write_static};
 use crate::runtime::limiter::ClientKey;
 use crate::runtime::world::{Closer, Duplex, ReadHalf, World};
 use crate::shard::Shard;
@@ -283,7 +283,7 @@ impl<W: World> Client<W> {
     /// Ends our side and reads away what still comes, for a moment.
     async fn finish(&mut self) {
         self.watch.set_deadline(self.now().plus_ms(limits::LINGER_MS));
-        if self.write.shutdown().await.is_err() {
+        if finish_writing(&mut self.write).await.is_err() {
             return;
         }
         let mut left = limits::LINGER_BYTES;

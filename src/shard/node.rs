@@ -2,10 +2,11 @@
 //!
 //! Shards share nothing that a call must wait for. What is here is read-only, or one atomic operation in `runtime`.
 
+use crate::base::ids::ProfileId;
 use crate::base::limits;
 use crate::base::time::{Instant, WallTime};
 use crate::route::classify::Classifier;
-use crate::route::limit::address::TrustedProxies;
+use crate::route::limit::{TrustedProxies, client_name};
 use crate::runtime::budget::Budget;
 use crate::runtime::flag::Flag;
 use crate::runtime::limiter::{ClientKey, Limiter};
@@ -33,11 +34,11 @@ pub struct Node {
     pub settings: Settings,
     pub snapshot: Arc<Published<Snapshot>>,
     /// Client limits, exact across shards.
-    pub limiter: Arc<Limiter>,
+    pub limiter: Limiter,
     /// Request bodies in memory beyond the buffers that connections own.
-    pub bodies: Arc<Budget>,
+    pub bodies: Budget,
     /// Held answers beyond `HOLD_BYTES`.
-    pub answers: Arc<Budget>,
+    pub answers: Budget,
     pub classifier: Classifier,
     /// One for each shard, written by that shard only.
     pub tallies: Vec<Arc<Tally>>,
@@ -48,12 +49,13 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(settings: Settings, snapshot: Snapshot) -> Arc<Node> {
+    /// `secret` keys the limiter's table, so that nobody can aim at its cells.
+    pub fn new(settings: Settings, snapshot: Snapshot, secret: [u64; 2]) -> Arc<Node> {
         let instances = snapshot.topology.instances.len();
         let tallies = (0..settings.shards).map(|_| Arc::new(Tally::new(instances))).collect();
         Arc::new(Node {
             snapshot: Published::new(snapshot),
-            limiter: Limiter::new(),
+            limiter: Limiter::new(secret),
             classifier: Classifier::new(),
             bodies: Budget::new(limits::INFLIGHT_BODY_BYTES),
             answers: Budget::new(limits::INFLIGHT_ANSWER_BYTES),
@@ -64,15 +66,9 @@ impl Node {
         })
     }
 
-    /// The limiter's key of a client of a profile. By slug: it means the same after a reload.
-    pub fn client_key(&self, slug: &str, client: IpAddr) -> ClientKey {
-        let mut bytes = Vec::with_capacity(slug.len() + 17);
-        match client {
-            IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
-            IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
-        }
-        bytes.extend_from_slice(slug.as_bytes());
-        self.limiter.key(u8::from(client.is_ipv6()), &bytes)
+    /// The limiter's key of a profile's client.
+    pub fn client_key(&self, profile: ProfileId, client: IpAddr) -> ClientKey {
+        self.limiter.key(0, &client_name(profile, client))
     }
 
     /// Instants start with the process.

@@ -3,8 +3,7 @@
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Profile;
-use crate::route::limit::address::client_address;
-use crate::route::limit::{Admit, admit};
+use crate::route::limit::{Admit, admit, client_address};
 use crate::route::meta;
 use crate::route::resolve::{Meta, Route, Transport};
 use crate::runtime::gather::{Piece, write_gather};
@@ -132,7 +131,7 @@ pub fn charge<W: World>(
     let address = client_address(client.peer, field(Field::ForwardedFor), field(Field::RealIp), trusted);
     let key = match client.limit_key {
         Some((of, at, key)) if of == asked.route.profile && at == address => key,
-        _ => node.client_key(&profile.slug, address),
+        _ => node.client_key(asked.route.profile, address),
     };
     client.limit_key = Some((asked.route.profile, address, key));
     let mut refusal = None;
@@ -208,7 +207,7 @@ pub fn meta_json<W: World>(
         circuit: "closed",
     });
     let facts = meta::Facts {
-        request_id: &manner.request_id,
+        request_id: std::str::from_utf8(&manner.request_id).unwrap_or(""),
         strategy: Some(trace.map_or(route.strategy.unwrap_or(plan.default_strategy), |t| t.strategy)),
         chain: &chain.key,
         chain_number: chain.chain_number,

@@ -31,7 +31,7 @@ impl Refusal {
         Refusal { status, code: 0, message: detail.to_owned(), data: Some(format!("\"{hint}\"")), allow: None }
     }
 
-    pub(super) fn not_found() -> Refusal {
+    pub fn not_found() -> Refusal {
         Refusal::plain(404, "Not Found", FORMS)
     }
 

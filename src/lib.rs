@@ -22,8 +22,6 @@ pub mod route;
 pub mod runtime;
 /// One core's node: listener, client connections, upstream pools, the data path.
 pub mod shard;
-/// I/O that is no client's call: readiness probes.
-pub mod control;
 /// Simulated providers on a model chain: for `lasso demo`, the load test and the simulator.
 pub mod demo;
 /// The commands.

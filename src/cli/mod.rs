@@ -9,6 +9,7 @@ pub mod demo;
 pub mod env;
 pub mod flags;
 pub mod help;
+pub mod log;
 pub mod node_id;
 pub mod options;
 pub mod print;

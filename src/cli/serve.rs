@@ -1,5 +1,245 @@
-//! `lasso serve`.
-pub fn run(_options: crate::cli::Options) -> i32 {
-    eprintln!("lasso: serve is not built yet");
-    1
+//! `lasso serve`: reads the profiles, starts the shards, waits for a signal, drains, ends.
+//!
+//! Everything that can fail, fails before the first shard starts, with all problems named; from `node.ready` on the node
+//! only ends by a signal.
+
+use crate::cli::log::Log;
+use crate::cli::node_id::node_id;
+use crate::cli::options::{Driver, Options};
+use crate::cli::profiles;
+use crate::config::topology::Topology;
+use crate::runtime::cores::{self, Seat, Shards};
+use crate::runtime::dns::Resolver;
+use crate::runtime::driver::{DriverChoice, DriverReport};
+use crate::runtime::latch::Latch;
+use crate::runtime::listen::Listeners;
+use crate::runtime::mailbox::{Directory, Mailbox};
+use crate::runtime::signals::{self, Signal};
+use crate::runtime::tls::TlsSettings;
+use crate::runtime::uring::{self, ShardOptions};
+use crate::runtime::world::World;
+use crate::shard::{Fault, Node, Settings, Shard};
+use crate::snapshot::Snapshot;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a shard is told.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// End within this time.
+    Drain { within_ms: u64 },
+}
+
+/// Names are waited for this long at the start; a name that stays silent is retried in the background.
+const NAMES_WAIT: Duration = Duration::from_secs(2);
+const START_WAIT: Duration = Duration::from_secs(30);
+const DRAIN_POLL_MS: u64 = 20;
+
+pub fn run(options: Options) -> i32 {
+    let log = Log::new(&options);
+    let loaded = match profiles::load(&options) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            problems.iter().for_each(|problem| log.error("config.problem", &problem.to_string()));
+            return 1;
+        }
+    };
+    loaded.warnings.iter().for_each(|warning| log.warn("config.warning", &warning.to_string()));
+    match Running::start(&options, loaded.topology, log) {
+        Ok(running) => running.wait(),
+        Err(why) => {
+            log.error("node.failed", &why);
+            1
+        }
+    }
+}
+
+/// A node that accepts.
+pub struct Running {
+    pub node: Arc<Node>,
+    pub address: SocketAddr,
+    shards: Shards,
+    log: Log,
+    /// Kept for its threads and what they publish.
+    _resolver: Resolver,
+}
+
+impl Running {
+    /// Starts every shard. The error is for people.
+    pub fn start(options: &Options, topology: Topology, log: Log) -> Result<Running, String> {
+        report_options(options, &topology, log);
+        // A refused raise leaves the limit as it is, which the log then shows.
+        let file_limit = cores::raise_file_limit().unwrap_or(0);
+        let mut seats = cores::seats(options.shards.and_then(NonZero::new));
+        if !options.pin {
+            seats.iter_mut().for_each(|seat| seat.core = None);
+        }
+        let at = SocketAddr::new(options.listen, options.port);
+        let listeners = Listeners::bind(at, seats.len(), options.reuse_port).map_err(|fault| fault.to_string())?;
+        let ca_files: BTreeSet<&str> = topology.instances.values().filter_map(|i| i.ca_file.as_deref()).collect();
+        let tls = TlsSettings::load(ca_files).map_err(|fault| fault.to_string())?;
+        let resolver = resolve_names(&topology, log)?;
+        let address = listeners.address();
+        let settings = settings(options, address, seats.len())?;
+        let snapshot = Snapshot::new(topology, options.default_strategy);
+        let node = Node::new(settings, snapshot, uring::process_secret());
+        let start = Start {
+            node: node.clone(),
+            listeners: Arc::new(listeners),
+            tls,
+            resolver: resolver.view(),
+            driver: driver_choice(options.driver),
+            orders: Directory::new(seats.len()),
+            started: Latch::default(),
+        };
+        stop_on_signal(&start, options.drain_seconds * 1000, log)?;
+        let started = start.started.clone();
+        let count = seats.len();
+        let shards = Shards::start(&seats, move |seat| start.run_shard(seat)).map_err(|e| format!("no thread: {e}"))?;
+        let reports = started.wait(count, START_WAIT).into_iter().collect::<Result<Vec<_>, _>>()?;
+        if reports.len() < count {
+            return Err("a shard did not start within 30 s".to_owned());
+        }
+        report_ready(&reports, address, file_limit, log);
+        Ok(Running { node, address, shards, log, _resolver: resolver })
+    }
+
+    /// Until a signal has ended every shard.
+    pub fn wait(self) -> i32 {
+        self.shards.join();
+        self.log.info("node.stopped", &[]);
+        0
+    }
+}
+
+/// What a shard's thread needs; again after a panic.
+struct Start {
+    node: Arc<Node>,
+    listeners: Arc<Listeners>,
+    tls: TlsSettings,
+    resolver: crate::runtime::dns::DnsView,
+    driver: DriverChoice,
+    orders: Directory<Order>,
+    started: Latch<Result<DriverReport, String>>,
+}
+
+impl Start {
+    fn run_shard(&self, seat: Seat) {
+        if let Err(why) = self.try_run_shard(seat) {
+            self.started.arrive(Err(format!("shard {}: {why}", seat.shard)));
+        }
+    }
+
+    fn try_run_shard(&self, seat: Seat) -> Result<(), String> {
+        let listener = self.listeners.of_shard(seat.shard).map_err(|e| format!("its socket: {e}"))?;
+        let (mailbox, address) = Mailbox::new(16).map_err(|e| format!("its mailbox: {e}"))?;
+        self.orders.register(seat.shard, mailbox);
+        let options = ShardOptions { driver: self.driver, listeners: vec![listener], names: self.resolver.clone() };
+        let at = self.listeners.address();
+        let (result, _) = uring::run(options, async |world| {
+            let mut orders = address.open().map_err(|e| format!("its mailbox: {e}"))?;
+            let listener = world.listen(at).map_err(|e| format!("listening: {e}"))?;
+            let shard = Shard::new(world.clone(), self.node.clone(), seat.shard, &self.tls, Fault::None);
+            shard.start();
+            shard.listen(listener);
+            self.started.arrive(Ok(world.driver().clone()));
+            let Order::Drain { within_ms } = orders.receive().await.map_err(|e| format!("its mailbox: {e}"))?;
+            shard.drain();
+            let deadline = world.now().plus_ms(within_ms);
+            while shard.client_count() > 0 && world.now() < deadline {
+                world.sleep_until(world.now().plus_ms(DRAIN_POLL_MS)).await;
+            }
+            shard.close();
+            Ok(())
+        })
+        .map_err(|fault| fault.to_string())?;
+        result
+    }
+}
+
+fn stop_on_signal(start: &Start, within_ms: u64, log: Log) -> Result<(), String> {
+    let (node, listeners, orders) = (start.node.clone(), start.listeners.clone(), start.orders.clone());
+    let act = move |signal| match signal {
+        Signal::Stop => {
+            log.info("node.draining", &[("within_ms", within_ms.into())]);
+            node.draining.raise();
+            listeners.stop();
+            orders.post_all(Order::Drain { within_ms });
+        }
+        Signal::Reload => log.warn("config.reload", "SIGHUP: this version reads profiles at start only; restart it"),
+    };
+    signals::watch(act).map_err(|e| format!("signals: {e}"))
+}
+
+fn resolve_names(topology: &Topology, log: Log) -> Result<Resolver, String> {
+    let endpoints = topology.instances.values().filter_map(|i| i.http.as_ref());
+    let hosts: BTreeSet<&str> = endpoints.map(|e| e.host.as_ref()).collect();
+    let resolver = Resolver::start(hosts).map_err(|e| format!("resolver: {e}"))?;
+    if !resolver.ready(NAMES_WAIT) {
+        log.warn("dns.slow", "some host names are not resolved yet; they are retried in the background");
+    }
+    for (host, why) in resolver.faults() {
+        log.warn("dns.unresolved", &format!("{host}: {why} (its providers are skipped until it resolves)"));
+    }
+    Ok(resolver)
+}
+
+fn settings(options: &Options, address: SocketAddr, shards: usize) -> Result<Settings, String> {
+    let node_id = node_id(options).map_err(|e| format!("node id: {e}"))?;
+    Ok(Settings {
+        region: options.region.clone().unwrap_or_else(|| node_id.clone()).into(),
+        node_id: node_id.into(),
+        scheme: options.scheme.map(|s| s.word().into()),
+        host: shown_host(&options.host, address.port()).into(),
+        shards: shards as u32,
+        trusted_proxies: options.trusted_proxies.clone(),
+        started: uring::wall_now(),
+    })
+}
+
+/// The host for URLs shown to people, with the port unless it is one that URLs leave out.
+fn shown_host(host: &str, port: u16) -> String {
+    if matches!(port, 80 | 443) || host.contains(':') { host.to_owned() } else { format!("{host}:{port}") }
+}
+
+fn driver_choice(driver: Driver) -> DriverChoice {
+    match driver {
+        Driver::Auto => DriverChoice::Auto,
+        Driver::IoUring => DriverChoice::IoUring,
+        Driver::Epoll => DriverChoice::Epoll,
+    }
+}
+
+fn report_options(options: &Options, topology: &Topology, log: Log) {
+    if !options.ignored_variables.is_empty() {
+        let names = options.ignored_variables.join(", ");
+        log.warn("config.ignored", &format!("set, but without effect in this version: {names}"));
+    }
+    options.notices.iter().for_each(|notice| log.warn("config.notice", notice));
+    for profile in topology.profiles.values() {
+        let providers: usize = profile.chains.values().map(|c| c.providers.len()).sum();
+        let message = format!("Loaded profile: {}", profile.slug);
+        let fields = [("message", message.into()), ("chains", profile.chains.len().into()), ("providers", providers.into())];
+        log.info("config.profile", &fields);
+    }
+}
+
+fn report_ready(reports: &[DriverReport], address: SocketAddr, file_limit: u64, log: Log) {
+    if let Some(warning) = reports.iter().find_map(DriverReport::warning) {
+        log.warn("node.driver", &warning);
+    }
+    let driver = reports.first().map_or("none", |r| r.driver.word());
+    log.info(
+        "node.ready",
+        &[
+            ("listen", address.to_string().into()),
+            ("shards", reports.len().into()),
+            ("driver", driver.into()),
+            ("open_files_max", file_limit.into()),
+            ("version", env!("CARGO_PKG_VERSION").into()),
+        ],
+    );
 }

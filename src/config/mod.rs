@@ -4,7 +4,6 @@
 //! values), `profile` and `provider` (one file), `instance` and `resolve` (all of them), `load` (the whole).
 
 mod capabilities;
-pub mod cidr;
 mod expand;
 mod headers;
 mod instance;

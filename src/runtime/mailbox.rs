@@ -6,6 +6,7 @@
 
 use crossbeam_queue::ArrayQueue;
 use monoio::net::UnixStream;
+use parking_lot::Mutex;
 use std::{
     io,
     os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd},
@@ -61,6 +62,34 @@ impl<T> Mailbox<T> {
 impl<T> Clone for Mailbox<T> {
     fn clone(&self) -> Self {
         Mailbox(self.0.clone())
+    }
+}
+
+/// The mailboxes of all shards, by shard; a shard that starts again registers its new one in the old one's place.
+pub struct Directory<T>(Arc<Mutex<Vec<Option<Mailbox<T>>>>>);
+
+impl<T> Clone for Directory<T> {
+    fn clone(&self) -> Self {
+        Directory(self.0.clone())
+    }
+}
+
+impl<T: Copy> Directory<T> {
+    pub fn new(shards: usize) -> Directory<T> {
+        Directory(Arc::new(Mutex::new((0..shards).map(|_| None).collect())))
+    }
+
+    pub fn register(&self, shard: usize, mailbox: Mailbox<T>) {
+        if let Some(slot) = self.0.lock().get_mut(shard) {
+            *slot = Some(mailbox);
+        }
+    }
+
+    /// Posts to every shard; a full box is left out, because what fills it is the same message.
+    pub fn post_all(&self, message: T) {
+        for mailbox in self.0.lock().iter().flatten() {
+            let _ = mailbox.post(message);
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub mod gather;
 pub mod limiter;
 /// A yes or no between threads.
 pub mod flag;
+/// Waiting for threads to have started.
+pub mod latch;
 /// Listening sockets, one per shard on one port.
 pub mod listen;
 /// Messages from other threads into a shard.

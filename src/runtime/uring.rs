@@ -84,6 +84,17 @@ pub fn process_now() -> Instant {
     Instant(nanos(process_epoch().elapsed()))
 }
 
+/// The wall clock, for threads that are no shard. For display only.
+pub fn wall_now() -> WallTime {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Two random numbers that nobody outside can guess: keys of hash tables that clients fill.
+pub fn process_secret() -> [u64; 2] {
+    [RandomState::new().hash_one(0u8), RandomState::new().hash_one(1u8)]
+}
+
 fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -114,8 +125,7 @@ impl World for Uring {
     }
 
     fn wall(&self) -> WallTime {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        WallTime(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        wall_now()
     }
 
     async fn sleep_until(&self, at: Instant) {

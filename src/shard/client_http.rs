@@ -60,7 +60,7 @@ pub struct ReadBody {
     /// Where the next request begins.
     pub end: usize,
     /// The charge for a large body, until the reply is written.
-    pub permit: Option<Permit>,
+    pub _permit: Option<Permit>,
 }
 
 enum BodyFault {
@@ -201,10 +201,10 @@ impl<W: World> Client<W> {
     async fn read_body(&mut self, head: &RequestHead, buf: &mut Vec<u8>) -> Result<ReadBody, BodyFault> {
         let here = buf.len() - head.len;
         match head.framing {
-            Framing::None => return Ok(ReadBody { range: head.len..head.len, end: head.len, permit: None }),
+            Framing::None => return Ok(ReadBody { range: head.len..head.len, end: head.len, _permit: None }),
             Framing::Length(length) if length as usize <= here => {
                 let end = head.len + length as usize;
-                return Ok(ReadBody { range: head.len..end, end, permit: None });
+                return Ok(ReadBody { range: head.len..end, end, _permit: None });
             }
             _ => {}
         }
@@ -227,7 +227,7 @@ impl<W: World> Client<W> {
             let room = (2 * buf.len()).max(limits::UPSTREAM_BUFFER_BYTES).min(end);
             self.read_into(buf, room).await?;
         }
-        Ok(ReadBody { range: start..end, end, permit })
+        Ok(ReadBody { range: start..end, end, _permit: permit })
     }
 
     async fn read_chunks(&mut self, start: usize, buf: &mut Vec<u8>) -> Result<ReadBody, BodyFault> {
@@ -237,7 +237,7 @@ impl<W: World> Client<W> {
         loop {
             let step = http::compact(&mut decoder, buf, payload_end, from).map_err(BodyFault::Http)?;
             if step.done {
-                return Ok(ReadBody { range: start..step.payload_end, end: step.rest_start, permit });
+                return Ok(ReadBody { range: start..step.payload_end, end: step.rest_start, _permit: permit });
             }
             (payload_end, from) = (step.payload_end, step.rest_start);
             permit = self.charge(payload_end - start, permit)?;

@@ -18,6 +18,7 @@ mod listener;
 mod local;
 mod node;
 mod pool;
+mod readiness;
 mod refusal;
 mod relay;
 mod reply;
@@ -122,6 +123,9 @@ impl<W: World> Shard<W> {
     pub fn start(self: &Rc<Self>) {
         self.world.spawn("attempt sweep", sweep_attempts(self.clone()));
         self.world.spawn("connection sweep", sweep_connections(self.clone()));
+        if self.index == 0 && !self.node.ready.is_raised() {
+            self.world.spawn("readiness", readiness::watch(self.clone()));
+        }
     }
 
     /// Takes clients from `listener` until the node drains.

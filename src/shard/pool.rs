@@ -119,9 +119,6 @@ impl<W: World> Pool<W> {
         self.open.get()
     }
 
-    pub fn idle(&self) -> usize {
-        self.idle.borrow().len()
-    }
 
     fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));

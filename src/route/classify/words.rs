@@ -28,7 +28,7 @@ const fn group(category: C, strength: Strength, phrases: &'static [&'static str]
 
 use Strength::{Certain, Loose, Plain};
 
-pub(super) const GROUPS: &[Group] = &[
+pub(super) static GROUPS: &[Group] = &[
     // The caller's own contract, transaction or parameters.
     group(
         C::ExecutionRevert,

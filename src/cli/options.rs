@@ -3,9 +3,9 @@
 
 use crate::cli::env::{Env, Origin};
 use crate::cli::flags::{self, Flag, Kind, Name};
-use crate::config::cidr::Cidr;
 use crate::config::suggest;
 use crate::config::topology::Strategy;
+use crate::route::limit::address::TrustedProxies;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct Options {
     pub scheme: Option<Scheme>,
     pub default_strategy: Strategy,
     pub state_dir: Option<PathBuf>,
-    pub trusted_proxies: Vec<Cidr>,
+    pub trusted_proxies: TrustedProxies,
     /// `None` is text on a terminal, json elsewhere.
     pub log_format: Option<LogFormat>,
     pub log_level: LogLevel,
@@ -180,15 +180,12 @@ impl Settings {
         }
     }
 
-    fn trusted_proxies(&self) -> Result<Vec<Cidr>, Usage> {
+    fn trusted_proxies(&self) -> Result<TrustedProxies, Usage> {
         match self.text("trusted-proxies") {
-            None => Ok(Cidr::loopback()),
-            Some("none") => Ok(Vec::new()),
-            Some(list) => {
-                let ranges: Option<Vec<Cidr>> =
-                    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Cidr::parse).collect();
-                ranges.ok_or_else(|| self.bad("trusted-proxies", "address ranges like 10.0.0.0/8, comma-separated, or none"))
-            }
+            None => Ok(TrustedProxies::loopback()),
+            Some("none") => Ok(TrustedProxies::default()),
+            Some(list) => TrustedProxies::parse(list)
+                .map_err(|why| self.bad("trusted-proxies", &format!("a list of networks, or none: {why}"))),
         }
     }
 

@@ -4,7 +4,6 @@
 //! values), `profile` and `provider` (one file), `instance` and `resolve` (all of them), `load` (the whole).
 
 mod capabilities;
-pub mod cidr;
 mod expand;
 mod headers;
 mod instance;
@@ -21,6 +20,6 @@ pub mod topology;
 mod url;
 mod yaml;
 
-pub use capabilities::{RULE_CATEGORIES, category_word};
+pub use capabilities::RULE_CATEGORIES;
 pub use load::{CaFile, Loaded, SourceFile, embedded, load};
 pub use problem::Problem;

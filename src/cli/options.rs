@@ -181,11 +181,11 @@ impl Settings {
     }
 
     fn trusted_proxies(&self) -> Result<TrustedProxies, Usage> {
-        let wanted = || self.bad("trusted-proxies", "address ranges like 10.0.0.0/8, comma-separated, or none");
         match self.text("trusted-proxies") {
             None => Ok(TrustedProxies::loopback()),
             Some("none") => Ok(TrustedProxies::default()),
-            Some(list) => TrustedProxies::parse(list).map_err(|_| wanted()),
+            Some(list) => TrustedProxies::parse(list)
+                .map_err(|why| self.bad("trusted-proxies", &format!("a list of networks, or none: {why}"))),
         }
     }
 

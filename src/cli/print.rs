@@ -2,7 +2,6 @@
 //!
 //! Where nothing was hidden, the output is a profile that resolves to the same topology; a test holds it to that.
 
-use crate::config::category_word;
 use crate::config::redact::{HIDDEN, shown_url};
 use crate::config::topology::{Capabilities, Chain, Endpoint, Http2, Instance, Profile, Provider, Strategy, Topology};
 use serde_yaml::{Mapping, Value};
@@ -146,7 +145,7 @@ fn urls(http: &Option<Endpoint>, ws: &Option<Endpoint>) -> Value {
 
 fn capabilities(capabilities: &Capabilities) -> Value {
     let mut map = Map::default();
-    map.put("unsupported_categories", words(capabilities.unsupported_categories.iter().map(|c| category_word(*c))));
+    map.put("unsupported_categories", words(capabilities.unsupported_categories.iter().map(|c| c.word())));
     map.put("unsupported_methods", words(&capabilities.unsupported_methods));
     let mut limits = Map::default();
     limits.put_some("max_block_range", capabilities.max_block_range).put_some("max_block_age", capabilities.max_block_age);

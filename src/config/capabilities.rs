@@ -45,37 +45,13 @@ pub(super) fn read_capabilities(reader: &mut Reader<'_>, provider: &Fields<'_>) 
 fn categories(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Category> {
     let mut out = Vec::new();
     for word in reader.texts(fields, "unsupported_categories") {
-        match CATEGORIES.iter().find(|(known, _)| *known == &*word.value) {
-            Some((_, category)) if !out.contains(category) => out.push(*category),
+        match Category::from_word(&word.value) {
+            Some(category) if !out.contains(&category) => out.push(category),
             Some(_) => {}
-            None => unknown_word(reader, &word, "method category", &CATEGORIES.map(|(known, _)| known)),
+            None => unknown_word(reader, &word, "method category", &Category::ALL.map(Category::word)),
         }
     }
     out
-}
-
-/// The words of LB §2.1.
-const CATEGORIES: [(&str, Category); 15] = [
-    ("core", Category::Core),
-    ("state", Category::State),
-    ("network", Category::Network),
-    ("node_admin", Category::NodeAdmin),
-    ("eip1559", Category::Eip1559),
-    ("eip4844", Category::Eip4844),
-    ("mempool", Category::Mempool),
-    ("filters", Category::Filters),
-    ("subscriptions", Category::Subscriptions),
-    ("batch", Category::Batch),
-    ("debug", Category::Debug),
-    ("trace", Category::Trace),
-    ("txpool", Category::Txpool),
-    ("local_only", Category::LocalOnly),
-    ("unknown", Category::Unknown),
-];
-
-/// The word that a profile uses for a method category.
-pub fn category_word(category: Category) -> &'static str {
-    CATEGORIES.iter().find(|(_, c)| *c == category).map_or("unknown", |(word, _)| word)
 }
 
 fn unknown_word(reader: &mut Reader<'_>, word: &Spot<Box<str>>, what: &str, known: &[&'static str]) {

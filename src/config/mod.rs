@@ -20,6 +20,6 @@ pub mod topology;
 mod url;
 mod yaml;
 
-pub use capabilities::{RULE_CATEGORIES, category_word};
+pub use capabilities::RULE_CATEGORIES;
 pub use load::{CaFile, Loaded, SourceFile, embedded, load};
 pub use problem::Problem;

@@ -7,10 +7,14 @@
 //! depth, so nesting cannot grow the stack. Rejected: serde_json's `RawValue` (five times slower on logs, and
 //! `IgnoredAny` allocates for nesting), simd-json (no spans).
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod block;
 mod check;
 mod scalar;
 mod skip;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub(crate) use check::is_utf8;

@@ -293,3 +293,7 @@ fn error_members(buf: &[u8], mut at: usize) -> Result<[Span; 3], AnswerFault> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

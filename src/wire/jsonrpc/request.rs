@@ -340,3 +340,7 @@ fn is_exact_in_a_double(raw: &[u8]) -> bool {
     let value = digits.iter().take(17).fold(0u64, |sum, b| sum * 10 + u64::from(b.wrapping_sub(b'0') & 15));
     digits.len() <= 16 && value <= 1 << 53 && raw != b"-0"
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+pub(super) mod tests;

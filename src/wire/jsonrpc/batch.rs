@@ -33,18 +33,19 @@ pub fn scan_batch(body: &[u8]) -> Result<Vec<Span>, BatchFault> {
     at = skip_space(body, at + 1);
     let mut items = Vec::new();
     let mut count = 0usize;
-    let empty = body.get(at) == Some(&b']');
-    while !empty {
-        let end = check_value(body, at, JSON_DEPTH - 1)?;
-        count += 1;
-        if count <= BATCH_ITEMS {
-            items.push(Span::new(at, end));
-        }
-        at = skip_space(body, end);
-        match body.get(at) {
-            Some(b',') => at = skip_space(body, at + 1),
-            Some(b']') => break,
-            _ => return Err(BatchFault::Parse),
+    if body.get(at) != Some(&b']') {
+        loop {
+            let end = check_value(body, at, JSON_DEPTH - 1)?;
+            count += 1;
+            if count <= BATCH_ITEMS {
+                items.push(Span::new(at, end));
+            }
+            at = skip_space(body, end);
+            match body.get(at) {
+                Some(b',') => at = skip_space(body, at + 1),
+                Some(b']') => break,
+                _ => return Err(BatchFault::Parse),
+            }
         }
     }
     if skip_space(body, at + 1) != body.len() {

@@ -3,7 +3,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lasso::wire::json::{skip_value, valid};
-use lasso::wire::jsonrpc::{ResultStream, scan_answer, scan_body, scan_prefix, write_call, ParamsKind};
+use lasso::wire::jsonrpc::{ParamsKind, ResultStream, scan_answer, scan_body, scan_prefix, write_call};
 use std::hint::black_box;
 use std::time::Duration;
 

@@ -20,8 +20,10 @@ pub const BODY_TIMEOUT_MS: u64 = 30_000;
 pub const KEEP_ALIVE_MS: u64 = 75_000;
 /// How long one answer may take to be taken by its client without progress.
 pub const CLIENT_WRITE_TIMEOUT_MS: u64 = 30_000;
-/// Nesting of a request's or answer's JSON.
+/// Nesting of a request's JSON, and of an answer's that is proven.
 pub const JSON_DEPTH: usize = 128;
+/// Nesting of an answer: a call trace nests two levels for each of the EVM's 1024 call frames.
+pub const ANSWER_DEPTH: usize = 4096;
 /// Methods longer than this are refused as invalid.
 pub const METHOD_BYTES: usize = 128;
 /// A client's id is echoed; above this it is refused.

@@ -3,7 +3,7 @@
 
 use crate::base::limits::{BATCH_ITEMS, JSON_DEPTH};
 use crate::base::span::Span;
-use crate::wire::json::{JsonFault, check_value, is_utf8, skip_space};
+use crate::wire::json::{JsonFault, check_value, skip_space};
 
 /// Why a body that starts with `[` is no batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ impl From<JsonFault> for BatchFault {
 /// The items of a whole body that is a JSON array. Items beyond the limit are counted, not kept.
 pub fn scan_batch(body: &[u8]) -> Result<Vec<Span>, BatchFault> {
     let mut at = skip_space(body, 0);
-    if body.get(at) != Some(&b'[') || !is_utf8(body) {
+    if body.get(at) != Some(&b'[') {
         return Err(BatchFault::Parse);
     }
     at = skip_space(body, at + 1);

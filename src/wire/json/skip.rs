@@ -132,6 +132,9 @@ impl Skipper {
     /// are enough.
     #[inline(always)]
     fn count(&mut self, brackets: Brackets, base: usize) -> Result<Option<usize>, JsonFault> {
+        if brackets.open | brackets.close | brackets.stray == 0 {
+            return Ok(None);
+        }
         if brackets.stray != 0 {
             return self.follow(brackets, base);
         }

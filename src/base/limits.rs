@@ -23,8 +23,10 @@ pub const CLIENT_WRITE_TIMEOUT_MS: u64 = 30_000;
 /// After a last reply: what is still read away, and for how long, so that the reply is not lost to a reset.
 pub const LINGER_MS: u64 = 1_000;
 pub const LINGER_BYTES: usize = 1 << 20;
-/// Nesting of a request's or answer's JSON.
+/// Nesting of a request's JSON, and of an answer's that is proven.
 pub const JSON_DEPTH: usize = 128;
+/// Nesting of an answer: a call trace nests two levels for each of the EVM's 1024 call frames.
+pub const ANSWER_DEPTH: usize = 4096;
 /// Methods longer than this are refused as invalid.
 pub const METHOD_BYTES: usize = 128;
 /// A client's id is echoed; above this it is refused.

@@ -269,3 +269,104 @@ pub fn is_filter_create(id: MethodId) -> bool {
 pub fn is_filter_use(id: MethodId) -> bool {
     info(id).safety == Safety::Filter && !is_filter_create(id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_is_found_under_its_own_id() {
+        let mut names = Vec::new();
+        for (id, info) in all() {
+            let want = if id == UNKNOWN { UNKNOWN_INFO.name } else { info.name };
+            assert_eq!(info.name, want);
+            assert_eq!(lookup(info.name.as_bytes()), id, "{}", info.name);
+            assert_eq!(super::info(id), info);
+            names.push(info.name);
+        }
+        assert_eq!(names.len(), COUNT);
+        assert_eq!(COUNT, 76, "74 methods of LB §2.1, debug_traceBlock of LB §1.9, and the unknown one");
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COUNT);
+        for odd in ["", "eth_", "ETH_CALL", "eth_call ", "eth_callx", "eth_simulateV1", "\u{e9}"] {
+            assert_eq!(lookup(odd.as_bytes()), UNKNOWN, "{odd}");
+        }
+        assert_eq!(lookup(b"\xff\xfe"), UNKNOWN);
+        assert_eq!(super::info(MethodId(u16::MAX)).category, Category::Unknown);
+    }
+
+    #[test]
+    fn rows_are_those_of_the_reference() {
+        let check = |name: &str, category: Category, safety: Safety, timeout_ms: u64| {
+            let found = info(lookup(name.as_bytes()));
+            assert_eq!((found.category, found.safety, found.timeout_ms), (category, safety, timeout_ms), "{name}");
+        };
+        check("eth_blockNumber", C::Core, S::Repeatable, 1_000);
+        check("net_version", C::Network, S::Repeatable, 1_000);
+        check("eth_getTransactionReceipt", C::Core, S::Repeatable, 3_000);
+        check("eth_getTransactionCount", C::State, S::Repeatable, 2_000);
+        check("eth_call", C::State, S::Repeatable, 5_000);
+        check("eth_getLogs", C::Filters, S::Repeatable, 5_000);
+        check("eth_getFilterLogs", C::Filters, S::Filter, 5_000);
+        check("eth_newFilter", C::Filters, S::Filter, 2_000);
+        check("eth_getBlockReceipts", C::Batch, S::Repeatable, 10_000);
+        check("eth_sendRawTransaction", C::Mempool, S::RawTransaction, 10_000);
+        check("debug_traceTransaction", C::Debug, S::Repeatable, 30_000);
+        check("debug_traceBlockByHash", C::Debug, S::Repeatable, 45_000);
+        check("debug_traceCall", C::Debug, S::Repeatable, 10_000);
+        check("eth_coinbase", C::LocalOnly, S::Once, 10_000);
+        check("eth_simulateV1", C::Unknown, S::Once, 10_000);
+    }
+
+    /// LB §2.4: safety follows the category, but for eth_getLogs.
+    #[test]
+    fn safety_follows_the_category() {
+        for (_, info) in all() {
+            let want = match info.category {
+                C::Filters if info.name == "eth_getLogs" => S::Repeatable,
+                C::Filters => S::Filter,
+                C::Mempool => S::RawTransaction,
+                C::Subscriptions | C::LocalOnly | C::Unknown => S::Once,
+                _ => S::Repeatable,
+            };
+            assert_eq!(info.safety, want, "{}", info.name);
+        }
+    }
+
+    #[test]
+    fn the_gate_lets_through_what_it_should() {
+        let check = |gate_is: Gate, names: &[&str]| {
+            for name in names {
+                assert_eq!(gate(name.as_bytes()), gate_is, "{name}");
+            }
+        };
+        check(Gate::Local, &["eth_chainId"]);
+        check(Gate::SubscribeOnly, &["eth_subscribe", "eth_unsubscribe", "ETH_subscribe"]);
+        check(Gate::Blocked, &["eth_sendTransaction", "eth_accounts", "eth_sign", "eth_signTransaction", "eth_signTypedData_v4"]);
+        check(Gate::Blocked, &["personal_sign", "personal_", "personal_unlockAccount", "wallet_switchEthereumChain", "wallet_"]);
+        check(Gate::Blocked, &["ETH_SENDTRANSACTION", "Personal_Sign", "eth_Accounts"]);
+        check(
+            Gate::Forward,
+            &["eth_call", "eth_sendRawTransaction", "eth_sendTransactionX", "eth_accountsX", "eth_sig", "personal"],
+        );
+        check(Gate::Forward, &["", "wallet", "eth_chainID", "eth_coinbase", "txpool_content", "eth_sendRawTransactionSync"]);
+    }
+
+    #[test]
+    fn filters_are_told_apart() {
+        let named = |rule: fn(MethodId) -> bool| all().filter(|(id, _)| rule(*id)).map(|(_, info)| info.name).collect::<Vec<_>>();
+        assert_eq!(named(is_filter_create), ["eth_newFilter", "eth_newBlockFilter", "eth_newPendingTransactionFilter"]);
+        assert_eq!(named(is_filter_use), ["eth_getFilterChanges", "eth_getFilterLogs", "eth_uninstallFilter"]);
+    }
+
+    #[test]
+    fn category_words_are_read_back() {
+        for category in Category::ALL {
+            assert_eq!(Category::from_word(category.word()), Some(category));
+        }
+        for odd in ["", "Core", "local-only", "filter"] {
+            assert_eq!(Category::from_word(odd), None);
+        }
+    }
+}

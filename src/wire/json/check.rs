@@ -4,22 +4,17 @@
 //! way around every rule that stands on the method's name. Lone surrogate escapes and duplicate keys inside `params` are
 //! let through: the grammar allows them, and they change nothing that we decide by.
 
+use super::find::not_plain;
 use super::scalar::scalar_end;
 use super::{JsonFault, skip_space};
 use crate::base::limits::JSON_DEPTH;
-use wide::u8x16;
 
 // The stack of open containers is one u128.
 const _: () = assert!(JSON_DEPTH <= 128);
 
-/// The whole buffer is one JSON text (RFC 8259), UTF-8, nested at most `JSON_DEPTH` deep.
+/// The whole buffer is one JSON text (RFC 8259, so also UTF-8), nested at most `JSON_DEPTH` deep.
 pub fn valid(buf: &[u8]) -> bool {
-    is_utf8(buf) && check_value(buf, skip_space(buf, 0), JSON_DEPTH).is_ok_and(|end| skip_space(buf, end) == buf.len())
-}
-
-/// ASCII is told apart first because that runs at memory speed.
-pub(crate) fn is_utf8(buf: &[u8]) -> bool {
-    buf.is_ascii() || std::str::from_utf8(buf).is_ok()
+    check_value(buf, skip_space(buf, 0), JSON_DEPTH).is_ok_and(|end| skip_space(buf, end) == buf.len())
 }
 
 /// Open containers, innermost in the lowest bit: 1 an object, 0 an array.
@@ -49,7 +44,7 @@ impl Open {
     }
 }
 
-/// The end of the value that starts at `at` (no space before it), after proving its grammar; UTF-8 is the caller's.
+/// The end of the value that starts at `at` (no space before it), after proving it.
 pub fn check_value(buf: &[u8], mut at: usize, depth_limit: usize) -> Result<usize, JsonFault> {
     let mut open = Open { kinds: 0, depth: 0, limit: depth_limit.min(JSON_DEPTH) };
     loop {
@@ -120,39 +115,31 @@ fn fault_at(buf: &[u8], at: usize) -> JsonFault {
     if at >= buf.len() { JsonFault::Truncated } else { JsonFault::Syntax(at) }
 }
 
-/// The end (after its closing quote) of the string whose opening quote is at `at`, after proving its escapes and that no
-/// control character stands in it raw.
+/// The end (after its closing quote) of the string whose opening quote is at `at`, after proving its escapes, its UTF-8 and
+/// that no control character stands in it raw.
 #[inline]
 pub fn check_string(buf: &[u8], at: usize) -> Result<usize, JsonFault> {
     let mut at = at + 1;
     loop {
-        at = plain_end(buf, at);
+        at = not_plain(buf, at);
         match buf.get(at) {
             Some(b'"') => return Ok(at + 1),
             Some(b'\\') => at = check_escape(buf, at)?,
+            Some(0x80..) => at = check_characters(buf, at)?,
             _ => return Err(fault_at(buf, at)),
         }
     }
 }
 
-/// The first quote, backslash or control character at or after `at`.
-#[inline]
-fn plain_end(buf: &[u8], mut at: usize) -> usize {
-    let (lanes, _) = buf.get(at..).unwrap_or(&[]).as_chunks::<16>();
-    for lane in lanes {
-        let bytes = u8x16::from(*lane);
-        let control = bytes.min(u8x16::splat(0x1F)).simd_eq(bytes);
-        let hit = bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\')) | control;
-        let bits = hit.to_bitmask();
-        if bits != 0 {
-            return at + bits.trailing_zeros() as usize;
-        }
-        at += 16;
+/// The end of a run of bytes outside ASCII, which must be whole characters.
+fn check_characters(buf: &[u8], at: usize) -> Result<usize, JsonFault> {
+    let rest = buf.get(at..).unwrap_or(&[]);
+    let run = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
+    match std::str::from_utf8(rest.get(..run).unwrap_or(&[])) {
+        Ok(_) => Ok(at + run),
+        Err(fault) if fault.error_len().is_none() && at + run == buf.len() => Err(JsonFault::Truncated),
+        Err(fault) => Err(JsonFault::Syntax(at + fault.valid_up_to())),
     }
-    while buf.get(at).is_some_and(|b| !matches!(b, b'"' | b'\\' | 0..0x20)) {
-        at += 1;
-    }
-    at
 }
 
 /// The position after the escape whose backslash is at `at`.

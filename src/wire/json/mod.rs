@@ -2,18 +2,22 @@
 //!
 //! A proxy needs four keys of an envelope and must hand everything else on byte for byte, so a tree would be work thrown
 //! away and a second serialisation would change bytes (big integers, escapes, key order). Two walkers:
-//! [`check_value`] proves a value to be RFC 8259 (clients' requests, whose params a node will parse), [`skip_value`] only
-//! finds its end, 64 bytes at a time (providers' answers, whose results are theirs). Both are iterative and bounded in
-//! depth, so nesting cannot grow the stack. Rejected: serde_json's `RawValue` (five times slower on logs, and
+//! [`check_value`] proves a value to be RFC 8259 and UTF-8 (requests, and answers that are held), [`skip_value`] only finds its
+//! end, 64 bytes at a time, resumable at any byte (results that pass by). Both are iterative and bounded in depth, so
+//! nesting cannot grow the stack. Rejected: serde_json's `RawValue` (five times slower on logs, and
 //! `IgnoredAny` allocates for nesting), simd-json (no spans).
 
+#[cfg(test)]
+pub(crate) mod arbitrary;
 mod block;
 mod check;
+mod find;
 mod scalar;
 mod skip;
+#[cfg(test)]
+mod tests;
 mod text;
 
-pub(crate) use check::is_utf8;
 pub use check::{check_string, check_value, valid};
 pub use skip::{Skipper, skip_string, skip_value, skip_value_within};
 pub(crate) use text::unquoted;

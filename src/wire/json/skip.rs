@@ -6,9 +6,9 @@
 
 use super::JsonFault;
 use super::block::{BLOCK, Brackets, Carry};
+use super::find::quote_or_backslash;
 use super::scalar::Scalar;
 use crate::base::limits::JSON_DEPTH;
-use memchr::memchr2;
 
 /// A value being skipped. Feed it from the value's first byte on (no space before it), in pieces of any size.
 #[derive(Clone, Debug)]
@@ -82,16 +82,18 @@ impl Skipper {
     }
 
     fn string(&mut self, bytes: &[u8], escaped: bool, from: usize) -> Option<usize> {
-        let mut at = from + usize::from(escaped && from < bytes.len());
-        while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-            at += found;
-            if bytes.get(at) == Some(&b'"') {
-                return Some(at + 1);
+        let mut at = from + usize::from(escaped);
+        while at <= bytes.len() {
+            self.state = State::String { escaped: false };
+            at = quote_or_backslash(bytes, at);
+            match bytes.get(at) {
+                Some(b'"') => return Some(at + 1),
+                Some(_) => at += 2,
+                None => return None,
             }
-            at += 2;
         }
-        // `at` is past the end by one when the last byte is a backslash whose second half is still to come.
-        self.state = State::String { escaped: at > bytes.len() || (escaped && bytes.len() == from) };
+        // The last byte was a backslash: its other half is still to come.
+        self.state = State::String { escaped: true };
         None
     }
 
@@ -130,6 +132,9 @@ impl Skipper {
     /// are enough.
     #[inline(always)]
     fn count(&mut self, brackets: Brackets, base: usize) -> Result<Option<usize>, JsonFault> {
+        if brackets.open | brackets.close | brackets.stray == 0 {
+            return Ok(None);
+        }
         if brackets.stray != 0 {
             return self.follow(brackets, base);
         }
@@ -190,12 +195,12 @@ pub fn skip_value_within(buf: &[u8], at: usize, depth_limit: usize) -> Result<us
 #[inline]
 pub fn skip_string(buf: &[u8], at: usize) -> Result<usize, JsonFault> {
     let mut at = at + 1;
-    while let Some(found) = buf.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-        at += found;
-        if buf.get(at) == Some(&b'"') {
-            return Ok(at + 1);
+    loop {
+        at = quote_or_backslash(buf, at);
+        match buf.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(_) => at += 2,
+            None => return Err(JsonFault::Truncated),
         }
-        at += 2;
     }
-    Err(JsonFault::Truncated)
 }

@@ -3,7 +3,7 @@
 
 use crate::base::limits::{BATCH_ITEMS, JSON_DEPTH};
 use crate::base::span::Span;
-use crate::wire::json::{JsonFault, check_value, is_utf8, skip_space};
+use crate::wire::json::{JsonFault, check_value, skip_space};
 
 /// Why a body that starts with `[` is no batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,24 +27,25 @@ impl From<JsonFault> for BatchFault {
 /// The items of a whole body that is a JSON array. Items beyond the limit are counted, not kept.
 pub fn scan_batch(body: &[u8]) -> Result<Vec<Span>, BatchFault> {
     let mut at = skip_space(body, 0);
-    if body.get(at) != Some(&b'[') || !is_utf8(body) {
+    if body.get(at) != Some(&b'[') {
         return Err(BatchFault::Parse);
     }
     at = skip_space(body, at + 1);
     let mut items = Vec::new();
     let mut count = 0usize;
-    let empty = body.get(at) == Some(&b']');
-    while !empty {
-        let end = check_value(body, at, JSON_DEPTH - 1)?;
-        count += 1;
-        if count <= BATCH_ITEMS {
-            items.push(Span::new(at, end));
-        }
-        at = skip_space(body, end);
-        match body.get(at) {
-            Some(b',') => at = skip_space(body, at + 1),
-            Some(b']') => break,
-            _ => return Err(BatchFault::Parse),
+    if body.get(at) != Some(&b']') {
+        loop {
+            let end = check_value(body, at, JSON_DEPTH - 1)?;
+            count += 1;
+            if count <= BATCH_ITEMS {
+                items.push(Span::new(at, end));
+            }
+            at = skip_space(body, end);
+            match body.get(at) {
+                Some(b',') => at = skip_space(body, at + 1),
+                Some(b']') => break,
+                _ => return Err(BatchFault::Parse),
+            }
         }
     }
     if skip_space(body, at + 1) != body.len() {

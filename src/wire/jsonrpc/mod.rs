@@ -6,6 +6,8 @@ mod answer;
 mod batch;
 mod request;
 mod stream;
+#[cfg(test)]
+pub(crate) mod vectors;
 mod write;
 
 pub use answer::{Answer, AnswerFault, AnswerKind, id_matches, scan_answer};

@@ -11,7 +11,7 @@ use super::batch::{BatchFault, scan_batch};
 use crate::base::limits::{BATCH_ITEMS, ID_BYTES, JSON_DEPTH, METHOD_BYTES, REQUEST_EXTRA_KEYS};
 use crate::base::span::Span;
 use crate::wire::json::{
-    JsonFault, check_string, check_value, is_utf8, skip_space, skip_string, skip_value_within, string_equals, string_folds_to,
+    JsonFault, check_string, check_value, skip_space, skip_string, skip_value_within, string_equals, string_folds_to,
     strings_equal, valid,
 };
 use arrayvec::ArrayVec;
@@ -135,9 +135,6 @@ impl From<JsonFault> for RequestFault {
 
 /// A whole body. It is proven to be one JSON text before anything else is said about it.
 pub fn scan_body(body: &[u8]) -> Result<Body, RequestFault> {
-    if !is_utf8(body) {
-        return Err(RequestFault::Parse);
-    }
     let at = skip_space(body, 0);
     match body.get(at) {
         Some(b'{') => {
@@ -172,10 +169,36 @@ fn invalid(text: &'static str) -> RequestFault {
 }
 
 const KEYS: [&str; 4] = ["jsonrpc", "id", "method", "params"];
-const VERSION_KEY: usize = 0;
 const ID_KEY: usize = 1;
-const METHOD_KEY: usize = 2;
-const PARAMS_KEY: usize = 3;
+
+enum Key {
+    /// A place in `KEYS`.
+    Known(usize),
+    /// What stands between the quotes.
+    Other(Span),
+}
+
+/// The key at `at` and where its value starts.
+#[inline(always)]
+fn key_and_colon<const PROVEN: bool>(buf: &[u8], at: usize) -> Result<(Key, usize), RequestFault> {
+    let rest = buf.get(at..).unwrap_or(&[]);
+    for (slot, literal) in [&b"\"jsonrpc\":"[..], b"\"id\":", b"\"method\":", b"\"params\":"].into_iter().enumerate() {
+        if rest.starts_with(literal) {
+            return Ok((Key::Known(slot), skip_space(buf, at + literal.len())));
+        }
+    }
+    if rest.first() != Some(&b'"') {
+        return Err(RequestFault::Parse);
+    }
+    let end = if PROVEN { skip_string(buf, at)? } else { check_string(buf, at)? };
+    let colon = skip_space(buf, end);
+    if buf.get(colon) != Some(&b':') {
+        return Err(RequestFault::Parse);
+    }
+    let key = Span::new(at + 1, end - 1);
+    let slot = KEYS.iter().position(|known| key.of(buf) == known.as_bytes());
+    Ok((slot.map_or(Key::Other(key), Key::Known), skip_space(buf, colon + 1)))
+}
 
 /// Raw values of the four keys (`NONE`: not there), and what was wrong with the keys.
 struct Envelope {
@@ -196,18 +219,9 @@ impl Envelope {
             return Ok((envelope, at + 1));
         }
         loop {
-            let key_at = at;
-            if buf.get(at) != Some(&b'"') {
-                return Err(RequestFault::Parse);
-            }
-            let key_end = if PROVEN { skip_string(buf, at)? } else { check_string(buf, at)? };
-            at = skip_space(buf, key_end);
-            if buf.get(at) != Some(&b':') {
-                return Err(RequestFault::Parse);
-            }
-            let start = skip_space(buf, at + 1);
+            let (key, start) = key_and_colon::<PROVEN>(buf, at)?;
             let end = if PROVEN { skip_value_within(buf, start, depth)? } else { check_value(buf, start, depth)? };
-            envelope.note(buf, Span::new(key_at + 1, key_end - 1), Span::new(start, end));
+            envelope.note(buf, key, Span::new(start, end));
             at = skip_space(buf, end);
             match buf.get(at) {
                 Some(b',') => at = skip_space(buf, at + 1),
@@ -218,13 +232,10 @@ impl Envelope {
     }
 
     #[inline]
-    fn note(&mut self, buf: &[u8], key: Span, value: Span) {
-        let slot = match key.of(buf) {
-            b"jsonrpc" => VERSION_KEY,
-            b"id" => ID_KEY,
-            b"method" => METHOD_KEY,
-            b"params" => PARAMS_KEY,
-            _ => return self.note_extra(buf, key, value),
+    fn note(&mut self, buf: &[u8], key: Key, value: Span) {
+        let slot = match key {
+            Key::Known(slot) => slot,
+            Key::Other(key) => return self.note_extra(buf, key, value),
         };
         match self.values.get_mut(slot) {
             Some(seen) if *seen == Span::NONE => *seen = value,
@@ -340,3 +351,7 @@ fn is_exact_in_a_double(raw: &[u8]) -> bool {
     let value = digits.iter().take(17).fold(0u64, |sum, b| sum * 10 + u64::from(b.wrapping_sub(b'0') & 15));
     digits.len() <= 16 && value <= 1 << 53 && raw != b"-0"
 }
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+pub(super) mod tests;

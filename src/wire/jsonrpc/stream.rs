@@ -1,11 +1,11 @@
 //! Answers too large to hold: the look at the first bytes that decides whether one may be streamed, and the walk over the
 //! rest as it passes (CONTRACT §3).
 //!
-//! While the result passes, only its end is looked for. What follows it is short, so it is collected and judged by the
+//! While the result passes, only its end is looked for: it is not proven to be JSON. What follows it is short, so it is collected and judged by the
 //! very code that judges held answers; a machine of its own for the tail would be a second opinion to keep in step.
 
 use super::answer::{AnswerFault, Members, Place, Stop, object_start, same_id};
-use crate::base::limits::{ANSWER_TAIL_BYTES, JSON_DEPTH};
+use crate::base::limits::{ANSWER_DEPTH, ANSWER_TAIL_BYTES};
 use crate::base::span::Span;
 use crate::wire::json::{Skipper, skip_space};
 
@@ -82,7 +82,7 @@ impl ResultStream {
             return Err(AnswerFault::OtherId);
         }
         Ok(ResultStream {
-            value: Skipper::new(JSON_DEPTH - 1),
+            value: Skipper::new(ANSWER_DEPTH - 1),
             tail: Vec::new(),
             in_tail: false,
             version_seen,

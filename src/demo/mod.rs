@@ -10,11 +10,17 @@
 //! would say); knobs, envelope, framing, journal, provider (what this one says instead); server, cast.
 
 pub mod chain_model;
+pub mod envelope;
 pub mod filters;
+pub mod framing;
 pub mod identity;
+pub mod journal;
+pub mod knobs;
 pub mod log_query;
 pub mod params;
 pub mod pool;
+pub mod provider;
 pub mod render;
 pub mod rpc;
+pub mod server;
 pub mod state;

@@ -24,3 +24,10 @@ pub mod render;
 pub mod rpc;
 pub mod server;
 pub mod state;
+
+#[cfg(test)]
+mod framing_tests;
+#[cfg(test)]
+mod provider_tests;
+#[cfg(test)]
+mod server_tests;

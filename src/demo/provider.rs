@@ -161,8 +161,10 @@ impl Provider {
             Ok(items) if items.fit(knobs.batch_items) => self.write_answers(&knobs, items, request, asked, fault, &mut rng),
             refused => {
                 let error = refused.as_ref().err().cloned().unwrap_or_else(|| RpcError::new(-32600, "batch empty or too large"));
+                let answered = Answered { call: None, reply: Err(error) };
+                self.note(request, asked, &answered, None, fault);
                 let mut body = Vec::new();
-                envelope::write(&mut body, b"null", &Err(error), fault, &mut rng);
+                envelope::write(&mut body, b"null", &answered.reply, fault, &mut rng);
                 (body, 1.0)
             }
         };

@@ -36,11 +36,15 @@ impl<W: World> Drop for Seat<W> {
 
 /// Listens at `at` and serves `provider` there until the world ends.
 pub fn start<W: World>(world: &W, at: SocketAddr, provider: Rc<Provider>, cut: Option<Cut<W>>) -> io::Result<()> {
-    let listener = world.listen(at)?;
+    serve(world, world.listen(at)?, provider, cut);
+    Ok(())
+}
+
+/// Serves `provider` on a listener that is there already (whose port, say, the kernel chose).
+pub fn serve<W: World>(world: &W, listener: W::Listener, provider: Rc<Provider>, cut: Option<Cut<W>>) {
     let cut = cut.unwrap_or_else(|| Rc::new(Closer::close));
     let server = Server { world: world.clone(), provider, cut, live: Cell::new(0), made: Cell::new(0) };
     world.spawn("model-provider", accept(Rc::new(server), listener));
-    Ok(())
 }
 
 /// After so many failures in a row the listener is dead.

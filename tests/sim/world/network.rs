@@ -400,7 +400,7 @@ impl Network {
         let Some(connection) = self.get(socket) else { return };
         let direction = &mut connection.towards[to];
         let bytes = if let Segment::Data(n) = segment { n as u64 } else { 0 };
-        let sending = if bandwidth == 0 { 0 } else { bytes * 1_000_000_000 / bandwidth };
+        let sending = (bytes * 1_000_000_000).checked_div(bandwidth).unwrap_or(0);
         direction.sender_free = direction.sender_free.max(now) + sending;
         let arrival = (direction.sender_free + travel).max(direction.last_arrival);
         direction.last_arrival = arrival;

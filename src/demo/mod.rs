@@ -10,11 +10,24 @@
 //! would say); knobs, envelope, framing, journal, provider (what this one says instead); server, cast.
 
 pub mod chain_model;
+pub mod envelope;
 pub mod filters;
+pub mod framing;
 pub mod identity;
+pub mod journal;
+pub mod knobs;
 pub mod log_query;
 pub mod params;
 pub mod pool;
+pub mod provider;
 pub mod render;
 pub mod rpc;
+pub mod server;
 pub mod state;
+
+#[cfg(test)]
+mod framing_tests;
+#[cfg(test)]
+mod provider_tests;
+#[cfg(test)]
+mod server_tests;

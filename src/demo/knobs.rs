@@ -1,0 +1,364 @@
+//! What makes one simulated provider unlike another: numbers for its manners (delay, limits, lag, memory) and a list of
+//! faults with their rates. Plain data; a test or a running demo swaps the whole of it at any moment.
+
+use crate::base::limits::{MODEL_BATCH_ITEMS, MODEL_LOG_RANGE, MODEL_LOG_RESULTS};
+use crate::base::{rng::Rng, time::Duration, time::Instant};
+
+/// A provider's manners. `Default` is an honest archive node that answers at once.
+#[derive(Clone, Debug)]
+pub struct Knobs {
+    /// Gone: connections are closed as they come.
+    pub down: bool,
+    pub latency: Latency,
+    /// Methods that are slower or faster: name, factor on the drawn delay.
+    pub method_factors: Vec<(&'static str, f64)>,
+    /// Microseconds that each KiB of an answer adds.
+    pub kib_us: u64,
+    /// Per million requests, which fault; drawn in this order, at most one each.
+    pub faults: Vec<(u32, Fault)>,
+    pub rate: Option<Rate>,
+    /// Blocks that it is behind the network, always.
+    pub lag_blocks: u64,
+    /// Per million blocks: how many reach it only when the next one is there.
+    pub late_blocks: u32,
+    /// Blocks by which `eth_blockNumber` boasts beyond what it serves.
+    pub announce_ahead: u64,
+    /// Its head has stopped here.
+    pub frozen_at: Option<u64>,
+    /// Blocks of state it keeps; `None` keeps all.
+    pub archive_depth: Option<u64>,
+    /// Most blocks and logs of one `eth_getLogs`.
+    pub log_range: u64,
+    pub log_results: usize,
+    /// Says that it is another chain.
+    pub chain_number: Option<u64>,
+    /// Larger batches are refused.
+    pub batch_items: usize,
+    /// Answered with -32601. A trailing `*` stands for any rest.
+    pub missing_methods: Vec<&'static str>,
+    /// Closes a connection after this many requests.
+    pub close_after: Option<u32>,
+}
+
+impl Default for Knobs {
+    fn default() -> Knobs {
+        Knobs {
+            down: false,
+            latency: Latency::NONE,
+            method_factors: Vec::new(),
+            kib_us: 0,
+            faults: Vec::new(),
+            rate: None,
+            lag_blocks: 0,
+            late_blocks: 0,
+            announce_ahead: 0,
+            frozen_at: None,
+            archive_depth: None,
+            log_range: MODEL_LOG_RANGE,
+            log_results: MODEL_LOG_RESULTS,
+            chain_number: None,
+            batch_items: MODEL_BATCH_ITEMS,
+            missing_methods: Vec::new(),
+            close_after: None,
+        }
+    }
+}
+
+impl Knobs {
+    /// The fault of one request, if any.
+    pub fn draw_fault(&self, rng: &mut Rng) -> Option<Fault> {
+        let mut draw = rng.below(1_000_000);
+        for (rate, fault) in &self.faults {
+            match draw.checked_sub(u64::from(*rate)) {
+                Some(rest) => draw = rest,
+                None => return Some(*fault),
+            }
+        }
+        None
+    }
+
+    pub fn lacks(&self, method: &str) -> bool {
+        self.missing_methods.iter().any(|missing| match missing.strip_suffix('*') {
+            Some(start) => method.starts_with(start),
+            None => method == *missing,
+        })
+    }
+
+    pub fn factor(&self, method: &str) -> f64 {
+        self.method_factors.iter().find(|(name, _)| *name == method).map_or(1.0, |(_, factor)| *factor)
+    }
+}
+
+/// A lognormal delay, given by two of its percentiles as monitors publish them.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Latency {
+    pub p50_ms: f64,
+    pub p95_ms: f64,
+}
+
+/// No delay is longer, whatever the tail says.
+const DELAY_MAX_MS: f64 = 60_000.0;
+/// The standard normal distribution's 95th percentile.
+const Z95: f64 = 1.645;
+
+impl Latency {
+    pub const NONE: Latency = Latency { p50_ms: 0.0, p95_ms: 0.0 };
+
+    pub fn draw(self, rng: &mut Rng) -> Duration {
+        if self.p50_ms <= 0.0 {
+            return Duration::ZERO;
+        }
+        let sigma = (self.p95_ms / self.p50_ms).max(1.0).ln() / Z95;
+        // Box and Muller: two uniform draws to one normal; `1 - unit` is never 0.
+        let normal = (-2.0 * (1.0 - rng.unit()).ln()).sqrt() * (std::f64::consts::TAU * rng.unit()).cos();
+        let ms = self.p50_ms * (sigma * normal).exp();
+        Duration::from_nanos((ms.clamp(0.0, DELAY_MAX_MS) * 1e6) as u64)
+    }
+}
+
+/// A limit of requests: a token bucket, and what is said when it is empty.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Rate {
+    pub per_second: u32,
+    pub burst: u32,
+    pub refusal: TooMany,
+}
+
+/// The ways in which providers say "slow down".
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TooMany {
+    /// HTTP 429, with or without `Retry-After`.
+    Status { retry_after_s: Option<u32> },
+    /// HTTP 429 with a JSON-RPC error, and the hint in its text.
+    StatusAndError,
+    /// HTTP 200 and a JSON-RPC error with this code.
+    Code(i64),
+    /// HTTP 200, and the error object sits in `result`.
+    InResult,
+}
+
+/// Tokens of a `Rate`: when the bucket will be full again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bucket {
+    full_at: Instant,
+}
+
+impl Bucket {
+    /// Takes `cost` tokens, or none.
+    pub fn take(&mut self, rate: &Rate, cost: u32, now: Instant) -> bool {
+        let period = 1_000_000_000 / u64::from(rate.per_second.max(1));
+        let full_at = self.full_at.max(now) + Duration::from_nanos(period * u64::from(cost));
+        let admitted = full_at.since(now) <= Duration::from_nanos(period * u64::from(rate.burst.max(1)));
+        if admitted {
+            self.full_at = full_at;
+        }
+        admitted
+    }
+}
+
+/// What goes wrong with one answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    // --- HTTP that is no JSON-RPC ---
+    /// A gateway's HTML page with this status.
+    Page(u16),
+    /// This status without a body.
+    Bare(u16),
+    /// This status with a JSON-RPC error.
+    StatusAndError(u16),
+    /// 301 to elsewhere.
+    Moved,
+    PlainText,
+    EmptyBody,
+    TooMany(TooMany),
+    // --- JSON-RPC errors ---
+    Error(i64, &'static str),
+    /// `"error":"some text"`.
+    ErrorAsText,
+    // --- envelopes that are wrong ---
+    Garbage,
+    /// Well framed, but the JSON stops in the middle.
+    CutJson,
+    WrongId,
+    NoId,
+    NullId,
+    TwoIds,
+    ResultAndError,
+    TwoResults,
+    NoResult,
+    NoVersion,
+    OldVersion,
+    InArray,
+    TrailingJson,
+    // --- envelopes that are odd and right ---
+    ExtraKeys,
+    IdLast,
+    Spaced,
+    // --- framing that is odd and right ---
+    Gzip,
+    /// Chunks of odd sizes with extensions and a trailer.
+    Chunked,
+    /// The answer in pieces with pauses between.
+    Pieces,
+    /// No length: the body ends with the connection.
+    UntilClose,
+    /// Says keep-alive, then closes.
+    CloseAfter,
+    /// Interim 1xx answers first.
+    Interim,
+    /// Unasked-for bytes after the answer, made to look like the next one.
+    ExtraAnswer,
+    /// A good answer, this many milliseconds late.
+    Late(u64),
+    // --- framing that is wrong ---
+    /// Says gzip and is not.
+    NotGzip,
+    /// Four MiB of spaces in a few KiB.
+    GzipBomb,
+    /// Ends before its declared length.
+    CutBody,
+    /// Ends without the last chunk.
+    CutChunked,
+    /// A chunk of 2 GiB is announced.
+    HugeChunk,
+    BadChunk,
+    TwoLengths,
+    LengthAndChunked,
+    /// 80 KiB of header fields.
+    HugeHead,
+    // --- connections ---
+    /// Reset when the request is in; no answer byte.
+    Reset,
+    /// Reset after this many bytes of the answer (head included).
+    ResetAt(usize),
+    /// No answer, and the connection stays open.
+    Silence,
+    /// Silent after this many bytes of the answer.
+    StallAt(usize),
+}
+
+impl Fault {
+    /// One of each, for tests that want to meet them all.
+    pub const ALL: &[Fault] = &[
+        Fault::Page(502),
+        Fault::Bare(503),
+        Fault::StatusAndError(500),
+        Fault::Moved,
+        Fault::PlainText,
+        Fault::EmptyBody,
+        Fault::TooMany(TooMany::Status { retry_after_s: Some(3) }),
+        Fault::TooMany(TooMany::Status { retry_after_s: None }),
+        Fault::TooMany(TooMany::StatusAndError),
+        Fault::TooMany(TooMany::Code(-32005)),
+        Fault::TooMany(TooMany::InResult),
+        Fault::Error(-32603, "internal error"),
+        Fault::ErrorAsText,
+        Fault::Garbage,
+        Fault::CutJson,
+        Fault::WrongId,
+        Fault::NoId,
+        Fault::NullId,
+        Fault::TwoIds,
+        Fault::ResultAndError,
+        Fault::TwoResults,
+        Fault::NoResult,
+        Fault::NoVersion,
+        Fault::OldVersion,
+        Fault::InArray,
+        Fault::TrailingJson,
+        Fault::ExtraKeys,
+        Fault::IdLast,
+        Fault::Spaced,
+        Fault::Gzip,
+        Fault::Chunked,
+        Fault::Pieces,
+        Fault::UntilClose,
+        Fault::CloseAfter,
+        Fault::Interim,
+        Fault::ExtraAnswer,
+        Fault::Late(5),
+        Fault::NotGzip,
+        Fault::GzipBomb,
+        Fault::CutBody,
+        Fault::CutChunked,
+        Fault::HugeChunk,
+        Fault::BadChunk,
+        Fault::TwoLengths,
+        Fault::LengthAndChunked,
+        Fault::HugeHead,
+        Fault::Reset,
+        Fault::ResetAt(40),
+        Fault::Silence,
+        Fault::StallAt(40),
+    ];
+
+    /// Odd but right: a correct and patient client still gets the answer.
+    pub fn is_harmless(self) -> bool {
+        use Fault::*;
+        matches!(
+            self,
+            ExtraKeys | IdLast | Spaced | Gzip | Chunked | Pieces | UntilClose | CloseAfter | Interim | ExtraAnswer | Late(_)
+        )
+    }
+
+    /// Refused at the door: the node behind never saw the call, so a raw transaction is not in the pool.
+    pub fn is_refusal(self) -> bool {
+        use Fault::*;
+        matches!(self, Page(_) | Bare(_) | StatusAndError(_) | Moved | PlainText | TooMany(_) | Error(..) | ErrorAsText)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_have_the_percentiles_asked_for() {
+        let (latency, mut rng) = (Latency { p50_ms: 60.0, p95_ms: 140.0 }, Rng::new(1));
+        let mut drawn: Vec<Duration> = (0..20_000).map(|_| latency.draw(&mut rng)).collect();
+        drawn.sort();
+        let near = |at: usize, ms: f64| {
+            let got = drawn[at].as_secs_f64() * 1e3;
+            assert!((got / ms - 1.0).abs() < 0.05, "{got} is not near {ms}");
+        };
+        near(10_000, 60.0);
+        near(19_000, 140.0);
+        assert_eq!(Latency::NONE.draw(&mut rng), Duration::ZERO);
+        let wild = Latency { p50_ms: 1e9, p95_ms: f64::INFINITY };
+        assert!((0..100).all(|_| wild.draw(&mut rng) <= Duration::from_secs(60)));
+        assert_eq!(Latency { p50_ms: 5.0, p95_ms: 1.0 }.draw(&mut rng), Duration::from_millis(5));
+    }
+
+    #[test]
+    fn the_bucket_admits_burst_then_rate() {
+        let rate = Rate { per_second: 10, burst: 5, refusal: TooMany::InResult };
+        let mut bucket = Bucket::default();
+        let mut admitted = |ms: u64, cost| bucket.take(&rate, cost, Instant::ZERO.plus_ms(1_000_000 + ms));
+        assert_eq!((0..10).filter(|_| admitted(0, 1)).count(), 5);
+        assert_eq!((admitted(99, 1), admitted(100, 1), admitted(100, 1)), (false, true, false));
+        assert_eq!((0..1000).filter(|ms| admitted(1000 + ms, 1)).count(), 5 + 9);
+        assert_eq!((admitted(9000, 6), admitted(9000, 5), admitted(9000, 1)), (false, true, false));
+    }
+
+    #[test]
+    fn faults_come_at_their_rates() {
+        let knobs = Knobs { faults: vec![(100_000, Fault::Garbage), (50_000, Fault::Silence)], ..Knobs::default() };
+        let mut rng = Rng::new(3);
+        let drawn: Vec<_> = (0..20_000).map(|_| knobs.draw_fault(&mut rng)).collect();
+        let count = |fault| drawn.iter().filter(|one| **one == fault).count();
+        assert!((1_850..2_150).contains(&count(Some(Fault::Garbage))));
+        assert!((900..1_100).contains(&count(Some(Fault::Silence))));
+        assert_eq!(Knobs::default().draw_fault(&mut rng), None);
+    }
+
+    #[test]
+    fn missing_methods_and_factors() {
+        let knobs = Knobs {
+            missing_methods: vec!["debug_*", "eth_call"],
+            method_factors: vec![("eth_getLogs", 4.0)],
+            ..Knobs::default()
+        };
+        assert!(knobs.lacks("debug_traceCall") && knobs.lacks("eth_call") && !knobs.lacks("eth_callMany"));
+        assert_eq!((knobs.factor("eth_getLogs"), knobs.factor("eth_call")), (4.0, 1.0));
+    }
+}

@@ -73,7 +73,7 @@ const BANNED_TEXT: &[(&str, &str, &str)] = &[
     ("unimpl", "emented!", "finish it, or leave the feature out of this change"),
     ("db", "g!", "remove the debugging print"),
     ("allow(dead", "_code)", "delete what nobody uses"),
-    ("#[ign", "ore", "a test that never runs proves nothing: make it fast, or move it to scripts/"),
+    ("#[ign", "ore]", "say when and how it runs: `#[ignore = \"…\"]`, or make it fast"),
     ("/wo", "rk/", "no machine's paths: write it relative to the repository"),
     ("/ro", "ot/", "no machine's paths: write it relative to the repository"),
     ("/ho", "me/", "no machine's paths: write it relative to the repository"),
@@ -247,7 +247,8 @@ fn explained(lines: &[&str], line: usize, mark: &str) -> bool {
 fn files_and_functions_are_short() {
     let mut breaches = Vec::new();
     for file in rust_files() {
-        let lines = file.counted_lines();
+        // A file of nothing but tests counts whole: it must be readable too.
+        let lines = if file.counted_lines() == 0 { file.in_test.len() } else { file.counted_lines() };
         if lines > FILE_LINES {
             breaches.push(format!(
                 "{}: {lines} lines without its tests, at most {FILE_LINES}; split it by idea, not by length",

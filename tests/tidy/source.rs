@@ -86,7 +86,37 @@ pub fn walk(root: &Path, keep: &dyn Fn(&str) -> bool) -> Vec<Source> {
         }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    mark_test_files(&mut found);
     found
+}
+
+/// A file that its parent includes under `#[cfg(test)]` is test code from its first line.
+fn mark_test_files(files: &mut [Source]) {
+    let mut tests: Vec<String> = Vec::new();
+    for file in files.iter() {
+        let tokens = file.tokens();
+        for (i, window) in tokens.windows(3).enumerate() {
+            let [keyword, name, end] = window else { continue };
+            let included = keyword.text == "mod" && end.text == ";" && file.is_test_line(file.line_of(keyword.at));
+            if included {
+                let directory = file.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+                tests.extend(included_paths(file, directory, name.text, tokens[..i].last().map_or(0, |t| t.at)));
+            }
+        }
+    }
+    for file in files.iter_mut().filter(|f| tests.contains(&f.path)) {
+        file.in_test.fill(true);
+    }
+}
+
+/// Where `mod name;` may lie: beside the file, below it, or where the `#[path]` before it says.
+fn included_paths(file: &Source, directory: &str, name: &str, before: usize) -> Vec<String> {
+    let stem = file.path.strip_suffix(".rs").unwrap_or(&file.path);
+    let line = file.text[..before].lines().next_back().unwrap_or("");
+    let given = line.trim().strip_prefix("#[path = \"").and_then(|rest| rest.split('"').next());
+    let named = given.map(|given| format!("{directory}/{given}"));
+    let usual = [format!("{directory}/{name}.rs"), format!("{stem}/{name}.rs"), format!("{directory}/{name}/mod.rs")];
+    named.into_iter().chain(usual).collect()
 }
 
 /// Words and punctuation with their places; `code` must be blanked already.

@@ -1,0 +1,10 @@
+//! The simulator: whole nodes in one thread under a virtual clock, with faults, from one seed.
+//!
+//! `world` is the simulated outside, proved by `world_tests` and by `pump`, a small proxy run through every fault;
+//! `weather` draws each seed's faults; `seeds` turns a number into a run and a failure into one command.
+
+mod pump;
+mod seeds;
+mod weather;
+mod world;
+mod world_tests;

@@ -1,0 +1,136 @@
+//! What clients asked, what providers received, and the laws between the two. The providers' journal is written here, so
+//! a reply can be traced to the very call that earned it, and a call that must not be repeated can be counted.
+//!
+//! Calls are told apart by method and parameters: the callers give nearly each one parameters of its own.
+
+use crate::world::Sim;
+use lasso::chain::method::Safety;
+use lasso::demo::journal::{Ended, Journal, Received};
+use lasso::demo::knobs::Fault;
+use lasso::runtime::world::{Instant, World};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
+
+/// Method, and parameters as a provider receives them.
+pub type Key = (String, Vec<u8>);
+
+/// Dispatches of a repeatable call, each with one re-send on a fresh connection (CONTRACT §3, §4).
+const MOST_SENDS: usize = 6;
+/// Providers that one raw transaction may reach.
+const MOST_RAW: usize = 3;
+
+struct Asked {
+    times: usize,
+    safety: Safety,
+}
+
+struct Seen {
+    provider: String,
+    at: Instant,
+    /// `None`: the provider answered with an error of its own.
+    result: Option<u64>,
+    fault: Option<Fault>,
+}
+
+/// How a reply stands to what providers said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Provenance {
+    /// A provider received this call and gave exactly this.
+    Given,
+    /// A provider that received this call has an error or a fault to its name.
+    Failed,
+    /// Providers received this call and none gave this.
+    Invented,
+    /// No provider received this call.
+    Unseen,
+}
+
+pub struct Book {
+    sim: Sim,
+    asked: RefCell<BTreeMap<Key, Asked>>,
+    seen: RefCell<BTreeMap<Key, Vec<Seen>>>,
+}
+
+impl Book {
+    pub fn new(sim: &Sim) -> Book {
+        Book { sim: sim.clone(), asked: RefCell::default(), seen: RefCell::default() }
+    }
+
+    /// A client sends this call (once more).
+    pub fn ask(&self, key: &Key, safety: Safety) {
+        self.asked.borrow_mut().entry(key.clone()).or_insert(Asked { times: 0, safety }).times += 1;
+    }
+
+    /// Where `result` may come from, for a call sent at `sent`.
+    pub fn of_result(&self, key: &Key, result: &[u8], sent: Instant) -> Provenance {
+        let seen = self.seen.borrow();
+        let Some(all) = seen.get(key) else { return Provenance::Unseen };
+        let digest = digest(result);
+        let given = all.iter().any(|s| s.at >= sent && s.result == Some(digest) && s.fault.is_none_or(may_be_whole));
+        if given { Provenance::Given } else { Provenance::Invented }
+    }
+
+    /// Why a call may have ended in an error.
+    pub fn of_error(&self, key: &Key, sent: Instant) -> Provenance {
+        let seen = self.seen.borrow();
+        let Some(all) = seen.get(key) else { return Provenance::Unseen };
+        let failed = all.iter().any(|s| s.at >= sent && (s.result.is_none() || s.fault.is_some()));
+        if failed { Provenance::Failed } else { Provenance::Invented }
+    }
+
+    pub fn received(&self) -> usize {
+        self.seen.borrow().values().map(Vec::len).sum()
+    }
+
+    /// The laws that are judged at the end.
+    pub fn audit(&self) {
+        let asked = self.asked.borrow();
+        for (key, all) in self.seen.borrow().iter() {
+            let name = || format!("{} {}", key.0, String::from_utf8_lossy(&key.1));
+            let Some(Asked { times, safety }) = asked.get(key) else {
+                self.sim.violation(format!("providers received {} that nobody asked for", name()));
+                continue;
+            };
+            let most = match safety {
+                Safety::Repeatable => MOST_SENDS,
+                Safety::RawTransaction => MOST_RAW,
+                Safety::Filter | Safety::Once => 1,
+            };
+            if all.len() > times * most {
+                self.sim.violation(format!("{} was sent {} times for {times} call(s), at most {most} each", name(), all.len()));
+            }
+            let providers: BTreeSet<&str> = all.iter().map(|s| s.provider.as_str()).collect();
+            for provider in providers.iter().filter(|_| *safety == Safety::RawTransaction) {
+                let here = all.iter().filter(|s| s.provider == *provider).count();
+                if here > *times {
+                    self.sim.violation(format!("{} was sent to {provider} {here} times for {times} call(s)", name()));
+                }
+            }
+        }
+    }
+}
+
+/// A fault under which the whole answer may still have come.
+fn may_be_whole(fault: Fault) -> bool {
+    fault.is_harmless() || matches!(fault, Fault::ResetAt(_) | Fault::StallAt(_))
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+impl Journal for Book {
+    fn received(&self, call: &Received<'_>) {
+        let params = if call.params.is_empty() { b"[]".to_vec() } else { call.params.to_vec() };
+        let key = (call.method.to_string(), params);
+        let (provider, at) = (call.provider.to_string(), self.sim.now());
+        self.sim.note(digest(&key.1));
+        let seen = Seen { provider, at, result: call.result.map(digest), fault: call.fault };
+        self.seen.borrow_mut().entry(key).or_default().push(seen);
+    }
+
+    fn ended(&self, _: &Ended<'_>) {}
+}

@@ -1,0 +1,120 @@
+//! A client's strict view of HTTP/1.1 answers. Written apart from `wire::http`, so that a mistake there is not repeated
+//! here. Everything that is not exactly right is `Bad`: what lasso writes has no excuse.
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Names in lower case.
+    pub fields: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// The server will close.
+    pub closes: bool,
+}
+
+impl Answer {
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[derive(Debug)]
+pub enum Read {
+    NeedMore,
+    /// And how many bytes it took.
+    Whole(Answer, usize),
+    Bad(String),
+}
+
+/// Reads one answer from the front of `buf`. `ended`: nothing will follow.
+pub fn read(buf: &[u8], ended: bool) -> Read {
+    let Some(head) = find(buf, b"\r\n\r\n") else {
+        return if ended && !buf.is_empty() { Read::Bad("the head was cut".into()) } else { Read::NeedMore };
+    };
+    let Ok(text) = std::str::from_utf8(&buf[..head]) else { return Read::Bad("the head is not UTF-8".into()) };
+    let mut lines = text.split("\r\n");
+    let status_line = lines.next().unwrap_or("");
+    let status = status_line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
+    let Some(status) = status.filter(|s| (200..600).contains(s)) else {
+        return Read::Bad(format!("not a status line: {status_line:?}"));
+    };
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for line in lines {
+        let Some((name, value)) = line.split_once(':') else { return Read::Bad(format!("not a field: {line:?}")) };
+        let name = name.to_ascii_lowercase();
+        if name.is_empty() || name.bytes().any(|b| b <= b' ') || value.bytes().any(|b| b < b' ') {
+            return Read::Bad(format!("not a field: {line:?}"));
+        }
+        if fields.iter().any(|(n, _)| *n == name) {
+            return Read::Bad(format!("{name} twice"));
+        }
+        fields.push((name, value.trim().to_string()));
+    }
+    let mut answer = Answer { status, fields, body: Vec::new(), closes: false };
+    answer.closes = answer.field("connection") == Some("close");
+    body(answer, buf, head + 4)
+}
+
+fn body(mut answer: Answer, buf: &[u8], start: usize) -> Read {
+    let length = answer.field("content-length").map(str::parse::<usize>);
+    let chunked = answer.field("transfer-encoding");
+    match (answer.status, length, chunked) {
+        (_, Some(Err(_)), _) => Read::Bad("content-length is no number".into()),
+        (_, Some(_), Some(_)) => Read::Bad("content-length beside transfer-encoding".into()),
+        (204 | 304, None | Some(Ok(0)), None) => Read::Whole(answer, start),
+        (204 | 304, ..) => Read::Bad("a body where none may be".into()),
+        (_, Some(Ok(length)), None) => match buf.get(start..start + length) {
+            Some(bytes) => {
+                answer.body = bytes.to_vec();
+                Read::Whole(answer, start + length)
+            }
+            None => Read::NeedMore,
+        },
+        (_, None, Some("chunked")) => chunks(answer, buf, start),
+        (_, None, Some(other)) => Read::Bad(format!("transfer-encoding {other:?}")),
+        (_, None, None) => Read::Bad("no length: a cut would look complete".into()),
+    }
+}
+
+fn chunks(mut answer: Answer, buf: &[u8], mut at: usize) -> Read {
+    loop {
+        let Some(line) = find(&buf[at..], b"\r\n") else { return Read::NeedMore };
+        let size = std::str::from_utf8(&buf[at..at + line]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
+        let Some(size) = size else { return Read::Bad("not a chunk size".into()) };
+        at += line + 2;
+        let Some(chunk) = buf.get(at..at + size + 2) else { return Read::NeedMore };
+        if !chunk.ends_with(b"\r\n") {
+            return Read::Bad("a chunk without its line end".into());
+        }
+        at += size + 2;
+        if size == 0 {
+            return Read::Whole(answer, at);
+        }
+        answer.body.extend_from_slice(&chunk[..size]);
+    }
+}
+
+pub fn find(buf: &[u8], what: &[u8]) -> Option<usize> {
+    memchr::memmem::find(buf, what)
+}
+
+#[test]
+fn answers_are_read_strictly() {
+    let whole = |text: &str| match read(text.as_bytes(), true) {
+        Read::Whole(answer, n) => Ok((answer.status, String::from_utf8(answer.body).unwrap(), n == text.len())),
+        other => Err(format!("{other:?}")),
+    };
+    assert_eq!(whole("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab"), Ok((200, "ab".into(), true)));
+    assert_eq!(whole("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), Ok((200, "abc".into(), true)));
+    assert_eq!(whole("HTTP/1.1 204 No Content\r\n\r\n"), Ok((204, String::new(), true)));
+    for bad in [
+        "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\na",
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\nab",
+    ] {
+        assert!(whole(bad).is_err(), "{bad:?}");
+    }
+}

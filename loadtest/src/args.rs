@@ -11,7 +11,8 @@ loadtest mock  [--serve ADDR=SIZE[:SHAPE]]...   a provider with answers of a fix
                [--latency-ms N] [--chunked] [--id-last] [--chain-number N]
                SIZE: bytes of the result value, 100, 10k (KiB), 1m (MiB); SHAPE: hex (default) or logs
                default: 127.0.0.1:8601=100, :8602=10k, :8603=1m
-loadtest relay --listen ADDR --upstream ADDR    copies bytes both ways and reads none of them
+loadtest relay --listen ADDR --upstream ADDR    copies bytes both ways and looks at none of them
+               [--buffer-bytes SIZE]   what a buffer may grow to, default 512k
 loadtest load  --target ADDR                    calls, checks every answer, prints one JSON object
                [--path /rpc/bench] [--host NAME] [--method NAME] [--header 'name: value']...
                [--concurrency N]   connections, one call each at a time; default 1
@@ -57,6 +58,8 @@ pub struct Relay {
     pub driver: Driver,
     pub listen: SocketAddr,
     pub upstream: SocketAddr,
+    /// What a pump's buffer may grow to.
+    pub buffer_bytes: usize,
 }
 
 pub struct Load {
@@ -116,18 +119,19 @@ fn mock(mut parser: Parser) -> Result<Command, String> {
 }
 
 fn relay(mut parser: Parser) -> Result<Command, String> {
-    let (mut driver, mut listen, mut upstream) = (Driver::Auto, None, None);
+    let (mut driver, mut listen, mut upstream, mut buffer_bytes) = (Driver::Auto, None, None, 512 << 10);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Arg::Long("driver") => driver = value(&mut parser)?,
             Arg::Long("listen") => listen = Some(value(&mut parser)?),
             Arg::Long("upstream") => upstream = Some(value(&mut parser)?),
+            Arg::Long("buffer-bytes") => buffer_bytes = size(&value::<String>(&mut parser)?)?.max(1),
             other => return Err(other.unexpected().to_string()),
         }
     }
     let listen = listen.ok_or("relay needs --listen ADDR")?;
     let upstream = upstream.ok_or("relay needs --upstream ADDR")?;
-    Ok(Command::Relay(Relay { driver, listen, upstream }))
+    Ok(Command::Relay(Relay { driver, listen, upstream, buffer_bytes }))
 }
 
 fn load(mut parser: Parser) -> Result<Command, String> {

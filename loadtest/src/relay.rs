@@ -10,8 +10,8 @@ use monoio::net::TcpStream;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-const BUFFER_BYTES: usize = 64 << 10;
-const GROWN_BYTES: usize = 512 << 10;
+/// A buffer before anything filled it.
+const FIRST_BYTES: usize = 64 << 10;
 
 pub fn run(options: Relay) -> Result<(), String> {
     ring::run(options.driver, async |driver| serve(options, driver).await)?
@@ -24,7 +24,7 @@ async fn serve(options: Relay, driver: &str) -> Result<(), String> {
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                monoio::spawn(join(client, options.upstream));
+                monoio::spawn(join(client, options.upstream, options.buffer_bytes));
             }
             // Out of files: wait for some to come back.
             Err(_) => monoio::time::sleep(Duration::from_millis(10)).await,
@@ -32,19 +32,19 @@ async fn serve(options: Relay, driver: &str) -> Result<(), String> {
     }
 }
 
-async fn join(client: TcpStream, upstream: SocketAddr) {
+async fn join(client: TcpStream, upstream: SocketAddr, most: usize) {
     let Ok(server) = TcpStream::connect_addr(upstream).await else { return };
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
-    monoio::spawn(pump(client_read, server_write));
-    pump(server_read, client_write).await;
+    monoio::spawn(pump(client_read, server_write, most));
+    pump(server_read, client_write, most).await;
 }
 
 /// Copies until `from` ends, then ends `to`; a fault ends it the same way.
-async fn pump(mut from: impl AsyncReadRent, mut to: impl AsyncWriteRent) {
-    let mut buffer: Vec<u8> = Vec::with_capacity(BUFFER_BYTES);
+async fn pump(mut from: impl AsyncReadRent, mut to: impl AsyncWriteRent, most: usize) {
+    let mut buffer: Vec<u8> = Vec::with_capacity(FIRST_BYTES.min(most));
     loop {
         let (read, back) = from.read(buffer).await;
         buffer = back;
@@ -57,8 +57,8 @@ async fn pump(mut from: impl AsyncReadRent, mut to: impl AsyncWriteRent) {
         if written.is_err() {
             break;
         }
-        if full && buffer.capacity() < GROWN_BYTES {
-            buffer = Vec::with_capacity(buffer.capacity() * 2);
+        if full && buffer.capacity() < most {
+            buffer = Vec::with_capacity(most.min(buffer.capacity() * 2));
         }
     }
     let _ = to.shutdown().await;

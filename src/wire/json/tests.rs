@@ -111,6 +111,28 @@ fn faults_are_told_apart() {
     check("[1,]", Ok(4), Err(Syntax(3)));
 }
 
+/// All texts of up to `longest` bytes over an alphabet.
+fn every_text(alphabet: &[u8], longest: usize, check: &mut dyn FnMut(&[u8])) {
+    for len in 0..=longest {
+        let mut places = vec![0; len];
+        loop {
+            check(&places.iter().map(|place| alphabet[*place]).collect::<Vec<u8>>());
+            let Some(turn) = places.iter().rposition(|place| place + 1 < alphabet.len()) else { break };
+            places[turn] += 1;
+            places[turn + 1..].fill(0);
+        }
+    }
+}
+
+#[test]
+fn short_texts_are_valid_exactly_when_serde_json_says() {
+    let mut check = |text: &[u8]| assert_eq!(valid(text), reference_valid(text), "{}", String::from_utf8_lossy(text));
+    every_text(b"[]{},:\"1", 6, &mut check);
+    every_text(b"-+0.1eE", 6, &mut check);
+    every_text(b"\"\\u0a\xc3\xa9", 6, &mut check);
+    every_text(b"nul true[", 5, &mut check);
+}
+
 #[test]
 fn depth_is_bounded_at_the_limit() {
     let nested = |open: &str, close: &str, n: usize| format!("{}{}", open.repeat(n), close.repeat(n));

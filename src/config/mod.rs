@@ -4,6 +4,12 @@
 //! values), `profile` and `provider` (one file), `instance` and `resolve` (all of them), `load` (the whole).
 
 mod capabilities;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod fuzz;
+#[cfg(test)]
+mod resolved;
 mod expand;
 mod headers;
 mod instance;

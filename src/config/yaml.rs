@@ -209,7 +209,12 @@ impl<'de> Visitor<'de> for NodeVisitor<'_> {
         self.check()?;
         let mut entries = Vec::new();
         while let Some(key) = access.next_key_seed(self.seed)? {
-            entries.push((key, access.next_value_seed(self.seed)?));
+            let mut value = access.next_value_seed(self.seed)?;
+            // A mapping or list starts on the line below its key; people look for the key.
+            if matches!(value.kind, Kind::Map(_) | Kind::List(_)) {
+                value.at = key.at;
+            }
+            entries.push((key, value));
         }
         self.node(Kind::Map(entries))
     }

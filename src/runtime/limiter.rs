@@ -176,6 +176,33 @@ mod tests {
     }
 
     #[test]
+    fn two_shards_that_move_one_client_in_make_one_cell() {
+        const ROUNDS: u64 = 30_000;
+        let limiter = Limiter::with_sets(1, [1, 2]);
+        let (arrived, admitted) = (AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for round in 1..=ROUNDS {
+                        // Both start the round as nearly at once as two threads can.
+                        arrived.fetch_add(1, Ordering::AcqRel);
+                        let mut spins = 0;
+                        while arrived.load(Ordering::Acquire) < 2 * round {
+                            spins += 1;
+                            if spins > 1000 {
+                                std::thread::yield_now();
+                            }
+                        }
+                        let one = limiter.charge(ClientKey(round), gcra(round * 1000, 1));
+                        admitted.fetch_add(u64::from(one), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(admitted.load(Ordering::Relaxed), ROUNDS, "one of the two, each time");
+    }
+
+    #[test]
     fn a_client_in_debt_keeps_its_exact_limit_while_strangers_come_and_go() {
         let limiter = Limiter::with_sets(1, [1, 2]);
         let (now, burst) = (1_000_000, 20_000);

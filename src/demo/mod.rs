@@ -6,9 +6,11 @@
 //! time, and what was asked, so the same seed gives the same bytes. Recorded answers were rejected: they hold few
 //! methods, and their parts (hashes, receipts, logs) do not follow a head that moves.
 //!
-//! Reading order: identity, chain_model, pool, render, params, filters, state, rpc, log_query (the pure half: what a healthy node
-//! would say); knobs, envelope, framing, journal, provider (what this one says instead); server, cast.
+//! Reading order: identity, chain_model, pool, render, params, filters, state, rpc, log_query (the pure half: what a
+//! healthy node would say); knobs, envelope, framing, journal, provider (what this one says instead); server; manners and
+//! cast (who is who in the demo).
 
+pub mod cast;
 pub mod chain_model;
 pub mod envelope;
 pub mod filters;
@@ -17,6 +19,7 @@ pub mod identity;
 pub mod journal;
 pub mod knobs;
 pub mod log_query;
+pub mod manners;
 pub mod params;
 pub mod pool;
 pub mod provider;

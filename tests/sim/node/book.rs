@@ -79,10 +79,6 @@ impl Book {
         if failed { Provenance::Failed } else { Provenance::Invented }
     }
 
-    pub fn received(&self) -> usize {
-        self.seen.borrow().values().map(Vec::len).sum()
-    }
-
     /// The laws that are judged at the end.
     pub fn audit(&self) {
         let asked = self.asked.borrow();

@@ -83,7 +83,7 @@ pub enum Expect {
     Code(i64),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Item {
     /// Raw token; `None`: a notification.
     pub id: Option<String>,
@@ -91,6 +91,13 @@ pub struct Item {
     pub expect: Expect,
     pub timeout_ms: u64,
     text: String,
+}
+
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let end = self.text.char_indices().nth(300).map_or(self.text.len(), |(at, _)| at);
+        write!(f, "{:?} {}", self.expect, &self.text[..end])
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -168,8 +175,8 @@ impl Caller {
         match self.draw.below(10) {
             0 => "/rpc/8453".into(),
             1 => "/rpc/load-balanced/main".into(),
-            2 => "/rpc/fastest/main".into(),
-            3 => "/rpc/latency-weighted/profile/default/main".into(),
+            2 => "/rpc/profile/default/priority/main".into(),
+            3 => "/rpc/profile/public/main".into(),
             4 if self.menu.pins => format!("/rpc/provider/p{}/main", self.draw.below(self.providers)),
             5 if self.menu.pins => format!("/rpc/main/p{}", self.draw.below(self.providers)),
             _ => "/rpc/main".into(),

@@ -84,6 +84,9 @@ pub struct CrowdTally {
 
 struct Pending {
     post: Post,
+    /// Before its first byte was sent.
+    began: Instant,
+    /// When its last byte was taken.
     written: Instant,
     /// Its last byte was taken by the connection.
     whole: bool,
@@ -163,8 +166,8 @@ async fn writer(world: Sim, mut write: <SimStream as Duplex>::Write, caller: &mu
         let post = caller.post();
         let last = matches!(post.expect, PostExpect::Hopeless);
         let mut bytes = post.bytes.clone();
-        let written = world.now();
-        talk.waiting.borrow_mut().push_back(Pending { post, written, whole: false });
+        let began = world.now();
+        talk.waiting.borrow_mut().push_back(Pending { post, began, written: began, whole: false });
         let mut at = 0;
         while at < bytes.len() {
             let (outcome, slice) = write.write(bytes.slice(at..)).await;
@@ -303,7 +306,7 @@ impl Reader {
                 return false;
             }
             self.in_time(&pending, answer.body.len());
-            match check(&self.crowd.book, self.crowd.sky.get(), &pending.post, &answer, pending.written_first()) {
+            match check(&self.crowd.book, self.crowd.sky.get(), &pending.post, &answer, pending.began) {
                 Ok(told) => self.count(&pending, told),
                 Err(what) => {
                     self.world.violation(what);
@@ -328,7 +331,7 @@ impl Reader {
             self.crowd.count(|t| t.limited += 1);
         } else if pending.post.cost > 0 {
             let host = self.world.id().0;
-            self.crowd.admitted.borrow_mut().push((host, pending.written.0, now.0, pending.post.cost));
+            self.crowd.admitted.borrow_mut().push((host, pending.began.0, now.0, pending.post.cost));
         }
         self.crowd.count(|t| (t.results, t.errors) = (t.results + told.results, t.errors + told.errors));
     }
@@ -341,7 +344,7 @@ impl Reader {
             PostExpect::Refusal(..) => 0,
             PostExpect::Hopeless => return,
         };
-        if self.manner.sip_ms > 0 || reply_bytes > limits::HOLD_BYTES || self.manner.depth > 1 {
+        if self.manner.sip_ms > 0 || reply_bytes > limits::HOLD_BYTES {
             return;
         }
         let link = self.crowd.link;
@@ -379,12 +382,5 @@ impl Reader {
             waiting.len(),
             rest.len()
         ));
-    }
-}
-
-impl Pending {
-    /// When the provider may have seen it at the earliest.
-    fn written_first(&self) -> Instant {
-        Instant(0)
     }
 }

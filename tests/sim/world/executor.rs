@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Once};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 /// Polls without a move of the clock after which a run is a livelock.
 const POLLS_PER_INSTANT: u64 = 1_000_000;
@@ -98,6 +99,8 @@ pub struct Executor {
     next_event: Cell<u64>,
     timers: RefCell<Slab<(u64, Option<Waker>)>>,
     pub stalls: Cell<Stalls>,
+    /// The end and the length of each stall.
+    stalled: RefCell<Vec<(u64, u64)>>,
     hash: Cell<u64>,
     polls: Cell<u64>,
     polls_here: Cell<u64>,
@@ -119,6 +122,7 @@ impl Executor {
             next_event: Cell::new(0),
             timers: RefCell::default(),
             stalls: Cell::default(),
+            stalled: RefCell::default(),
             hash: Cell::new(seed),
             polls: Cell::new(0),
             polls_here: Cell::new(0),
@@ -280,9 +284,17 @@ impl Executor {
     fn stall(&self, at: u64) -> u64 {
         let stalls = self.stalls.get();
         if at < stalls.until && stalls.ppm > 0 && self.draw.borrow_mut().chance(stalls.ppm) {
-            return self.draw.borrow_mut().below(stalls.longest);
+            let late = self.draw.borrow_mut().below(stalls.longest);
+            self.stalled.borrow_mut().push((at + late, late));
+            return late;
         }
         0
+    }
+
+    /// How long everybody was held up in all, since `from` (ns).
+    pub fn stalled_since(&self, from: u64) -> Duration {
+        let stalled = self.stalled.borrow();
+        Duration::from_nanos(stalled.iter().rev().take_while(|(end, _)| *end >= from).map(|(_, late)| late).sum())
     }
 
     fn fire(&self, slot: usize, generation: u64) {

@@ -14,7 +14,7 @@ pub use stream::{SimListener, SimStream};
 
 use executor::{Event, Executor, Sleep};
 use lasso::base::rng::Rng;
-use lasso::runtime::world::{Addresses, Closer, Duplex, Instant, WallTime, World};
+use lasso::runtime::world::{Addresses, Closer, Duplex, Duration, Instant, WallTime, World};
 use network::{Network, Socket};
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
@@ -85,6 +85,16 @@ impl Sim {
     pub fn host(&self) -> Sim {
         let host = Host(self.shared.next_host.replace(self.shared.next_host.get() + 1));
         Sim { shared: self.shared.clone(), host }
+    }
+
+    /// This machine.
+    pub fn id(&self) -> Host {
+        self.host
+    }
+
+    /// How long the whole world was held up since `from`.
+    pub fn stalled_since(&self, from: Instant) -> Duration {
+        self.shared.executor.stalled_since(from.0)
     }
 
     /// The handle of a machine that exists already.

@@ -17,6 +17,16 @@ impl Log {
         Log { format: options.log_format.unwrap_or(usual), level: options.log_level }
     }
 
+    pub fn format(&self) -> LogFormat {
+        self.format
+    }
+
+    /// Text for a person at a terminal, as it is.
+    pub fn plain(&self, text: &str) {
+        // A closed standard output is no reason to stop serving.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+
     pub fn info(&self, event: &str, fields: &[(&str, Value)]) {
         self.write(LogLevel::Info, event, fields);
     }

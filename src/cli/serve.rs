@@ -113,6 +113,14 @@ impl Running {
         self.log.info("node.stopped", &[]);
         0
     }
+
+    /// The same, and calls `act` every `tick` meanwhile.
+    pub fn wait_with(self, tick: Duration, mut act: impl FnMut(&Node)) -> i32 {
+        while !self.shards.ended_within(tick) {
+            act(&self.node);
+        }
+        self.wait()
+    }
 }
 
 /// What a shard's thread needs; again after a panic.
@@ -205,7 +213,7 @@ fn shown_host(host: &str, port: u16) -> String {
     if matches!(port, 80 | 443) || host.contains(':') { host.to_owned() } else { format!("{host}:{port}") }
 }
 
-fn driver_choice(driver: Driver) -> DriverChoice {
+pub(super) fn driver_choice(driver: Driver) -> DriverChoice {
     match driver {
         Driver::Auto => DriverChoice::Auto,
         Driver::IoUring => DriverChoice::IoUring,

@@ -19,6 +19,9 @@ use std::{
 /// A shard that cannot stay up must not spin.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 
+/// How soon an end is noticed by whoever does something meanwhile.
+const END_POLL: Duration = Duration::from_millis(50);
+
 /// Where a shard runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seat {
@@ -91,6 +94,21 @@ impl Shards {
     /// How often a shard had to be started again.
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Waits for `limit`, or less when every shard has ended by then.
+    pub fn ended_within(&self, limit: Duration) -> bool {
+        let end = std::time::Instant::now() + limit;
+        loop {
+            if self.threads.iter().all(thread::JoinHandle::is_finished) {
+                return true;
+            }
+            let left = end.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::sleep(left.min(END_POLL));
+        }
     }
 
     /// Waits until every shard has ended.

@@ -1,5 +1,7 @@
 //! The outside, behind one trait. The only room that names monoio, libc, `unsafe`, atomics, locks and threads.
 
+/// A named thread beside the shards.
+pub mod background;
 /// The node-wide byte budgets of bodies in memory.
 pub mod budget;
 /// Whole-buffer reads and writes over the trait's halves.

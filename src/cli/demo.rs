@@ -54,7 +54,8 @@ fn start(options: &Options, log: Log) -> Result<(Running, Background), String> {
     })
     .map_err(|e| format!("no thread for the simulated providers: {e}"))?;
     let file = SourceFile { name: "default.yml".into(), text: cast::profile_yaml(&ports) };
-    let loaded = config::load(&[file], &|_| None).map_err(|problems| problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
+    let loaded =
+        config::load(&[file], &|_| None).map_err(|problems| problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
     Ok((Running::start(options, loaded.topology, log)?, providers))
 }
 
@@ -74,11 +75,15 @@ const POST: &str = "-H 'content-type: application/json' -d";
 
 fn show_what_to_try(log: Log, address: SocketAddr) {
     let base = format!("http://localhost:{}", address.port());
-    let call = |id: u8, method: &str, params: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":[{params}]}}"#);
+    let call =
+        |id: u8, method: &str, params: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":[{params}]}}"#);
     let balance = call(2, "eth_getBalance", r#""0x0000000000000000000000000000000000000001","latest""#);
     let batch = format!("[{},{}]", call(3, "eth_blockNumber", ""), call(4, "eth_gasPrice", ""));
     let commands = [
-        ("the latest block, from the preferred provider", format!("curl -s {base}/rpc/ethereum {POST} '{}'", call(1, "eth_blockNumber", ""))),
+        (
+            "the latest block, from the preferred provider",
+            format!("curl -s {base}/rpc/ethereum {POST} '{}'", call(1, "eth_blockNumber", "")),
+        ),
         (
             "a balance from any provider, and who answered how fast",
             format!("curl -s '{base}/rpc/load-balanced/base?include_meta=body' {POST} '{balance}'"),

@@ -69,7 +69,11 @@ fn render(format: LogFormat, timestamp: &str, level: LogLevel, event: &str, fiel
             let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let fields: String = fields
                 .iter()
-                .map(|(name, value)| if *name == "message" { format!("  {}", shown(value)) } else { format!("  {name}={}", shown(value)) })
+                .map(
+                    |(name, value)| {
+                        if *name == "message" { format!("  {}", shown(value)) } else { format!("  {name}={}", shown(value)) }
+                    },
+                )
                 .collect();
             format!("{timestamp} {word:5} {event}{fields}")
         }
@@ -84,10 +88,7 @@ mod tests {
     fn lines_in_both_forms() {
         let fields = [("listen", Value::from("127.0.0.1:4000")), ("shards", Value::from(2))];
         let check = |format, want: &str| assert_eq!(render(format, "T", LogLevel::Info, "node.ready", &fields), want);
-        check(
-            LogFormat::Json,
-            r#"{"event":"node.ready","listen":"127.0.0.1:4000","shards":2,"level":"info","timestamp":"T"}"#,
-        );
+        check(LogFormat::Json, r#"{"event":"node.ready","listen":"127.0.0.1:4000","shards":2,"level":"info","timestamp":"T"}"#);
         check(LogFormat::Text, "T info  node.ready  listen=127.0.0.1:4000  shards=2");
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::cli::env::{Env, Origin};
 use crate::cli::flags::{self, Flag, Kind, Name};
+use crate::config::cidr::Cidr;
 use crate::config::suggest;
 use crate::config::topology::Strategy;
 use crate::route::limit::TrustedProxies;
@@ -184,8 +185,12 @@ impl Settings {
         match self.text("trusted-proxies") {
             None => Ok(TrustedProxies::loopback()),
             Some("none") => Ok(TrustedProxies::default()),
-            Some(list) => TrustedProxies::parse(list)
-                .map_err(|why| self.bad("trusted-proxies", &format!("a list of networks, or none: {why}"))),
+            Some(list) => {
+                let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+                let ranges: Option<Vec<Cidr>> = entries.map(Cidr::parse).collect();
+                let wanted = "address ranges like 10.0.0.0/8, comma-separated, or none";
+                ranges.map(TrustedProxies::from).ok_or_else(|| self.bad("trusted-proxies", wanted))
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! values), `profile` and `provider` (one file), `instance` and `resolve` (all of them), `load` (the whole).
 
 mod capabilities;
+pub mod cidr;
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]

@@ -6,21 +6,21 @@
 
 use crate::base::ids::InstanceId;
 use crate::base::limits;
-use crate::chain::filter_id;
 use crate::base::time::Instant;
+use crate::chain::filter_id;
 use crate::config::topology::ErrorRule;
 use crate::route::classify::{Context, Outcome, Verdict, may_show};
 use crate::route::exchange::{ConnectionRule, End};
 use crate::runtime::budget::Permit;
 use crate::runtime::world::World;
+use crate::shard::Shard;
+use crate::shard::buffers::Size;
 use crate::shard::call::Call;
 use crate::shard::deadlines::{Watch, Watched};
 use crate::shard::incoming::{Broken, Incoming};
 use crate::shard::relay::Relay;
 use crate::shard::target::{ConnectFault, Target};
 use crate::shard::upstream_http::Upstream;
-use crate::shard::Shard;
-use crate::shard::buffers::Size;
 use crate::wire::http::write_decimal;
 use crate::wire::jsonrpc::{self, Answer, AnswerFault, AnswerKind, Prefix};
 use std::ops::Range;
@@ -62,10 +62,15 @@ pub enum Got<W: World> {
     /// A result too long to hold, of which the first part is here.
     Stream(Box<Relay<W>>),
     /// An answer that another provider may better. `error`: a JSON-RPC error that the client may see.
-    Refused { outcome: Outcome, error: Option<Held> },
+    Refused {
+        outcome: Outcome,
+        error: Option<Held>,
+    },
     NotSent(ConnectFault),
     /// Written, and the connection ended. `stale`: a pooled one, before any answer byte.
-    Lost { stale: bool },
+    Lost {
+        stale: bool,
+    },
     /// Written, and no whole answer in time.
     TimedOut,
     ClientGone,
@@ -145,12 +150,7 @@ struct Source<'a, W: World> {
 }
 
 /// Reads the body until it is whole, or is a result too long to hold.
-async fn collect<W: World>(
-    shard: &Shard<W>,
-    call: &Call<W>,
-    from: Source<'_, W>,
-    mut incoming: Incoming<W>,
-) -> Got<W> {
+async fn collect<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>, mut incoming: Incoming<W>) -> Got<W> {
     let mut permit = None;
     while !incoming.is_complete() {
         let expected = incoming.total().unwrap_or(0).max(incoming.payload().len() as u64);
@@ -223,13 +223,8 @@ fn whole<W: World>(
     let is_success = (200..300).contains(&status);
     let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, &call.outgoing.id));
     let classifier = &shard.node.classifier;
-    let context = || Context {
-        status,
-        retry_after: &retry_after,
-        wall: shard.world.wall(),
-        method: call.method,
-        rules: from.rules,
-    };
+    let context =
+        || Context { status, retry_after: &retry_after, wall: shard.world.wall(), method: call.method, rules: from.rules };
     let outcome = match &scanned {
         Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => classifier.result(result.of(payload)),
         Ok(Answer { kind: AnswerKind::Error { code, message, data, .. }, .. }) => {

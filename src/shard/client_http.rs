@@ -253,7 +253,13 @@ impl<W: World> Client<W> {
         }
         let bytes = (bytes as u64).max(limits::BODY_CHARGE_MIN_BYTES);
         match held {
-            Some(mut permit) => if permit.raise_to(bytes) { Ok(Some(permit)) } else { Err(BodyFault::NoRoom) },
+            Some(mut permit) => {
+                if permit.raise_to(bytes) {
+                    Ok(Some(permit))
+                } else {
+                    Err(BodyFault::NoRoom)
+                }
+            }
             None => self.shard.bodies.take(bytes).map(Some).ok_or(BodyFault::NoRoom),
         }
     }

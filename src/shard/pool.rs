@@ -119,7 +119,6 @@ impl<W: World> Pool<W> {
         self.open.get()
     }
 
-
     fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
         self.call_next();

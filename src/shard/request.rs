@@ -144,12 +144,7 @@ fn has_no_params(request: &Request, body: &[u8]) -> bool {
 /// Moves a request's spans to a buffer in which it begins at `by`.
 pub fn shifted(request: Request, by: usize) -> Request {
     let move_by = |span: Span| if span == Span::NONE { span } else { span.shifted(by) };
-    Request {
-        id_span: move_by(request.id_span),
-        method: move_by(request.method),
-        params: move_by(request.params),
-        ..request
-    }
+    Request { id_span: move_by(request.id_span), method: move_by(request.method), params: move_by(request.params), ..request }
 }
 
 /// The same request over WebSocket (`data.websocket_url`, CONTRACT §3).

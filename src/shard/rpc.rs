@@ -165,7 +165,8 @@ async fn write_reply<W: World>(
 ) -> Next {
     let mut manner = asked.manner;
     let client_id = Context::<W>::client_id(request, buf);
-    let meta = (asked.route.meta != Meta::None).then(|| meta_json(client, &asked.snapshot, asked.route, &manner, asked.started, trace));
+    let meta =
+        (asked.route.meta != Meta::None).then(|| meta_json(client, &asked.snapshot, asked.route, &manner, asked.started, trace));
     if let (Meta::Headers, Some(json)) = (asked.route.meta, &meta) {
         meta::write_header_value(&mut manner.meta_header, json);
     }

@@ -330,7 +330,9 @@ impl Caller {
         let bytes = match self.draw.below(6) {
             0 => b"POST /rpc/main HTTP/1.1\r\nhost: a\r\nhost: b\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
             1 => b"POST /rpc/main HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n{".to_vec(),
-            2 => b"POST /rpc/main HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec(),
+            2 => {
+                b"POST /rpc/main HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_vec()
+            }
             3 => b"POST /rpc/main HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec(),
             4 => [b"POST /rpc/main HTTP/1.1\r\nhost: a\r\nx: ".to_vec(), vec![b'y'; 20_000], b"\r\n\r\n".to_vec()].concat(),
             _ => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is TLS\r\n\r\n".to_vec(),

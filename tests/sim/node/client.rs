@@ -123,7 +123,11 @@ pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Ma
                 world.spawn("client leaves", async move {
                     timer.sleep_until(at).await;
                     talk.left.set(true);
-                    if how == Leave::Reset { closer.abort() } else { closer.close() }
+                    if how == Leave::Reset {
+                        closer.abort()
+                    } else {
+                        closer.close()
+                    }
                     Talk::wake(&talk.writer);
                     Talk::wake(&talk.reader);
                 });
@@ -301,7 +305,10 @@ impl Reader {
                 self.world.violation(format!("an answer that nobody asked for: {answer:?}"));
                 return false;
             };
-            if !pending.whole && !matches!(pending.post.expect, PostExpect::Hopeless | PostExpect::Refusal(..)) && answer.status < 400 {
+            if !pending.whole
+                && !matches!(pending.post.expect, PostExpect::Hopeless | PostExpect::Refusal(..))
+                && answer.status < 400
+            {
                 self.world.violation(format!("a reply before the request was whole: {answer:?}"));
                 return false;
             }
@@ -358,7 +365,10 @@ impl Reader {
         let stalled = self.world.stalled_since(began);
         if took > std::time::Duration::from_millis(timeout_ms + slack_ms) + stalled {
             let what = format!("{} ms for a reply due in {timeout_ms} (+{slack_ms})", took.as_millis());
-            self.world.violation(format!("{what}: {}", String::from_utf8_lossy(&pending.post.bytes[..pending.post.bytes.len().min(400)])));
+            self.world.violation(format!(
+                "{what}: {}",
+                String::from_utf8_lossy(&pending.post.bytes[..pending.post.bytes.len().min(400)])
+            ));
         }
     }
 

@@ -105,7 +105,10 @@ fn answers_are_read_strictly() {
         other => Err(format!("{other:?}")),
     };
     assert_eq!(whole("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab"), Ok((200, "ab".into(), true)));
-    assert_eq!(whole("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"), Ok((200, "abc".into(), true)));
+    assert_eq!(
+        whole("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        Ok((200, "abc".into(), true))
+    );
     assert_eq!(whole("HTTP/1.1 204 No Content\r\n\r\n"), Ok((204, String::new(), true)));
     for bad in [
         "HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n",

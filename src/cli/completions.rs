@@ -1,6 +1,6 @@
 //! Completion scripts for bash, zsh and fish, from the flag table.
 
-use crate::cli::flags::{self, COMMANDS, Flag, Kind};
+use crate::cli::flags::{self, COMMANDS, Flag, Kind, Name};
 use std::fmt::Write;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,27 +91,26 @@ fn zsh_flag(flag: &Flag) -> String {
 }
 
 fn zsh() -> String {
-    let mut out = String::from(
-        "#compdef lasso\n# zsh completion for lasso: lasso completions zsh > a directory of $fpath, as _lasso\n_lasso() {\n",
-    );
+    let mut out =
+        String::from("#compdef lasso\n# zsh completion for lasso: source <(lasso completions zsh)\n_lasso_commands() {\n");
     out.push_str("    local -a commands\n    commands=(\n");
     for command in COMMANDS {
         let _ = writeln!(out, "        '{}:{}'", command.word, zsh_text(command.help));
     }
-    out.push_str(
-        "    )\n    local cmd=serve\n    local word\n    for word in ${words[2,CURRENT-1]}; do\n        case $word in\n",
-    );
+    out.push_str("    )\n    _describe command commands\n}\n_lasso() {\n    local cmd=serve word\n");
+    out.push_str("    for word in ${words[2,CURRENT-1]}; do\n        case $word in\n");
     let _ = writeln!(out, "            {}) cmd=$word; break ;;", command_words().replace(' ', "|"));
-    out.push_str("        esac\n    done\n    (( CURRENT == 2 )) && _describe command commands\n    case $cmd in\n");
+    out.push_str("        esac\n    done\n    case $cmd in\n");
     for command in COMMANDS {
-        let mut specs: Vec<String> = flags::of(command.name).map(zsh_flag).collect();
-        specs.push("'--help[print help]'".to_owned());
+        let mut specs = vec!["'1:command:_lasso_commands'".to_owned()];
         if let Some((name, words)) = command.argument {
             specs.push(format!("'2:{name}:({})'", words.join(" ")));
         }
+        specs.extend(flags::of(command.name).map(zsh_flag));
+        specs.push("'--help[print help]'".to_owned());
         let _ = writeln!(out, "        {}) _arguments \\\n            {} ;;", command.word, specs.join(" \\\n            "));
     }
-    out.push_str("    esac\n}\n[[ $funcstack[1] == _lasso ]] && _lasso \"$@\" || compdef _lasso lasso\n");
+    out.push_str("    esac\n}\nif [[ $funcstack[1] == _lasso ]]; then _lasso \"$@\"; else compdef _lasso lasso; fi\n");
     out
 }
 
@@ -125,7 +124,14 @@ fn fish() -> String {
         let _ = writeln!(out, "complete -c lasso -n __fish_use_subcommand -a {} -d '{}'", command.word, fish_text(command.help));
     }
     for command in COMMANDS {
-        let seen = format!("'__fish_seen_subcommand_from {}'", command.word);
+        let seen = match command.name {
+            // Plain `lasso` is serve.
+            Name::Serve => {
+                let others = COMMANDS.iter().filter(|other| other.name != Name::Serve).map(|other| other.word);
+                format!("'not __fish_seen_subcommand_from {}'", others.collect::<Vec<_>>().join(" "))
+            }
+            _ => format!("'__fish_seen_subcommand_from {}'", command.word),
+        };
         if let Some((_, words)) = command.argument {
             let _ = writeln!(out, "complete -c lasso -n {seen} -a '{}'", words.join(" "));
         }

@@ -15,6 +15,8 @@ pub mod options;
 pub mod print;
 pub mod profiles;
 pub mod serve;
+#[cfg(test)]
+mod tests;
 
 pub use completions::Shell;
 pub use env::Env;

@@ -43,16 +43,25 @@ pub fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
     if files.is_empty() && !problems.is_empty() {
         return Err(problems);
     }
-    match config::load(&files, &|name| options.env.lookup(name)) {
-        Ok(loaded) => {
-            problems.extend(ca_problems(&loaded));
-            if problems.is_empty() { Ok(loaded) } else { Err(problems) }
-        }
+    match config::load_checked(&files, &|name| options.env.lookup(name), &ca_fault) {
+        Ok(loaded) if problems.is_empty() => Ok(loaded),
+        Ok(_) => Err(problems),
         Err(more) => {
             problems.extend(more);
             problems.sort();
             Err(problems)
         }
+    }
+}
+
+/// Why a PEM file of roots cannot be used.
+fn ca_fault(path: &str) -> Option<String> {
+    match std::fs::read(path) {
+        Err(error) => Some(error.to_string()),
+        Ok(bytes) if memchr::memmem::find(&bytes, b"-----BEGIN CERTIFICATE-----").is_none() => {
+            Some("it holds no PEM certificate".to_owned())
+        }
+        Ok(_) => None,
     }
 }
 
@@ -104,14 +113,4 @@ fn read_file(path: &Path) -> Result<String, Problem> {
         let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
         problem(path, u32::try_from(line).unwrap_or(u32::MAX), "the file is not UTF-8", "save it as UTF-8")
     })
-}
-
-/// `load` is pure, so that a `ca_file` can be opened is checked here.
-fn ca_problems(loaded: &Loaded) -> Vec<Problem> {
-    let bad = |ca: &config::CaFile| {
-        let error = std::fs::File::open(&*ca.path).err()?;
-        let what = format!("ca_file {} cannot be read: {error}", ca.path);
-        Some(Problem { file: ca.file.clone(), line: ca.line, what, remedy: "correct the path".to_owned() })
-    };
-    loaded.ca_files.iter().filter_map(bad).collect()
 }

@@ -23,16 +23,6 @@ pub struct SourceFile {
 pub struct Loaded {
     pub topology: Topology,
     pub warnings: Vec<Problem>,
-    /// Files that must be readable, which `load` cannot find out.
-    pub ca_files: Vec<CaFile>,
-}
-
-/// A `ca_file` and who named it.
-#[derive(Clone, Debug)]
-pub struct CaFile {
-    pub path: Box<str>,
-    pub file: String,
-    pub line: u32,
 }
 
 /// The profiles that ship with the program: `default` and `testnet` (LB §14.6).
@@ -46,6 +36,11 @@ pub fn embedded() -> Vec<SourceFile> {
 
 /// All or nothing. `lookup` answers what `${NAME}` stands for.
 pub fn load(files: &[SourceFile], lookup: Lookup<'_>) -> Result<Loaded, Vec<Problem>> {
+    load_checked(files, lookup, &|_| None)
+}
+
+/// Like `load`, which cannot open files: `ca_fault` says why a `ca_file` cannot be used.
+pub fn load_checked(files: &[SourceFile], lookup: Lookup<'_>, ca_fault: Lookup<'_>) -> Result<Loaded, Vec<Problem>> {
     let mut findings = Findings::default();
     let mut later = BTreeMap::new();
     let mut specs: Vec<ProfileSpec> = Vec::new();
@@ -62,7 +57,7 @@ pub fn load(files: &[SourceFile], lookup: Lookup<'_>) -> Result<Loaded, Vec<Prob
     if files.len() > limits::PROFILES {
         findings.problem(0, Place::Line(1), format!("more than {} profiles", limits::PROFILES), "delete some");
     }
-    let ca_files = ca_files(&specs, files);
+    check_ca_files(&specs, ca_fault, &mut findings);
     let topology = resolve_if_possible(specs, unreadable, &mut findings);
     warn_later(&later, &mut findings);
     let (mut problems, warnings) = findings.finish(files);
@@ -70,23 +65,20 @@ pub fn load(files: &[SourceFile], lookup: Lookup<'_>) -> Result<Loaded, Vec<Prob
         problems.push(no_default(files));
     }
     match topology {
-        Some(topology) if problems.is_empty() => Ok(Loaded { topology, warnings, ca_files }),
+        Some(topology) if problems.is_empty() => Ok(Loaded { topology, warnings }),
         _ => Err(problems),
     }
 }
 
-fn ca_files(specs: &[ProfileSpec], files: &[SourceFile]) -> Vec<CaFile> {
-    let mut out = Vec::new();
+fn check_ca_files(specs: &[ProfileSpec], ca_fault: Lookup<'_>, findings: &mut Findings) {
     for spec in specs {
-        let named: Vec<_> = spec.chains.iter().flat_map(|c| &c.providers).filter_map(|p| p.ca_file.as_ref()).collect();
-        let Some(source) = files.get(spec.file) else { continue };
-        let lines = yaml::lines(&source.text, named.iter().map(|ca| ca.at).collect());
-        for ca in named {
-            let line = lines.get(&ca.at).copied().unwrap_or(1);
-            out.push(CaFile { path: ca.value.clone(), file: source.name.clone(), line });
+        for ca in spec.chains.iter().flat_map(|c| &c.providers).filter_map(|p| p.ca_file.as_ref()) {
+            if let Some(why) = ca_fault(&ca.value) {
+                let what = format!("ca_file {} cannot be used: {why}", ca.value);
+                findings.problem(spec.file, Place::Node(ca.at), what, "give the path of a readable PEM file");
+            }
         }
     }
-    out
 }
 
 /// `None` when there is no profile to fall back to.

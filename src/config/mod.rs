@@ -28,5 +28,5 @@ mod url;
 mod yaml;
 
 pub use capabilities::RULE_CATEGORIES;
-pub use load::{CaFile, Loaded, SourceFile, embedded, load};
+pub use load::{Loaded, SourceFile, embedded, load, load_checked};
 pub use problem::Problem;

@@ -152,9 +152,11 @@ impl Caller {
         }
         let path = self.path();
         // A pinned eth_chainId is a call like any other.
-        let item = self.item(path.contains("provider"));
+        let item = self.item(path.contains("provider") || path.starts_with("/rpc/main/p"));
         let body = self.padded(item.text.clone());
-        self.finish(&path, &body, PostExpect::Single(item), 1)
+        // What is no JSON-RPC request is refused before the limiter sees it.
+        let cost = u64::from(item.expect != Expect::Code(-32600));
+        self.finish(&path, &body, PostExpect::Single(item), cost)
     }
 
     fn batch(&mut self) -> Post {
@@ -322,7 +324,7 @@ impl Caller {
             5 => ("/rpc/main", "\u{feff}{}", 400, -32700),
             _ => ("/rpc/provider/nobody/main", good, 400, -32602),
         };
-        self.finish(path, body, PostExpect::Refusal(status, code), 1)
+        self.finish(path, body, PostExpect::Refusal(status, code), 0)
     }
 
     /// Bytes that no server should go on from.

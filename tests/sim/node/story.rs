@@ -83,7 +83,8 @@ impl Story {
         node.heal_at(HEALED);
         let calm = one_in(&mut draw, 5);
         let limit = one_in(&mut draw, 4).then(|| (1 + draw.below(20) as u32, 1 + draw.below(60) as u32));
-        let max_connections = pick(&mut draw, &[1, 2, 4, 16, 256]) as u32;
+        // Where nothing may fail there must be connections enough for every batch to come through in time.
+        let max_connections = if calm { pick(&mut draw, &[64, 256]) } else { pick(&mut draw, &[1, 2, 4, 16, 256]) } as u32;
         let book = Rc::new(Book::new(&node));
         let network = Rc::new(Network::new(ChainModel::new(seed, CHAIN_ID, Duration::from_secs(2))));
         let head = network.chain.start_height;
@@ -315,11 +316,11 @@ fn topology(draw: &mut Rng, providers: u64, limit: Option<(u32, u32)>, max_conne
 }
 
 fn calm_link(draw: &mut Rng) -> Link {
-    Link { latency_us: pick(draw, &[10, 1_000, 20_000]), jitter_us: draw.below(1_000), ..Link::PLAIN }
+    Link { latency_us: pick(draw, &[10, 500, 2_000]), jitter_us: draw.below(1_000), ..Link::PLAIN }
 }
 
 fn calm_knobs(draw: &mut Rng) -> Knobs {
-    let p50_ms = pick(draw, &[0, 1, 20]) as f64;
+    let p50_ms = pick(draw, &[0, 1, 5]) as f64;
     Knobs { latency: Latency { p50_ms, p95_ms: 2.0 * p50_ms }, ..Knobs::default() }
 }
 

@@ -145,7 +145,8 @@ impl Exchange {
             return self.attempt(provider, now, ConnectionRule::New);
         }
         if now.plus_ms(limits::ATTEMPT_MIN_MS) > self.deadline {
-            return self.end(Refuse::DeadlineExhausted);
+            let timed_out = self.last == Some(Refuse::AttemptTimedOut);
+            return self.end(if timed_out { Refuse::AttemptTimedOut } else { Refuse::DeadlineExhausted });
         }
         let may_go_on = self.dispatches < self.dispatch_limit() && self.tried < limits::CANDIDATES;
         let next = if may_go_on { self.walk.next(plan, rng) } else { None };

@@ -161,7 +161,7 @@ fn deadlines_leave_time_for_a_second_attempt() {
     let plan = plan(2, &[1, 2]);
     let mut exchange = Exchange::new(&plan, &ask(), Safety::Repeatable, 1_000, Instant(0));
     exchange.next(&plan, &mut Rng::new(1), Instant(0));
-    exchange.on_end(&plan, End::TimedOut { wrote: true });
+    exchange.on_end(&plan, End::Lost { wrote: true, stale: false });
     let late = Instant(0).plus_ms(990);
     assert_eq!(exchange.next(&plan, &mut Rng::new(1), late), Action::Reply(Reply::Refuse(Refuse::DeadlineExhausted)));
 }

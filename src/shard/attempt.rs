@@ -109,6 +109,8 @@ pub async fn attempt<W: World>(
     let reused = connection.is_reused();
     send(shard, call, target, &mut connection).await;
     match Incoming::start(shard, connection, slot).await {
+        // A provider that tires of an idle connection may say so just as the call is written (RFC 9110 §15.5.9).
+        Ok(incoming) if reused && incoming.head.status == 408 => Got::Lost { stale: true },
         Ok(incoming) => collect(shard, call, Source { target, rules, watch }, incoming).await,
         Err(Broken::Ended { unanswered }) => match watch.state() {
             Watched::Running => Got::Lost { stale: reused && unanswered },

@@ -65,7 +65,7 @@ impl<W: World> Incoming<W> {
         let mut seen = 0;
         loop {
             let had = raw.as_ref().map_or(0, Vec::len);
-            let next = raw.take().map(|buf| shard.with_room(buf, limits::ANSWER_HEAD_BYTES));
+            let next = raw.take().map(|buf| shard.with_room(buf, 0));
             let (result, buf) = connection.read(|| next.unwrap_or_else(|| shard.buffers.take(Size::Upstream))).await;
             if !matches!(result, Ok(1..)) {
                 shard.buffers.give(buf);

@@ -176,15 +176,15 @@ impl<W: World> Shard<W> {
         self.targets.get(instance.index())
     }
 
-    /// `buf`, or a larger one with its content, so that at least `room` bytes fit in all.
+    /// `buf`, or a larger one with its content: with a capacity of `room`, and in any case with some room left.
     fn with_room(&self, buf: Vec<u8>, room: usize) -> Vec<u8> {
-        let full = buf.len() == buf.capacity();
-        if buf.capacity() >= room || (!full && room <= limits::ANSWER_HEAD_BYTES && !buf.is_empty()) {
+        let room = room.max(buf.len() + 1);
+        if buf.capacity() >= room {
             return buf;
         }
         let size = if room > limits::UPSTREAM_BUFFER_BYTES { Size::Long } else { Size::Upstream };
         let mut larger = self.buffers.take(size);
-        larger.reserve(room.max(buf.len() + 1));
+        larger.reserve_exact(room);
         larger.extend_from_slice(&buf);
         self.buffers.give(buf);
         larger

@@ -1,0 +1,132 @@
+//! Starts and ends the program under test.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// The drivers that every behaviour must be the same on.
+pub const DRIVERS: [&str; 2] = ["io_uring", "epoll"];
+
+pub struct Lasso {
+    child: Child,
+    pub address: SocketAddr,
+    lines: Receiver<String>,
+    /// Removed when dropped.
+    directory: PathBuf,
+}
+
+/// A profile `default` with one chain `one` (id 1) and these providers, best first.
+pub fn profile(providers: &[SocketAddr], front: &str) -> String {
+    let mut text = format!("---\nname: t\nslug: default\n{front}\n---\nchains:\n  one:\n    chain_id: 1\n    providers:\n");
+    for (index, at) in providers.iter().enumerate() {
+        let id = (b'a' + index as u8) as char;
+        text.push_str(&format!("      - id: {id}\n        url: \"http://{at}/key\"\n        priority: {index}\n"));
+    }
+    text
+}
+
+pub fn no_limit(providers: &[SocketAddr]) -> String {
+    profile(providers, "rps_limit: 0")
+}
+
+fn directory() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("node-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&path).expect("a directory for the profile");
+    path
+}
+
+impl Lasso {
+    pub fn start(profile: &str, driver: &str) -> Lasso {
+        Lasso::start_with(profile, &["--driver", driver])
+    }
+
+    pub fn start_with(profile: &str, flags: &[&str]) -> Lasso {
+        Lasso::try_start(profile, flags).unwrap_or_else(|said| panic!("lasso did not start: {said}"))
+    }
+
+    /// What it printed, when it does not get ready.
+    pub fn try_start(profile: &str, flags: &[&str]) -> Result<Lasso, String> {
+        let directory = directory();
+        std::fs::write(directory.join("default.yml"), profile).expect("the profile is written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lasso"))
+            .args(["serve", "--profiles"])
+            .arg(&directory)
+            .args(["--listen", "127.0.0.1", "--port", "0", "--shards", "2", "--log-format", "json"])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the binary runs");
+        let stdout = child.stdout.take().expect("its output");
+        let (told, lines) = channel();
+        std::thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+        let mut said = String::new();
+        while let Ok(line) = lines.recv_timeout(Duration::from_secs(20)) {
+            let value: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+            if value["event"] == "node.ready" {
+                let address = value["listen"].as_str().and_then(|at| at.parse().ok()).expect("its address");
+                return Ok(Lasso { child, address, lines, directory });
+            }
+            said.push_str(&line);
+            said.push('\n');
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        let _ = std::fs::remove_dir_all(&directory);
+        Err(said)
+    }
+
+    /// Resident memory in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it lives");
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("its memory");
+        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
+    }
+
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(done.expect("kill runs").success(), "the process is gone");
+    }
+
+    /// Waits for the end of the process.
+    pub fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + within;
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    /// The program is still there; asked after whatever might have ended it.
+    pub fn assert_alive(&mut self) {
+        assert!(self.child.try_wait().expect("its state").is_none(), "lasso ended: {:?}", self.lines.try_iter().collect::<Vec<_>>());
+    }
+}
+
+impl Drop for Lasso {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// The folder of recorded data beside the repository; a stranger's clone has none, CI must.
+pub fn vectors(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "../shared/vectors/{name} is missing");
+    eprintln!("skipped: ../shared/vectors/{name} is not here");
+    None
+}

@@ -1,0 +1,9 @@
+//! The real binary on real sockets: hostile requests, hostile providers, recorded answers, limits, drain, real clients.
+//!
+//! Nothing here links the node's code into the process under test: each test starts `lasso serve` and talks to it.
+
+mod hostile;
+mod harness;
+mod http;
+mod provider;
+mod vectors;

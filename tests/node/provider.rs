@@ -1,0 +1,137 @@
+//! Providers for tests: threads that do with each connection what a test says, and count what they were sent.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// A request as a provider got it.
+#[derive(Clone, Debug)]
+pub struct Got {
+    pub body: String,
+    /// The raw id token.
+    pub id: String,
+    pub method: String,
+    /// Place of the connection, and of the request on it; both from 0.
+    pub connection: usize,
+    pub turn: usize,
+}
+
+#[derive(Clone)]
+pub struct Provider {
+    pub address: SocketAddr,
+    got: Arc<Mutex<Vec<Got>>>,
+}
+
+/// What a provider does with a request: writes to the stream, and says whether the connection goes on.
+pub type Act = dyn Fn(&Got, &mut TcpStream) -> bool + Send + Sync;
+
+impl Provider {
+    pub fn new(act: impl Fn(&Got, &mut TcpStream) -> bool + Send + Sync + 'static) -> Provider {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let provider = Provider { address: listener.local_addr().expect("its address"), got: Arc::default() };
+        let (got, act): (_, Arc<Act>) = (provider.got.clone(), Arc::new(act));
+        std::thread::spawn(move || {
+            for (connection, stream) in listener.incoming().enumerate() {
+                let (got, act) = (got.clone(), act.clone());
+                std::thread::spawn(move || serve(stream.expect("a connection"), connection, &got, &*act));
+            }
+        });
+        provider
+    }
+
+    /// Answers every call with this result, quotes included.
+    pub fn good(result: &'static str) -> Provider {
+        Provider::new(move |got, stream| write(stream, &answer(&ok(&got.id, result))))
+    }
+
+    pub fn got(&self) -> Vec<Got> {
+        self.got.lock().expect("no panic").clone()
+    }
+
+    /// How many requests of this method came.
+    pub fn count(&self, method: &str) -> usize {
+        self.got().iter().filter(|g| g.method == method).count()
+    }
+
+    /// Forgets what came so far.
+    pub fn forget(&self) {
+        self.got.lock().expect("no panic").clear();
+    }
+}
+
+fn serve(stream: TcpStream, connection: usize, got: &Mutex<Vec<Got>>, act: &Act) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
+    let mut stream = stream;
+    for turn in 0.. {
+        let Some(body) = read_request(&mut reader) else { return };
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        let one = Got { id: value["id"].to_string(), method: value["method"].as_str().unwrap_or("").into(), body, connection, turn };
+        got.lock().expect("no panic").push(one.clone());
+        if !act(&one, &mut stream) {
+            return;
+        }
+    }
+}
+
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    String::from_utf8(body).ok()
+}
+
+pub fn ok(id: &str, result: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
+}
+
+/// A 200 with a length.
+pub fn answer(body: &str) -> Vec<u8> {
+    with_status("200 OK", "", body)
+}
+
+pub fn with_status(status: &str, fields: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{fields}content-length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+/// The body in chunks of these sizes, again and again.
+pub fn in_chunks(body: &[u8], sizes: &[usize]) -> Vec<u8> {
+    let mut out = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let (mut rest, mut sizes) = (body, sizes.iter().cycle());
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at((*sizes.next().expect("sizes")).min(rest.len()));
+        out.extend_from_slice(format!("{:x}\r\n", now.len()).as_bytes());
+        out.extend_from_slice(now);
+        out.extend_from_slice(b"\r\n");
+        rest = later;
+    }
+    out.extend_from_slice(b"0\r\n\r\n");
+    out
+}
+
+pub fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+    stream.write_all(bytes).is_ok()
+}
+
+/// Ends a connection with a reset instead of an end of file.
+pub fn reset(stream: &TcpStream) {
+    use std::os::fd::AsRawFd;
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: `linger` is a live local of the size that is passed, and the descriptor is open.
+    let done = unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size) };
+    assert_eq!(done, 0, "the socket takes the option");
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+}

@@ -3,8 +3,8 @@
 //! Only the shard's thread is counted. Its sweeps arm a timer a hundred times a second, whatever the calls, so the
 //! bound is a fraction of an allocation a call and not exactly none.
 
-use lasso::config::{self, SourceFile};
 use lasso::config::topology::Strategy;
+use lasso::config::{self, SourceFile};
 use lasso::route::limit::TrustedProxies;
 use lasso::runtime::driver::DriverChoice;
 use lasso::runtime::listen::Listeners;
@@ -53,7 +53,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x0000000000000000000000000000000000000001","latest"]}"#;
+const CALL: &[u8] =
+    br#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x0000000000000000000000000000000000000001","latest"]}"#;
 const WARM_UP: usize = 500;
 const CALLS: usize = 4000;
 
@@ -117,7 +118,8 @@ fn shard(provider: SocketAddr, driver: DriverChoice) -> SocketAddr {
 
 fn calls(address: SocketAddr, count: usize, result_len: usize) {
     let mut stream = TcpStream::connect(address).expect("the node");
-    let head = format!("POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", CALL.len());
+    let head =
+        format!("POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", CALL.len());
     let request = [head.as_bytes(), CALL].concat();
     let mut buf = vec![0; 64 * 1024];
     for _ in 0..count {

@@ -125,6 +125,8 @@ pub const LIMITER_WAYS: usize = 8;
 // --- configuration ---
 pub const PROFILE_FILE_BYTES: u64 = 4 << 20;
 pub const PROBLEMS_SHOWN: usize = 200;
+/// Text read again to find the lines of one file's problems; a huge file shows fewer of them.
+pub const PROBLEM_LINES_BYTES: usize = 64 << 20;
 /// Values in one profile file, counting what aliases repeat.
 pub const YAML_NODES: u32 = 1_000_000;
 /// Profile files in the directory.

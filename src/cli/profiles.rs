@@ -48,7 +48,7 @@ pub fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
         Ok(_) => Err(problems),
         Err(more) => {
             problems.extend(more);
-            problems.sort();
+            problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
             Err(problems)
         }
     }

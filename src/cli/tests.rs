@@ -108,6 +108,6 @@ fn the_node_id_is_kept_in_the_state_directory() {
 #[test]
 fn error_categories_are_known_to_the_classifier() {
     for word in crate::config::RULE_CATEGORIES {
-        assert!(crate::route::classify::OutcomeCategory::from_rule(word).is_some(), "{word}");
+        assert!(crate::route::classify::Category::from_rule(word).is_some(), "{word}");
     }
 }

@@ -28,7 +28,14 @@ impl Cidr {
             Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().ok()?,
             Some(_) => return None,
         };
-        (bits <= width).then_some(Cidr { network, bits })
+        if bits > width {
+            return None;
+        }
+        // `::ffff:10.0.0.0/104` means 10.0.0.0/8, since peers are compared as IPv4.
+        Some(match (network, network.to_canonical()) {
+            (IpAddr::V6(_), v4 @ IpAddr::V4(_)) if bits >= 96 => Cidr { network: v4, bits: bits - 96 },
+            _ => Cidr { network, bits },
+        })
     }
 
     /// An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) counts as IPv4.
@@ -70,6 +77,8 @@ mod tests {
         check("0.0.0.0/0", "203.0.113.9", true);
         check("10.0.0.0/8", "::ffff:10.1.2.3", true);
         check("10.0.0.0/8", "::a01:203", false);
+        check("::ffff:10.0.0.0/104", "10.9.9.9", true);
+        check("::ffff:10.0.0.0/104", "11.0.0.1", false);
         check("fd00::/8", "fdff::1", true);
         check("::/0", "2001:db8::1", true);
         check("::1", "::1", true);

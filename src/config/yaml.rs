@@ -79,11 +79,12 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, Fault> {
     Ok(out)
 }
 
-/// The line (from 1) of each of these nodes.
+/// The line (from 1) of the first of these nodes, as many as are shown.
 pub(super) fn lines(text: &str, mut nodes: Vec<At>) -> BTreeMap<At, u32> {
     nodes.sort_unstable();
     nodes.dedup();
-    nodes.truncate(limits::PROBLEMS_SHOWN);
+    let affordable = limits::PROBLEM_LINES_BYTES / text.len().max(1);
+    nodes.truncate(limits::PROBLEMS_SHOWN.min(affordable));
     nodes.into_iter().filter_map(|at| line_of(text, at).map(|line| (at, line))).collect()
 }
 

@@ -215,3 +215,16 @@ fn files_that_cannot_be_used_are_problems() {
     assert!(said.out.contains("default.yml:2: the file is not UTF-8"), "{}", said.out);
     assert!(said.out.contains("folder.yml:1: the file cannot be read"), "{}", said.out);
 }
+
+#[test]
+fn a_flood_of_problems_is_cut_short_and_says_so() {
+    let directory = std::env::temp_dir().join(format!("lasso-flood-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let lines: String = (0..500).map(|i| format!("nope{i}: 1\n")).collect();
+    std::fs::write(directory.join("default.yml"), lines).expect("written");
+    let said = lasso(&["check", "--profiles", &directory.display().to_string()], &[]);
+    std::fs::remove_dir_all(&directory).expect("removed");
+    let tail: Vec<&str> = said.out.lines().rev().take(2).collect();
+    assert_eq!(said.code, 1);
+    assert!(tail[0] == "201 problems" && tail[1].contains("and 301 more problems in this file"), "{tail:?}");
+}

@@ -20,23 +20,32 @@ impl<'a> Segments<'a> {
     /// `store` holds decoded segments, and stays empty when there is no `%`. `None`: a broken escape, or not UTF-8.
     pub fn split(path: &'a [u8], store: &'a mut Vec<String>) -> Option<Segments<'a>> {
         let text = std::str::from_utf8(path).ok()?;
-        if memchr::memchr(b'%', path).is_none() {
-            return Some(Segments::collect(text.split('/').filter(|s| !s.is_empty())));
+        let mut raw = Segments { items: [""; DEEPEST], count: 0 };
+        let (mut start, mut escaped) = (0, false);
+        for (at, byte) in text.bytes().enumerate() {
+            escaped |= byte == b'%';
+            if byte == b'/' {
+                raw.push(text.get(start..at)?);
+                start = at + 1;
+            }
         }
-        for raw in text.split('/').filter(|s| !s.is_empty()).take(DEEPEST) {
-            store.push(decode(raw, false)?.into_owned());
+        raw.push(text.get(start..)?);
+        if !escaped {
+            return Some(raw);
         }
-        Some(Segments::collect(store.iter().map(String::as_str)))
+        for part in raw.as_slice() {
+            store.push(decode(part, false)?.into_owned());
+        }
+        let mut decoded = Segments { items: [""; DEEPEST], count: 0 };
+        store.iter().for_each(|part| decoded.push(part));
+        Some(decoded)
     }
 
-    fn collect(parts: impl Iterator<Item = &'a str>) -> Segments<'a> {
-        let mut items = [""; DEEPEST];
-        let mut count = 0;
-        for (slot, part) in items.iter_mut().zip(parts) {
+    fn push(&mut self, part: &'a str) {
+        if let (false, Some(slot)) = (part.is_empty(), self.items.get_mut(self.count)) {
             *slot = part;
-            count += 1;
+            self.count += 1;
         }
-        Segments { items, count }
     }
 
     pub fn as_slice(&self) -> &[&'a str] {

@@ -3,7 +3,7 @@
 
 use super::Scan;
 use super::fault::{self, HttpFault};
-use super::field::{ConnectionOptions, decimal};
+use super::field::{ConnectionOptions, decimal, is_name};
 use super::lines::{Lines, Shape, find_head, offset_in};
 use crate::base::limits;
 use crate::base::span::Span;
@@ -115,15 +115,14 @@ struct Collected {
 
 impl Collected {
     fn add(&mut self, buf: &[u8], name: &[u8], value: &[u8]) -> Result<(), HttpFault> {
-        let is = |want: &str| name.eq_ignore_ascii_case(want.as_bytes());
         match name.len() {
-            8 if is("location") => self.location = true,
-            10 if is("connection") => self.connection.add(value),
-            11 if is("retry-after") => note_first(&mut self.retry_after, buf, value),
-            12 if is("content-type") => note_first(&mut self.content_type, buf, value),
-            14 if is("content-length") => self.add_length(value)?,
-            16 if is("content-encoding") => self.add_content_encoding(value)?,
-            17 if is("transfer-encoding") => {
+            8 if is_name(name, b"location") => self.location = true,
+            10 if is_name(name, b"connection") => self.connection.add(value),
+            11 if is_name(name, b"retry-after") => note_first(&mut self.retry_after, buf, value),
+            12 if is_name(name, b"content-type") => note_first(&mut self.content_type, buf, value),
+            14 if is_name(name, b"content-length") => self.add_length(value)?,
+            16 if is_name(name, b"content-encoding") => self.add_content_encoding(value)?,
+            17 if is_name(name, b"transfer-encoding") => {
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(fault::ANSWER_ENCODING);
                 }

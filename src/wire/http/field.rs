@@ -60,39 +60,45 @@ pub(super) enum Name {
 /// By name, ASCII case aside.
 pub(super) fn request_field(name: &[u8]) -> Name {
     use Field::*;
-    let is = |want: &str| name.eq_ignore_ascii_case(want.as_bytes());
-    let one = |want: &str, field: Field| if is(want) { Name::Kept(field) } else { Name::Unknown };
     match name.len() {
-        4 => one("host", Host),
-        6 if is("accept") => Name::Kept(Accept),
-        6 if is("expect") => Name::Expect,
-        6 => one("origin", Origin),
-        7 => one("upgrade", Upgrade),
-        9 if is("x-api-key") => Name::Kept(ApiKey),
-        9 if is("x-real-ip") => Name::Kept(RealIp),
-        9 => one("forwarded", Forwarded),
-        10 => one("connection", Connection),
-        11 => one("traceparent", Traceparent),
-        12 if is("content-type") => Name::Kept(ContentType),
-        12 => one("x-request-id", RequestId),
-        13 if is("authorization") => Name::Kept(Authorization),
-        13 => one("last-event-id", LastEventId),
-        14 if is("content-length") => Name::ContentLength,
-        14 if is("sec-fetch-site") => Name::Kept(SecFetchSite),
-        14 => one("x-lasso-region", LassoRegion),
-        15 if is("x-forwarded-for") => Name::Kept(ForwardedFor),
-        16 if is("content-encoding") => Name::ContentEncoding,
-        16 if is("x-lasso-provider") => Name::Kept(LassoProvider),
-        17 if is("transfer-encoding") => Name::TransferEncoding,
-        17 if is("x-forwarded-proto") => Name::Kept(ForwardedProto),
-        17 if is("sec-websocket-key") => Name::Kept(SecWebsocketKey),
-        17 if is("x-lasso-transport") => Name::Kept(LassoTransport),
-        20 if is("x-lasso-include-meta") => Name::Kept(LassoIncludeMeta),
-        21 if is("sec-websocket-version") => Name::Kept(SecWebsocketVersion),
-        30 if is("access-control-request-headers") => Name::Kept(AccessControlRequestHeaders),
+        4 if is_name(name, b"host") => Name::Kept(Host),
+        6 if is_name(name, b"accept") => Name::Kept(Accept),
+        6 if is_name(name, b"expect") => Name::Expect,
+        6 if is_name(name, b"origin") => Name::Kept(Origin),
+        7 if is_name(name, b"upgrade") => Name::Kept(Upgrade),
+        9 if is_name(name, b"x-api-key") => Name::Kept(ApiKey),
+        9 if is_name(name, b"x-real-ip") => Name::Kept(RealIp),
+        9 if is_name(name, b"forwarded") => Name::Kept(Forwarded),
+        10 if is_name(name, b"connection") => Name::Kept(Connection),
+        11 if is_name(name, b"traceparent") => Name::Kept(Traceparent),
+        12 if is_name(name, b"content-type") => Name::Kept(ContentType),
+        12 if is_name(name, b"x-request-id") => Name::Kept(RequestId),
+        13 if is_name(name, b"authorization") => Name::Kept(Authorization),
+        13 if is_name(name, b"last-event-id") => Name::Kept(LastEventId),
+        14 if is_name(name, b"content-length") => Name::ContentLength,
+        14 if is_name(name, b"sec-fetch-site") => Name::Kept(SecFetchSite),
+        14 if is_name(name, b"x-lasso-region") => Name::Kept(LassoRegion),
+        15 if is_name(name, b"x-forwarded-for") => Name::Kept(ForwardedFor),
+        16 if is_name(name, b"content-encoding") => Name::ContentEncoding,
+        16 if is_name(name, b"x-lasso-provider") => Name::Kept(LassoProvider),
+        17 if is_name(name, b"transfer-encoding") => Name::TransferEncoding,
+        17 if is_name(name, b"x-forwarded-proto") => Name::Kept(ForwardedProto),
+        17 if is_name(name, b"sec-websocket-key") => Name::Kept(SecWebsocketKey),
+        17 if is_name(name, b"x-lasso-transport") => Name::Kept(LassoTransport),
+        20 if is_name(name, b"x-lasso-include-meta") => Name::Kept(LassoIncludeMeta),
+        21 if is_name(name, b"sec-websocket-version") => Name::Kept(SecWebsocketVersion),
+        30 if is_name(name, b"access-control-request-headers") => Name::Kept(AccessControlRequestHeaders),
         _ if is_forwarded(name) => Name::ForwardedOther,
         _ => Name::Unknown,
     }
+}
+
+/// Whether `name`, a token, is `want`, which is of lower-case letters and hyphens. In a token no other byte than a
+/// letter's two cases gives that letter with bit 5 set, and only a hyphen gives a hyphen.
+#[inline]
+pub(super) fn is_name<const LENGTH: usize>(name: &[u8], want: &[u8; LENGTH]) -> bool {
+    let Ok(name) = <&[u8; LENGTH]>::try_from(name) else { return false };
+    name.iter().zip(want).fold(0, |differs, (got, want)| differs | ((got | 0x20) ^ want)) == 0
 }
 
 fn is_forwarded(name: &[u8]) -> bool {
@@ -136,3 +142,44 @@ pub(super) fn decimal(value: &[u8]) -> Option<u64> {
 
 /// Remembers places of fields.
 pub(super) type Places = [Span; Field::COUNT];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bit trick of `is_name` against the plain comparison, for each token byte in each place.
+    #[test]
+    fn names_are_compared_as_tokens() {
+        let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        let want = b"x-api-key";
+        for place in 0..want.len() {
+            for byte in (0..=255).filter(token) {
+                let mut name = *want;
+                name[place] = byte;
+                assert_eq!(is_name(&name, want), name.eq_ignore_ascii_case(want), "{}", name.escape_ascii());
+            }
+        }
+        assert!(!is_name(b"x-api-ke", want) && !is_name(b"x-api-keys", want) && !is_name(b"", want));
+    }
+
+    #[test]
+    fn decimals_to_their_bounds() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("00", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("000018446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("99999999999999999999", None),
+            ("", None),
+            ("1 ", None),
+            ("+1", None),
+            ("a", None),
+            ("1_0", None),
+            (":", None),
+            ("/", None),
+        ] {
+            assert_eq!(decimal(text.as_bytes()), want, "{text}");
+        }
+    }
+}

@@ -1,10 +1,13 @@
-//! Where a head ends. One pass of memchr over line ends, which also proves that every line ends with CR LF: httparse
-//! accepts a bare LF, and a proxy that splits at CR LF CR LF while its parser stops at LF LF swallows requests.
+//! Where a head ends. One pass over its line ends, which also proves that every line ends with CR LF: httparse accepts a
+//! bare LF, and a proxy that splits at CR LF CR LF while its parser stops at LF LF swallows requests.
+//!
+//! Line ends are found 64 bytes at a time; memchr, started anew for each of ten short lines, takes twice as long.
 //!
 //! Remembers nothing: the caller says how far it looked before, so a head that comes byte by byte costs linear time.
 //! The verdict depends only on the bytes up to the deciding one, so it is the same for every split of the input.
 
 use super::fault::HttpFault;
+use wide::u8x16;
 
 /// How a head of this direction may look.
 pub(super) struct Shape {
@@ -63,14 +66,17 @@ pub(super) fn find_head(buf: &[u8], seen: usize, shape: &Shape, first: impl Fn(u
     }
     let window = buf.get(..shape.max_bytes).unwrap_or(buf);
     let from = seen.min(window.len()).max(start);
-    let unseen = window.get(from..).unwrap_or(&[]);
-    for hit in memchr::memchr_iter(b'\n', unseen) {
-        let at = from + hit;
-        // The first line has at least one byte, so `at > start` and the byte before exists.
-        match window.get(start..=at) {
-            Some([.., b'\n', b'\r', b'\n']) => return Lines::Head { start, end: at + 1 },
-            Some([.., b'\r', b'\n']) => {}
-            _ => return Lines::Bad(shape.bare_lf),
+    for (number, block) in window.get(from..).unwrap_or(&[]).chunks(64).enumerate() {
+        let mut line_ends = line_ends(block);
+        while line_ends != 0 {
+            let at = from + 64 * number + line_ends.trailing_zeros() as usize;
+            line_ends &= line_ends - 1;
+            // The first line has at least one byte, so `at > start` and the byte before exists.
+            match window.get(start..=at) {
+                Some([.., b'\n', b'\r', b'\n']) => return Lines::Head { start, end: at + 1 },
+                Some([.., b'\r', b'\n']) => {}
+                _ => return Lines::Bad(shape.bare_lf),
+            }
         }
     }
     if buf.len() < shape.max_bytes {
@@ -80,6 +86,25 @@ pub(super) fn find_head(buf: &[u8], seen: usize, shape: &Shape, first: impl Fn(u
         None => Lines::Bad(shape.line_too_long),
         Some(_) => Lines::Bad(shape.too_large),
     }
+}
+
+/// Bit i is set where byte i of up to 64 is LF.
+fn line_ends(block: &[u8]) -> u64 {
+    let mut padded = [0; 64];
+    let bytes = match block.first_chunk::<64>() {
+        Some(whole) => whole,
+        None => {
+            padded.iter_mut().zip(block).for_each(|(to, from)| *to = *from);
+            &padded
+        }
+    };
+    let (quarters, _) = bytes.as_chunks::<16>();
+    let mut bits = 0;
+    for (index, quarter) in quarters.iter().enumerate() {
+        let mask = u8x16::from(*quarter).simd_eq(u8x16::splat(b'\n')).to_bitmask();
+        bits |= u64::from(mask) << (16 * index);
+    }
+    bits
 }
 
 /// Where `part`, which was sliced out of `whole`, starts in it.

@@ -61,10 +61,10 @@ impl Limiter {
     /// each 8 bytes. Two clients share a key by chance once in 2^64 pairs; without the secret nobody can arrange it.
     pub fn key(&self, kind: u8, client: &[u8]) -> ClientKey {
         let mut hash = fold(u64::from(kind) ^ self.secret[0], client.len() as u64 ^ self.secret[1]);
-        for word in client.chunks(8) {
-            let mut bytes = [0; 8];
-            bytes[..word.len()].copy_from_slice(word);
-            hash = fold(hash ^ u64::from_le_bytes(bytes) ^ self.secret[0], self.secret[1] | 1);
+        let (words, rest) = client.as_chunks::<8>();
+        let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        for word in words.iter().map(|w| u64::from_le_bytes(*w)).chain([rest]) {
+            hash = fold(hash ^ word ^ self.secret[0], self.secret[1] | 1);
         }
         ClientKey(fold(hash ^ self.secret[1], 0x9E37_79B9_7F4A_7C15).max(1))
     }
@@ -200,6 +200,27 @@ mod tests {
             }
         });
         assert_eq!(admitted.load(Ordering::Relaxed), ROUNDS, "one of the two, each time");
+    }
+
+    #[test]
+    fn a_cell_that_changes_hands_meanwhile_is_not_charged() {
+        let (ours, theirs) = (7, 8);
+        let set = Set::default();
+        let cell = &set.0[3];
+        cell.key.store(ours, Ordering::Relaxed);
+        cell.value.store(CLAIMED, Ordering::Relaxed);
+        assert_eq!(set.charge(ours, &mut |_| unreachable!("the cell is being given away")), None);
+        cell.value.store(100, Ordering::Relaxed);
+        let mut calls = 0;
+        let charged = set.charge(ours, &mut |value| {
+            calls += 1;
+            assert_eq!((calls, value), (1, 100));
+            cell.value.store(CLAIMED, Ordering::Relaxed); // another shard moves its client in just now
+            cell.key.store(theirs, Ordering::Relaxed);
+            cell.value.store(200, Ordering::Relaxed);
+            Some(110)
+        });
+        assert_eq!((charged, cell.value.load(Ordering::Relaxed)), (None, 200));
     }
 
     #[test]

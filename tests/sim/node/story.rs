@@ -410,7 +410,13 @@ fn knobs(draw: &mut Rng) -> Knobs {
     let all = knobs::Fault::ALL;
     for _ in 0..draw.below(5) {
         let rate = pick(draw, &[10_000, 100_000, 400_000]) as u32;
-        knobs.faults.push((rate, all[draw.below(all.len() as u64) as usize]));
+        let fault = match draw.below(8) {
+            // Somewhere in an answer too long to hold.
+            0 => knobs::Fault::ResetAt(draw.below(1 << 20) as usize),
+            1 => knobs::Fault::StallAt(draw.below(1 << 20) as usize),
+            _ => all[draw.below(all.len() as u64) as usize],
+        };
+        knobs.faults.push((rate, fault));
     }
     if one_in(draw, 5) {
         let refusal = [TooMany::InResult, TooMany::Code(-32005), TooMany::Status { retry_after_s: None }][draw.below(3) as usize];

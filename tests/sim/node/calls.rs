@@ -232,9 +232,9 @@ impl Caller {
                 (name, known_filter.map(|id| format!("[\"{id}\"]")))
             }
             12 if self.menu.unknown => ("foo_bar", Some(format!("[{n}]"))),
-            13 if self.menu.long_answers => {
+            13 | 15 if self.menu.long_answers => {
                 let to = self.head - self.draw.below(30);
-                ("eth_getLogs", Some(format!("[{{\"fromBlock\":\"{:#x}\",\"toBlock\":\"{to:#x}\"}}]", to - self.draw.below(60))))
+                ("eth_getLogs", Some(format!("[{{\"fromBlock\":\"{:#x}\",\"toBlock\":\"{to:#x}\"}}]", to - self.draw.below(250))))
             }
             14 if self.menu.large_bodies => {
                 let data = "ab".repeat(1 << self.draw.below(17));

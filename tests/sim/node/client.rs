@@ -80,6 +80,9 @@ pub struct CrowdTally {
     pub limited: u64,
     pub excused: u64,
     pub refused_connections: u64,
+    pub filters: u64,
+    /// Beyond the hold limit.
+    pub long_replies: u64,
 }
 
 struct Pending {
@@ -112,7 +115,7 @@ impl Talk {
 
 /// One client connection, from connect to close.
 pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Manner, crowd: Rc<Crowd>) {
-    let mut draw = caller.draw.fork(5);
+    let (mut draw, sim) = (caller.draw.fork(5), world.clone());
     match world.connect(node).await {
         Ok(stream) => {
             let talk = Rc::new(Talk::default());
@@ -141,6 +144,9 @@ pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Ma
         Err(_) => crowd.count(|t| t.refused_connections += 1),
     }
     crowd.left.set(crowd.left.get() - 1);
+    if crowd.left.get() == 0 {
+        sim.stop();
+    }
 }
 
 impl Crowd {
@@ -314,7 +320,7 @@ impl Reader {
             }
             self.in_time(&pending, answer.body.len());
             match check(&self.crowd.book, self.crowd.sky.get(), &pending.post, &answer, pending.began) {
-                Ok(told) => self.count(&pending, told),
+                Ok(told) => self.count(&pending, told, answer.body.len()),
                 Err(what) => {
                     self.world.violation(what);
                     return false;
@@ -330,9 +336,11 @@ impl Reader {
         }
     }
 
-    fn count(&self, pending: &Pending, told: Told) {
+    fn count(&self, pending: &Pending, told: Told, bytes: usize) {
         let now = self.world.now();
         self.world.note(told.results << 32 | told.errors);
+        self.crowd.count(|t| t.filters += told.filters.len() as u64);
+        self.crowd.count(|t| t.long_replies += u64::from(bytes > limits::HOLD_BYTES));
         self.filters.borrow_mut().extend(told.filters);
         if told.limited {
             self.crowd.count(|t| t.limited += 1);

@@ -11,17 +11,18 @@ mod http;
 mod story;
 
 use crate::seeds;
-use crate::world::Trace;
+use crate::world::Tally;
 use lasso::shard::Fault;
+use story::Reached;
 
 #[test]
 fn soak() {
-    seeds::soak("node", 300, |seed| story::run(seed, Fault::None));
+    seeds::soak("node", 300, |seed| story::run(seed, Fault::None).trace);
 }
 
 #[test]
 fn replay() {
-    seeds::replay("node", |seed| story::run(seed, Fault::None));
+    seeds::replay("node", |seed| story::run(seed, Fault::None).trace);
 }
 
 /// The checkers can see: each deliberate bug is found within a thousand seeds.
@@ -33,7 +34,7 @@ fn deliberate_bugs_are_found() {
     ];
     for (fault, signs) in cases {
         let found = (0..1000).find_map(|seed| {
-            let violations = story::run(seed, fault).violations;
+            let violations = story::run(seed, fault).trace.violations;
             (!violations.is_empty()).then(|| (seed, violations))
         });
         let (seed, violations) = found.unwrap_or_else(|| panic!("{fault:?} was not found in 1000 seeds"));
@@ -43,13 +44,31 @@ fn deliberate_bugs_are_found() {
     }
 }
 
-/// The weather reaches the node: over some seeds calls succeed, fail, are limited and lose their connection.
+/// The weather reaches the node, and the calls reach its far corners: else a soak that finds nothing means nothing.
 #[test]
-fn stories_are_not_all_alike() {
-    let traces: Vec<Trace> = (0..30).map(|seed| story::run(seed, Fault::None)).collect();
-    let total = |of: fn(&Trace) -> u64| traces.iter().map(of).sum::<u64>();
-    assert!(total(|t| t.tally.resets_injected) > 5);
-    assert!(total(|t| t.tally.resets_sent) > 20);
-    assert!(total(|t| t.tally.refused) > 5);
-    assert!(total(|t| t.tally.partial_reads) > 1_000);
+fn every_corner_is_reached() {
+    let (mut all, mut tally) = (Reached::default(), Tally::default());
+    for seed in 0..200 {
+        let told = story::run(seed, Fault::None);
+        let (r, t) = (told.reached, told.trace.tally);
+        all.results += r.results;
+        all.errors += r.errors;
+        all.limited += r.limited;
+        all.excused += r.excused;
+        all.truncated += r.truncated;
+        all.failovers += r.failovers;
+        all.refusals += r.refusals;
+        all.filters += r.filters;
+        all.long_replies += r.long_replies;
+        tally.resets_injected += t.resets_injected;
+        tally.resets_sent += t.resets_sent;
+        tally.refused += t.refused;
+        tally.partial_reads += t.partial_reads;
+    }
+    eprintln!("{all:?}\n{tally:?}");
+    assert!(all.results > 5_000 && all.errors > 500 && all.limited > 50 && all.excused > 20, "{all:?}");
+    assert!(all.failovers > 500 && all.refusals > 100, "{all:?}");
+    assert!(all.filters > 50 && all.long_replies > 5 && all.truncated > 0, "{all:?}");
+    assert!(tally.resets_injected > 50 && tally.resets_sent > 200 && tally.refused > 50, "{tally:?}");
+    assert!(tally.partial_reads > 10_000, "{tally:?}");
 }

@@ -3,7 +3,7 @@
 use super::book::Book;
 use super::calls::{CHAIN_ID, Caller, Menu};
 use super::check::{SECRET, Sky};
-use super::client::{Crowd, Manner, client};
+use super::client::{Crowd, CrowdTally, Manner, client};
 use crate::weather::{self, coin, one_in, pick};
 use crate::world::{Ended, Link, Sim, Trace};
 use lasso::base::limits;
@@ -28,13 +28,14 @@ const NODE_PORT: u16 = 4000;
 const PROVIDER_PORT: u16 = 8545;
 /// Everything is well from here on.
 const HEALED: Instant = Instant(40_000_000_000);
-/// The clients of the first part are all gone by then: the longest story of one is told.
+/// The longest story of a client is told by then.
 const TOLD: Instant = Instant(400_000_000_000);
-/// Liveness is demanded from here on: long enough after healing for every deadline of before to be over.
-const LIVELY: Instant = Instant(410_000_000_000);
-const LIVELY_END: Instant = Instant(450_000_000_000);
-/// Idle connections are gone by then.
-const QUIET: Instant = Instant(600_000_000_000);
+/// After healing, for the deadlines of before to pass.
+const SETTLING_MS: u64 = 10_000;
+/// How long lively clients may take.
+const LIVELY_MS: u64 = 40_000;
+/// When everyone has left: idle connections are closed by then, on both sides.
+const QUIET_MS: u64 = limits::UPSTREAM_IDLE_MS + limits::KEEP_ALIVE_MS + 5_000;
 
 struct Story {
     node: Sim,
@@ -51,29 +52,45 @@ struct Story {
     unique: Rc<Cell<u64>>,
     head: u64,
     menu: Menu,
+    before_lively: CrowdTally,
+    healed: Rc<Cell<bool>>,
 }
 
-pub fn run(seed: u64, fault: Fault) -> Trace {
+/// A run's trace, and what it reached.
+pub struct Told {
+    pub trace: Trace,
+    pub reached: Reached,
+}
+
+/// Counts of what must happen now and then, or the simulator has gone blind.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Reached {
+    pub results: u64,
+    pub errors: u64,
+    pub limited: u64,
+    pub excused: u64,
+    pub truncated: u64,
+    pub failovers: u64,
+    pub refusals: u64,
+    pub filters: u64,
+    pub long_replies: u64,
+}
+
+pub fn run(seed: u64, fault: Fault) -> Told {
     let mut story = Story::new(seed, fault);
-    story.start_troubles();
-    story.start_watch();
-    story.start_clients();
-    let mut ended = story.node.run(TOLD);
-    if ended != Ended::Livelock {
-        story.judge_first_part();
-        story.heal();
-        ended = story.node.run(LIVELY);
-        story.start_lively_clients();
-        ended = if ended == Ended::Livelock { ended } else { story.node.run(LIVELY_END) };
-        story.judge_liveness();
-        ended = if ended == Ended::Livelock { ended } else { story.node.run(QUIET) };
-        story.judge_remains();
-        story.crowd.book.audit();
+    let mut ended = Ended::Stopped;
+    let acts: [fn(&mut Story) -> Ended; 4] = [Story::troubled, Story::settle, Story::lively, Story::quiet];
+    for act in acts {
+        if ended != Ended::Livelock {
+            ended = act(&mut story);
+        }
     }
+    story.crowd.book.audit();
+    let reached = story.reached();
     // The shards hold the world, and the world their tasks: both go here.
     let node = story.node.clone();
     drop(story);
-    node.finish(ended)
+    Told { trace: node.finish(ended), reached }
 }
 
 impl Story {
@@ -123,7 +140,22 @@ impl Story {
         }
         let menu = Menu::draw(&mut draw);
         let unique = Rc::new(Cell::new(1));
-        Story { node, draw, calm, limit, max_connections, providers, shards, shared, crowd, unique, head, menu }
+        Story {
+            node,
+            draw,
+            calm,
+            limit,
+            max_connections,
+            providers,
+            shards,
+            shared,
+            crowd,
+            unique,
+            head,
+            menu,
+            before_lively: CrowdTally::default(),
+            healed: Rc::default(),
+        }
     }
 
     /// Cuts and outages that come and go before the world is healed.
@@ -134,12 +166,15 @@ impl Story {
         let (node, draw) = (self.node.clone(), &mut self.draw);
         for (host, provider) in &self.providers {
             for _ in 0..draw.below(3) {
-                let (world, host, provider) = (node.clone(), host.clone(), provider.clone());
+                let (world, host, provider, healed) = (node.clone(), host.clone(), provider.clone(), self.healed.clone());
                 let begins = Instant(draw.below(30_000_000_000));
                 let ends = begins.plus_ms(draw.below(8_000));
                 let kind = draw.below(4);
                 node.spawn("trouble", async move {
                     world.sleep_until(begins).await;
+                    if healed.get() {
+                        return;
+                    }
                     match kind {
                         0 => world.link(&host, |l| l.refused = true),
                         1 => world.link(&host, |l| l.blocked_until = ends.0),
@@ -156,10 +191,10 @@ impl Story {
 
     /// Looks at the bounds now and then.
     fn start_watch(&self) {
-        let (node, shards) = (self.node.clone(), self.shards.clone());
+        let (node, shards, healed) = (self.node.clone(), self.shards.clone(), self.healed.clone());
         let most = (self.max_connections / shards.len() as u32).max(1);
         node.clone().spawn("watch", async move {
-            while node.now() < HEALED {
+            while !healed.get() {
                 node.sleep_until(node.now().plus_ms(100)).await;
                 for shard in &shards {
                     if let Some(open) = shard.upstream_counts().into_iter().find(|open| *open > most) {
@@ -197,13 +232,57 @@ impl Story {
         });
     }
 
-    fn judge_first_part(&mut self) {
+    /// Safety under faults.
+    fn troubled(&mut self) -> Ended {
+        self.start_troubles();
+        self.start_watch();
+        self.start_clients();
+        let ended = self.node.run(TOLD);
         if self.crowd.left.get() > 0 {
             self.node.violation(format!("{} clients hang", self.crowd.left.get()));
         }
         if let Some((rps, burst)) = self.limit {
             self.judge_limit(rps, burst);
         }
+        ended
+    }
+
+    /// The world is healed, and given time to notice.
+    fn settle(&mut self) -> Ended {
+        let ended = self.node.run(HEALED);
+        self.heal();
+        if ended == Ended::Livelock { ended } else { self.node.run(self.after_ms(SETTLING_MS)) }
+    }
+
+    /// Every read succeeds in a healed world.
+    fn lively(&mut self) -> Ended {
+        self.start_lively_clients();
+        let ended = self.node.run(self.after_ms(LIVELY_MS));
+        self.judge_liveness();
+        ended
+    }
+
+    /// When everyone has left, nothing remains.
+    fn quiet(&mut self) -> Ended {
+        let ended = self.node.run(self.after_ms(QUIET_MS));
+        self.judge_remains();
+        ended
+    }
+
+    fn after_ms(&self, ms: u64) -> Instant {
+        self.node.now().plus_ms(ms)
+    }
+
+    fn reached(&self) -> Reached {
+        let (crowd, mut reached) = (self.crowd.tally.get(), Reached::default());
+        (reached.results, reached.errors, reached.limited) = (crowd.results, crowd.errors, crowd.limited);
+        (reached.excused, reached.filters, reached.long_replies) = (crowd.excused, crowd.filters, crowd.long_replies);
+        for tally in &self.shared.tallies {
+            reached.truncated += tally.truncated.get();
+            reached.failovers += tally.failovers.get();
+            reached.refusals += tally.refusals.get();
+        }
+        reached
     }
 
     /// In every window no client was let through more often than the burst and the rate allow (CONTRACT §7).
@@ -225,6 +304,7 @@ impl Story {
     }
 
     fn heal(&mut self) {
+        self.healed.set(true);
         for (host, provider) in &self.providers {
             let fresh = calm_knobs(&mut self.draw);
             provider.tune(|k| *k = fresh);
@@ -232,27 +312,26 @@ impl Story {
         }
     }
 
-    /// In a healed world every read succeeds.
     fn start_lively_clients(&mut self) {
         self.crowd.sky.set(Sky { calm: true, limited: self.limit.is_some() });
         let count = 3;
         self.crowd.left.set(count);
-        let before = self.crowd.tally.get();
-        self.crowd.tally.set(super::client::CrowdTally { results: before.results, ..Default::default() });
+        self.before_lively = self.crowd.tally.get();
         for index in 0..count {
             let (world, caller) = (self.node.host(), self.caller(Menu::PLAIN, 1_000 + index));
-            self.spawn_client(world, caller, Manner::PLAIN, LIVELY);
+            self.spawn_client(world, caller, Manner::PLAIN, Instant::ZERO);
         }
     }
 
     fn judge_liveness(&self) {
         let tally = self.crowd.tally.get();
-        if self.crowd.left.get() > 0 || tally.errors > 0 || tally.refused_connections > 0 {
+        let before = self.before_lively;
+        let errors = tally.errors > before.errors || tally.refused_connections > before.refused_connections;
+        if self.crowd.left.get() > 0 || errors {
             self.node.violation(format!("not lively after healing: {tally:?}, {} clients hang", self.crowd.left.get()));
         }
     }
 
-    /// When everyone has left, nothing remains.
     fn judge_remains(&self) {
         let check = |what: &str, count: u64, most: u64| {
             if count > most {
@@ -331,7 +410,13 @@ fn knobs(draw: &mut Rng) -> Knobs {
     let all = knobs::Fault::ALL;
     for _ in 0..draw.below(5) {
         let rate = pick(draw, &[10_000, 100_000, 400_000]) as u32;
-        knobs.faults.push((rate, all[draw.below(all.len() as u64) as usize]));
+        let fault = match draw.below(8) {
+            // Somewhere in an answer too long to hold.
+            0 => knobs::Fault::ResetAt(draw.below(1 << 20) as usize),
+            1 => knobs::Fault::StallAt(draw.below(1 << 20) as usize),
+            _ => all[draw.below(all.len() as u64) as usize],
+        };
+        knobs.faults.push((rate, fault));
     }
     if one_in(draw, 5) {
         let refusal = [TooMany::InResult, TooMany::Code(-32005), TooMany::Status { retry_after_s: None }][draw.below(3) as usize];

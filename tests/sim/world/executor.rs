@@ -191,6 +191,7 @@ impl Executor {
 
     /// Runs until something in [`Ended`] happens. `deliver` carries out what the executor does not know: the network.
     pub fn run(&self, until: u64, mut deliver: impl FnMut(Event)) -> Ended {
+        self.stopped.set(false);
         loop {
             while let Some((slot, id)) = self.pick() {
                 if !self.poll(slot, id) {

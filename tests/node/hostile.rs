@@ -23,6 +23,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const GOOD: &str = "\"0x600d\"";
@@ -201,10 +203,10 @@ fn a_reset_at_any_byte_of_a_held_answer() {
     for driver in DRIVERS {
         let whole = answer(&ok("1", "\"0x1\"")).len();
         // The provider cuts each answer one byte later than the one before.
-        let cut = std::sync::atomic::AtomicUsize::new(0);
+        let cut = AtomicUsize::new(0);
         let bad = Provider::new(move |got, stream| {
             let bytes = answer(&ok(&got.id, "\"0x1\""));
-            let at = cut.fetch_add(1, std::sync::atomic::Ordering::Relaxed).min(bytes.len() - 1);
+            let at = cut.fetch_add(1, Ordering::Relaxed).min(bytes.len() - 1);
             write(stream, &bytes[..at]);
             reset(stream);
             false
@@ -325,19 +327,31 @@ fn idle_connections_that_died_or_speak_unasked() {
     for driver in DRIVERS {
         // Each connection serves one call and then ends, or says something, a moment later.
         for surprise in [&b""[..], b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"] {
+            let surprises = Arc::new(AtomicUsize::new(0));
+            let made = surprises.clone();
             let provider = Provider::new(move |got, stream| {
                 let answered = write(stream, &answer(&ok(&got.id, OWN)));
-                std::thread::sleep(Duration::from_millis(20));
-                answered && write(stream, surprise) && !surprise.is_empty()
+                std::thread::sleep(Duration::from_millis(5));
+                let spoke = write(stream, surprise);
+                if surprise.is_empty() {
+                    let _ = stream.shutdown(std::net::Shutdown::Both);
+                }
+                made.fetch_add(usize::from(got.method == "eth_getBalance"), Ordering::SeqCst);
+                answered && spoke && !surprise.is_empty()
             });
             let lasso = Lasso::start(&no_limit(&[provider.address]), driver);
             let mut client = Client::new(lasso.address);
-            for _ in 0..5 {
+            for call in 1..=5 {
                 let got = client.post("/rpc/one", READ);
                 assert!(got.text().contains(OWN), "{driver}: {}", got.text());
-                std::thread::sleep(Duration::from_millis(60));
+                // The surprise has been sent; loopback delivers it in less than this.
+                while surprises.load(Ordering::SeqCst) < call {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                std::thread::sleep(Duration::from_millis(50));
             }
-            assert!(provider.got().iter().filter(|g| g.method == "eth_getBalance").all(|g| g.turn == 0), "each call had a new connection");
+            let turns: Vec<_> = provider.got().iter().map(|g| (g.method.clone(), g.connection, g.turn)).collect();
+            assert!(turns.iter().all(|t| t.0 != "eth_getBalance" || t.2 == 0), "each call had a new connection: {driver} {turns:?}");
         }
     }
 }

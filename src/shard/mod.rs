@@ -203,7 +203,7 @@ impl<W: World> Shard<W> {
     }
 
     fn gather(&self) -> Gather {
-        self.gathers.borrow_mut().pop().unwrap_or_else(Gather::new)
+        self.gathers.borrow_mut().pop().unwrap_or_default()
     }
 
     fn give_gather(&self, gather: Gather) {

@@ -18,7 +18,6 @@ use crate::wire::jsonrpc::{Id, ParamsKind, Request};
 use std::ops::Range;
 
 /// What becomes of one request.
-#[expect(clippy::large_enum_variant, reason = "the large one is the common one, and a box would be an allocation a call")]
 pub enum Todo<W: World> {
     Forward(Call<W>),
     /// The raw result, answered here.

@@ -147,20 +147,17 @@ impl<W: World> Target<W> {
     }
 }
 
+const USER_AGENT: &str = concat!("lasso/", env!("CARGO_PKG_VERSION"));
+
 fn call_head(endpoint: &Endpoint, instance: &Instance) -> Box<[u8]> {
-    let mut head = format!(
-        "POST {} HTTP/1.1\r\nhost: {}\r\nuser-agent: lasso/{}\r\n",
-        endpoint.path,
-        endpoint.authority(),
-        env!("CARGO_PKG_VERSION")
-    );
+    let mut head = format!("POST {} HTTP/1.1\r\nhost: {}\r\n", endpoint.path, endpoint.authority());
     let mut field = |name: &str, value: &str| {
         for part in [name, ": ", value, "\r\n"] {
             head.push_str(part);
         }
     };
     let has = |name: &str| instance.headers.iter().any(|(n, _)| n.as_ref() == name);
-    let unless_set = [("content-type", "application/json"), ("accept", "application/json")];
+    let unless_set = [("content-type", "application/json"), ("accept", "application/json"), ("user-agent", USER_AGENT)];
     unless_set.iter().filter(|(name, _)| !has(name)).for_each(|(name, value)| field(name, value));
     if !endpoint.is_loopback() && !has("accept-encoding") {
         field("accept-encoding", "gzip");

@@ -469,7 +469,7 @@ proptest! {
             text.push('|');
         }
         let plain = GROUPS.iter().position(|g| g.phrases.iter().any(|p| contains_ignoring_case(text.as_bytes(), p)));
-        let found = CLASSIFIER.find(text.as_bytes()).map(|g| std::ptr::from_ref(g));
+        let found = CLASSIFIER.find(text.as_bytes()).map(std::ptr::from_ref);
         prop_assert_eq!(found, plain.map(|at| std::ptr::from_ref(&GROUPS[at])));
     }
 }

@@ -26,11 +26,6 @@ pub fn generate(rng: &mut Rng) -> [u8; GENERATED_LEN] {
     out
 }
 
-/// Appends the adopted or a generated id.
-pub fn write(out: &mut Vec<u8>, client: &[u8], rng: &mut Rng) {
-    if adopt(client) { out.extend_from_slice(client) } else { out.extend_from_slice(&generate(rng)) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,9 +50,5 @@ mod tests {
         let mut rng = Rng::new(1);
         let (a, b) = (generate(&mut rng), generate(&mut rng));
         assert!(a.iter().chain(&b).all(|d| matches!(d, b'0'..=b'9' | b'a'..=b'f')) && a != b && adopt(&a));
-        let mut out = Vec::new();
-        write(&mut out, b"short", &mut rng);
-        write(&mut out, b"a-request-id-of-the-client", &mut rng);
-        assert_eq!(out.len(), 32 + 26);
     }
 }

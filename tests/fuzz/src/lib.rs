@@ -1,6 +1,8 @@
 //! Second, naive readings that the fuzz targets compare the codecs with. Slow and simple on purpose, and written from the
 //! RFCs, not from the codecs.
 
+pub mod json;
+
 /// What a whole chunked body is, by RFC 9112 §7.1 read strictly: payload and length, nothing when it is cut off or wrong.
 pub fn chunked(mut rest: &[u8]) -> Option<(Vec<u8>, usize)> {
     let all = rest.len();

@@ -7,6 +7,7 @@
 //! | `SIM_FROM=N` | the first of them (default 0, so every run of the suite is the same) |
 //! | `SIM_SECONDS=N` | run fresh seeds, chosen by the clock, until the time is over; overrides `SIM_SEEDS` |
 //! | `SIM_THREADS=N` | threads to spread them over (default: one per core); a seed's history does not depend on it |
+//! | `SIM_LOG=1` | tells the story as it goes: who connects, sends, receives |
 //!
 //! One seed in sixteen is run twice, and both runs must leave the same trace: a simulator that is not deterministic
 //! finds bugs that nobody can look at.

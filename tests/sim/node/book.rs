@@ -17,6 +17,8 @@ pub type Key = (String, Vec<u8>);
 
 /// Dispatches of a repeatable call, each with one re-send on a fresh connection (CONTRACT §3, §4).
 const MOST_SENDS: usize = 6;
+/// What the node asks for itself, to find out whether it is ready.
+const OWN_METHOD: &str = "eth_chainId";
 /// Providers that one raw transaction may reach.
 const MOST_RAW: usize = 3;
 
@@ -82,7 +84,7 @@ impl Book {
     /// The laws that are judged at the end.
     pub fn audit(&self) {
         let asked = self.asked.borrow();
-        for (key, all) in self.seen.borrow().iter() {
+        for (key, all) in self.seen.borrow().iter().filter(|(key, _)| key.0 != OWN_METHOD) {
             let name = || format!("{} {}", key.0, String::from_utf8_lossy(&key.1));
             let Some(Asked { times, safety }) = asked.get(key) else {
                 self.sim.violation(format!("providers received {} that nobody asked for", name()));
@@ -122,6 +124,9 @@ impl Journal for Book {
     fn received(&self, call: &Received<'_>) {
         let params = if call.params.is_empty() { b"[]".to_vec() } else { call.params.to_vec() };
         let key = (call.method.to_string(), params);
+        let shown = || String::from_utf8_lossy(&key.1[..key.1.len().min(200)]).into_owned();
+        self.sim
+            .say(|| format!("{} gets {} {} on connection {} ({:?})", call.provider, key.0, shown(), call.connection, call.fault));
         let (provider, at) = (call.provider.to_string(), self.sim.now());
         self.sim.note(digest(&key.1));
         let seen = Seen { provider, at, result: call.result.map(digest), fault: call.fault };

@@ -177,6 +177,7 @@ async fn writer(world: Sim, mut write: <SimStream as Duplex>::Write, caller: &mu
         let last = matches!(post.expect, PostExpect::Hopeless);
         let mut bytes = post.bytes.clone();
         let began = world.now();
+        world.say(|| format!("client at {} sends {}", world.id().0, show(&post.bytes)));
         talk.waiting.borrow_mut().push_back(Pending { post, began, written: began, whole: false });
         let mut at = 0;
         while at < bytes.len() {
@@ -306,6 +307,7 @@ impl Reader {
                 }
             };
             buf.drain(..n);
+            self.world.say(|| format!("client at {} gets {} {}", self.world.id().0, answer.status, show(&answer.body)));
             let pending = self.talk.waiting.borrow_mut().pop_front();
             let Some(pending) = pending else {
                 self.world.violation(format!("an answer that nobody asked for: {answer:?}"));
@@ -373,10 +375,7 @@ impl Reader {
         let stalled = self.world.stalled_since(began);
         if took > std::time::Duration::from_millis(timeout_ms + slack_ms) + stalled {
             let what = format!("{} ms for a reply due in {timeout_ms} (+{slack_ms})", took.as_millis());
-            self.world.violation(format!(
-                "{what}: {}",
-                String::from_utf8_lossy(&pending.post.bytes[..pending.post.bytes.len().min(400)])
-            ));
+            self.world.violation(format!("{what}: {}", show(&pending.post.bytes)));
         }
     }
 
@@ -394,11 +393,16 @@ impl Reader {
         if self.crowd.link.reset_ppm > 0 || (streamed && !sky.calm) {
             return self.crowd.count(|t| t.excused += 1);
         }
-        let first = waiting.front().map(|p| String::from_utf8_lossy(&p.post.bytes[..p.post.bytes.len().min(300)]).into_owned());
+        let first = waiting.front().map(|p| show(&p.post.bytes));
         self.world.violation(format!(
             "the connection ended with {} request(s) unanswered and {} bytes of a reply; the first: {first:?}",
             waiting.len(),
             rest.len()
         ));
     }
+}
+
+/// The beginning of it, for people.
+fn show(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).replace("\r\n", " | ")
 }

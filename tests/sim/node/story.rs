@@ -32,6 +32,8 @@ const HEALED: Instant = Instant(40_000_000_000);
 const TOLD: Instant = Instant(400_000_000_000);
 /// After healing, for the deadlines of before to pass.
 const SETTLING_MS: u64 = 10_000;
+/// Where a provider may have fallen silent behind a whole answer: its connections look well until they have aged out.
+const SETTLING_SILENT_MS: u64 = limits::UPSTREAM_IDLE_MS + 5_000;
 /// How long lively clients may take.
 const LIVELY_MS: u64 = 40_000;
 /// When everyone has left: idle connections are closed by then, on both sides.
@@ -54,6 +56,8 @@ struct Story {
     menu: Menu,
     before_lively: CrowdTally,
     healed: Rc<Cell<bool>>,
+    /// Some provider stalls in the middle, or just behind, an answer.
+    silent: bool,
 }
 
 /// A run's trace, and what it reached.
@@ -78,6 +82,7 @@ pub struct Reached {
 
 pub fn run(seed: u64, fault: Fault) -> Told {
     let mut story = Story::new(seed, fault);
+    story.node.say(|| format!("seed {seed}: {}", story.describe()));
     let mut ended = Ended::Stopped;
     let acts: [fn(&mut Story) -> Ended; 4] = [Story::troubled, Story::settle, Story::lively, Story::quiet];
     for act in acts {
@@ -106,10 +111,11 @@ impl Story {
         let network = Rc::new(Network::new(ChainModel::new(seed, CHAIN_ID, Duration::from_secs(2))));
         let head = network.chain.start_height;
         let count = 1 + draw.below(5);
-        let mut providers = Vec::new();
+        let (mut providers, mut silent) = (Vec::new(), false);
         for index in 0..count {
             let host = node.host();
             let knobs = if calm { calm_knobs(&mut draw) } else { knobs(&mut draw) };
+            silent |= knobs.faults.iter().any(|(_, fault)| matches!(fault, knobs::Fault::StallAt(_)));
             let name = format!("p{index}");
             let provider = Provider::new(&name, network.clone(), knobs, draw.fork(30 + index)).with_journal(book.clone());
             let provider = Rc::new(provider);
@@ -155,6 +161,7 @@ impl Story {
             menu,
             before_lively: CrowdTally::default(),
             healed: Rc::default(),
+            silent,
         }
     }
 
@@ -232,6 +239,20 @@ impl Story {
         });
     }
 
+    /// The seed's circumstances, for a person who replays it.
+    fn describe(&self) -> String {
+        let links: Vec<Link> = self.providers.iter().map(|(host, _)| self.node.link_to(host)).collect();
+        format!(
+            "calm {}, limit {:?}, {} shard(s), {} connections to a provider\nclients' link {:?}\nproviders' links {links:#?}\n{:?}",
+            self.calm,
+            self.limit,
+            self.shards.len(),
+            self.max_connections,
+            self.crowd.link,
+            self.menu
+        )
+    }
+
     /// Safety under faults.
     fn troubled(&mut self) -> Ended {
         self.start_troubles();
@@ -250,8 +271,9 @@ impl Story {
     /// The world is healed, and given time to notice.
     fn settle(&mut self) -> Ended {
         let ended = self.node.run(HEALED);
+        let settling_ms = if self.silent { SETTLING_SILENT_MS } else { SETTLING_MS };
         self.heal();
-        if ended == Ended::Livelock { ended } else { self.node.run(self.after_ms(SETTLING_MS)) }
+        if ended == Ended::Livelock { ended } else { self.node.run(self.after_ms(settling_ms)) }
     }
 
     /// Every read succeeds in a healed world.
@@ -259,6 +281,7 @@ impl Story {
         self.start_lively_clients();
         let ended = self.node.run(self.after_ms(LIVELY_MS));
         self.judge_liveness();
+        self.judge_ready();
         ended
     }
 
@@ -306,8 +329,8 @@ impl Story {
     fn heal(&mut self) {
         self.healed.set(true);
         for (host, provider) in &self.providers {
-            let fresh = calm_knobs(&mut self.draw);
-            provider.tune(|k| *k = fresh);
+            // At once: with one connection for all, a batch's queue must fit in its time.
+            provider.tune(|k| *k = Knobs::default());
             self.node.link(host, |l| *l = Link::PLAIN);
         }
     }
@@ -329,6 +352,12 @@ impl Story {
         let errors = tally.errors > before.errors || tally.refused_connections > before.refused_connections;
         if self.crowd.left.get() > 0 || errors {
             self.node.violation(format!("not lively after healing: {tally:?}, {} clients hang", self.crowd.left.get()));
+        }
+    }
+
+    fn judge_ready(&self) {
+        if !self.shared.ready.is_raised() {
+            self.node.violation("not ready although every provider answers".into());
         }
     }
 

@@ -355,6 +355,9 @@ fn install_panic_note() {
         std::panic::set_hook(Box::new(move |info| {
             let place = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
             WHERE.with(|w| *w.borrow_mut() = place);
+            if std::env::var_os("SIM_LOG").is_some() {
+                eprintln!("{info}\n{}", std::backtrace::Backtrace::force_capture());
+            }
             if !IN_RUN.with(Cell::get) {
                 print(info);
             }

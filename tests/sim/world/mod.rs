@@ -37,6 +37,8 @@ pub struct Shared {
     /// For `World::rng`.
     seeds: RefCell<Rng>,
     next_host: Cell<u16>,
+    /// Tells the story as it goes (`SIM_LOG`), for a person who replays a seed.
+    loud: bool,
 }
 
 struct Name {
@@ -77,7 +79,14 @@ impl Sim {
         let executor = Rc::new(Executor::new(seed));
         let network = RefCell::new(Network::new(root.fork(2), executor.clone()));
         let seeds = RefCell::new(root.fork(3));
-        let shared = Shared { executor, network, names: RefCell::default(), seeds, next_host: Cell::new(2) };
+        let shared = Shared {
+            executor,
+            network,
+            names: RefCell::default(),
+            seeds,
+            next_host: Cell::new(2),
+            loud: std::env::var_os("SIM_LOG").is_some(),
+        };
         Sim { shared: Rc::new(shared), host: Host(1) }
     }
 
@@ -107,6 +116,11 @@ impl Sim {
         SocketAddr::new(self.host.ip(), port)
     }
 
+    /// The link between this host and `other` as it is now.
+    pub fn link_to(&self, other: &Sim) -> Link {
+        *self.network().link_mut(self.host, other.host)
+    }
+
     /// Changes the link between this host and `other`, both ways.
     pub fn link(&self, other: &Sim, change: impl FnOnce(&mut Link)) {
         change(self.network().link_mut(self.host, other.host));
@@ -131,6 +145,13 @@ impl Sim {
     /// Records a broken promise.
     pub fn violation(&self, text: String) {
         self.shared.executor.violation(text);
+    }
+
+    /// A line of the story, when someone listens.
+    pub fn say(&self, line: impl FnOnce() -> String) {
+        if self.shared.loud {
+            eprintln!("{:>12} us  {}", self.shared.executor.now() / 1000, line());
+        }
     }
 
     /// Folds a fact of the test's own into the trace.
@@ -203,6 +224,7 @@ impl Sim {
         if blocked_until > now {
             return Knock::Lost;
         }
+        self.say(|| format!("host {} connects to {to}", self.host.0));
         let listener = if network.link(link).refused && faulty { None } else { network.listener(to) };
         let Some(listener) = listener else {
             network.tally.refused += 1;

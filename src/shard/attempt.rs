@@ -90,7 +90,7 @@ impl<W: World> Got<W> {
     }
 }
 
-/// Sends `call` to `instance` and waits for its answer until `deadline`.
+/// Sends `call` to `instance` at `now` and waits for its answer until `deadline`.
 pub async fn attempt<W: World>(
     shard: &Shard<W>,
     call: &mut Call<W>,
@@ -98,10 +98,11 @@ pub async fn attempt<W: World>(
     rules: &[ErrorRule],
     rule: ConnectionRule,
     deadline: Instant,
+    now: Instant,
 ) -> Got<W> {
     let Some(target) = shard.target(instance) else { return Got::NotSent(ConnectFault::NoEndpoint) };
-    let watch = shard.attempts.watch_attempt(shard.world.now(), deadline, call.client.clone());
-    let (mut connection, slot) = match target.connection(&shard.world, rule, &watch, deadline).await {
+    let watch = shard.attempts.watch_attempt(now, deadline, call.client.clone());
+    let (mut connection, slot) = match target.connection(&shard.world, rule, &watch, deadline, now).await {
         Ok(ready) => ready,
         Err(fault) => return Got::NotSent(fault),
     };
@@ -220,7 +221,7 @@ fn whole<W: World>(
 ) -> Got<W> {
     let status = incoming.head.status;
     let retry_after = incoming.retry_after();
-    let (buf, body) = incoming.finish(shard, shard.world.now());
+    let (buf, body) = incoming.finish(shard, shard.now());
     let payload = buf.get(body.clone()).unwrap_or(&[]);
     let is_success = (200..300).contains(&status);
     let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, &call.outgoing.id));

@@ -61,13 +61,10 @@ pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: V
     (Rc::try_unwrap(source).unwrap_or_else(|shared| shared.to_vec()), next)
 }
 
-/// The bounds of a batch, then its cost.
+/// Its cost; the scanner has refused more than `BATCH_ITEMS`.
 fn admitted<W: World>(client: &mut Client<W>, asked: &Asked, items: &[Span], buf: &[u8]) -> Result<(), RpcRefusal> {
     if items.is_empty() {
         return Err(RpcRefusal::empty_batch());
-    }
-    if items.len() > limits::BATCH_ITEMS {
-        return Err(RpcRefusal::batch_too_large(items.len()));
     }
     let snapshot = asked.snapshot.clone();
     let profile = &snapshot.topology.profiles[asked.route.profile];

@@ -73,12 +73,12 @@ enum BodyFault {
 pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
     let (peer, closer) = (stream.peer().ip(), stream.closer());
     let (read, write) = stream.split();
-    let now = shard.world.now();
+    let now = shard.now();
     let watch = shard.clients.watch_client(now, now.plus_ms(limits::HEAD_TIMEOUT_MS), closer.clone());
     shard.tally.connections.add(1);
     let mut client = Client { shard, read, write, watch, closer, peer, limit_key: None };
     loop {
-        client.watch.set_idle(client.now().plus_ms(limits::KEEP_ALIVE_MS));
+        client.watch.set_idle(client.within(limits::KEEP_ALIVE_MS));
         if client.read.readable().await.is_err() {
             return;
         }
@@ -92,7 +92,12 @@ pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
 
 impl<W: World> Client<W> {
     pub fn now(&self) -> Instant {
-        self.shard.world.now()
+        self.shard.now()
+    }
+
+    /// A deadline of seconds from the clock's last reading.
+    pub fn within(&self, ms: u64) -> Instant {
+        self.shard.recent().plus_ms(ms)
     }
 
     /// Answers requests until there is none for the moment.
@@ -129,10 +134,10 @@ impl<W: World> Client<W> {
                     Scan::NeedMore => seen = buf.len(),
                 }
                 if !std::mem::replace(&mut is_timed, true) {
-                    self.watch.set_deadline(self.now().plus_ms(limits::HEAD_TIMEOUT_MS));
+                    self.watch.set_deadline(self.within(limits::HEAD_TIMEOUT_MS));
                 }
             } else {
-                self.watch.set_idle(self.now().plus_ms(limits::KEEP_ALIVE_MS));
+                self.watch.set_idle(self.within(limits::KEEP_ALIVE_MS));
             }
             if buf.len() == buf.capacity() {
                 buf.reserve(limits::CLIENT_BUFFER_BYTES);
@@ -208,7 +213,7 @@ impl<W: World> Client<W> {
             }
             _ => {}
         }
-        self.watch.set_deadline(self.now().plus_ms(limits::BODY_TIMEOUT_MS));
+        self.watch.set_deadline(self.within(limits::BODY_TIMEOUT_MS));
         if head.expect_continue && here == 0 {
             write_static(&mut self.write, b"HTTP/1.1 100 Continue\r\n\r\n").await.map_err(|_| BodyFault::Gone)?;
         }
@@ -274,7 +279,7 @@ impl<W: World> Client<W> {
 
     /// Writes bytes that are a whole reply or part of one; `false` when the client is gone.
     pub async fn send(&mut self, bytes: Vec<u8>) -> bool {
-        self.watch.set_deadline(self.now().plus_ms(limits::CLIENT_WRITE_TIMEOUT_MS));
+        self.watch.set_deadline(self.within(limits::CLIENT_WRITE_TIMEOUT_MS));
         let (result, buf) = write_all(&mut self.write, bytes).await;
         self.shard.buffers.give(buf);
         result.is_ok()
@@ -288,7 +293,7 @@ impl<W: World> Client<W> {
 
     /// Ends our side and reads away what still comes, for a moment.
     async fn finish(&mut self) {
-        self.watch.set_deadline(self.now().plus_ms(limits::LINGER_MS));
+        self.watch.set_deadline(self.within(limits::LINGER_MS));
         if finish_writing(&mut self.write).await.is_err() {
             return;
         }

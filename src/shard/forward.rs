@@ -46,10 +46,12 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
         let got = match action {
             Action::Reply(ending) => return finish(shard, call, ending, last),
             Action::Attempt { provider, deadline, connection } => {
-                call.trace.selection += shard.world.now().since(now);
-                let got = one_attempt(shard, call, provider, connection, deadline).await;
-                let ended = shard.world.now();
-                call.trace.upstream += ended.since(now);
+                let began = shard.now();
+                call.trace.selection += began.since(now);
+                let got = one_attempt(shard, call, provider, connection, deadline, began).await;
+                // A whole answer's last reading is the one that ended it.
+                let ended = if matches!(got, Got::Answer(_)) { shard.recent() } else { shard.now() };
+                call.trace.upstream += ended.since(began);
                 call.trace.retries = exchange.retries();
                 now = ended;
                 got
@@ -71,12 +73,13 @@ async fn one_attempt<W: World>(
     id: ProviderId,
     connection: ConnectionRule,
     deadline: Instant,
+    now: Instant,
 ) -> Got<W> {
     let snapshot = call.snapshot.clone();
     let provider: &Provider = &snapshot.chain(call.profile, call.chain).providers[id];
     call.trace.selected = Some(id);
     let rules = &provider.capabilities.error_rules;
-    let got = attempt(shard, call, provider.instance, rules, connection, deadline).await;
+    let got = attempt(shard, call, provider.instance, rules, connection, deadline, now).await;
     shard.tally.attempt(provider.instance, !matches!(got, Got::Answer(_) | Got::Stream(_)));
     got
 }

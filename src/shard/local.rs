@@ -1,7 +1,7 @@
 //! What the node answers by itself outside of JSON-RPC: health, readiness, preflight, and every path or head it refuses.
 
 use crate::base::limits;
-use crate::route::resolve::{Local, Refusal, Target, cors};
+use crate::route::resolve::{Local, Refusal, Target, cors, is_rpc_path};
 use crate::runtime::world::World;
 use crate::shard::client_http::{Client, Next};
 use crate::shard::refusal::RpcRefusal;
@@ -19,20 +19,20 @@ pub async fn answer<W: World>(
     manner: Manner,
 ) -> Next {
     match target {
-        Err(refusal) => refuse(client, &refusal, manner).await,
+        Err(refusal) => refuse(client, &refusal, head, buf, manner).await,
         Ok(Target::Preflight) => {
             let mut fields = Vec::new();
             cors::write_preflight_fields(&mut fields, head.field(Field::AccessControlRequestHeaders).of(buf));
             send(client, 204, &fields, None, &manner).await
         }
         Ok(Target::Websocket(_)) => rpc::refuse(client, &RpcRefusal::websocket_not_available(), b"null", manner).await,
-        Ok(Target::Local(what)) => own(client, what, head.method == Method::Head, &manner).await,
+        Ok(Target::Local(what)) => own(client, what, head, &manner).await,
         // The caller routes these; refusing is what is safe should that change.
-        Ok(Target::Rpc(_)) => refuse(client, &Refusal::not_found(), manner).await,
+        Ok(Target::Rpc(_)) => refuse(client, &Refusal::not_found(), head, buf, manner).await,
     }
 }
 
-async fn own<W: World>(client: &mut Client<W>, what: Local, is_head: bool, manner: &Manner) -> Next {
+async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, manner: &Manner) -> Next {
     let (status, body) = match what {
         Local::Health => health(client),
         Local::Ready => ready(client),
@@ -42,8 +42,7 @@ async fn own<W: World>(client: &mut Client<W>, what: Local, is_head: bool, manne
             (404, text.as_bytes().to_vec())
         }
     };
-    let body = if is_head { Content::LengthOf(body.len()) } else { Content::Bytes(body) };
-    send(client, status, b"content-type: application/json\r\n", Some(body), manner).await
+    send(client, status, b"content-type: application/json\r\n", Some(Content::of(body, head)), manner).await
 }
 
 /// `/api/health` (CONTRACT §10): 200 while alive, 503 while draining.
@@ -95,23 +94,30 @@ fn chains<W: World>(client: &Client<W>) -> Vec<u8> {
     out
 }
 
-async fn refuse<W: World>(client: &mut Client<W>, refusal: &Refusal, manner: Manner) -> Next {
+async fn refuse<W: World>(client: &mut Client<W>, refusal: &Refusal, head: &RequestHead, buf: &[u8], manner: Manner) -> Next {
     let mut body = Vec::new();
     refusal.write_body(&mut body);
     let mut fields = b"content-type: application/json\r\n".to_vec();
     if let Some(allow) = refusal.allow {
         reply::field(&mut fields, b"allow", allow.as_bytes());
     }
-    if refusal.code != 0 {
+    if is_rpc_path(head.path.of(buf)) {
         fields = [&fields[..], cors::ANSWER_FIELDS].concat();
     }
-    send(client, refusal.status, &fields, Some(Content::Bytes(body)), &manner).await
+    let content = Content::of(body, head);
+    send(client, refusal.status, &fields, Some(content), &manner).await
 }
 
 enum Content {
     Bytes(Vec<u8>),
     /// HEAD: the length only.
     LengthOf(usize),
+}
+
+impl Content {
+    fn of(body: Vec<u8>, head: &RequestHead) -> Content {
+        if head.method == Method::Head { Content::LengthOf(body.len()) } else { Content::Bytes(body) }
+    }
 }
 
 async fn send<W: World>(client: &mut Client<W>, status: u16, fields: &[u8], content: Option<Content>, manner: &Manner) -> Next {

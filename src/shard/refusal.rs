@@ -57,11 +57,6 @@ impl RpcRefusal {
         refusal(200, -32600, "Invalid Request")
     }
 
-    pub fn batch_too_large(items: usize) -> RpcRefusal {
-        let data = format!("{{\"max_items\":{},\"items\":{items}}}", limits::BATCH_ITEMS);
-        refusal(200, -32600, "Invalid Request: batch too large").with_data(data)
-    }
-
     pub fn blocked() -> RpcRefusal {
         refusal(200, -32601, "Method not supported by proxy")
     }

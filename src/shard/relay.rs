@@ -6,7 +6,7 @@
 //! been judged: an answer that looks complete is complete.
 //!
 //! Two ways to write it. When the answer's id came first, the body passes as it is, with the client's id in its place,
-//! and a known length stays known. When the id would come last but was ours, the envelope is written anew around the
+//! and a known length stays known. When the id would come last, the envelope is written anew around the
 //! result's bytes, in chunks.
 
 use crate::base::limits;
@@ -67,7 +67,8 @@ impl<W: World> Relay<W> {
             _ => return Err(AnswerFault::Neither),
         };
         let envelope = match id {
-            _ if sent.is_client_id => Envelope::Kept(None),
+            // The same id may be spelled otherwise (`"\u0061"`): only the client's own bytes pass.
+            Some(id) if sent.is_client_id && id.of(incoming.payload()) == sent.id.as_slice() => Envelope::Kept(None),
             Some(id) => Envelope::Kept(Some(id)),
             None => Envelope::Anew,
         };

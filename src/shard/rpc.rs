@@ -261,7 +261,7 @@ fn repeat_by_fault<W: World>(shard: &crate::shard::Shard<W>, out: &mut Vec<u8>, 
 /// Writes `head` and a long body without copying its stretch.
 pub async fn send_gathered<W: World>(client: &mut Client<W>, head: Vec<u8>, body: Body) -> bool {
     let shard = client.shard.clone();
-    client.watch.set_deadline(client.now().plus_ms(limits::CLIENT_WRITE_TIMEOUT_MS));
+    client.watch.set_deadline(client.within(limits::CLIENT_WRITE_TIMEOUT_MS));
     let mut gather = shard.gather();
     gather.push(Piece::Owned(head));
     gather.push(Piece::Owned(body.front));

@@ -92,11 +92,12 @@ impl<W: World> Target<W> {
         rule: ConnectionRule,
         watch: &Watch<W>,
         deadline: Instant,
+        mut now: Instant,
     ) -> Result<(Upstream<W>, Slot<W>), ConnectFault> {
         let mut waited = false;
         loop {
             if waited || !self.pool.has_queue() {
-                if let Some(pooled) = self.pool.take(rule, world.now()) {
+                if let Some(pooled) = self.pool.take(rule, now) {
                     return Ok(pooled);
                 }
                 if let Some(slot) = self.pool.reserve() {
@@ -108,7 +109,7 @@ impl<W: World> Target<W> {
             if !watch.bound(self.pool.wait()).await? {
                 return Err(ConnectFault::TooManyWaiting);
             }
-            waited = true;
+            (waited, now) = (true, world.now());
         }
     }
 

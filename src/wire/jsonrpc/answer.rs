@@ -1,6 +1,6 @@
 //! What a provider answered, judged while it is held whole (CONTRACT §3): exactly one id, exactly one outcome.
 //!
-//! Every value is proven to be JSON and UTF-8, which costs a quarter more than finding its end and makes held answers fit to
+//! Every value is proven to be JSON and UTF-8, which costs less than twice finding its end and makes held answers fit to
 //! stand in a batch or a text frame. Only one nested deeper than `JSON_DEPTH` (call traces) is skipped instead, up to
 //! `ANSWER_DEPTH`. Tolerated because real nodes do it: further top-level keys, `"error":null` beside a result,
 //! `"result":null` beside an error.

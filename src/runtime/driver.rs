@@ -9,7 +9,7 @@
 use crate::base::limits::{RING_ENTRIES, RING_ENTRIES_MIN};
 use io_uring::{IoUring, Probe, opcode};
 use monoio::{FusionRuntime, IoUringDriver, LegacyDriver, RuntimeBuilder, time::TimeDriver};
-use std::{fmt, io};
+use std::{fmt, io, sync::OnceLock};
 
 /// What the operator asked for (`--driver`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -80,7 +80,14 @@ pub struct DriverFault(pub Vec<Refused>);
 impl fmt::Display for DriverFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no I/O driver could be built")?;
-        self.0.iter().try_for_each(|r| write!(f, "; {}: {} ({})", r.driver.word(), r.cause, r.remedy))
+        let mut told = Vec::new();
+        for refused in &self.0 {
+            if !told.contains(&&refused.cause) {
+                told.push(&refused.cause);
+                write!(f, "; {}: {} ({})", refused.driver.word(), refused.cause, refused.remedy)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -110,7 +117,7 @@ pub(super) fn build(want: DriverChoice) -> Result<(Runtime, DriverReport), Drive
 
 fn build_ring(refused: &mut Vec<Refused>) -> Option<(monoio::Runtime<TimeDriver<IoUringDriver>>, Driver, u32)> {
     if let Err(e) = operations_known() {
-        refused.push(refusal(Driver::IoUringPlain, 2, &e));
+        refused.push(refusal(Driver::IoUring, RING_ENTRIES, &e));
         return None;
     }
     for driver in [Driver::IoUring, Driver::IoUringPlain] {
@@ -138,7 +145,17 @@ fn ring(driver: Driver, entries: u32) -> io::Result<monoio::Runtime<TimeDriver<I
 }
 
 /// Whether this kernel's io_uring knows every operation that monoio submits: older ones build a ring that then fails.
+/// Asked once per process: the kernel counts a closed ring's memory for some time.
 fn operations_known() -> io::Result<()> {
+    static REFUSED: OnceLock<Option<i32>> = OnceLock::new();
+    let ask = || probe_operations().err().map(|e| e.raw_os_error().unwrap_or(libc::EIO));
+    match REFUSED.get_or_init(ask) {
+        None => Ok(()),
+        Some(errno) => Err(io::Error::from_raw_os_error(*errno)),
+    }
+}
+
+fn probe_operations() -> io::Result<()> {
     let needed = [
         opcode::Accept::CODE,
         opcode::AsyncCancel::CODE,
@@ -195,6 +212,8 @@ mod tests {
             assert!(text.starts_with("running on epoll: io_uring was refused: "), "{text}");
             assert!(text.contains(remedy), "{text}");
         };
+        let twice = vec![refusal(Driver::IoUring, 1024, &io::Error::from_raw_os_error(libc::ENOMEM)); 2];
+        assert_eq!(DriverFault(twice).to_string().matches("ulimit -l").count(), 1);
         check(libc::ENOMEM, "ulimit -l");
         check(libc::EPERM, "seccomp");
         check(libc::ENOSYS, "Linux 5.19");

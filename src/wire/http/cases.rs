@@ -321,6 +321,10 @@ fn head_size_to_the_byte() {
     };
     check(Side::Requests, "largest head", head(limits::HEAD_BYTES), &["GET /a"], End::Idle);
     check(Side::Requests, "one more", head(limits::HEAD_BYTES + 1), &[], End::Refused(HEAD_TOO_LARGE));
+    // An endless one is refused as soon as no more could make it a head.
+    let endless = |bytes: usize| head(limits::HEAD_BYTES + 9)[..bytes].to_string();
+    check(Side::Requests, "may still end", endless(limits::HEAD_BYTES - 1), &[], End::Waiting);
+    check(Side::Requests, "cannot end", endless(limits::HEAD_BYTES), &[], End::Refused(HEAD_TOO_LARGE));
     let answer = |bytes: usize| {
         let empty = "HTTP/1.1 204 \r\nX: \r\n\r\n".len();
         format!("HTTP/1.1 204 \r\nX: {}\r\n\r\n", "a".repeat(bytes - empty))
@@ -375,6 +379,8 @@ fn chunked_bodies() {
     {
         refused(body, CHUNK_EXTENSION);
     }
+    // The bound of one line is each line's own.
+    good(&format!("1;{0}\r\na\r\n1;{0}\r\nb\r\n0\r\n\r\n", "e".repeat(3000)), "ab");
     refused(&format!("1;{}\r\na", "e".repeat(limits::CHUNK_LINE_BYTES)), CHUNK_EXTENSIONS);
     let line = format!("1;{}\r\na\r\n", "e".repeat(4000));
     refused(&line.repeat(limits::CHUNK_EXTENSION_BYTES / 4001 + 1), CHUNK_EXTENSIONS);

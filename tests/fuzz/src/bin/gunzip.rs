@@ -6,7 +6,9 @@ use lasso::wire::gzip::{GzipFault, Gunzip};
 use std::io::Read;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((bytes, cuts)) = lasso_fuzz::cuts(data) else { return };
+    // Checksums cannot be guessed: half of the inputs are the deflate data alone, and get a right header and trailer.
+    let member = data.first().filter(|first| *first % 2 == 1).and_then(|_| as_member(data));
+    let Some((bytes, cuts)) = lasso_fuzz::cuts(member.as_deref().unwrap_or(data)) else { return };
     let whole = unzip(bytes, [0, 0, 0, bytes.len()], usize::MAX);
     let pieces = unzip(bytes, cuts, 1 + usize::from(data[0]) * 64);
     match (&whole, &pieces) {
@@ -20,6 +22,18 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         assert_eq!(out, theirs);
     }
 });
+
+/// The first two bytes as they are, the rest as the data of one member; `None` when it is no deflate data.
+fn as_member(data: &[u8]) -> Option<Vec<u8>> {
+    let deflated = data.get(2..)?;
+    let mut plain = Vec::new();
+    flate2::read::DeflateDecoder::new(deflated).take(1 << 22).read_to_end(&mut plain).ok()?;
+    let mut crc = flate2::Crc::new();
+    crc.update(&plain);
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let trailer = [crc.sum().to_le_bytes(), (plain.len() as u32).to_le_bytes()].concat();
+    Some([&data[..2], &header, deflated, &trailer].concat())
+}
 
 fn unzip(bytes: &[u8], cuts: [usize; 4], max_out: usize) -> Result<(Vec<u8>, bool), GzipFault> {
     let mut gunzip = Gunzip::new();

@@ -11,6 +11,7 @@
 
 use crate::base::limits;
 use crate::base::span::Span;
+use crate::base::time::Instant;
 use crate::runtime::gather::{Gather, Piece};
 use crate::runtime::world::{World, WriteHalf};
 use crate::shard::Shard;
@@ -101,6 +102,8 @@ impl<W: World> Relay<W> {
             to_write.start = (part.start + opening.skip).min(to_write.end);
             let head = std::mem::take(&mut reply.head);
             let bytes = std::mem::take(&mut opening.bytes);
+            // While the client takes its time the provider owes nothing: the client's own deadline bounds the wait.
+            self.watch.set_deadline(Instant::NEVER);
             let buf = write_part(shard, &mut reply, head, bytes, buf, to_write, chunked).await?;
             self.incoming.put_back(buf);
             (opening.skip, judged_from) = (0, 0);

@@ -98,12 +98,28 @@ impl Book {
             if all.len() > times * most {
                 self.sim.violation(format!("{} was sent {} times for {times} call(s), at most {most} each", name(), all.len()));
             }
+            if *safety == Safety::RawTransaction && *times == 1 {
+                self.audit_raw(&name(), all);
+            }
             let providers: BTreeSet<&str> = all.iter().map(|s| s.provider.as_str()).collect();
             for provider in providers.iter().filter(|_| *safety == Safety::RawTransaction) {
                 let here = all.iter().filter(|s| s.provider == *provider).count();
                 if here > *times {
                     self.sim.violation(format!("{} was sent to {provider} {here} times for {times} call(s)", name()));
                 }
+            }
+        }
+    }
+}
+
+impl Book {
+    /// A raw transaction goes on to another provider only when each before it turned it away at the door (CONTRACT §3).
+    fn audit_raw(&self, name: &str, all: &[Seen]) {
+        for pair in all.windows(2) {
+            let turned_away = pair[0].result.is_none() || pair[0].fault.is_some_and(Fault::is_refusal);
+            if !turned_away {
+                let (here, next, fault) = (&pair[0].provider, &pair[1].provider, pair[0].fault);
+                self.sim.violation(format!("{name} may be in {here}'s pool ({fault:?}), and was sent to {next} too"));
             }
         }
     }

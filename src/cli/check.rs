@@ -17,7 +17,7 @@ pub fn run(print: bool, options: &Options) -> Report {
     match profiles::load(options) {
         Err(problems) if print => Report { out: String::new(), err: listed(&problems), code: 1 },
         Err(problems) => Report { out: listed(&problems), err: String::new(), code: 1 },
-        Ok(loaded) if print => Report { out: super::print::yaml(&loaded.topology), err: warnings(&loaded), code: 0 },
+        Ok(loaded) if print => Report { out: crate::config::print::yaml(&loaded.topology), err: warnings(&loaded), code: 0 },
         Ok(loaded) => Report { out: summary(&loaded, &Source::of(options)), err: String::new(), code: 0 },
     }
 }

@@ -12,7 +12,7 @@ pub mod help;
 pub mod log;
 pub mod node_id;
 pub mod options;
-pub mod print;
+
 pub mod profiles;
 pub mod serve;
 #[cfg(test)]

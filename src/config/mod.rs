@@ -15,6 +15,7 @@ mod expand;
 mod headers;
 mod instance;
 mod load;
+pub mod print;
 mod problem;
 mod profile;
 mod provider;

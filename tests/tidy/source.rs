@@ -112,8 +112,9 @@ fn mark_test_files(files: &mut [Source]) {
 /// Where `mod name;` may lie: beside the file, below it, or where the `#[path]` before it says.
 fn included_paths(file: &Source, directory: &str, name: &str, before: usize) -> Vec<String> {
     let stem = file.path.strip_suffix(".rs").unwrap_or(&file.path);
-    let line = file.text[..before].lines().next_back().unwrap_or("");
-    let given = line.trim().strip_prefix("#[path = \"").and_then(|rest| rest.split('"').next());
+    // The attribute stands a line above, or two when the module has a visibility.
+    let mut above = file.text[..before].lines().rev().take(2);
+    let given = above.find_map(|line| line.trim().strip_prefix("#[path = \"")?.split('"').next());
     let named = given.map(|given| format!("{directory}/{given}"));
     let usual = [format!("{directory}/{name}.rs"), format!("{stem}/{name}.rs"), format!("{directory}/{name}/mod.rs")];
     named.into_iter().chain(usual).collect()

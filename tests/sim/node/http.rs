@@ -77,6 +77,8 @@ fn body(mut answer: Answer, buf: &[u8], start: usize) -> Read {
 }
 
 fn chunks(mut answer: Answer, buf: &[u8], mut at: usize) -> Read {
+    // Copied only when all is there: this is asked again at every read.
+    let mut parts = Vec::new();
     loop {
         let Some(line) = find(&buf[at..], b"\r\n") else { return Read::NeedMore };
         let size = std::str::from_utf8(&buf[at..at + line]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
@@ -88,9 +90,10 @@ fn chunks(mut answer: Answer, buf: &[u8], mut at: usize) -> Read {
         }
         at += size + 2;
         if size == 0 {
+            answer.body = parts.concat();
             return Read::Whole(answer, at);
         }
-        answer.body.extend_from_slice(&chunk[..size]);
+        parts.push(&chunk[..size]);
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
                     let mut buf = vec![b'x'; len];
                     buf[place] = byte;
                     let ends = matches!(byte, b'"' | b'\\');
-                    let odd = ends || byte < 0x20 || byte > 0x7F;
+                    let odd = ends || !(0x20..=0x7F).contains(&byte);
                     for from in [0, place / 2, place, place + 1, len] {
                         let seen = from <= place;
                         assert_eq!(

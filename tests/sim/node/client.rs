@@ -253,13 +253,8 @@ impl Reader {
         if !ended && !self.talk.left.get() {
             // Nothing may follow the last reply.
             let until = self.world.now().plus_ms(draw.below(2_000));
-            while self.world.now() < until && self.wait(&mut read, until).await {
-                ended = self.sip(&mut read, &mut buf).await;
-                if ended {
-                    break;
-                }
+            if self.wait(&mut read, until).await && !self.sip(&mut read, &mut buf).await {
                 self.world.violation(format!("bytes after the last reply: {:?}", String::from_utf8_lossy(&buf)));
-                break;
             }
         }
         self.talk.left.set(true);

@@ -35,7 +35,7 @@ fn deliberate_bugs_are_found() {
     for (fault, signs) in cases {
         let found = (0..1000).find_map(|seed| {
             let violations = story::run(seed, fault).trace.violations;
-            (!violations.is_empty()).then(|| (seed, violations))
+            (!violations.is_empty()).then_some((seed, violations))
         });
         let (seed, violations) = found.unwrap_or_else(|| panic!("{fault:?} was not found in 1000 seeds"));
         eprintln!("{fault:?} found by seed {seed}: {}", violations[0]);

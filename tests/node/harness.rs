@@ -108,7 +108,11 @@ impl Lasso {
 
     /// The program is still there; asked after whatever might have ended it.
     pub fn assert_alive(&mut self) {
-        assert!(self.child.try_wait().expect("its state").is_none(), "lasso ended: {:?}", self.lines.try_iter().collect::<Vec<_>>());
+        assert!(
+            self.child.try_wait().expect("its state").is_none(),
+            "lasso ended: {:?}",
+            self.lines.try_iter().collect::<Vec<_>>()
+        );
     }
 }
 

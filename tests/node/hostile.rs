@@ -138,7 +138,12 @@ fn refusals_by_status() {
         ("502 Bad Gateway", "", "<html>nginx</html>", Raw::Indeterminate),
         ("503 Service Unavailable", "", "", Raw::Indeterminate),
         ("429 Too Many Requests", "retry-after: 3\r\n", "slow down", Raw::Second),
-        ("429 Too Many Requests", "", r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"rate limit exceeded"}}"#, Raw::Second),
+        (
+            "429 Too Many Requests",
+            "",
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"rate limit exceeded"}}"#,
+            Raw::Second,
+        ),
         ("401 Unauthorized", "", "bad key", Raw::Second),
         ("403 Forbidden", "", "forbidden", Raw::Second),
     ] {
@@ -151,16 +156,34 @@ fn refusals_by_status() {
 fn answers_in_unusual_but_right_form() {
     let own = |id: &str| ok(id, OWN);
     let forms: Vec<(&str, Provider)> = vec![
-        ("1xx first", Provider::new(move |got, s| write(s, &[b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n".to_vec(), answer(&own(&got.id))].concat()))),
+        (
+            "1xx first",
+            Provider::new(move |got, s| {
+                write(
+                    s,
+                    &[
+                        b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n".to_vec(),
+                        answer(&own(&got.id)),
+                    ]
+                    .concat(),
+                )
+            }),
+        ),
         ("odd chunks", Provider::new(move |got, s| write(s, &in_chunks(own(&got.id).as_bytes(), &[1, 2, 3])))),
-        ("until close", Provider::new(move |got, s| {
-            write(s, format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", own(&got.id)).as_bytes());
-            false
-        })),
-        ("close after the answer", Provider::new(move |got, s| {
-            write(s, &answer(&own(&got.id)));
-            false
-        })),
+        (
+            "until close",
+            Provider::new(move |got, s| {
+                write(s, format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{}", own(&got.id)).as_bytes());
+                false
+            }),
+        ),
+        (
+            "close after the answer",
+            Provider::new(move |got, s| {
+                write(s, &answer(&own(&got.id)));
+                false
+            }),
+        ),
         ("extra keys", body(r#"{"jsonrpc":"2.0","id":{id},"result":"0x0e11","took":3,"node":"x"}"#)),
         ("id last", body(r#"{"result":"0x0e11","id":{id},"jsonrpc":"2.0"}"#)),
         ("error null beside a result", body(r#"{"jsonrpc":"2.0","id":{id},"error":null,"result":"0x0e11"}"#)),
@@ -194,8 +217,25 @@ fn gzip_that_is_broken() {
             write(s, &gzipped(&packed))
         })
     };
-    check("corrupt", &of(|p| if let Some(byte) = p.get_mut(14) { *byte ^= 0xff }), Read1::Second, Raw::Indeterminate);
-    check("wrong CRC", &of(|p| { let at = p.len() - 6; p[at] ^= 1; }), Read1::Second, Raw::Indeterminate);
+    check(
+        "corrupt",
+        &of(|p| {
+            if let Some(byte) = p.get_mut(14) {
+                *byte ^= 0xff
+            }
+        }),
+        Read1::Second,
+        Raw::Indeterminate,
+    );
+    check(
+        "wrong CRC",
+        &of(|p| {
+            let at = p.len() - 6;
+            p[at] ^= 1;
+        }),
+        Read1::Second,
+        Raw::Indeterminate,
+    );
     check("cut", &of(|p| p.truncate(p.len() - 9)), Read1::Second, Raw::Indeterminate);
     check("a bomb", &Provider::new(move |_, s| write(s, &gzipped(&bomb))), Read1::Second, Raw::Indeterminate);
 }
@@ -251,11 +291,18 @@ fn an_answer_beyond_the_hold_limit_that_breaks_off_never_looks_complete() {
                     let got = post(lasso.address, "/rpc/one", request);
                     let context = format!("{driver} chunked {chunked} trailing {trailing} cut {cut}");
                     if cut == usize::MAX {
-                        assert!(got.is_whole && got.json()["result"].as_str().map(str::len) == Some(1 + 1 + 1024 * 1024), "{context}");
+                        assert!(
+                            got.is_whole && got.json()["result"].as_str().map(str::len) == Some(1 + 1 + 1024 * 1024),
+                            "{context}"
+                        );
                         let wanted = if request == READ { "\"id\":1" } else { r#""id":"\u0031""# };
                         assert!(got.text().contains(wanted), "{context}");
                     } else {
-                        assert!(!got.is_whole || got.text().contains("\"error\""), "{context}: {} bytes look whole", got.body.len());
+                        assert!(
+                            !got.is_whole || got.text().contains("\"error\""),
+                            "{context}: {} bytes look whole",
+                            got.body.len()
+                        );
                     }
                 }
             }
@@ -266,7 +313,8 @@ fn an_answer_beyond_the_hold_limit_that_breaks_off_never_looks_complete() {
 #[test]
 fn a_trailing_id_of_another_call_ends_a_stream() {
     let result = format!("\"0x{}\"", "ab".repeat(512 * 1024));
-    let bad = Provider::new(move |_, stream| write(stream, &answer(&format!(r#"{{"jsonrpc":"2.0","result":{result},"id":77}}"#))));
+    let bad =
+        Provider::new(move |_, stream| write(stream, &answer(&format!(r#"{{"jsonrpc":"2.0","result":{result},"id":77}}"#))));
     let lasso = Lasso::start(&no_limit(&[bad.address]), "io_uring");
     let got = post(lasso.address, "/rpc/one", READ);
     assert!(!got.is_whole, "{} bytes look whole", got.body.len());
@@ -300,7 +348,8 @@ fn nobody_listens_and_half_a_handshake() {
         let gone = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port that is free again");
         let half = half_a_handshake();
         let good = Provider::good(GOOD);
-        let profile = no_limit(&[gone, half, good.address]).replace(&format!("http://{half}"), &format!("https://localhost:{}", half.port()));
+        let profile = no_limit(&[gone, half, good.address])
+            .replace(&format!("http://{half}"), &format!("https://localhost:{}", half.port()));
         let lasso = Lasso::start(&profile, driver);
         for call in [READ, RAW] {
             let got = post(lasso.address, "/rpc/one", call);
@@ -355,7 +404,8 @@ fn idle_connections_that_died_or_speak_unasked() {
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
-            let mut used: Vec<_> = provider.got().into_iter().filter(|g| g.method == "eth_getBalance").map(|g| g.connection).collect();
+            let mut used: Vec<_> =
+                provider.got().into_iter().filter(|g| g.method == "eth_getBalance").map(|g| g.connection).collect();
             used.dedup();
             assert_eq!(used.len(), 5, "each call had a new connection on {driver}: {used:?}");
         }

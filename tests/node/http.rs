@@ -36,7 +36,8 @@ pub struct Client {
 }
 
 /// A call that may be repeated.
-pub const READ: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x0000000000000000000000000000000000000001","latest"]}"#;
+pub const READ: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x0000000000000000000000000000000000000001","latest"]}"#;
 
 impl Client {
     pub fn new(at: SocketAddr) -> Client {
@@ -58,7 +59,9 @@ impl Client {
     /// `fields`: header lines, each ended.
     pub fn post_with(&mut self, path: &str, fields: &str, body: &str) -> Answer {
         let length = body.len();
-        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{fields}content-length: {length}\r\n\r\n");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{fields}content-length: {length}\r\n\r\n"
+        );
         self.send(&[head.as_bytes(), body.as_bytes()].concat());
         self.answer().expect("an answer")
     }
@@ -112,7 +115,8 @@ impl Client {
                     return;
                 }
             };
-            let size = std::str::from_utf8(&line).ok().and_then(|l| usize::from_str_radix(l.trim(), 16).ok()).expect("a chunk size");
+            let size =
+                std::str::from_utf8(&line).ok().and_then(|l| usize::from_str_radix(l.trim(), 16).ok()).expect("a chunk size");
             self.take(size, answer);
             let mut end = Answer { status: 0, head: String::new(), body: Vec::new(), is_whole: true };
             self.take(2, &mut end);

@@ -65,7 +65,8 @@ fn serve(stream: TcpStream, connection: usize, got: &Mutex<Vec<Got>>, act: &Act)
     for turn in 0.. {
         let Some(body) = read_request(&mut reader) else { return };
         let value: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        let one = Got { id: value["id"].to_string(), method: value["method"].as_str().unwrap_or("").into(), body, connection, turn };
+        let one =
+            Got { id: value["id"].to_string(), method: value["method"].as_str().unwrap_or("").into(), body, connection, turn };
         got.lock().expect("no panic").push(one.clone());
         if !act(&one, &mut stream) {
             return;
@@ -131,7 +132,8 @@ pub fn reset(stream: &TcpStream) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let size = size_of::<libc::linger>() as libc::socklen_t;
     // SAFETY: `linger` is a live local of the size that is passed, and the descriptor is open.
-    let done = unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size) };
+    let done =
+        unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size) };
     assert_eq!(done, 0, "the socket takes the option");
     let _ = stream.shutdown(std::net::Shutdown::Both);
 }

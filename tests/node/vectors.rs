@@ -18,7 +18,8 @@ struct Pair {
 
 fn pairs(folder: &Path) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    let mut files: Vec<_> = folder.read_dir().expect("a folder").flatten().flat_map(|m| m.path().read_dir()).flatten().flatten().collect();
+    let mut files: Vec<_> =
+        folder.read_dir().expect("a folder").flatten().flat_map(|m| m.path().read_dir()).flatten().flatten().collect();
     files.sort_by_key(std::fs::DirEntry::path);
     for file in files.iter().map(std::fs::DirEntry::path) {
         let text = std::fs::read_to_string(&file).expect("a readable file");

@@ -97,6 +97,10 @@ impl<W: World> Relay<W> {
             let mut to_write = part.clone();
             let skipped = (part.start + judged_from).min(part.end);
             let of_result = self.judge.feed(buf.get(skipped..part.end).unwrap_or(&[])).map_err(|_| RelayFault::Answer)?;
+            if is_complete {
+                // Before its last part is written: with a length said in advance, that part is what completes the reply.
+                self.judge.finish().map_err(|_| RelayFault::Answer)?;
+            }
             to_write.end = skipped + of_result;
             self.tail.extend_from_slice(buf.get(to_write.end..part.end).unwrap_or(&[]));
             to_write.start = (part.start + opening.skip).min(to_write.end);
@@ -131,9 +135,8 @@ impl<W: World> Relay<W> {
         }
     }
 
-    /// The whole answer is here: judges it, and only then writes what completes the reply.
+    /// The whole answer is here and was judged: writes what completes the reply.
     async fn end<T: WriteHalf>(self, shard: &Shard<W>, mut reply: Reply<'_, T, W>, chunked: bool) -> Result<(), RelayFault> {
-        self.judge.finish().map_err(|_| RelayFault::Answer)?;
         let mut last = match self.envelope {
             Envelope::Kept(_) => self.tail,
             Envelope::Anew => b"}".to_vec(),

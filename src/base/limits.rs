@@ -89,7 +89,7 @@ pub const RESET_CHECK_MS: u64 = 100;
 /// Idle connections are looked at this often.
 pub const IDLE_SWEEP_MS: u64 = 1_000;
 /// Connections per shard that may hold a buffer while they wait for the next request.
-pub const HOT_SEATS: usize = 256;
+pub const HOT_SEATS: usize = 64;
 pub const CLIENT_BUFFER_BYTES: usize = 4 * 1024;
 pub const UPSTREAM_BUFFER_BYTES: usize = 16 * 1024;
 pub const STREAM_BUFFER_BYTES: usize = 128 * 1024;

@@ -71,6 +71,7 @@ impl Running {
     /// Starts every shard. The error is for people.
     pub fn start(options: &Options, topology: Topology, log: Log) -> Result<Running, String> {
         report_options(options, &topology, log);
+        cores::refuse_huge_pages();
         // A refused raise leaves the limit as it is, which the log then shows.
         let file_limit = cores::raise_file_limit().unwrap_or(0);
         let mut seats = cores::seats(options.shards.and_then(NonZero::new));

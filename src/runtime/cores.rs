@@ -143,6 +143,13 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(if raised { wanted.rlim_cur } else { limit.rlim_cur })
 }
 
+/// Keeps the kernel from backing this process with huge pages. Our memory is many small blocks that come and go: a huge
+/// page that holds one of them stays resident whole (measured: an idle client cost 2 KB with them and 0.7 KB without).
+pub fn refuse_huge_pages() {
+    // SAFETY: plain system call without pointers. Where it is refused, more memory is resident, and nothing else.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

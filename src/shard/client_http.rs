@@ -85,7 +85,8 @@ pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
         match Box::pin(client.active()).await {
             Next::Idle | Next::Continue => {}
             Next::Abort => return client.closer.close(),
-            Next::Finish => return client.finish().await,
+            // Boxed: it would make every idle connection larger.
+            Next::Finish => return Box::pin(client.finish()).await,
         }
     }
 }
@@ -109,7 +110,7 @@ impl<W: World> Client<W> {
             let head = match self.read_head(&mut buf).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return shard.give_and(buf, Next::Finish),
-                Err(fault) => return self.refuse_http(buf, fault).await,
+                Err(fault) => return Box::pin(self.refuse_http(buf, fault)).await,
             };
             let (rest, next) = self.answer(&head, buf).await;
             buf = rest;
@@ -161,16 +162,16 @@ impl<W: World> Client<W> {
         if target.is_err() && head.expect_continue {
             // Told before the body is sent, which then never comes or cannot be told from a request.
             let manner = self.manner(head, &buf, false);
-            let next = local::answer(self, head, &buf, target, manner).await;
+            let next = Box::pin(local::answer(self, head, &buf, target, manner)).await;
             return (buf, next.and_finish());
         }
         let body = match self.read_body(head, &mut buf).await {
             Ok(body) => body,
             Err(BodyFault::Gone) => return (buf, Next::Abort),
-            Err(BodyFault::Http(fault)) => return (Vec::new(), self.refuse_http(buf, fault).await),
+            Err(BodyFault::Http(fault)) => return (Vec::new(), Box::pin(self.refuse_http(buf, fault)).await),
             Err(BodyFault::NoRoom) => {
                 let manner = self.manner(head, &buf, false);
-                let next = rpc::refuse(self, &RpcRefusal::out_of_memory(), b"null", manner).await;
+                let next = Box::pin(rpc::refuse(self, &RpcRefusal::out_of_memory(), b"null", manner)).await;
                 return (buf, next.and_finish());
             }
         };
@@ -184,7 +185,7 @@ impl<W: World> Client<W> {
                 rpc::answer(self, asked, buf).await
             }
             other => {
-                let next = local::answer(self, head, &buf, other, manner).await;
+                let next = Box::pin(local::answer(self, head, &buf, other, manner)).await;
                 (buf, next)
             }
         };

@@ -3,6 +3,7 @@
 use crate::base::limits;
 use crate::route::resolve::{Local, Refusal, Target, cors, is_rpc_path};
 use crate::runtime::world::World;
+use crate::shard::buffers::Size;
 use crate::shard::client_http::{Client, Next};
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::reply::{self, Manner};
@@ -121,7 +122,7 @@ impl Content {
 }
 
 async fn send<W: World>(client: &mut Client<W>, status: u16, fields: &[u8], content: Option<Content>, manner: &Manner) -> Next {
-    let mut out = Vec::with_capacity(limits::CLIENT_BUFFER_BYTES);
+    let mut out = client.shard.buffers.take(Size::Client);
     reply::begin_head(&mut out, status, fields, manner);
     match content {
         None => out.extend_from_slice(b"\r\n"),

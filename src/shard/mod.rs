@@ -269,5 +269,6 @@ async fn sweep_connections<W: World>(shard: Rc<Shard<W>>) {
         for target in &shard.targets {
             target.pool.sweep(now);
         }
+        shard.buffers.trim();
     }
 }

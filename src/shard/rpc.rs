@@ -33,7 +33,7 @@ pub struct Asked<'a> {
 pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, buf: Vec<u8>) -> (Vec<u8>, Next) {
     debug_assert!(asked.head.method == Method::Post, "resolve refuses every other verb");
     if !is_json(asked.head.field(Field::ContentType).of(&buf)) {
-        let next = refuse(client, &RpcRefusal::not_json(), b"null", asked.manner).await;
+        let next = Box::pin(refuse(client, &RpcRefusal::not_json(), b"null", asked.manner)).await;
         return (buf, next);
     }
     let body = buf.get(asked.body.range.clone()).unwrap_or(&[]);
@@ -48,7 +48,7 @@ pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, buf: Vec
         }
         Err(fault) => {
             let id = echo(&fault, body);
-            let next = refuse(client, &RpcRefusal::bad_request(&fault), &id, asked.manner).await;
+            let next = Box::pin(refuse(client, &RpcRefusal::bad_request(&fault), &id, asked.manner)).await;
             (buf, next)
         }
     }
@@ -65,7 +65,7 @@ async fn single<W: World>(client: &mut Client<W>, asked: Asked<'_>, request: Req
     let profile = &asked.snapshot.topology.profiles[asked.route.profile];
     if let Err(refusal) = charge(client, &asked, profile, &buf, 1) {
         let id = Context::<W>::client_id(&request, &buf).to_vec();
-        let next = refuse(client, &refusal, &id, asked.manner).await;
+        let next = Box::pin(refuse(client, &refusal, &id, asked.manner)).await;
         return (buf, next);
     }
     shard.tally.calls.add(1);
@@ -85,7 +85,7 @@ async fn single<W: World>(client: &mut Client<W>, asked: Asked<'_>, request: Req
     let buf = source.map(Source::into_bytes).unwrap_or_default();
     if request.id == Id::Absent && !matches!(reply, Reply::Nothing) {
         reply.discard(&shard);
-        let next = no_content(client, asked.manner).await;
+        let next = Box::pin(no_content(client, asked.manner)).await;
         return (buf, next);
     }
     let next = write_reply(client, asked, &request, &buf, reply, trace).await;
@@ -172,7 +172,8 @@ async fn write_reply<W: World>(
     }
     let (status, retry_after_s, body) = match reply {
         Reply::Nothing => return Next::Abort,
-        Reply::Stream(relay) => return stream(client, *relay, &manner, client_id).await,
+        // Boxed, like every path but the common one: their state would sit in every request.
+        Reply::Stream(relay) => return Box::pin(stream(client, *relay, &manner, client_id)).await,
         Reply::Held(held) if held.answer.id.of(held.bytes()) == client_id => (200, None, Body::as_it_is(held)),
         Reply::Held(held) => (200, None, Body::with_id(held, client_id)),
         Reply::Local(result) => (200, None, Body::of_result(&result, client_id)),
@@ -298,7 +299,7 @@ pub async fn refuse<W: World>(client: &mut Client<W>, refusal: &RpcRefusal, id: 
 
 /// The reply to notifications.
 pub async fn no_content<W: World>(client: &mut Client<W>, manner: Manner) -> Next {
-    let mut out = Vec::new();
+    let mut out = client.shard.buffers.take(crate::shard::buffers::Size::Client);
     reply::begin_head(&mut out, 204, &client.shard.reply_fields, &manner);
     out.extend_from_slice(b"\r\n");
     match (client.send(out).await, manner.keep_alive) {

@@ -6,5 +6,6 @@ mod clients;
 mod hostile;
 mod harness;
 mod http;
+mod memory;
 mod provider;
 mod vectors;

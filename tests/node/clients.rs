@@ -49,6 +49,8 @@ impl Tools {
         let mut command = self.node_js();
         command.args(["node_modules/hardhat/internal/cli/bootstrap.js", "--config", "clients/hardhat.config.cjs"]);
         command.args(["node", "--hostname", "127.0.0.1", "--port", "0"]).env("HARDHAT_DISABLE_TELEMETRY_PROMPT", "true");
+        // Where CI is set it colours its lines although nobody looks.
+        command.env("NO_COLOR", "1");
         Process::start(&mut command)
     }
 

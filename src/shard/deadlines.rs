@@ -5,6 +5,7 @@
 //! dropped (world.rs). The price is the grain, `limits::SWEEP_MS`. The sweep runs from a task of its own and, when a
 //! busy shard never parks, from the data path too.
 
+use crate::base::limits;
 use crate::base::time::Instant;
 use crate::runtime::tls::Transport;
 use crate::runtime::world::{Closer, Duplex, World};
@@ -118,6 +119,14 @@ impl<W: World> Deadlines<W> {
             } else if resets_before.is_some_and(|t| entry.since < t) && entry.client.as_ref().is_some_and(Closer::is_reset) {
                 entry.end(Watched::ClientGone);
             }
+        }
+    }
+
+    /// Gives the room of a past peak back.
+    pub fn trim(&self) {
+        let mut entries = self.entries.borrow_mut();
+        if entries.capacity() > 4 * (entries.len() + limits::HOT_SEATS) {
+            entries.shrink_to_fit();
         }
     }
 

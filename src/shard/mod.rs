@@ -270,5 +270,7 @@ async fn sweep_connections<W: World>(shard: Rc<Shard<W>>) {
             target.pool.sweep(now);
         }
         shard.buffers.trim();
+        shard.clients.trim();
+        shard.attempts.trim();
     }
 }

@@ -45,6 +45,7 @@ pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: V
     let subscribe = rpc::subscribe_refusal(client, &asked, Some(&Source::Shared(source.clone())));
     let work = items.into_iter().map(|item| one(&shard, &context, &source, start, item, &subscribe));
     let parts: Vec<(Part, Option<Trace>)> = stream::iter(work).buffered(limits::BATCH_PARALLEL).collect().await;
+    manner.end_if(shard.node.draining.is_raised());
     if asked.route.meta == Meta::Headers {
         // The header speaks for the first call.
         let trace = parts.first().and_then(|(_, trace)| *trace);

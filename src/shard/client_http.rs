@@ -239,6 +239,7 @@ impl<W: World> Client<W> {
     async fn read_chunks(&mut self, start: usize, buf: &mut Vec<u8>) -> Result<ReadBody, BodyFault> {
         let mut decoder = Chunked::new(limits::REQUEST_BODY_BYTES as u64);
         let (mut payload_end, mut from) = (start, start);
+        let largest = start + limits::REQUEST_BODY_BYTES + limits::UPSTREAM_BUFFER_BYTES;
         let mut permit = None;
         loop {
             let step = http::compact(&mut decoder, buf, payload_end, from).map_err(BodyFault::Http)?;
@@ -247,7 +248,8 @@ impl<W: World> Client<W> {
             }
             (payload_end, from) = (step.payload_end, step.rest_start);
             permit = self.charge(payload_end - start, permit)?;
-            let room = (2 * buf.len()).max(limits::UPSTREAM_BUFFER_BYTES);
+            // Never more than the largest body and a piece of framing behind it: the rest was moved down or is refused.
+            let room = (2 * buf.len()).max(limits::UPSTREAM_BUFFER_BYTES).min(largest);
             self.read_into(buf, room).await?;
         }
     }

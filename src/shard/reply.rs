@@ -27,6 +27,13 @@ pub struct Manner {
     pub meta_header: Vec<u8>,
 }
 
+impl Manner {
+    /// Asked again when the reply is ready: a drain may have begun while a provider was asked.
+    pub fn end_if(&mut self, is_draining: bool) {
+        self.keep_alive &= !is_draining;
+    }
+}
+
 /// The lines that every RPC reply of this node has (CONTRACT §2).
 pub fn unchanging_fields(settings: &Settings) -> Box<[u8]> {
     let region = &settings.region;

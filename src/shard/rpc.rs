@@ -60,7 +60,7 @@ pub fn echo(fault: &RequestFault, body: &[u8]) -> Vec<u8> {
     if id.is_empty() { b"null".to_vec() } else { id.of(body).to_vec() }
 }
 
-async fn single<W: World>(client: &mut Client<W>, asked: Asked<'_>, request: Request, buf: Vec<u8>) -> (Vec<u8>, Next) {
+async fn single<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, request: Request, buf: Vec<u8>) -> (Vec<u8>, Next) {
     let shard = client.shard.clone();
     let profile = &asked.snapshot.topology.profiles[asked.route.profile];
     if let Err(refusal) = charge(client, &asked, profile, &buf, 1) {
@@ -82,6 +82,7 @@ async fn single<W: World>(client: &mut Client<W>, asked: Asked<'_>, request: Req
         Todo::Refuse(refusal) => (Reply::Refused(refusal), None, source),
         Todo::Subscribe => (Reply::Refused(subscribe_refusal(client, &asked, source.as_ref())), None, source),
     };
+    asked.manner.end_if(shard.node.draining.is_raised());
     let buf = source.map(Source::into_bytes).unwrap_or_default();
     if request.id == Id::Absent && !matches!(reply, Reply::Nothing) {
         reply.discard(&shard);

@@ -19,6 +19,13 @@ pub struct Lasso {
     directory: PathBuf,
 }
 
+/// What a program said that did not get ready.
+#[derive(Debug)]
+pub struct NoStart {
+    pub code: Option<i32>,
+    pub output: String,
+}
+
 /// A profile `default` with one chain `one` (id 1) and these providers, best first.
 pub fn profile(providers: &[SocketAddr], front: &str) -> String {
     let mut text = format!("---\nname: t\nslug: default\n{front}\n---\nchains:\n  one:\n    chain_id: 1\n    providers:\n");
@@ -47,11 +54,11 @@ impl Lasso {
     }
 
     pub fn start_with(profile: &str, flags: &[&str]) -> Lasso {
-        Lasso::try_start(profile, flags).unwrap_or_else(|said| panic!("lasso did not start: {said}"))
+        Lasso::try_start(profile, flags).unwrap_or_else(|said| panic!("lasso did not start: {said:?}"))
     }
 
     /// What it printed, when it does not get ready.
-    pub fn try_start(profile: &str, flags: &[&str]) -> Result<Lasso, String> {
+    pub fn try_start(profile: &str, flags: &[&str]) -> Result<Lasso, NoStart> {
         let directory = directory();
         std::fs::write(directory.join("default.yml"), profile).expect("the profile is written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_lasso"))
@@ -76,16 +83,30 @@ impl Lasso {
             said.push_str(&line);
             said.push('\n');
         }
+        // Its output has ended: so has it, or it hangs and is ended here.
+        let end = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < end && matches!(child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = child.kill();
-        let _ = child.wait();
+        let code = child.wait().ok().and_then(|status| status.code());
         let _ = std::fs::remove_dir_all(&directory);
-        Err(said)
+        Err(NoStart { code, output: said })
     }
 
     /// Resident memory in KiB.
     pub fn memory_kib(&self) -> u64 {
+        self.status_number("VmRSS:")
+    }
+
+    /// The most it ever was.
+    pub fn memory_peak_kib(&self) -> u64 {
+        self.status_number("VmHWM:")
+    }
+
+    fn status_number(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it lives");
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("its memory");
+        let line = status.lines().find(|l| l.starts_with(name)).expect("its memory");
         line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
     }
 

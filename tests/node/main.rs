@@ -2,10 +2,15 @@
 //!
 //! Nothing here links the node's code into the process under test: each test starts `lasso serve` and talks to it.
 
+mod behaviour;
 mod clients;
-mod hostile;
 mod harness;
+mod hostile;
 mod http;
+mod life;
+mod limits;
+mod llhttp;
+mod malformed;
 mod memory;
 mod provider;
 mod vectors;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A request as a provider got it.
@@ -20,6 +21,8 @@ pub struct Got {
 pub struct Provider {
     pub address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
+    /// Connections open now, and the most there ever were.
+    open: Arc<[AtomicUsize; 2]>,
 }
 
 /// What a provider does with a request: writes to the stream, and says whether the connection goes on.
@@ -28,12 +31,18 @@ pub type Act = dyn Fn(&Got, &mut TcpStream) -> bool + Send + Sync;
 impl Provider {
     pub fn new(act: impl Fn(&Got, &mut TcpStream) -> bool + Send + Sync + 'static) -> Provider {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let provider = Provider { address: listener.local_addr().expect("its address"), got: Arc::default() };
-        let (got, act): (_, Arc<Act>) = (provider.got.clone(), Arc::new(act));
+        let provider =
+            Provider { address: listener.local_addr().expect("its address"), got: Arc::default(), open: Arc::default() };
+        let (got, open, act): (_, _, Arc<Act>) = (provider.got.clone(), provider.open.clone(), Arc::new(act));
         std::thread::spawn(move || {
             for (connection, stream) in listener.incoming().enumerate() {
-                let (got, act) = (got.clone(), act.clone());
-                std::thread::spawn(move || serve(stream.expect("a connection"), connection, &got, &*act));
+                let (got, open, act) = (got.clone(), open.clone(), act.clone());
+                let now = open[0].fetch_add(1, Ordering::Relaxed) + 1;
+                open[1].fetch_max(now, Ordering::Relaxed);
+                std::thread::spawn(move || {
+                    serve(stream.expect("a connection"), connection, &got, &*act);
+                    open[0].fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
         provider
@@ -51,6 +60,11 @@ impl Provider {
     /// How many requests of this method came.
     pub fn count(&self, method: &str) -> usize {
         self.got().iter().filter(|g| g.method == method).count()
+    }
+
+    /// The most connections that were ever open at once.
+    pub fn peak_connections(&self) -> usize {
+        self.open[1].load(Ordering::Relaxed)
     }
 
     /// Forgets what came so far.
@@ -128,6 +142,12 @@ pub fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
 
 /// Ends a connection with a reset instead of an end of file.
 pub fn reset(stream: &TcpStream) {
+    linger_reset(stream);
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+}
+
+/// Has the connection end with a reset when it is dropped.
+pub fn linger_reset(stream: &TcpStream) {
     use std::os::fd::AsRawFd;
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let size = size_of::<libc::linger>() as libc::socklen_t;
@@ -135,5 +155,4 @@ pub fn reset(stream: &TcpStream) {
     let done =
         unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), size) };
     assert_eq!(done, 0, "the socket takes the option");
-    let _ = stream.shutdown(std::net::Shutdown::Both);
 }

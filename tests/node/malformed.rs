@@ -160,7 +160,6 @@ fn measured() -> Vec<Case> {
 fn framing() -> Vec<Case> {
     let lines = |lines: &str| with_length(lines, READ);
     let coding = |value: &str| head(&format!("Transfer-Encoding: {value}\r\n"), "0\r\n\r\n");
-    let inner = good();
     vec![
         refused("the same length twice", head(&format!("Content-Length: {0}\r\nContent-Length: {0}\r\n", READ.len()), READ)),
         refused("a length in hex", head("Content-Length: 0x10\r\n", READ)),
@@ -194,6 +193,14 @@ fn framing() -> Vec<Case> {
         refused("trailers of 9,000 bytes", chunked(&format!("{}\r\n{READ}\r\n0\r\nX: {}\r\n\r\n", size(), "a".repeat(9000)))),
         case("chunks without an end", chunked(&format!("{}\r\n{READ}\r\n", size())), &[], Waits, 0),
         case("the last chunk without its blank line", chunked(&format!("{}\r\n{READ}\r\n0\r\n", size())), &[], Waits, 0),
+    ]
+}
+
+/// Several messages on one connection, or what might be taken for several.
+fn pipelines() -> Vec<Case> {
+    let lines = |lines: &str| with_length(lines, READ);
+    let inner = good();
+    vec![
         case(
             "a body longer than its length",
             head(&format!("Content-Length: {}\r\n", READ.len() - 3), READ),
@@ -283,21 +290,33 @@ fn heads() -> Vec<Case> {
     ]
 }
 
-/// Bodies. What is refused here could name one call to us and another to a node.
+/// A call to be altered.
+const PLAIN: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[]}"#;
+
+fn swap(from: &str, to: &str) -> String {
+    PLAIN.replacen(from, to, 1)
+}
+
+/// A body that is answered by a provider.
+fn answered(name: &'static str, body: &str) -> Case {
+    case(name, with_length("", body), &[OK], Open, 1)
+}
+
+/// A body that is answered here.
+fn said(name: &'static str, body: &str, answer: (u16, i64)) -> Case {
+    case(name, with_length("", body), &[answer], Open, 0)
+}
+
+/// Bodies as JSON.
 fn bodies() -> Vec<Case> {
     let deep = |levels: usize| {
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_call","params":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
     };
-    let keys: String = (0..17).map(|n| format!("\"k{n}\":0,")).collect();
-    let answered = |name, body: &str| case(name, with_length("", body), &[OK], Open, 1);
-    let said = |name, body: &str, answer| case(name, with_length("", body), &[answer], Open, 0);
-    let plain = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[]}"#;
-    let swap = |from: &str, to: &str| plain.replacen(from, to, 1);
     let raw = |name, body: &[u8], answer| {
         let head = head(&format!("Content-Length: {}\r\n", body.len()), "");
         case(name, [head.as_bytes(), body].concat(), &[answer], Open, 0)
     };
-    let mut cases = vec![
+    vec![
         said("no body", "", PARSE),
         said("white space", " \r\n\t", PARSE),
         said("half an object", "{", PARSE),
@@ -306,25 +325,32 @@ fn bodies() -> Vec<Case> {
         said("an empty object", "{}", INVALID),
         said("an empty batch", "[]", INVALID),
         case("a batch of a number", with_length("", "[1]"), &[OK], Open, 0),
-        said("two values", &format!("{plain}{plain}"), PARSE),
-        said("a comma after the value", &format!("{plain},"), PARSE),
-        said("NUL after the value", &format!("{plain}\0"), PARSE),
+        said("two values", &format!("{PLAIN}{PLAIN}"), PARSE),
+        said("a comma after the value", &format!("{PLAIN},"), PARSE),
+        said("NUL after the value", &format!("{PLAIN}\0"), PARSE),
         said("a comma too many", &swap("[]}", "[],}"), PARSE),
         said("a comment", &swap("{", "{/**/"), PARSE),
-        said("single quotes", &plain.replace('"', "'"), PARSE),
+        said("single quotes", &PLAIN.replace('"', "'"), PARSE),
         said("NaN", &swap("[]", "[NaN]"), PARSE),
         said("a number with a leading zero", &swap("[]", "[01]"), PARSE),
         said("a raw line end in a string", &swap("[]", "[\"a\nb\"]"), PARSE),
-        said("a byte order mark", &format!("\u{feff}{plain}"), PARSE),
+        said("a byte order mark", &format!("\u{feff}{PLAIN}"), PARSE),
         raw(
             "bytes that are not UTF-8",
             &[b"{\"method\":\"eth_call\",\"params\":[\"", &[0xff, 0xfe][..], b"\"]}"].concat(),
             PARSE,
         ),
-        raw("UTF-16", &plain.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(), PARSE),
+        raw("UTF-16", &PLAIN.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>(), PARSE),
         said("nested 10,000 deep", &deep(10_000), PARSE),
         said("an unclosed nest", &"[".repeat(100_000), PARSE),
         answered("nested 100 deep", &deep(100)),
+    ]
+}
+
+/// Bodies as calls. What is refused here could name one call to us and another to a node.
+fn envelopes() -> Vec<Case> {
+    let keys: String = (0..17).map(|n| format!("\"k{n}\":0,")).collect();
+    vec![
         said("the method twice", &swap("\"method\"", "\"method\":\"eth_call\",\"method\""), INVALID),
         said("the params twice", &swap("\"params\"", "\"params\":[1],\"params\""), INVALID),
         said("the id twice", &swap("\"id\"", "\"id\":2,\"id\""), INVALID),
@@ -359,17 +385,16 @@ fn bodies() -> Vec<Case> {
         answered("no params", &swap(",\"params\":[]", "")),
         answered("params null", &swap("[]", "null")),
         answered("an extra key", &swap("{", "{\"extra\":[{\"method\":\"x\"}],")),
-        answered("white space everywhere", &format!("\r\n {} \t", plain.replace(',', " ,\n ").replace(':', " : "))),
-    ];
-    // A notification: carried out, and answered with nothing.
-    cases.push(case("no id", with_length("", &swap("\"id\":1,", "")), &[(204, 0)], Open, 1));
-    cases
+        answered("white space everywhere", &format!("\r\n {} \t", PLAIN.replace(',', " ,\n ").replace(':', " : "))),
+        // A notification: carried out, and answered with nothing.
+        case("no id", with_length("", &swap("\"id\":1,", "")), &[(204, 0)], Open, 1),
+    ]
 }
 
 fn table() -> Vec<Case> {
     let measured = measured();
     assert_eq!(measured.len(), 50);
-    [measured, framing(), heads(), bodies()].into_iter().flatten().collect()
+    [measured, framing(), pipelines(), heads(), bodies(), envelopes()].into_iter().flatten().collect()
 }
 
 /// What came to the provider on behalf of cases.

@@ -12,9 +12,8 @@ pub struct Got {
     /// The raw id token.
     pub id: String,
     pub method: String,
-    /// Place of the connection, and of the request on it; both from 0.
+    /// Place of the connection, from 0.
     pub connection: usize,
-    pub turn: usize,
 }
 
 #[derive(Clone)]
@@ -76,11 +75,9 @@ impl Provider {
 fn serve(stream: TcpStream, connection: usize, got: &Mutex<Vec<Got>>, act: &Act) {
     let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
     let mut stream = stream;
-    for turn in 0.. {
-        let Some(body) = read_request(&mut reader) else { return };
+    while let Some(body) = read_request(&mut reader) {
         let value: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        let one =
-            Got { id: value["id"].to_string(), method: value["method"].as_str().unwrap_or("").into(), body, connection, turn };
+        let one = Got { id: value["id"].to_string(), method: value["method"].as_str().unwrap_or("").into(), body, connection };
         got.lock().expect("no panic").push(one.clone());
         if !act(&one, &mut stream) {
             return;

@@ -92,7 +92,7 @@ pub const IDLE_SWEEP_MS: u64 = 1_000;
 pub const HOT_SEATS: usize = 64;
 pub const CLIENT_BUFFER_BYTES: usize = 4 * 1024;
 pub const UPSTREAM_BUFFER_BYTES: usize = 16 * 1024;
-pub const STREAM_BUFFER_BYTES: usize = 128 * 1024;
+pub const STREAM_BUFFER_BYTES: usize = 112 * 1024;
 /// Buffers a shard keeps for reuse, of each size.
 pub const POOLED_BUFFERS: usize = 512;
 /// Bodies up to this are copied beside their head into one write; larger ones go by a gathering write, uncopied.

@@ -47,7 +47,8 @@ fn clients_that_vanish_leave_nothing() {
     for driver in DRIVERS {
         let provider = Provider::good("\"0x1\"");
         let mut lasso = Lasso::start(&no_limit(&[provider.address]), driver);
-        let head = b"POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{\"jsonrpc\"";
+        let head =
+            b"POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{\"jsonrpc\"";
         (0..200).for_each(|_| assert_eq!(post(lasso.address, "/rpc/one", READ).status, 200));
         let wave = |count: usize| {
             let open: Vec<TcpStream> = (0..count)
@@ -89,15 +90,21 @@ fn long_answers_are_bounded_by_what_may_be_held() {
             let (open, close) = (format!(r#"{{"jsonrpc":"2.0","id":{},"result":"0x"#, got.id), "\"}");
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{open}", open.len() + BYTES + close.len());
             let piece = [b'a'; 64 * 1024];
-            write(stream, head.as_bytes()) && (0..BYTES / piece.len()).all(|_| write(stream, &piece)) && write(stream, close.as_bytes())
+            write(stream, head.as_bytes())
+                && (0..BYTES / piece.len()).all(|_| write(stream, &piece))
+                && write(stream, close.as_bytes())
         });
         let mut lasso = Lasso::start(&no_limit(&[provider.address]), driver);
         assert_eq!(post(lasso.address, "/api/health", "").status, 405);
         let before = lasso.memory_kib();
-        let clients: Vec<_> = (0..CLIENTS).map(|_| std::thread::spawn({
-            let at = lasso.address;
-            move || read_away(at)
-        })).collect();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                std::thread::spawn({
+                    let at = lasso.address;
+                    move || read_away(at)
+                })
+            })
+            .collect();
         let mut most = 0;
         while clients.iter().any(|c| !c.is_finished()) {
             most = most.max(lasso.memory_kib());

@@ -18,7 +18,11 @@ use std::time::Duration;
 fn snapshot() -> Snapshot {
     let mut text = String::from("---\nname: b\nslug: default\n---\nchains:\n  one:\n    chain_id: 1\n    providers:\n");
     for n in 0..32 {
-        text.push_str(&format!("      - id: p{n}\n        url: \"http://127.0.0.1:{}\"\n        priority: {}\n", 9000 + n, n / 4));
+        text.push_str(&format!(
+            "      - id: p{n}\n        url: \"http://127.0.0.1:{}\"\n        priority: {}\n",
+            9000 + n,
+            n / 4
+        ));
     }
     let loaded = config::load(&[SourceFile { name: "default.yml".into(), text }], &|_| None);
     let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));

@@ -4,7 +4,7 @@
 //! Calls are told apart by method and parameters: the callers give nearly each one parameters of its own.
 
 use crate::world::Sim;
-use lasso::chain::method::Safety;
+use lasso::chain::method::{self, Safety};
 use lasso::demo::journal::{Ended, Journal, Received};
 use lasso::demo::knobs::Fault;
 use lasso::runtime::world::{Instant, World};
@@ -52,11 +52,13 @@ pub struct Book {
     sim: Sim,
     asked: RefCell<BTreeMap<Key, Asked>>,
     seen: RefCell<BTreeMap<Key, Vec<Seen>>>,
+    /// Raw id (quoted) to who made it.
+    filters: RefCell<BTreeMap<Vec<u8>, BTreeSet<String>>>,
 }
 
 impl Book {
     pub fn new(sim: &Sim) -> Book {
-        Book { sim: sim.clone(), asked: RefCell::default(), seen: RefCell::default() }
+        Book { sim: sim.clone(), asked: RefCell::default(), seen: RefCell::default(), filters: RefCell::default() }
     }
 
     /// A client sends this call (once more).
@@ -101,6 +103,11 @@ impl Book {
             if *safety == Safety::RawTransaction && *times == 1 {
                 self.audit_raw(&name(), all);
             }
+            if let Some(makers) = self.makers(key) {
+                for seen in all.iter().filter(|s| !makers.contains(&s.provider)) {
+                    self.sim.violation(format!("{} went to {}, the filter is at {makers:?}", name(), seen.provider));
+                }
+            }
             let providers: BTreeSet<&str> = all.iter().map(|s| s.provider.as_str()).collect();
             for provider in providers.iter().filter(|_| *safety == Safety::RawTransaction) {
                 let here = all.iter().filter(|s| s.provider == *provider).count();
@@ -113,6 +120,13 @@ impl Book {
 }
 
 impl Book {
+    /// For a call that uses a filter: the providers that have made one with this id.
+    fn makers(&self, key: &Key) -> Option<BTreeSet<String>> {
+        let uses_filter = method::is_filter_use(method::lookup(key.0.as_bytes()));
+        let id = key.1.strip_prefix(b"[")?.strip_suffix(b"]").filter(|_| uses_filter)?;
+        Some(self.filters.borrow().get(id).cloned().unwrap_or_default())
+    }
+
     /// A raw transaction goes on to another provider only when each before it turned it away at the door (CONTRACT §3).
     fn audit_raw(&self, name: &str, all: &[Seen]) {
         for pair in all.windows(2) {
@@ -143,6 +157,9 @@ impl Journal for Book {
         let shown = || String::from_utf8_lossy(&key.1[..key.1.len().min(200)]).into_owned();
         self.sim
             .say(|| format!("{} gets {} {} on connection {} ({:?})", call.provider, key.0, shown(), call.connection, call.fault));
+        if let Some(id) = call.result.filter(|_| method::is_filter_create(method::lookup(call.method.as_bytes()))) {
+            self.filters.borrow_mut().entry(id.to_vec()).or_default().insert(call.provider.to_string());
+        }
         let (provider, at) = (call.provider.to_string(), self.sim.now());
         self.sim.note(digest(&key.1));
         let seen = Seen { provider, at, result: call.result.map(digest), fault: call.fault };

@@ -143,13 +143,18 @@ pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Ma
         }
         Err(_) => crowd.count(|t| t.refused_connections += 1),
     }
-    crowd.left.set(crowd.left.get() - 1);
-    if crowd.left.get() == 0 {
-        sim.stop();
-    }
+    crowd.gone(&sim);
 }
 
 impl Crowd {
+    /// One less; the last one ends the act.
+    pub fn gone(&self, world: &Sim) {
+        self.left.set(self.left.get() - 1);
+        if self.left.get() == 0 {
+            world.stop();
+        }
+    }
+
     fn count(&self, change: impl FnOnce(&mut CrowdTally)) {
         let mut tally = self.tally.get();
         change(&mut tally);

@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod client;
 mod http;
+mod idler;
 mod story;
 
 use crate::seeds;
@@ -29,7 +30,10 @@ fn replay() {
 #[test]
 fn deliberate_bugs_are_found() {
     let cases: [(Fault, &[&str]); 2] = [
-        (Fault::DoubleReply, &["bytes after the last reply", "nobody asked for", "another id", "with 1 request(s)"]),
+        (
+            Fault::DoubleReply,
+            &["bytes after the last reply", "nobody asked for", "another id", "is no array", "with 1 request(s)"],
+        ),
         (Fault::RepeatRaw, &["eth_sendRawTransaction"]),
     ];
     for (fault, signs) in cases {

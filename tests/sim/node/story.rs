@@ -4,6 +4,7 @@ use super::book::Book;
 use super::calls::{CHAIN_ID, Caller, Menu};
 use super::check::{SECRET, Sky};
 use super::client::{Crowd, CrowdTally, Manner, client};
+use super::idler::{Silence, idler};
 use crate::weather::{self, coin, one_in, pick};
 use crate::world::{Ended, Link, Sim, Trace};
 use lasso::base::limits;
@@ -216,8 +217,17 @@ impl Story {
         let hosts: Vec<Sim> = (0..1 + self.draw.below(3)).map(|_| self.node.host()).collect();
         let link = self.crowd.link;
         hosts.iter().for_each(|host| self.node.link(host, |l| *l = link));
-        let count = 1 + self.draw.below(14);
-        self.crowd.left.set(count);
+        let (count, idlers) = (1 + self.draw.below(14), self.draw.below(3));
+        self.crowd.left.set(count + idlers);
+        for _ in 0..idlers {
+            let (world, silence) = (hosts[0].clone(), Silence::draw(&mut self.draw));
+            let (to, crowd) = (self.node.at(NODE_PORT), self.crowd.clone());
+            let begins = Instant(self.draw.below(20_000_000_000));
+            world.clone().spawn("idler", async move {
+                world.sleep_until(begins).await;
+                idler(world, to, silence, crowd).await;
+            });
+        }
         for index in 0..count {
             let world = hosts[self.draw.below(hosts.len() as u64) as usize].clone();
             let (caller, manner) = (self.caller(self.menu, index), Manner::draw(&mut self.draw));

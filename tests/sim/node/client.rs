@@ -138,7 +138,15 @@ pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Ma
             let filters = caller.filters.clone();
             let (timer, writers) = (world.clone(), talk.clone());
             world.spawn("client writes", async move { writer(timer, write, &mut caller, manner, writers).await });
-            let mut reader = Reader { world, crowd: crowd.clone(), talk, manner, filters, previous: Instant::ZERO };
+            let mut reader = Reader {
+                world,
+                crowd: crowd.clone(),
+                talk,
+                manner,
+                filters,
+                chunks: http::Chunks::default(),
+                previous: Instant::ZERO,
+            };
             reader.run(read, &mut draw).await;
         }
         Err(_) => crowd.count(|t| t.refused_connections += 1),
@@ -232,6 +240,7 @@ struct Reader {
     talk: Rc<Talk>,
     manner: Manner,
     filters: Rc<RefCell<Vec<String>>>,
+    chunks: http::Chunks,
     /// When the last reply was whole: later pipelined requests wait for it.
     previous: Instant,
 }
@@ -297,7 +306,7 @@ impl Reader {
     /// Judges every whole answer in `buf`; `false` when this connection is beyond judging.
     fn take_answers(&mut self, buf: &mut Vec<u8>, ended: bool) -> bool {
         loop {
-            let (answer, n) = match http::read(buf, ended) {
+            let (answer, n) = match http::read(buf, ended, &mut self.chunks) {
                 Read::NeedMore => return true,
                 Read::Whole(answer, n) => (answer, n),
                 Read::Bad(_) if ended => return true,

@@ -26,8 +26,16 @@ pub enum Read {
     Bad(String),
 }
 
-/// Reads one answer from the front of `buf`. `ended`: nothing will follow.
-pub fn read(buf: &[u8], ended: bool) -> Read {
+/// The chunks of an answer that are whole, so that no read looks at them again.
+#[derive(Default)]
+pub struct Chunks {
+    /// Where the next one begins; 0 before the first.
+    at: usize,
+    body: Vec<u8>,
+}
+
+/// Reads one answer from the front of `buf`. `ended`: nothing will follow. `chunks` is empty for a new answer.
+pub fn read(buf: &[u8], ended: bool, chunks: &mut Chunks) -> Read {
     let Some(head) = find(buf, b"\r\n\r\n") else {
         return if ended && !buf.is_empty() { Read::Bad("the head was cut".into()) } else { Read::NeedMore };
     };
@@ -52,13 +60,13 @@ pub fn read(buf: &[u8], ended: bool) -> Read {
     }
     let mut answer = Answer { status, fields, body: Vec::new(), closes: false };
     answer.closes = answer.field("connection") == Some("close");
-    body(answer, buf, head + 4)
+    body(answer, buf, head + 4, chunks)
 }
 
-fn body(mut answer: Answer, buf: &[u8], start: usize) -> Read {
+fn body(mut answer: Answer, buf: &[u8], start: usize, chunks: &mut Chunks) -> Read {
     let length = answer.field("content-length").map(str::parse::<usize>);
-    let chunked = answer.field("transfer-encoding");
-    match (answer.status, length, chunked) {
+    let coding = answer.field("transfer-encoding");
+    match (answer.status, length, coding) {
         (_, Some(Err(_)), _) => Read::Bad("content-length is no number".into()),
         (_, Some(_), Some(_)) => Read::Bad("content-length beside transfer-encoding".into()),
         (204 | 304, None | Some(Ok(0)), None) => Read::Whole(answer, start),
@@ -70,30 +78,34 @@ fn body(mut answer: Answer, buf: &[u8], start: usize) -> Read {
             }
             None => Read::NeedMore,
         },
-        (_, None, Some("chunked")) => chunks(answer, buf, start),
+        (_, None, Some("chunked")) => {
+            chunks.at = chunks.at.max(start);
+            chunked_body(answer, buf, chunks)
+        }
         (_, None, Some(other)) => Read::Bad(format!("transfer-encoding {other:?}")),
         (_, None, None) => Read::Bad("no length: a cut would look complete".into()),
     }
 }
 
-fn chunks(mut answer: Answer, buf: &[u8], mut at: usize) -> Read {
-    // Copied only when all is there: this is asked again at every read.
-    let mut parts = Vec::new();
+fn chunked_body(mut answer: Answer, buf: &[u8], chunks: &mut Chunks) -> Read {
     loop {
-        let Some(line) = find(&buf[at..], b"\r\n") else { return Read::NeedMore };
+        let at = chunks.at;
+        let Some(line) = buf[at..].windows(2).take(20).position(|pair| pair == b"\r\n") else {
+            return if buf.len() - at > 20 { Read::Bad("no end of a chunk's size".into()) } else { Read::NeedMore };
+        };
         let size = std::str::from_utf8(&buf[at..at + line]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
         let Some(size) = size else { return Read::Bad("not a chunk size".into()) };
-        at += line + 2;
-        let Some(chunk) = buf.get(at..at + size + 2) else { return Read::NeedMore };
+        let first = at + line + 2;
+        let Some(chunk) = buf.get(first..first + size + 2) else { return Read::NeedMore };
         if !chunk.ends_with(b"\r\n") {
             return Read::Bad("a chunk without its line end".into());
         }
-        at += size + 2;
+        chunks.at = first + size + 2;
         if size == 0 {
-            answer.body = parts.concat();
-            return Read::Whole(answer, at);
+            answer.body = std::mem::take(&mut chunks.body);
+            return Read::Whole(answer, std::mem::take(&mut chunks.at));
         }
-        parts.push(&chunk[..size]);
+        chunks.body.extend_from_slice(&chunk[..size]);
     }
 }
 
@@ -103,7 +115,7 @@ pub fn find(buf: &[u8], what: &[u8]) -> Option<usize> {
 
 #[test]
 fn answers_are_read_strictly() {
-    let whole = |text: &str| match read(text.as_bytes(), true) {
+    let whole = |text: &str| match read(text.as_bytes(), true, &mut Chunks::default()) {
         Read::Whole(answer, n) => Ok((answer.status, String::from_utf8(answer.body).unwrap(), n == text.len())),
         other => Err(format!("{other:?}")),
     };

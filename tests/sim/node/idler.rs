@@ -53,21 +53,20 @@ impl Silence {
 /// Says its part, and waits for the node to end the connection.
 pub async fn idler(world: Sim, node: SocketAddr, silence: Silence, crowd: Rc<Crowd>) {
     let stream = world.connect(node).await;
-    if let Ok(stream) = stream {
-        if let Some(began) = speak_and_wait(&world, stream, silence).await {
-            let link = crowd.link;
-            let waited = world.now().since(began).as_millis() as u64;
-            let way_ms = 8 * (link.latency_us + link.jitter_us) / 1000 + 1_000 * 300 / link.bandwidth.max(300);
-            let stalled_ms = world.stalled_since(began).as_millis() as u64;
-            let most = silence.patience() + GRAIN_MS + way_ms + stalled_ms + limits::LINGER_MS;
-            let excused = link.reset_ppm > 0 && waited < silence.patience();
-            // The node's clock starts when it writes, or reads, and the client's when that has arrived, or left.
-            let least = silence.patience().saturating_sub(way_ms);
-            if !excused && !(least..=most).contains(&waited) {
-                let text =
-                    format!("a connection silent {silence:?} was ended after {waited} ms, due after {}", silence.patience());
-                world.violation(text);
-            }
+    if let Ok(stream) = stream
+        && let Some(began) = speak_and_wait(&world, stream, silence).await
+    {
+        let link = crowd.link;
+        let waited = world.now().since(began).as_millis() as u64;
+        let way_ms = 8 * (link.latency_us + link.jitter_us) / 1000 + 1_000 * 300 / link.bandwidth.max(300);
+        let stalled_ms = world.stalled_since(began).as_millis() as u64;
+        let most = silence.patience() + GRAIN_MS + way_ms + stalled_ms + limits::LINGER_MS;
+        let excused = link.reset_ppm > 0 && waited < silence.patience();
+        // The node's clock starts when it writes, or reads, and the client's when that has arrived, or left.
+        let least = silence.patience().saturating_sub(way_ms);
+        if !excused && !(least..=most).contains(&waited) {
+            let text = format!("a connection silent {silence:?} was ended after {waited} ms, due after {}", silence.patience());
+            world.violation(text);
         }
     }
     crowd.gone(&world);

@@ -30,6 +30,7 @@ pub fn soak(name: &str, default_count: u64, scenario: Scenario) {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let (began, limit) = (Instant::now(), Duration::from_secs(seconds.unwrap_or(u64::MAX >> 1)));
     let (next, polls, virtual_ns) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let slowest = Mutex::new((Duration::ZERO, from));
     let (failed, failures) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..variable("SIM_THREADS").unwrap_or(cores).max(1) {
@@ -39,6 +40,7 @@ pub fn soak(name: &str, default_count: u64, scenario: Scenario) {
                     if index >= count {
                         break;
                     }
+                    let started = Instant::now();
                     let trace = match check(from.wrapping_add(index), scenario) {
                         Ok(trace) => trace,
                         Err(failure) => {
@@ -47,6 +49,9 @@ pub fn soak(name: &str, default_count: u64, scenario: Scenario) {
                             break;
                         }
                     };
+                    let mut slowest = slowest.lock().unwrap();
+                    *slowest = (*slowest).max((started.elapsed(), from.wrapping_add(index)));
+                    drop(slowest);
                     polls.fetch_add(trace.polls, Relaxed);
                     virtual_ns.fetch_add(trace.now, Relaxed);
                 }
@@ -56,10 +61,9 @@ pub fn soak(name: &str, default_count: u64, scenario: Scenario) {
     let ran = next.into_inner().min(count);
     let (took, simulated) = (began.elapsed().as_secs_f64(), virtual_ns.into_inner() as f64 / 3.6e12);
     let rate = ran as f64 * 60.0 / took;
-    eprintln!(
-        "{name}: {ran} seeds from {from} in {took:.1} s ({rate:.0} a minute), {simulated:.1} virtual hours, {} polls",
-        polls.into_inner()
-    );
+    let ((long, which), polls) = (slowest.into_inner().unwrap(), polls.into_inner());
+    eprintln!("{name}: {ran} seeds from {from} in {took:.1} s ({rate:.0} a minute), {simulated:.1} virtual hours, {polls} polls");
+    eprintln!("{name}: the slowest was seed {which} with {} ms", long.as_millis());
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -8,7 +8,7 @@ use crate::weather::{coin, one_in, pick};
 use crate::world::{Sim, SimStream};
 use lasso::base::limits;
 use lasso::base::rng::Rng;
-use lasso::runtime::world::{Closer, Duplex, Instant, ReadHalf, World};
+use lasso::runtime::world::{Closer, Duplex, Duration, Instant, ReadHalf, World};
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use std::cell::{Cell, RefCell};
@@ -382,7 +382,7 @@ impl Reader {
         let began = pending.written.max(self.previous);
         let took = self.world.now().since(began);
         let stalled = self.world.stalled_since(began);
-        if took > std::time::Duration::from_millis(timeout_ms + slack_ms) + stalled {
+        if took > Duration::from_millis(timeout_ms + slack_ms) + stalled {
             let what = format!("{} ms for a reply due in {timeout_ms} (+{slack_ms})", took.as_millis());
             self.world.violation(format!("{what}: {}", show(&pending.post.bytes)));
         }
@@ -399,7 +399,11 @@ impl Reader {
         let head = http::find(rest, b"\r\n\r\n").map(|end| String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase());
         let length = head.as_deref().and_then(|h| h.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok());
         let streamed = head.is_some_and(|h| h.contains("chunked")) || length.is_some_and(|n: usize| n > limits::HOLD_BYTES);
-        if self.crowd.link.reset_ppm > 0 || (streamed && !sky.calm) {
+        // A client that takes its reply too slowly is ended by the node.
+        let since = waiting.front().map_or(self.previous, |p| p.written.max(self.previous));
+        let too_slow =
+            self.manner.sip_ms > 0 && self.world.now().since(since) >= Duration::from_millis(limits::CLIENT_WRITE_TIMEOUT_MS);
+        if self.crowd.link.reset_ppm > 0 || (streamed && !sky.calm) || too_slow {
             return self.crowd.count(|t| t.excused += 1);
         }
         let first = waiting.front().map(|p| show(&p.post.bytes));

@@ -299,11 +299,17 @@ impl Network {
     /// The arrived bytes, of which `fill` takes `n` off the front; then the writer has room again.
     pub fn take(&mut self, socket: Socket, n: usize, fill: impl FnOnce(&mut VecDeque<u8>, usize)) {
         self.executor.mix(n as u64);
-        let Some(connection) = self.get(socket) else { return };
+        let Some(connection) = self.connections.get_mut(socket.slot).filter(|c| c.generation == socket.generation) else {
+            return;
+        };
         let direction = &mut connection.towards[socket.end];
         fill(&mut direction.wire, n);
         direction.arrived -= n;
-        if let Some(waker) = connection.ends[1 - socket.end].writer.take() {
+        let held = direction.wire.len();
+        let window = self.links[connection.link].window;
+        if window.saturating_sub(held) >= window.div_ceil(4)
+            && let Some(waker) = connection.ends[1 - socket.end].writer.take()
+        {
             waker.wake();
         }
     }
@@ -320,7 +326,8 @@ impl Network {
             return Some(Err(Trouble::BrokenPipe));
         }
         let room = window.saturating_sub(direction.wire.len());
-        if room == 0 {
+        // As Linux does: a writer that had to wait goes on when there is room worth a segment.
+        if room < window.div_ceil(4) {
             store(&mut end.writer, waker);
             return None;
         }

@@ -138,6 +138,7 @@ pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Ma
             let filters = caller.filters.clone();
             let (timer, writers) = (world.clone(), talk.clone());
             world.spawn("client writes", async move { writer(timer, write, &mut caller, manner, writers).await });
+            let opened = world.now();
             let mut reader = Reader {
                 world,
                 crowd: crowd.clone(),
@@ -145,6 +146,7 @@ pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Ma
                 manner,
                 filters,
                 chunks: http::Chunks::default(),
+                opened,
                 previous: Instant::ZERO,
             };
             reader.run(read, &mut draw).await;
@@ -241,6 +243,7 @@ struct Reader {
     manner: Manner,
     filters: Rc<RefCell<Vec<String>>>,
     chunks: http::Chunks,
+    opened: Instant,
     /// When the last reply was whole: later pipelined requests wait for it.
     previous: Instant,
 }
@@ -399,10 +402,9 @@ impl Reader {
         let head = http::find(rest, b"\r\n\r\n").map(|end| String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase());
         let length = head.as_deref().and_then(|h| h.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok());
         let streamed = head.is_some_and(|h| h.contains("chunked")) || length.is_some_and(|n: usize| n > limits::HOLD_BYTES);
-        // A client that takes its reply too slowly is ended by the node.
-        let since = waiting.front().map_or(self.previous, |p| p.written.max(self.previous));
-        let too_slow =
-            self.manner.sip_ms > 0 && self.world.now().since(since) >= Duration::from_millis(limits::CLIENT_WRITE_TIMEOUT_MS);
+        // A client that takes its reply too slowly is ended by the node: at the write's limit, or idle in the node's view.
+        let open_for = self.world.now().since(self.opened);
+        let too_slow = self.manner.sip_ms > 0 && open_for >= Duration::from_millis(limits::CLIENT_WRITE_TIMEOUT_MS);
         if self.crowd.link.reset_ppm > 0 || (streamed && !sky.calm) || too_slow {
             return self.crowd.count(|t| t.excused += 1);
         }

@@ -67,6 +67,8 @@ pub struct Crowd {
     /// Results, errors, limited requests, connections that ended early with a good excuse.
     pub tally: Cell<CrowdTally>,
     pub left: Cell<u64>,
+    /// The next client's, for the story.
+    pub number: Cell<u64>,
     /// Worst one-way delay and least bandwidth between clients and node, for the deadline's slack.
     pub link: crate::world::Link,
     /// The limiter's book: (host, sent, answered, cost) of admitted requests.
@@ -116,6 +118,8 @@ impl Talk {
 /// One client connection, from connect to close.
 pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Manner, crowd: Rc<Crowd>) {
     let (mut draw, sim) = (caller.draw.fork(5), world.clone());
+    let number = crowd.number.replace(crowd.number.get() + 1);
+    world.say(|| format!("client {number} at host {} comes: {manner:?}", world.id().0));
     match world.connect(node).await {
         Ok(stream) => {
             let talk = Rc::new(Talk::default());
@@ -137,7 +141,7 @@ pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Ma
             }
             let filters = caller.filters.clone();
             let (timer, writers) = (world.clone(), talk.clone());
-            world.spawn("client writes", async move { writer(timer, write, &mut caller, manner, writers).await });
+            world.spawn("client writes", async move { writer(number, timer, write, &mut caller, manner, writers).await });
             let opened = world.now();
             let mut reader = Reader {
                 world,
@@ -147,6 +151,7 @@ pub async fn client(world: Sim, node: SocketAddr, mut caller: Caller, manner: Ma
                 filters,
                 chunks: http::Chunks::default(),
                 opened,
+                number,
                 previous: Instant::ZERO,
             };
             reader.run(read, &mut draw).await;
@@ -172,7 +177,14 @@ impl Crowd {
     }
 }
 
-async fn writer(world: Sim, mut write: <SimStream as Duplex>::Write, caller: &mut Caller, manner: Manner, talk: Rc<Talk>) {
+async fn writer(
+    number: u64,
+    world: Sim,
+    mut write: <SimStream as Duplex>::Write,
+    caller: &mut Caller,
+    manner: Manner,
+    talk: Rc<Talk>,
+) {
     for _ in 0..manner.posts {
         poll_fn(|cx| {
             if talk.left.get() || talk.waiting.borrow().len() < manner.depth {
@@ -192,7 +204,7 @@ async fn writer(world: Sim, mut write: <SimStream as Duplex>::Write, caller: &mu
         let last = matches!(post.expect, PostExpect::Hopeless);
         let mut bytes = post.bytes.clone();
         let began = world.now();
-        world.say(|| format!("client at {} sends {}", world.id().0, show(&post.bytes)));
+        world.say(|| format!("client {number} sends {}", show(&post.bytes)));
         talk.waiting.borrow_mut().push_back(Pending { post, began, written: began, whole: false });
         let mut at = 0;
         while at < bytes.len() {
@@ -244,6 +256,7 @@ struct Reader {
     filters: Rc<RefCell<Vec<String>>>,
     chunks: http::Chunks,
     opened: Instant,
+    number: u64,
     /// When the last reply was whole: later pipelined requests wait for it.
     previous: Instant,
 }
@@ -265,6 +278,7 @@ impl Reader {
             }
         }
         if ended && !self.talk.left.get() {
+            self.world.say(|| format!("client {} sees the end", self.number));
             self.judge_end(&buf);
         }
         if !ended && !self.talk.left.get() {
@@ -319,7 +333,7 @@ impl Reader {
                 }
             };
             buf.drain(..n);
-            self.world.say(|| format!("client at {} gets {} {}", self.world.id().0, answer.status, show(&answer.body)));
+            self.world.say(|| format!("client {} gets {} {}", self.number, answer.status, show(&answer.body)));
             let pending = self.talk.waiting.borrow_mut().pop_front();
             let Some(pending) = pending else {
                 self.world.violation(format!("an answer that nobody asked for: {answer:?}"));
@@ -402,10 +416,13 @@ impl Reader {
         let head = http::find(rest, b"\r\n\r\n").map(|end| String::from_utf8_lossy(&rest[..end]).to_ascii_lowercase());
         let length = head.as_deref().and_then(|h| h.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok());
         let streamed = head.is_some_and(|h| h.contains("chunked")) || length.is_some_and(|n: usize| n > limits::HOLD_BYTES);
+        // A reset behind it takes with it what a slow client has not read yet.
+        let long = |p: &Pending| matches!(&p.post.expect, PostExpect::Single(item) if item.key.0 == "eth_getLogs");
+        let streamable = waiting.iter().any(long);
         // A client that takes its reply too slowly is ended by the node: at the write's limit, or idle in the node's view.
         let open_for = self.world.now().since(self.opened);
         let too_slow = self.manner.sip_ms > 0 && open_for >= Duration::from_millis(limits::CLIENT_WRITE_TIMEOUT_MS);
-        if self.crowd.link.reset_ppm > 0 || (streamed && !sky.calm) || too_slow {
+        if self.crowd.link.reset_ppm > 0 || ((streamed || streamable) && !sky.calm) || too_slow {
             return self.crowd.count(|t| t.excused += 1);
         }
         let first = waiting.front().map(|p| show(&p.post.bytes));

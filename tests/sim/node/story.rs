@@ -139,6 +139,7 @@ impl Story {
             sky: Cell::new(Sky { calm, limited: limit.is_some() }),
             tally: Cell::default(),
             left: Cell::new(0),
+            number: Cell::new(0),
             link,
             admitted: RefCell::default(),
         });

@@ -113,7 +113,11 @@ fn one(book: &Book, sky: Sky, item: &Item, reply: &str, sent: Instant, told: &mu
     if envelope.jsonrpc.is_some_and(|v| v != "2.0") || (envelope.jsonrpc.is_none() && is_refusal) {
         return bad("another version");
     }
-    match (envelope.result, envelope.error) {
+    // Real nodes write the other member as null, and it is passed on as they wrote it.
+    let null = |member: &&RawValue| member.get() == "null";
+    let error = envelope.error.filter(|error| !null(error));
+    let result = envelope.result.filter(|result| error.is_none() || !null(result));
+    match (result, error) {
         (Some(result), None) => {
             told.results += 1;
             result_of(book, item, result.get(), sent, told).or_else(|what| bad(&what))

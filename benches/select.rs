@@ -5,13 +5,15 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use lasso::base::ids::{ChainId, ProfileId};
 use lasso::base::rng::Rng;
 use lasso::base::time::Instant;
-use lasso::chain::method::Safety;
+use lasso::chain::method::{self, Safety};
 use lasso::config::topology::Strategy;
 use lasso::config::{self, SourceFile};
+use lasso::health::evidence::Standing;
 use lasso::route::exchange::{Action, End, Exchange};
 use lasso::route::select::{Ask, Walk};
-use lasso::snapshot::Snapshot;
+use lasso::snapshot::{ChainPlan, Ranking, Snapshot};
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One chain with 32 providers, four of each priority.
@@ -26,15 +28,24 @@ fn snapshot() -> Snapshot {
     }
     let loaded = config::load(&[SourceFile { name: "default.yml".into(), text }], &|_| None);
     let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));
-    Snapshot::new(loaded.topology, Strategy::Priority)
+    Snapshot::new(loaded.topology, Strategy::Priority, "here", 1)
+}
+
+/// The same with evidence for every provider.
+fn measured(plan: &ChainPlan) -> ChainPlan {
+    let standing = |n: u32| Standing { latency_us: Some(1_000 + 37 * (n * 7 % 32)), qualified: true, ..Standing::unknown(None) };
+    let mut plan = plan.clone();
+    let ranking = Ranking::new(&plan.fixed, (0..32).map(standing).collect(), 3.0);
+    plan.rankings[method::lookup(b"eth_call")] = Arc::new(ranking);
+    plan
 }
 
 fn select(c: &mut Criterion) {
     let snapshot = snapshot();
-    let plan = snapshot.plan(ProfileId(0), ChainId(0));
+    let plan = &measured(snapshot.plan(ProfileId(0), ChainId(0)));
     let mut rng = Rng::new(1);
-    for strategy in [Strategy::Priority, Strategy::LoadBalanced] {
-        let ask = Ask { strategy, eligible: u64::MAX, pin: None, allow_failover: false };
+    for strategy in [Strategy::Priority, Strategy::LoadBalanced, Strategy::Fastest, Strategy::LatencyWeighted] {
+        let ask = Ask::new(strategy, method::lookup(b"eth_call"));
         c.bench_function(&format!("select/first of 32, {}", strategy.word()), |b| {
             b.iter(|| Walk::new(plan, black_box(&ask)).next(plan, &mut rng));
         });

@@ -7,10 +7,14 @@
 pub mod base;
 /// Bytes to messages and back: HTTP/1.1, JSON spans, JSON-RPC envelopes, gzip.
 pub mod wire;
-/// The method table, quantities, filter ids.
+/// The method table, quantities, filter ids, what a call asks of history.
 pub mod chain;
 /// Profiles to one immutable topology, or all problems at once.
 pub mod config;
+/// What is seen of providers: outcomes, latency buckets, tallies that travel by epoch, figures for people.
+pub mod observe;
+/// What follows for a provider: breaker, cooldown, lag, evidence, the schedule of probes.
+pub mod health;
 /// The one immutable value that every selector reads.
 pub mod snapshot;
 /// Which provider a call goes to, what its answer means, what happens next.
@@ -22,6 +26,10 @@ pub mod route;
 pub mod runtime;
 /// One core's node: listener, client connections, upstream pools, the data path.
 pub mod shard;
+/// Probes: what the node asks providers for its own sake.
+pub mod control;
+/// Reports in, verdicts out: the one thread that judges providers.
+pub mod aggregator;
 /// Simulated providers on a model chain: for `lasso demo`, the load test and the simulator.
 pub mod demo;
 /// The commands.

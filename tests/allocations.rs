@@ -91,7 +91,7 @@ fn node(provider: SocketAddr) -> Arc<Node> {
         trusted_proxies: TrustedProxies::loopback(),
         started: uring::wall_now(),
     };
-    Node::new(settings, Snapshot::new(loaded.topology, Strategy::Priority), uring::process_secret())
+    Node::new(settings, Snapshot::new(loaded.topology, Strategy::Priority, "t", 2), uring::process_secret())
 }
 
 fn shard(provider: SocketAddr, driver: DriverChoice) -> SocketAddr {

@@ -30,9 +30,48 @@ ids! {
     ProviderId(u8);
     /// A physical upstream (chain, URLs, credentials) that profiles may share; node-wide.
     InstanceId(u16);
+    /// One provider as configured: a place in (profile, chain, provider) order over the whole topology.
+    EntryId(u32);
+    /// A physical upstream over one transport; node-wide. See [`ChannelId::of`].
+    ChannelId(u16);
     /// A registered JSON-RPC method's place in the method table; the last one stands for every unknown method.
     MethodId(u16);
 }
+
+/// How a call reaches a provider.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Transport {
+    Http,
+    Ws,
+}
+
+impl Transport {
+    /// `http` or `ws`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Transport::Http => "http",
+            Transport::Ws => "ws",
+        }
+    }
+}
+
+impl ChannelId {
+    pub fn of(instance: InstanceId, transport: Transport) -> ChannelId {
+        ChannelId(instance.0 * 2 + transport as u16)
+    }
+
+    pub fn instance(self) -> InstanceId {
+        InstanceId(self.0 / 2)
+    }
+
+    pub fn transport(self) -> Transport {
+        if self.0.is_multiple_of(2) { Transport::Http } else { Transport::Ws }
+    }
+}
+
+/// The right to one trial of a half-open channel; never given twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct PermitId(pub u64);
 
 /// A list indexed by one kind of id only.
 #[derive(Clone, Debug)]
@@ -53,6 +92,10 @@ impl<I: Id, T> IdVec<I, T> {
 
     pub fn get(&self, id: I) -> Option<&T> {
         self.items.get(id.index())
+    }
+
+    pub fn get_mut(&mut self, id: I) -> Option<&mut T> {
+        self.items.get_mut(id.index())
     }
 
     pub fn len(&self) -> usize {

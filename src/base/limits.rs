@@ -65,6 +65,8 @@ pub const GZIP_MEMBERS: u32 = 1024;
 // --- upstream connections [C §3] ---
 /// Per instance, node-wide, split over the shards.
 pub const MAX_CONNECTIONS: u32 = 256;
+/// Of them, the control thread's for probes and heads.
+pub const CONTROL_CONNECTIONS: u32 = 2;
 /// Calls that wait for a connection, per shard and instance.
 pub const CONNECTION_WAITERS: usize = 4096;
 pub const CONNECT_TIMEOUT_MS: u64 = 5_000;
@@ -77,6 +79,8 @@ pub const ATTEMPTS: u8 = 3;
 pub const ATTEMPT_MIN_MS: u64 = 25;
 /// Share of the total that the first attempt of a repeatable call may use.
 pub const FIRST_ATTEMPT_PERCENT: u64 = 60;
+/// An attempt that had less time than this is no evidence of a slow provider, and a first attempt waits at least this long.
+pub const ATTEMPT_FAIR_MS: u64 = 250;
 /// Providers looked at for one call, sent to or not [LB §2.4].
 pub const CANDIDATES: u8 = 16;
 pub const PROVIDERS_PER_CHAIN: usize = 64;
@@ -114,6 +118,69 @@ pub const HIDDEN_ERROR_BYTES: usize = 4096;
 pub const ACCEPT_PAUSE_MS: u64 = 10;
 /// `/api/ready` says yes after this long even without an answer of every chain.
 pub const READY_AFTER_MS: u64 = 10_000;
+
+// --- epochs: what shards report and the aggregator merges ---
+/// Producers report this often.
+pub const EPOCH_MS: u64 = 100;
+/// Reports of one producer that may wait to be merged; a producer that finds them full goes on with its tally.
+pub const REPORT_QUEUE: usize = 8;
+/// Rare events of one producer in one epoch; more are counted and dropped.
+pub const EPOCH_EVENTS: usize = 1_024;
+/// (entry, transport, method) rows of one tally; attempts beyond are counted by channel only.
+pub const TALLY_ROWS: usize = 16_384;
+/// (entry, transport, method) rows of figures for people; some 5 KB each when busy. Attempts beyond are only counted.
+pub const FIGURE_ROWS: usize = 16_384;
+/// Questions of people's that wait for the aggregator; one more is told to come again.
+pub const QUESTIONS: usize = 64;
+/// Whoever asked looks this often, and gives up after this long.
+pub const ANSWER_POLL_MS: u64 = 10;
+pub const ANSWER_WAIT_MS: u64 = 3_000;
+
+// --- limits learnt from a provider's errors ---
+/// How long a lesson holds.
+pub const LEARNT_MS: u64 = 600_000;
+/// How long "too many results" holds, which depends on the filter as much as on the range.
+pub const LEARNT_SIZE_MS: u64 = 60_000;
+/// Methods that one channel is known not to offer; the oldest are forgotten.
+pub const LEARNT_METHODS: usize = 32;
+/// No node prunes state nearer to its head (reth keeps 64 blocks at least, geth 128).
+pub const LEARNT_DEPTH_MIN_BLOCKS: u64 = 64;
+
+// --- how providers stand [C §4, §5] ---
+/// Rows of latency evidence (channel and method); 1.7 KB each. Pairs beyond stay unmeasured until rows are forgotten.
+pub const EVIDENCE_ROWS: usize = 16_384;
+/// Latency samples that one row weighs at most: a busy row follows a change within some hundred calls.
+pub const EVIDENCE_WEIGHT: f32 = 256.0;
+/// Outcomes that one row's reliability weighs at most.
+pub const RELIABILITY_WEIGHT: f32 = 512.0;
+/// Without a hint a rate-limited provider rests this long, doubling up to the second.
+pub const COOLDOWN_MS: u64 = 30_000;
+pub const COOLDOWN_MAX_MS: u64 = 300_000;
+/// A provider whose evidence for a method is older is measured again by one diverted call, at most this often.
+pub const REMEASURE_MS: u64 = 5_000;
+/// Older reports of a height decide nothing, and no more blocks than fit in it are credited to one.
+pub const HEAD_FRESH_MS: u64 = 30_000;
+/// A height this much above what the others and the past allow needs a witness; witnesses are this close.
+pub const HEAD_SLACK_BLOCKS: u64 = 3;
+/// Time between blocks where it is neither measured nor configured.
+pub const BLOCK_TIME_MS: u64 = 12_000;
+/// Measured block times outside are discarded, and fewer of them are not used.
+pub const BLOCK_TIME_MIN_MS: f64 = 50.0;
+pub const BLOCK_TIME_MAX_MS: f64 = 60_000.0;
+pub const BLOCK_TIME_SAMPLES: u32 = 5;
+/// Probing: at most one instance of a chain a tick, and how long its answer is awaited.
+pub const PROBE_TICK_MS: u64 = 200;
+pub const PROBE_TIMEOUT_MS: u64 = 5_000;
+/// While all circuits of a chain are open, each of its providers is asked this often.
+pub const PROBE_MISSED_MS: u64 = 2_000;
+/// First probes are spread over this.
+pub const PROBE_SPREAD_MS: u64 = 2_000;
+/// A provider that refuses our credentials is asked again this often.
+pub const PROBE_AUTH_MS: u64 = 120_000;
+/// A half-open trial begins this soon after its permit was leased, or the permit comes back.
+pub const TRIAL_START_MS: u64 = 1_000;
+/// Its result is awaited this long: twice the longest total time of a call.
+pub const TRIAL_RESULT_MS: u64 = 90_000;
 
 // --- client limits [C §7] ---
 pub const LIMIT_RPS: u32 = 100;
@@ -183,6 +250,7 @@ const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);
 const _: () = assert!(PROVIDERS_PER_CHAIN <= 64, "a set of providers is one u64");
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
+const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS);
 const _: () = assert!(PROFILES < INSTANCES && CHAINS_PER_PROFILE < INSTANCES);
-const _: () = assert!(INSTANCES < u16::MAX as usize, "ids are u16");
+const _: () = assert!(2 * INSTANCES < u16::MAX as usize, "ids of instances and channels are u16");

@@ -215,7 +215,9 @@ static METHODS: OrderedMap<&'static str, MethodInfo> = methods! {
 static UNKNOWN_INFO: MethodInfo = entry("unknown", Category::Unknown, Safety::Once, DEFAULT_TIMEOUT_MS);
 
 /// Ids are below this: the table's methods, then [`UNKNOWN`].
-pub const COUNT: usize = METHODS.len() + 1;
+pub const COUNT: usize = 76;
+/// Written out, because a length that is computed from the table cannot stand in a type.
+const _: () = assert!(METHODS.len() + 1 == COUNT, "COUNT is one more than the table's lines");
 /// Stands for every method that is not in the table.
 pub const UNKNOWN: MethodId = MethodId(COUNT as u16 - 1);
 

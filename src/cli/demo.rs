@@ -140,12 +140,12 @@ impl Ticker {
 
     fn totals(&self, node: &Node) -> Totals {
         let mut totals = Totals { attempts: vec![(0, 0); self.names.len()], ..Totals::default() };
-        for tally in &node.tallies {
-            totals.calls += tally.calls.get();
-            totals.failovers += tally.failovers.get();
-            totals.refusals += tally.refusals.get();
+        for counters in &node.counters {
+            totals.calls += counters.calls.get();
+            totals.failovers += counters.failovers.get();
+            totals.refusals += counters.refusals.get();
             for ((id, _), sum) in self.names.iter().zip(&mut totals.attempts) {
-                let (attempts, failed) = tally.of_instance(*id);
+                let (attempts, failed) = counters.of_instance(*id);
                 *sum = (sum.0 + attempts, sum.1 + failed);
             }
         }

@@ -87,9 +87,6 @@ const IGNORED: &[&str] = &[
     "DNS_CLUSTER_QUERY",
     "LASSO_ADMIN_AUTH",
     "LASSO_ADMIN_LISTEN",
-    "LASSO_BREAKER_FAILURES",
-    "LASSO_BREAKER_RECOVERY_MS",
-    "LASSO_BREAKER_SUCCESSES",
     "LASSO_CLUSTER_PORT",
     "LASSO_CLUSTER_SECRET",
     "LASSO_COWBOY_TELEMETRY_ENABLED",
@@ -100,7 +97,6 @@ const IGNORED: &[&str] = &[
     "LASSO_SNAPSHOTS_DIR",
     "LASSO_VM_METRICS_ENABLED",
     "LASSO_WATCH",
-    "LW_BETA",
     "MIX_ENV",
     "PHX_SERVER",
     "POOL_SIZE",
@@ -194,9 +190,9 @@ mod tests {
 
     #[test]
     fn names_what_does_nothing() {
-        let process = [("PHX_SERVER", "true"), ("LW_BETA", "2"), ("LASSO_SHARD", "2"), ("LASSO_OWN_KEY", "x")];
+        let process = [("PHX_SERVER", "true"), ("POOL_SIZE", "2"), ("LASSO_SHARD", "2"), ("LASSO_OWN_KEY", "x")];
         let env = Env::new(process.map(|(n, v)| (n.to_owned(), v.to_owned())), None);
-        assert_eq!(env.ignored(), ["LW_BETA", "PHX_SERVER"]);
+        assert_eq!(env.ignored(), ["PHX_SERVER", "POOL_SIZE"]);
         assert_eq!(env.slips(), ["the variable LASSO_SHARD is not known: did you mean \"LASSO_SHARDS\"?"]);
     }
 

@@ -1,11 +1,13 @@
 //! What a node is started with: typed, checked, defaults filled in. A value that cannot be used names the flag or the
 //! variable it came from.
 
+use crate::aggregator::Rules;
 use crate::cli::env::{Env, Origin};
 use crate::cli::flags::{self, Flag, Kind, Name};
 use crate::config::cidr::Cidr;
 use crate::config::suggest;
 use crate::config::topology::Strategy;
+use crate::health::breaker::Policy;
 use crate::route::limit::TrustedProxies;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -34,6 +36,8 @@ pub struct Options {
     /// As given; `None` is http, or what a trusted proxy says.
     pub scheme: Option<Scheme>,
     pub default_strategy: Strategy,
+    /// Breakers and weights.
+    pub rules: Rules,
     pub state_dir: Option<PathBuf>,
     pub trusted_proxies: TrustedProxies,
     /// `None` is text on a terminal, json elsewhere.
@@ -169,16 +173,22 @@ impl Settings {
     fn strategy(&self) -> Result<Strategy, Usage> {
         let Some(text) = self.text("default-strategy") else { return Ok(Strategy::Priority) };
         match Strategy::from_word(&text.to_ascii_lowercase()) {
-            Some(known @ (Strategy::Priority | Strategy::LoadBalanced)) => Ok(known),
-            Some(later) => {
-                let (_, source) = self.given.get("default-strategy").cloned().unwrap_or_default();
-                Err(Usage(format!(
-                    "{source}: the strategy {} is not available in this version (use priority or load-balanced)",
-                    later.word()
-                )))
-            }
+            Some(known) => Ok(known),
             None => self.choice("default-strategy").map(|_| Strategy::Priority),
         }
+    }
+
+    fn rules(&self) -> Result<Rules, Usage> {
+        let number = |name, most, default| self.number(name, 1, most).map(|n| n.unwrap_or(default));
+        let failures = number("breaker-failures", 1_000, 5)? as u32;
+        let successes = number("breaker-successes", 1_000, 2)? as u32;
+        let recovery_ms = number("breaker-recovery-ms", 3_600_000, 30_000)?;
+        let beta = match self.text("latency-exponent").map(str::parse::<f32>) {
+            None => 3.0,
+            Some(Ok(beta)) if (0.0..=20.0).contains(&beta) => beta,
+            Some(_) => return Err(self.bad("latency-exponent", "a number from 0 to 20, like 3.0")),
+        };
+        Ok(Rules { breaker: Policy::new(failures, successes, recovery_ms), beta })
     }
 
     fn trusted_proxies(&self) -> Result<TrustedProxies, Usage> {
@@ -224,6 +234,7 @@ impl Settings {
             host: self.host()?,
             scheme: self.choice("scheme")?.map(|word| if word == "https" { Scheme::Https } else { Scheme::Http }),
             default_strategy: self.strategy()?,
+            rules: self.rules()?,
             state_dir: self.path("state-dir"),
             trusted_proxies: self.trusted_proxies()?,
             log_format: self.choice("log-format")?.map(|word| if word == "json" { LogFormat::Json } else { LogFormat::Text }),

@@ -3,11 +3,16 @@
 //! Everything that can fail, fails before the first shard starts, with all problems named; from `node.ready` on the node
 //! only ends by a signal.
 
+use crate::aggregator::Aggregator;
+use crate::base::limits;
+use crate::base::rng::Rng;
 use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
 use crate::cli::options::{Driver, Options};
 use crate::cli::profiles;
 use crate::config::topology::Topology;
+use crate::control;
+use crate::runtime::background::{self, Background};
 use crate::runtime::cores::{self, Seat, Shards};
 use crate::runtime::dns::Resolver;
 use crate::runtime::driver::{DriverChoice, DriverReport};
@@ -65,6 +70,8 @@ pub struct Running {
     log: Log,
     /// Kept for its threads and what they publish.
     _resolver: Resolver,
+    /// The aggregator and the control thread.
+    _beside: [Background; 2],
 }
 
 impl Running {
@@ -85,8 +92,9 @@ impl Running {
         let resolver = resolve_names(&topology, log)?;
         let address = listeners.address();
         let settings = settings(options, address, seats.len())?;
-        let snapshot = Snapshot::new(topology, options.default_strategy);
+        let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
+        let judge = start_aggregator(&node, options, log)?;
         let start = Start {
             node: node.clone(),
             listeners: Arc::new(listeners),
@@ -97,6 +105,7 @@ impl Running {
             started: Latch::default(),
         };
         stop_on_signal(&start, options.drain_seconds * 1000, log)?;
+        let control = start_control(&start)?;
         let started = start.started.clone();
         let count = seats.len();
         let shards = Shards::start(&seats, move |seat| start.run_shard(seat)).map_err(|e| format!("no thread: {e}"))?;
@@ -105,7 +114,7 @@ impl Running {
             return Err("a shard did not start within 30 s".to_owned());
         }
         report_ready(&reports, address, file_limit, log);
-        Ok(Running { node, address, shards, log, _resolver: resolver })
+        Ok(Running { node, address, shards, log, _resolver: resolver, _beside: [judge, control] })
     }
 
     /// Until a signal has ended every shard.
@@ -167,6 +176,39 @@ impl Start {
         .map_err(|fault| fault.to_string())?;
         result
     }
+}
+
+/// The thread that judges providers. Without it the node would route by what it last knew for ever, so its end ends the
+/// process, loudly.
+fn start_aggregator(node: &Arc<Node>, options: &Options, log: Log) -> Result<Background, String> {
+    let [seed, _] = uring::process_secret();
+    let mut aggregator = Aggregator::new(node.clone(), options.rules, Rng::new(seed));
+    let topology = node.snapshot.latest().topology.clone();
+    let step = move || {
+        for notice in aggregator.step(uring::process_now()) {
+            let label = topology.instances.get(notice.channel.instance()).map_or("", |i| &i.label);
+            let text = format!("{label} over {}: {}", notice.channel.transport().word(), notice.text);
+            log.warn(notice.event, &text);
+        }
+    };
+    background::every("aggregator", Duration::from_millis(limits::EPOCH_MS), step).map_err(|e| format!("no thread: {e}"))
+}
+
+/// The thread that probes.
+fn start_control(start: &Start) -> Result<Background, String> {
+    let (node, tls, names, driver) = (start.node.clone(), start.tls.clone(), start.resolver.clone(), start.driver);
+    let body = move || {
+        let options = ShardOptions { driver, listeners: Vec::new(), names };
+        let index = node.settings.shards as usize;
+        let run = uring::run(options, async |world| {
+            let shard = Shard::new(world.clone(), node.clone(), index, &tls, Fault::None);
+            shard.start();
+            control::start(&shard);
+            std::future::pending::<()>().await;
+        });
+        run.map_or_else(|fault| fault.to_string(), |_| "it returned".to_owned())
+    };
+    background::vital("control", body).map_err(|e| format!("no thread: {e}"))
 }
 
 fn stop_on_signal(start: &Start, within_ms: u64, log: Log) -> Result<(), String> {

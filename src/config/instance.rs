@@ -11,7 +11,7 @@ use crate::config::problem::{Findings, Place};
 use crate::config::provider::ProviderSpec;
 use crate::config::read::Spot;
 use crate::config::redact::Secrets;
-use crate::config::topology::{Endpoint, Http2, Instance};
+use crate::config::topology::{Endpoint, Http2, Instance, RegionUrl};
 use crate::config::yaml::At;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -26,6 +26,7 @@ struct Building {
     ca_file: Setting<Box<str>>,
     max_connections: Setting<u32>,
     http2: Setting<Http2>,
+    region_urls: Setting<Vec<RegionUrl>>,
 }
 
 /// All instances while profiles are resolved.
@@ -49,6 +50,8 @@ impl Instances {
             agree(&mut building.ca_file, &spec.ca_file, "ca_file", file, findings);
             agree(&mut building.max_connections, &spec.max_connections, "max_connections", file, findings);
             agree(&mut building.http2, &spec.http2, "http2", file, findings);
+            let region_urls = (!spec.region_urls.is_empty()).then(|| Spot::new(spec.region_urls.clone(), spec.at));
+            agree(&mut building.region_urls, &region_urls, "region_urls", file, findings);
         }
         id
     }
@@ -78,9 +81,11 @@ impl Instances {
             ca_file: None,
             max_connections: limits::MAX_CONNECTIONS,
             http2: Http2::Auto,
+            region_urls: Vec::new(),
             secrets: Vec::new(),
         };
-        let building = Building { instance, secrets: Secrets::default(), ca_file: None, max_connections: None, http2: None };
+        let secrets = Secrets::default();
+        let building = Building { instance, secrets, ca_file: None, max_connections: None, http2: None, region_urls: None };
         self.list.push(building);
         id
     }
@@ -91,6 +96,7 @@ impl Instances {
             instance.ca_file = building.ca_file.map(|(value, _, _)| value);
             instance.max_connections = building.max_connections.map_or(limits::MAX_CONNECTIONS, |(value, _, _)| value);
             instance.http2 = building.http2.map_or(Http2::Auto, |(value, _, _)| value);
+            instance.region_urls = building.region_urls.map(|(value, _, _)| value).unwrap_or_default();
             instance.secrets = building.secrets.into_list();
             Arc::new(instance)
         };

@@ -1,6 +1,6 @@
 //! From profiles as read to one `Topology`: names that must be unique, names that must exist, instances that are shared.
 
-use crate::base::ids::{ChainId, IdVec, ProviderId};
+use crate::base::ids::{ChainId, EntryId, IdVec, ProviderId};
 use crate::config::instance::Instances;
 use crate::config::problem::{Findings, Place};
 use crate::config::profile::{ChainSpec, OverrideSpec, ProfileSpec, RoutingSpec, is_chain_name, route_word};
@@ -30,7 +30,7 @@ pub(super) fn resolve(specs: Vec<ProfileSpec>, findings: &mut Findings) -> Topol
         }
     }
     (top.instances, top.instance_by_tag) = instances.finish();
-    top
+    top.with_entries()
 }
 
 fn resolve_profile(spec: ProfileSpec, instances: &mut Instances, findings: &mut Findings) -> Profile {
@@ -143,6 +143,7 @@ fn resolve_chain(
 ) -> Chain {
     let number = spec.number.as_ref().map_or(0, |number| number.value);
     let mut chain = Chain {
+        first_entry: EntryId(0), // numbered when all chains are known
         name: spec.name.clone().unwrap_or_else(|| spec.key.value.clone()),
         chain_number: number,
         chain_number_json: format!("\"0x{number:x}\"").into(),

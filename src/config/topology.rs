@@ -3,7 +3,7 @@
 //!
 //! Built by `config::resolve` only. A reload builds a new one and swaps it; nothing here is ever changed in place.
 
-use crate::base::ids::{ChainId, IdVec, InstanceId, ProfileId, ProviderId};
+use crate::base::ids::{ChainId, EntryId, Id, IdVec, InstanceId, ProfileId, ProviderId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,10 +12,46 @@ use std::sync::Arc;
 pub struct Topology {
     pub profiles: IdVec<ProfileId, Profile>,
     pub instances: IdVec<InstanceId, Arc<Instance>>,
+    /// Every provider as configured, profile by profile and chain by chain.
+    pub entries: IdVec<EntryId, Entry>,
     /// Slug, and alias (`public` for `default`), to profile.
     pub profile_by_slug: HashMap<Box<str>, ProfileId>,
     /// First 4 bytes of an instance's fingerprint (the prefix of filter ids, CONTRACT §3) to instance.
     pub instance_by_tag: HashMap<u32, InstanceId>,
+}
+
+/// Where a provider is configured, and what it goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    pub profile: ProfileId,
+    pub chain: ChainId,
+    pub provider: ProviderId,
+    pub instance: InstanceId,
+}
+
+impl Topology {
+    /// Numbers the entries; the last step of building a topology.
+    pub fn with_entries(mut self) -> Topology {
+        let mut entries = IdVec::new();
+        for profile in (0..self.profiles.len()).map(ProfileId::from_index) {
+            for chain in (0..self.profiles[profile].chains.len()).map(ChainId::from_index) {
+                let place = &mut self.profiles[profile].chains[chain];
+                place.first_entry = EntryId::from_index(entries.len());
+                for (provider, configured) in place.providers.iter() {
+                    entries.push(Entry { profile, chain, provider, instance: configured.instance });
+                }
+            }
+        }
+        Topology { entries, ..self }
+    }
+
+    /// The profile's chain of an entry, and its provider there.
+    pub fn of_entry(&self, entry: EntryId) -> Option<(&Profile, &Chain, &Provider)> {
+        let entry = self.entries.get(entry)?;
+        let profile = self.profiles.get(entry.profile)?;
+        let chain = profile.chains.get(entry.chain)?;
+        Some((profile, chain, chain.providers.get(entry.provider)?))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +89,8 @@ pub struct Chain {
     pub backfill_timeout_ms: u64,
     pub color: Box<str>,
     pub size: Box<str>,
+    /// Of its first provider; the others follow.
+    pub first_entry: EntryId,
     /// At most 64, in configuration order.
     pub providers: IdVec<ProviderId, Provider>,
     pub provider_by_id: HashMap<Box<str>, ProviderId>,
@@ -60,6 +98,12 @@ pub struct Chain {
     pub default_strategy: Option<Strategy>,
     /// `routing.method_overrides`, by method name.
     pub method_overrides: Vec<MethodOverride>,
+}
+
+impl Chain {
+    pub fn entry(&self, provider: ProviderId) -> EntryId {
+        EntryId(self.first_entry.0 + u32::from(provider.0))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -117,7 +161,7 @@ pub struct MethodOverride {
 }
 
 /// The endpoint that a node of `region` uses instead of the provider's own (CONTRACT §4).
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegionUrl {
     pub region: Box<str>,
     pub http: Option<Endpoint>,
@@ -162,8 +206,17 @@ pub struct Instance {
     /// Node-wide; split over the shards.
     pub max_connections: u32,
     pub http2: Http2,
+    /// Endpoints that nodes of some regions use instead (CONTRACT §4).
+    pub region_urls: Vec<RegionUrl>,
     /// Strings that must never be shown: keys in URLs, header values (CONTRACT §8). None shorter than 6 bytes.
     pub secrets: Vec<Box<str>>,
+}
+
+impl Instance {
+    /// Where a node of `region` reaches it over HTTP.
+    pub fn http_from(&self, region: &str) -> Option<&Endpoint> {
+        self.region_urls.iter().find(|r| *r.region == *region).and_then(|r| r.http.as_ref()).or(self.http.as_ref())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

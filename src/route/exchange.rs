@@ -6,12 +6,12 @@
 //! here it is only a verdict. Rejected: retry loops in the data path, where the rule for raw transactions would be three
 //! `if`s in three files.
 
-use crate::base::ids::ProviderId;
+use crate::base::ids::{MethodId, ProviderId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::chain::method::Safety;
-use crate::route::select::{Ask, Walk};
+use crate::route::select::{Ask, Sieve, Walk};
 use crate::snapshot::ChainPlan;
 
 /// What the shell must do now.
@@ -54,6 +54,8 @@ pub enum Reply {
 pub enum Refuse {
     /// No provider is eligible at all.
     NoProvider,
+    /// Those that are have open circuits.
+    CircuitsOpen,
     /// Every eligible one failed without a JSON-RPC error of its own.
     Exhausted,
     /// The call's total time is over.
@@ -100,6 +102,8 @@ pub struct Exchange {
     /// Providers tried, sent or not.
     tried: u8,
     current: Option<ProviderId>,
+    /// For the first attempt's patience.
+    method: MethodId,
     /// The current attempt was re-sent on a fresh connection once.
     resent: bool,
     has_error: bool,
@@ -110,7 +114,7 @@ pub struct Exchange {
 impl Exchange {
     pub fn new(plan: &ChainPlan, ask: &Ask, safety: Safety, timeout_ms: u64, now: Instant) -> Exchange {
         let walk = Walk::new(plan, ask);
-        let over = walk.is_empty().then_some(Reply::Refuse(Refuse::NoProvider));
+        let over = walk.is_empty().then(|| Reply::Refuse(why_nobody(plan, ask)));
         Exchange {
             walk,
             safety,
@@ -119,6 +123,7 @@ impl Exchange {
             dispatches: 0,
             tried: 0,
             current: None,
+            method: ask.method,
             resent: false,
             has_error: false,
             last: None,
@@ -135,6 +140,16 @@ impl Exchange {
         self.deadline
     }
 
+    /// Tries of this call that came before the current one.
+    pub fn is_retry(&self) -> bool {
+        self.tried > 1
+    }
+
+    /// The same provider is about to be sent the call once more: what ended was no dispatch.
+    pub fn is_resending(&self) -> bool {
+        self.current.is_some()
+    }
+
     /// What to do now. After a `Reply` it says the same for ever.
     pub fn next(&mut self, plan: &ChainPlan, rng: &mut Rng, now: Instant) -> Action {
         if let Some(reply) = self.over {
@@ -142,7 +157,7 @@ impl Exchange {
         }
         if let Some(provider) = self.current {
             // Set by `on_end` to send once more to the same provider.
-            return self.attempt(provider, now, ConnectionRule::New);
+            return self.attempt(plan, provider, now, ConnectionRule::New);
         }
         if now.plus_ms(limits::ATTEMPT_MIN_MS) > self.deadline {
             let timed_out = self.last == Some(Refuse::AttemptTimedOut);
@@ -160,7 +175,7 @@ impl Exchange {
             Safety::Repeatable => ConnectionRule::Pooled,
             _ => ConnectionRule::RecentlyUsed,
         };
-        self.attempt(provider, now, rule)
+        self.attempt(plan, provider, now, rule)
     }
 
     /// Tells what became of the attempt that `next` asked for.
@@ -218,18 +233,20 @@ impl Exchange {
         }
     }
 
-    fn attempt(&self, provider: ProviderId, now: Instant, connection: ConnectionRule) -> Action {
-        Action::Attempt { provider, deadline: self.attempt_deadline(now), connection }
+    fn attempt(&self, plan: &ChainPlan, provider: ProviderId, now: Instant, connection: ConnectionRule) -> Action {
+        Action::Attempt { provider, deadline: self.attempt_deadline(plan, provider, now), connection }
     }
 
-    /// The first attempt of a repeatable call leaves time for another one, if there is another provider.
-    fn attempt_deadline(&self, now: Instant) -> Instant {
+    /// The first attempt of a repeatable call leaves time for another one, if there is another provider: a share of the
+    /// total, or less when the provider is known to answer sooner (CONTRACT §3).
+    fn attempt_deadline(&self, plan: &ChainPlan, provider: ProviderId, now: Instant) -> Instant {
         let another = self.is_repeatable() && self.dispatches == 0 && !self.walk.is_empty();
         if !another {
             return self.deadline;
         }
         let total_ms = self.deadline.since(self.started).as_millis() as u64;
-        let first_ms = (total_ms * limits::FIRST_ATTEMPT_PERCENT / 100).max(limits::ATTEMPT_MIN_MS);
+        let share_ms = (total_ms * limits::FIRST_ATTEMPT_PERCENT / 100).max(limits::ATTEMPT_MIN_MS);
+        let first_ms = plan.ranking(self.method).patience_ms(provider).map_or(share_ms, |ms| ms.min(share_ms));
         now.plus_ms(first_ms).min(self.deadline)
     }
 
@@ -238,6 +255,11 @@ impl Exchange {
         self.over = Some(reply);
         Action::Reply(reply)
     }
+}
+
+fn why_nobody(plan: &ChainPlan, ask: &Ask) -> Refuse {
+    let sieve = Sieve::new(plan, ask);
+    if sieve.archival != 0 { Refuse::CircuitsOpen } else { Refuse::NoProvider }
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //! CONTRACT §3 and §4 stated independently of the machine.
 
 use super::*;
-use crate::base::ids::IdVec;
 use crate::config::topology::Strategy;
-use crate::snapshot::bit;
+use crate::snapshot::{bit, test_plan};
+use std::sync::Arc;
 
 const ENDS: [End; 12] = [
     End::Answered,
@@ -22,18 +22,13 @@ const ENDS: [End; 12] = [
 ];
 
 fn plan(providers: u32, same_instance: &[u64]) -> ChainPlan {
-    let all = (1u64 << providers) - 1;
-    ChainPlan {
-        http: all,
-        by_priority: (0..providers).map(|i| 1 << i).collect(),
-        together: [all],
-        same_instance: same_instance.iter().copied().collect::<IdVec<_, _>>(),
-        default_strategy: Strategy::Priority,
-    }
+    let mut plan = test_plan::of_priorities(&(0..providers).collect::<Vec<_>>());
+    Arc::make_mut(&mut plan.fixed).same_instance = same_instance.iter().copied().collect();
+    plan
 }
 
 fn ask() -> Ask {
-    Ask { strategy: Strategy::Priority, eligible: u64::MAX, pin: None, allow_failover: false }
+    Ask::new(Strategy::Priority, MethodId(0))
 }
 
 /// What an observer on the wire saw of one run.

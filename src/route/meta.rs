@@ -5,6 +5,7 @@
 
 use crate::base::limits::META_HEADER_BYTES;
 use crate::config::topology::Strategy;
+use crate::route::explain::Part;
 use crate::route::resolve::Transport;
 use crate::wire::http::write_decimal;
 use crate::wire::json::write_string;
@@ -34,6 +35,39 @@ pub struct Attempted<'a> {
     pub retries: u32,
     /// `closed`, `half_open`, `open`.
     pub circuit: &'static str,
+}
+
+/// One provider's part in the choice, for metadata.
+pub struct Candidate<'a> {
+    pub id: &'a str,
+    pub part: Part,
+    /// What ranks it by latency, when it was measured.
+    pub latency_us: Option<u32>,
+}
+
+/// Adds every provider's stage and numbers to an object that `write_meta` wrote.
+pub fn add_candidates<'a>(json: &mut Vec<u8>, candidates: impl Iterator<Item = Candidate<'a>>) {
+    if json.pop() != Some(b'}') {
+        return;
+    }
+    json.extend_from_slice(b",\"candidates\":[");
+    for (index, Candidate { id, part, latency_us }) in candidates.enumerate() {
+        json.extend_from_slice(if index > 0 { b",{\"id\":" } else { b"{\"id\":" });
+        write_string(json, id);
+        json.extend_from_slice(b",\"stage\":\"");
+        json.extend_from_slice(part.stage.word().as_bytes());
+        json.push(b'"');
+        if let Some(turn) = part.turn {
+            json.extend_from_slice(b",\"turn\":");
+            write_decimal(json, turn as u64);
+            write_thousandths(json, b",\"odds\":", (part.odds * 1000.0).round() as u64);
+        }
+        if let Some(us) = latency_us {
+            write_thousandths(json, b",\"latency_ms\":", us.into());
+        }
+        json.push(b'}');
+    }
+    json.extend_from_slice(b"]}");
 }
 
 /// What stands between the answer's last member and the metadata.
@@ -101,10 +135,14 @@ fn strategy_name(strategy: Strategy) -> &'static str {
 
 /// Milliseconds with microsecond resolution, `1.5` and `0.0` like a float is written.
 fn write_ms(out: &mut Vec<u8>, key: &[u8], ns: u64) {
+    write_thousandths(out, key, ns / 1000);
+}
+
+/// `n / 1000` with what digits it needs, one at least.
+fn write_thousandths(out: &mut Vec<u8>, key: &[u8], n: u64) {
     out.extend_from_slice(key);
-    let us = ns / 1000;
-    write_decimal(out, us / 1000);
-    let (tenths, hundredths, thousandths) = (us / 100 % 10, us / 10 % 10, us % 10);
+    write_decimal(out, n / 1000);
+    let (tenths, hundredths, thousandths) = (n / 100 % 10, n / 10 % 10, n % 10);
     let digits = [b'.', b'0' + tenths as u8, b'0' + hundredths as u8, b'0' + thousandths as u8];
     let kept = if thousandths > 0 {
         4
@@ -166,6 +204,25 @@ mod tests {
         assert_eq!(String::from_utf8(out.clone()).unwrap(), want);
         let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(read["candidate_providers"][1], "be\"ta\n:ws");
+    }
+
+    #[test]
+    fn candidates_carry_their_stage_and_numbers() {
+        let plan = crate::snapshot::test_plan::of_priorities(&[1, 1, 2]);
+        let ask = crate::route::select::Ask {
+            eligible: 0b011,
+            ..crate::route::select::Ask::new(Strategy::LoadBalanced, crate::chain::method::UNKNOWN)
+        };
+        let parts = crate::route::explain::explain(&plan, &ask, &mut crate::base::rng::Rng::new(1));
+        let latencies = [Some(12_340), None, None];
+        let candidate = |(index, part): (usize, &Part)| Candidate { id: "x", part: *part, latency_us: latencies[index] };
+        let mut out = b"{\"version\":\"1.0\"}".to_vec();
+        add_candidates(&mut out, parts.values().enumerate().map(candidate));
+        let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(read["version"], "1.0");
+        assert_eq!(read["candidates"][0]["odds"], 0.5);
+        assert_eq!(read["candidates"][0]["latency_ms"], 12.34);
+        assert_eq!(read["candidates"][2], serde_json::json!({"id": "x", "stage": "not_asked"}));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub mod classify;
 pub mod exchange;
+pub mod explain;
+pub mod fit;
 pub mod limit;
 pub mod meta;
 pub mod resolve;

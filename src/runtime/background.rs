@@ -1,5 +1,7 @@
 //! A named thread beside the shards, for work that lasts as long as the process.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 use std::{io, thread};
 
 /// Its handle; the thread ends with the process.
@@ -10,6 +12,27 @@ pub fn start(name: &str, body: impl FnOnce() -> String + Send + 'static) -> io::
     let shown = name.to_owned();
     let run = move || eprintln!("lasso: {shown} ended: {}", body());
     thread::Builder::new().name(name.into()).spawn(run).map(Background)
+}
+
+/// Runs `body`, without which the process must not go on: its end, also by a panic, ends the process with exit code 1.
+pub fn vital(name: &str, body: impl FnOnce() -> String + Send + 'static) -> io::Result<Background> {
+    let shown = name.to_owned();
+    let run = move || {
+        let why = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| "it panicked".to_owned());
+        eprintln!("lasso: the {shown} thread ended: {why}; ending the process (a supervisor should start it again)");
+        std::process::exit(1);
+    };
+    thread::Builder::new().name(name.into()).spawn(run).map(Background)
+}
+
+/// Calls `step` every `period`, for as long as the process lives.
+pub fn every(name: &str, period: Duration, mut step: impl FnMut() + Send + 'static) -> io::Result<Background> {
+    vital(name, move || {
+        loop {
+            thread::sleep(period);
+            step();
+        }
+    })
 }
 
 impl Background {

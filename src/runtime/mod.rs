@@ -26,12 +26,18 @@ pub mod latch;
 pub mod listen;
 /// Messages from other threads into a shard.
 pub mod mailbox;
+/// What the process takes of its machine.
+pub mod process;
 /// The newest of a value, from one writer to every shard.
 pub mod publish;
+/// Filled tallies up to the aggregator, emptied ones back.
+pub mod reports;
 /// SIGTERM, SIGINT, SIGHUP.
 pub mod signals;
 /// What a shard counts.
-pub mod tally;
+pub mod counters;
+/// People's questions to the thread that knows.
+pub mod desk;
 /// TLS to providers: trust, handshake, faults.
 pub mod tls;
 /// A TLS connection as a stream.

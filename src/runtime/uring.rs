@@ -164,6 +164,10 @@ impl World for Uring {
         self.0.names.borrow_mut().addresses(host, port)
     }
 
+    fn panics(&self) -> u64 {
+        self.0.panics.total()
+    }
+
     fn rng(&self) -> Rng {
         let salt = self.0.streams_of_rng.get();
         self.0.streams_of_rng.set(salt.wrapping_add(1));

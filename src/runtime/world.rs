@@ -71,6 +71,9 @@ pub trait World: Clone + 'static {
     fn listen(&self, at: SocketAddr) -> io::Result<Self::Listener>;
     /// The resolver's last good answer for a host name or an address literal. Never blocks: shards do not resolve.
     fn addresses(&self, host: &str, port: u16) -> Addresses;
+    /// Tasks of this shard that a panic ended, since the start.
+    fn panics(&self) -> u64;
+
     /// A new independent stream of randomness.
     fn rng(&self) -> Rng;
 }

@@ -9,7 +9,7 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::chain::filter_id;
 use crate::config::topology::ErrorRule;
-use crate::route::classify::{Context, Outcome, Verdict, may_show};
+use crate::route::classify::{Category, Context, Outcome, Verdict, may_show};
 use crate::route::exchange::{ConnectionRule, End};
 use crate::runtime::budget::Permit;
 use crate::runtime::world::World;
@@ -57,8 +57,11 @@ impl Held {
 
 /// What came of an attempt.
 pub enum Got<W: World> {
-    /// An answer to return: a result, or an error that is the caller's own.
-    Answer(Held),
+    /// An answer to return. `category`: what its error means; `None` for a result.
+    Answer {
+        held: Held,
+        category: Option<Category>,
+    },
     /// A result too long to hold, of which the first part is here.
     Stream(Box<Relay<W>>),
     /// An answer that another provider may better. `error`: a JSON-RPC error that the client may see.
@@ -80,7 +83,7 @@ impl<W: World> Got<W> {
     /// What `route::exchange` must know of it.
     pub fn end(&self) -> End {
         match self {
-            Got::Answer(_) | Got::Stream(_) => End::Answered,
+            Got::Answer { .. } | Got::Stream(_) => End::Answered,
             Got::Refused { outcome, error } => End::Refused { has_error: error.is_some(), before_pool: outcome.before_pool },
             Got::NotSent(ConnectFault::ClientGone) | Got::ClientGone => End::ClientGone,
             Got::NotSent(_) => End::NotSent,
@@ -227,7 +230,7 @@ fn whole<W: World>(
     let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, &call.outgoing.id));
     let classifier = &shard.node.classifier;
     let context =
-        || Context { status, retry_after: &retry_after, wall: shard.world.wall(), method: call.method, rules: from.rules };
+        || Context { status, retry_after: &retry_after, wall: shard.world.wall(), method: call.ask.method, rules: from.rules };
     let outcome = match &scanned {
         Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => classifier.result(result.of(payload)),
         Ok(Answer { kind: AnswerKind::Error { code, message, data, .. }, .. }) => {
@@ -243,7 +246,7 @@ fn whole<W: World>(
 /// Turns an outcome into what the exchange is told. A provider's text reaches the client only where it may be shown.
 fn judged<W: World>(held: Option<Held>, outcome: Option<Outcome>, secrets: &[Box<str>]) -> Got<W> {
     let (held, outcome) = match (held, outcome) {
-        (Some(held), None) => return Got::Answer(held),
+        (Some(held), None) => return Got::Answer { held, category: None },
         (held, outcome) => (held, outcome.unwrap_or_else(Outcome::malformed)),
     };
     let shown = held.filter(|held| {
@@ -251,7 +254,7 @@ fn judged<W: World>(held: Option<Held>, outcome: Option<Outcome>, secrets: &[Box
         is_error && may_show(outcome.category, held.bytes(), secrets)
     });
     match (outcome.verdict, shown) {
-        (Verdict::Return, Some(error)) => Got::Answer(error),
+        (Verdict::Return, Some(held)) => Got::Answer { held, category: Some(outcome.category) },
         (_, error) => Got::Refused { outcome, error },
     }
 }

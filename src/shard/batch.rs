@@ -8,6 +8,7 @@ use crate::base::limits;
 use crate::base::span::Span;
 use crate::route::meta;
 use crate::route::resolve::Meta;
+use crate::route::select::Ask;
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::buffers::Size;
@@ -37,14 +38,14 @@ pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: V
         return (buf, next);
     }
     let shard = client.shard.clone();
-    shard.tally.calls.add(items.len() as u64);
+    shard.counters.calls.add(items.len() as u64);
     let mut manner = asked.manner.clone();
-    let context = rpc::context(client, &asked, false);
+    let context = rpc::context(client, &asked, &buf, false);
     let source = Rc::new(buf);
     let start = asked.body.range.start;
     let subscribe = rpc::subscribe_refusal(client, &asked, Some(&Source::Shared(source.clone())));
     let work = items.into_iter().map(|item| one(&shard, &context, &source, start, item, &subscribe));
-    let parts: Vec<(Part, Option<Trace>)> = stream::iter(work).buffered(limits::BATCH_PARALLEL).collect().await;
+    let parts: Vec<(Part, Option<(Trace, Ask)>)> = stream::iter(work).buffered(limits::BATCH_PARALLEL).collect().await;
     manner.end_if(shard.node.draining.is_raised());
     if asked.route.meta == Meta::Headers {
         // The header speaks for the first call.
@@ -56,7 +57,7 @@ pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: V
         Next::Abort
     } else {
         let bodies: Vec<Body> = parts.into_iter().filter_map(|(part, _)| part.into_body()).collect();
-        shard.tally.replies.add(bodies.len() as u64);
+        shard.counters.replies.add(bodies.len() as u64);
         if bodies.is_empty() { rpc::no_content(client, manner).await } else { write(client, bodies, &manner).await }
     };
     (Rc::try_unwrap(source).unwrap_or_else(|shared| shared.to_vec()), next)
@@ -79,7 +80,7 @@ async fn one<W: World>(
     start: usize,
     item: Span,
     subscribe: &RpcRefusal,
-) -> (Part, Option<Trace>) {
+) -> (Part, Option<(Trace, Ask)>) {
     let item = item.shifted(start);
     let request = match jsonrpc::scan_item(source, item) {
         Ok(request) => shifted(request, 0),
@@ -92,8 +93,8 @@ async fn one<W: World>(
     let (reply, trace) = match todo {
         Todo::Forward(mut call) => {
             let reply = forward(shard, &mut call).await;
-            let Call { trace, .. } = call;
-            (reply, Some(trace))
+            let Call { trace, ask, .. } = call;
+            (reply, Some((trace, ask)))
         }
         Todo::Local(result) => (Reply::Local(result), None),
         Todo::Refuse(refusal) => (Reply::Refused(refusal), None),

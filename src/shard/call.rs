@@ -4,11 +4,12 @@
 //! is the stretch alone; every other form has its params there and the rest written around them. So params are never
 //! copied, whatever their size, and a call can be sent again because the pieces come back from every write.
 
-use crate::base::ids::{ChainId, MethodId, ProfileId, ProviderId};
+use crate::base::ids::{ChainId, ProfileId, ProviderId};
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method::{self, Safety};
 use crate::config::topology::Strategy;
+use crate::route::fit::Fit;
 use crate::route::select::Ask;
 use crate::runtime::gather::{Gather, Piece};
 use crate::runtime::world::World;
@@ -130,8 +131,9 @@ pub struct Call<W: World> {
     pub snapshot: Current,
     pub profile: ProfileId,
     pub chain: ChainId,
-    pub method: MethodId,
     pub ask: Ask,
+    /// What its parameters ask for.
+    pub fit: Fit,
     pub filter: FilterRole,
     pub outgoing: Outgoing,
     /// When the request was complete; the total time counts from here.
@@ -147,16 +149,16 @@ pub struct Call<W: World> {
 
 impl<W: World> Call<W> {
     pub fn safety(&self) -> Safety {
-        method::info(self.method).safety
+        method::info(self.ask.method).safety
     }
 
     pub fn timeout_ms(&self) -> u64 {
-        method::info(self.method).timeout_ms
+        method::info(self.ask.method).timeout_ms
     }
 
     /// For texts; a method that is in no table is not repeated to anyone.
     pub fn method_name(&self) -> &'static str {
-        method::info(self.method).name
+        method::info(self.ask.method).name
     }
 }
 
@@ -166,6 +168,8 @@ pub struct Trace {
     pub strategy: Strategy,
     pub selected: Option<ProviderId>,
     pub retries: u8,
+    /// The chosen channel's circuit.
+    pub circuit: &'static str,
     /// Choosing the providers.
     pub selection: Duration,
     /// Sum over the attempts, connecting included.
@@ -174,6 +178,6 @@ pub struct Trace {
 
 impl Trace {
     pub fn new(strategy: Strategy) -> Trace {
-        Trace { strategy, selected: None, retries: 0, selection: Duration::ZERO, upstream: Duration::ZERO }
+        Trace { strategy, selected: None, retries: 0, circuit: "closed", selection: Duration::ZERO, upstream: Duration::ZERO }
     }
 }

@@ -75,7 +75,7 @@ pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
     let (read, write) = stream.split();
     let now = shard.now();
     let watch = shard.clients.watch_client(now, now.plus_ms(limits::HEAD_TIMEOUT_MS), closer.clone());
-    shard.tally.connections.add(1);
+    shard.counters.connections.add(1);
     let mut client = Client { shard, read, write, watch, closer, peer, limit_key: None };
     loop {
         client.watch.set_idle(client.within(limits::KEEP_ALIVE_MS));

@@ -4,15 +4,19 @@
 //! provider gave, because a provider's own words are a better end than ours.
 
 use crate::base::ids::ProviderId;
+use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Provider;
-use crate::route::exchange::{Action, ConnectionRule, Exchange, Refuse, Reply as Ending};
+use crate::route::exchange::{Action, ConnectionRule, End, Exchange, Refuse, Reply as Ending};
+use crate::route::select::Sieve;
 use crate::runtime::world::World;
 use crate::shard::attempt::{Got, Held, attempt};
 use crate::shard::call::{Call, FilterRole};
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::relay::Relay;
+use crate::shard::witness::{Attempt, Trial, Witness};
 use crate::shard::{Fault, Shard};
+use crate::snapshot::{ChainPlan, members};
 
 /// What a call's client is given.
 pub enum Reply<W: World> {
@@ -38,31 +42,45 @@ impl<W: World> Reply<W> {
 pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W> {
     let snapshot = call.snapshot.clone();
     let plan = snapshot.plan(call.profile, call.chain);
+    let blind = without_circuits(shard, plan);
+    let plan = blind.as_deref().unwrap_or(plan);
     let mut exchange = Exchange::new(plan, &call.ask, call.safety(), call.timeout_ms(), call.started);
     let mut last = Last { error: None, category: None };
+    let mut witness = Witness::default();
     let mut now = call.started;
     loop {
         let action = exchange.next(plan, &mut call.rng, now);
         let got = match action {
-            Action::Reply(ending) => return finish(shard, call, ending, last),
+            Action::Reply(ending) => {
+                witness.end(shard);
+                return finish(shard, call, ending, last);
+            }
             Action::Attempt { provider, deadline, connection } => {
                 let began = shard.now();
                 call.trace.selection += began.since(now);
+                let Ok(trial) = Trial::begin(shard, plan, provider, began) else {
+                    // Another call of this shard has just used the permit.
+                    exchange.on_end(plan, End::NotSent);
+                    continue;
+                };
                 let got = one_attempt(shard, call, provider, connection, deadline, began).await;
                 // A whole answer's last reading is the one that ended it.
-                let ended = if matches!(got, Got::Answer(_)) { shard.recent() } else { shard.now() };
+                let ended = if matches!(got, Got::Answer { .. }) { shard.recent() } else { shard.now() };
                 call.trace.upstream += ended.since(began);
                 call.trace.retries = exchange.retries();
                 now = ended;
-                got
+                let attempt = Attempt { provider, began, ended, deadline, is_retry: exchange.is_retry(), trial };
+                (got, attempt)
             }
         };
+        let (got, attempt) = got;
         exchange.on_end(plan, wire_fault(shard, got.end(), call));
+        witness.on_end(shard, plan, call, &got, attempt, exchange.is_resending());
         match got {
-            Got::Answer(held) => return answer(shard, call, held),
+            Got::Answer { held, .. } => return answer(shard, call, held),
             Got::Stream(relay) => return Reply::Stream(relay),
             Got::Refused { outcome, error } => last.note(shard, outcome.category.word(), error),
-            Got::NotSent(_) | Got::Lost { .. } | Got::TimedOut | Got::ClientGone => shard.tally.failovers.add(1),
+            Got::NotSent(_) | Got::Lost { .. } | Got::TimedOut | Got::ClientGone => shard.counters.failovers.add(1),
         }
     }
 }
@@ -78,9 +96,10 @@ async fn one_attempt<W: World>(
     let snapshot = call.snapshot.clone();
     let provider: &Provider = &snapshot.chain(call.profile, call.chain).providers[id];
     call.trace.selected = Some(id);
+    call.trace.circuit = snapshot.plan(call.profile, call.chain).circuit(id);
     let rules = &provider.capabilities.error_rules;
     let got = attempt(shard, call, provider.instance, rules, connection, deadline, now).await;
-    shard.tally.attempt(provider.instance, !matches!(got, Got::Answer(_) | Got::Stream(_)));
+    shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_)));
     got
 }
 
@@ -93,7 +112,7 @@ struct Last {
 
 impl Last {
     fn note<W: World>(&mut self, shard: &Shard<W>, category: &'static str, error: Option<Held>) {
-        shard.tally.failovers.add(1);
+        shard.counters.failovers.add(1);
         self.category = Some(category);
         if let Some(error) = error
             && let Some(older) = self.error.replace(error)
@@ -110,8 +129,21 @@ fn finish<W: World>(shard: &Shard<W>, call: &Call<W>, ending: Ending, last: Last
         (Ending::LastError | Ending::Answer, None) => Refuse::Exhausted,
         (Ending::Refuse(why), _) => why,
     };
-    shard.tally.refusals.add(1);
-    Reply::Refused(RpcRefusal::no_answer(refuse, call.method_name(), last.category))
+    shard.counters.refusals.add(1);
+    let retry_after_ms = when_circuits_open(shard, call, refuse);
+    Reply::Refused(RpcRefusal::no_answer(refuse, call.method_name(), last.category, retry_after_ms))
+}
+
+/// When the first open circuit lets a trial through; tells the aggregator that somebody waits for it.
+fn when_circuits_open<W: World>(shard: &Shard<W>, call: &Call<W>, why: Refuse) -> Option<u64> {
+    if why != Refuse::CircuitsOpen {
+        return None;
+    }
+    let plan = call.snapshot.plan(call.profile, call.chain);
+    let waiting = Sieve::new(plan, &call.ask).archival & plan.gates.half_open;
+    members(waiting).filter_map(|id| plan.fixed.channels.get(id)).for_each(|channel| shard.reporter.want(*channel));
+    let until = plan.retry_at?.since(shard.recent()).as_millis() as u64;
+    Some(until.max(limits::EPOCH_MS))
 }
 
 /// A result as the client gets it: that of a new filter names its instance.
@@ -127,10 +159,19 @@ fn answer<W: World>(shard: &Shard<W>, call: &Call<W>, held: Held) -> Reply<W> {
     match tag.and_then(|tag| held.with_filter_id(tag)) {
         Some(named) => Reply::Held(named),
         None => {
-            shard.tally.refusals.add(1);
-            Reply::Refused(RpcRefusal::no_answer(Refuse::Exhausted, call.method_name(), Some("malformed_response")))
+            shard.counters.refusals.add(1);
+            Reply::Refused(RpcRefusal::no_answer(Refuse::Exhausted, call.method_name(), Some("malformed_response"), None))
         }
     }
+}
+
+/// The simulator's deliberate bug: every circuit passes for closed.
+fn without_circuits<W: World>(shard: &Shard<W>, plan: &ChainPlan) -> Option<Box<ChainPlan>> {
+    (W::FAULTS && shard.fault == Fault::IgnoreCircuits).then(|| {
+        let mut plan = Box::new(plan.clone());
+        (plan.gates.open, plan.gates.half_open) = (0, 0);
+        plan
+    })
 }
 
 /// The simulator's deliberate bug: a lost raw transaction passes for one that was never sent.

@@ -3,6 +3,7 @@
 use crate::base::limits;
 use crate::route::resolve::{Local, Refusal, Target, cors, is_rpc_path};
 use crate::runtime::world::World;
+use crate::shard::admin;
 use crate::shard::buffers::Size;
 use crate::shard::client_http::{Client, Next};
 use crate::shard::refusal::RpcRefusal;
@@ -27,21 +28,22 @@ pub async fn answer<W: World>(
             send(client, 204, &fields, None, &manner).await
         }
         Ok(Target::Websocket(_)) => rpc::refuse(client, &RpcRefusal::websocket_not_available(), b"null", manner).await,
-        Ok(Target::Local(what)) => own(client, what, head, &manner).await,
+        Ok(Target::Local(what)) => own(client, what, head, buf, &manner).await,
         // The caller routes these; refusing is what is safe should that change.
         Ok(Target::Rpc(_)) => refuse(client, &Refusal::not_found(), head, buf, manner).await,
     }
 }
 
-async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, manner: &Manner) -> Next {
+async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, buf: &[u8], manner: &Manner) -> Next {
     let (status, body) = match what {
         Local::Health => health(client),
         Local::Ready => ready(client),
         Local::Chains => (200, chains(client)),
-        _ => {
-            let text = "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/health, /api/ready and /api/chains are\"}}";
+        _ => admin::answer(client, what, head, buf).await.unwrap_or_else(|| {
+            let text = "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/status, /api/chains, \
+                 /api/providers/:chain, /api/metrics/:chain, /api/shards and /api/explain/:profile/:chain/:method are\"}}";
             (404, text.as_bytes().to_vec())
-        }
+        }),
     };
     send(client, status, b"content-type: application/json\r\n", Some(Content::of(body, head)), manner).await
 }

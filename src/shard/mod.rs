@@ -6,28 +6,35 @@
 //! one asks, `forward` is a call's way through the providers, `attempt` one dispatch, `incoming` an answer as it arrives,
 //! `relay` a long answer passed on as it comes.
 
+mod admin;
 mod attempt;
 mod batch;
 mod buffers;
 mod call;
 mod client_http;
 mod deadlines;
+mod explain;
 mod forward;
 mod incoming;
+mod inquiry;
 mod listener;
 mod local;
 mod node;
 mod pool;
-mod readiness;
 mod refusal;
 mod relay;
+mod reporter;
 mod reply;
 mod request;
 mod rpc;
 mod target;
 mod upstream_http;
+mod used;
+mod veto;
+mod witness;
 
 pub use deadlines::Deadlines;
+pub use inquiry::{Found, inquire};
 pub use node::{Node, Settings};
 pub use target::ConnectFault;
 
@@ -35,18 +42,23 @@ use crate::base::ids::{Id, InstanceId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
+use crate::observe::report::{Event, Load};
 use crate::runtime::budget::Share;
+use crate::runtime::counters::Counters;
 use crate::runtime::gather::Gather;
 use crate::runtime::publish::Reader;
-use crate::runtime::tally::Tally;
+use crate::runtime::reports::Lane;
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::world::World;
 use crate::snapshot::Snapshot;
 use buffers::{Buffers, Size};
+use reporter::Reporter;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use target::Target;
+use used::Used;
+use veto::Vetoes;
 
 /// The snapshot as a shard holds it: counting references within a shard costs no atomic operation.
 type Current = Rc<Arc<Snapshot>>;
@@ -55,7 +67,7 @@ pub struct Shard<W: World> {
     world: W,
     node: Arc<Node>,
     index: usize,
-    tally: Arc<Tally>,
+    counters: Arc<Counters>,
     snapshot: RefCell<(Reader<Snapshot>, Current)>,
     /// Shares of the node-wide byte budgets.
     bodies: Share,
@@ -66,6 +78,10 @@ pub struct Shard<W: World> {
     gathers: RefCell<Vec<Gather>>,
     /// Attempts under way, swept finely.
     attempts: Rc<Deadlines<W>>,
+    reporter: Reporter,
+    vetoes: Vetoes,
+    /// Permits of half-open trials that were used, and grants to measure again.
+    used: Used,
     /// Client connections, swept coarsely.
     clients: Rc<Deadlines<W>>,
     rng: RefCell<Rng>,
@@ -75,6 +91,8 @@ pub struct Shard<W: World> {
     /// The last reading of the clock: good enough for deadlines of seconds.
     recent: Cell<Instant>,
     last_sweep: Cell<Instant>,
+    /// Since the last report.
+    stall_max: Cell<Duration>,
     /// The response head's unchanging lines.
     reply_fields: Box<[u8]>,
     fault: Fault,
@@ -89,19 +107,27 @@ pub enum Fault {
     DoubleReply,
     /// A raw transaction whose connection was lost is sent to the next provider.
     RepeatRaw,
+    /// Calls are sent whatever the circuits say.
+    IgnoreCircuits,
+    /// A permit that is used up is used once more.
+    SharePermit,
 }
 
 impl<W: World> Shard<W> {
     pub fn new(world: W, node: Arc<Node>, index: usize, tls: &TlsSettings, fault: Fault) -> Rc<Shard<W>> {
         let mut reader = node.snapshot.reader();
         let current = Rc::new(reader.get().clone());
-        let targets = Target::for_all(&current.topology, node.settings.shards, tls);
-        let tally = node.tallies.get(index).cloned().unwrap_or_default();
+        let settings = &node.settings;
+        let targets = Target::for_all(&current.topology, settings, settings.shards as usize == index, tls);
+        let lane = node.lanes.get(index).cloned().unwrap_or_else(Lane::new);
+        let reporter = Reporter::new(lane, index as u16, &current.topology, world.now());
+        let vetoes = Vetoes::new(2 * current.topology.instances.len());
+        let counters = node.counters.get(index).cloned().unwrap_or_default();
         let reply_fields = reply::unchanging_fields(&node.settings);
         let rng = world.rng();
         Rc::new(Shard {
             index,
-            tally,
+            counters,
             snapshot: RefCell::new((reader, current)),
             bodies: node.bodies.share(),
             answers: node.answers.share(),
@@ -109,12 +135,16 @@ impl<W: World> Shard<W> {
             buffers: Buffers::default(),
             gathers: RefCell::default(),
             attempts: Rc::default(),
+            reporter,
+            vetoes,
+            used: Used::default(),
             clients: Rc::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),
             next_call_id: Cell::new(1),
             recent: Cell::new(world.now()),
             last_sweep: Cell::new(world.now()),
+            stall_max: Cell::new(Duration::ZERO),
             reply_fields,
             fault: if W::FAULTS { fault } else { Fault::None },
             world,
@@ -126,14 +156,30 @@ impl<W: World> Shard<W> {
     pub fn start(self: &Rc<Self>) {
         self.world.spawn("attempt sweep", sweep_attempts(self.clone()));
         self.world.spawn("connection sweep", sweep_connections(self.clone()));
-        if self.index == 0 && !self.node.ready.is_raised() {
-            self.world.spawn("readiness", readiness::watch(self.clone()));
-        }
+        self.world.spawn("report", report_epochs(self.clone()));
     }
 
     /// Takes clients from `listener` until the node drains.
     pub fn listen(self: &Rc<Self>, listener: W::Listener) {
         self.world.spawn("listener", listener::accept(self.clone(), listener));
+    }
+
+    pub fn world(&self) -> &W {
+        &self.world
+    }
+
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// The current snapshot, for tasks beside the data path.
+    pub fn latest(&self) -> Arc<Snapshot> {
+        (*self.snapshot()).clone()
+    }
+
+    /// Tells the aggregator of something.
+    pub fn tell(&self, event: Event) {
+        self.reporter.tell(event);
     }
 
     /// Begins to end: idle clients are closed now, busy ones after their reply.
@@ -162,6 +208,11 @@ impl<W: World> Shard<W> {
         self.targets.iter().map(|t| t.pool.open()).collect()
     }
 
+    /// Attempts told to the tally since start.
+    pub fn recorded_samples(&self) -> u64 {
+        self.reporter.recorded()
+    }
+
     pub fn kept_buffers(&self) -> usize {
         self.buffers.kept()
     }
@@ -183,6 +234,7 @@ impl<W: World> Shard<W> {
         let (reader, current) = &mut *self.snapshot.borrow_mut();
         if reader.refresh() {
             *current = Rc::new(reader.held().clone());
+            self.vetoes.lift(current.merged_epochs.get(self.index).copied().unwrap_or(0));
         }
         current.clone()
     }
@@ -211,6 +263,11 @@ impl<W: World> Shard<W> {
         result
     }
 
+    /// Under which this shard reports.
+    fn producer(&self) -> u16 {
+        self.index as u16
+    }
+
     fn take_call_id(&self) -> u64 {
         let id = self.next_call_id.get();
         self.next_call_id.set(id + 1);
@@ -232,7 +289,35 @@ impl<W: World> Shard<W> {
     fn sweep_if_overdue(&self, now: Instant) {
         if now.since(self.last_sweep.get()) >= Duration::from_millis(4 * limits::SWEEP_MS) {
             self.sweep(now, false);
+            self.report_if_due(now);
         }
+    }
+
+    /// Sends what was tallied up, once an epoch.
+    fn report_if_due(&self, now: Instant) {
+        if !self.reporter.is_due(now) {
+            return;
+        }
+        let load = Load {
+            client_connections: self.clients.len() as u32,
+            attempts_in_flight: self.attempts.len() as u32,
+            upstream_connections: self.targets.iter().map(|t| t.pool.open()).sum(),
+            stall_max: self.stall_max.replace(Duration::ZERO),
+            late_epochs: 0,
+            panics: self.world.panics(),
+            calls: self.counters.calls.get(),
+            replies: self.counters.replies.get(),
+            refusals: self.counters.refusals.get(),
+            limited: self.counters.limited.get(),
+            failovers: self.counters.failovers.get(),
+            truncated: self.counters.truncated.get(),
+            connections: self.counters.connections.get(),
+        };
+        self.reporter.send(now, load);
+    }
+
+    fn note_stall(&self, late: Duration) {
+        self.stall_max.set(self.stall_max.get().max(late));
     }
 
     fn sweep(&self, now: Instant, look_for_resets: bool) {
@@ -254,6 +339,17 @@ async fn sweep_attempts<W: World>(shard: Rc<Shard<W>>) {
             last_reset_check = now;
         }
         shard.sweep(now, look_for_resets);
+    }
+}
+
+/// Sends the tally up every epoch, also when a busy loop lets no timer fire (`sweep_if_overdue`).
+async fn report_epochs<W: World>(shard: Rc<Shard<W>>) {
+    loop {
+        let due = shard.world.now().plus_ms(limits::EPOCH_MS);
+        shard.world.sleep_until(due).await;
+        let now = shard.now();
+        shard.note_stall(now.since(due));
+        shard.report_if_due(now);
     }
 }
 

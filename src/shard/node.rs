@@ -5,13 +5,16 @@
 use crate::base::ids::ProfileId;
 use crate::base::limits;
 use crate::base::time::{Instant, WallTime};
+use crate::observe::question::{Answer, Asked};
 use crate::route::classify::Classifier;
 use crate::route::limit::{TrustedProxies, client_name};
 use crate::runtime::budget::Budget;
+use crate::runtime::counters::Counters;
+use crate::runtime::desk::Desk;
 use crate::runtime::flag::Flag;
 use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::publish::Published;
-use crate::runtime::tally::Tally;
+use crate::runtime::reports::Lane;
 use crate::snapshot::Snapshot;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,8 +43,12 @@ pub struct Node {
     /// Held answers beyond `HOLD_BYTES`.
     pub answers: Budget,
     pub classifier: Classifier,
+    /// Up to the aggregator: one for each shard, and the control thread's.
+    pub lanes: Vec<Arc<Lane>>,
     /// One for each shard, written by that shard only.
-    pub tallies: Vec<Arc<Tally>>,
+    pub counters: Vec<Arc<Counters>>,
+    /// People's questions to the aggregator.
+    pub desk: Arc<Desk<Asked, Answer>>,
     /// Every chain had an answer from a provider, or has had its time.
     pub ready: Flag,
     /// The node is ending.
@@ -52,14 +59,17 @@ impl Node {
     /// `secret` keys the limiter's table, so that nobody can aim at its cells.
     pub fn new(settings: Settings, snapshot: Snapshot, secret: [u64; 2]) -> Arc<Node> {
         let instances = snapshot.topology.instances.len();
-        let tallies = (0..settings.shards).map(|_| Arc::new(Tally::new(instances))).collect();
+        let lanes = (0..=settings.shards).map(|_| Lane::new()).collect();
+        let counters = (0..=settings.shards).map(|_| Arc::new(Counters::new(instances))).collect();
         Arc::new(Node {
             snapshot: Published::new(snapshot),
             limiter: Limiter::new(secret),
             classifier: Classifier::new(),
             bodies: Budget::new(limits::INFLIGHT_BODY_BYTES),
             answers: Budget::new(limits::INFLIGHT_ANSWER_BYTES),
-            tallies,
+            lanes,
+            counters,
+            desk: Desk::new(limits::QUESTIONS),
             ready: Flag::default(),
             draining: Flag::default(),
             settings,

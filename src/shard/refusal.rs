@@ -22,14 +22,27 @@ fn refusal(status: u16, code: i64, message: impl Into<Cow<'static, str>>) -> Rpc
     RpcRefusal { status, code, message: message.into(), data: None, retry_after_s: None }
 }
 
+/// LB §4.7.
+fn circuits_open(method: &str, retry_after_ms: Option<u64>) -> RpcRefusal {
+    let no_channels = format!("No available channels for method: {method}.");
+    match retry_after_ms {
+        Some(ms) => {
+            let message = format!("{no_channels} All circuits open, retry after {}s", ms.div_ceil(1000));
+            refusal(200, -32000, message).with_data(format!("{{\"retry_after_ms\":{ms}}}"))
+        }
+        None => refusal(200, -32000, format!("{no_channels} All circuit breakers are open.")).with_data("{}"),
+    }
+}
+
 impl RpcRefusal {
     fn with_data(self, data: impl Into<Cow<'static, str>>) -> RpcRefusal {
         RpcRefusal { data: Some(data.into()), ..self }
     }
 
     /// No provider's answer can be given. `method` is plain ASCII; `category` is the last outcome's word.
-    pub fn no_answer(why: Refuse, method: &str, category: Option<&'static str>) -> RpcRefusal {
+    pub fn no_answer(why: Refuse, method: &str, category: Option<&'static str>, retry_after_ms: Option<u64>) -> RpcRefusal {
         match why {
+            Refuse::CircuitsOpen => circuits_open(method, retry_after_ms),
             Refuse::NoProvider => refusal(200, -32000, format!("No available channels for method: {method}")),
             Refuse::Exhausted => {
                 let category = category.unwrap_or("unreachable");

@@ -1,23 +1,27 @@
 //! What a JSON-RPC request asks of the node: something it answers by itself, something it refuses, or a call to route.
 
+use crate::base::ids::{MethodId, ProviderId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::span::Span;
 use crate::base::time::Instant;
 use crate::chain::filter_id;
-use crate::chain::method::{self, Gate};
+use crate::chain::method::{self, Gate, Safety};
+use crate::config::topology::Strategy;
+use crate::route::fit::Fit;
 use crate::route::resolve::{Route, Transport};
-use crate::route::select::Ask;
+use crate::route::select::{self, Ask};
 use crate::runtime::world::World;
 use crate::shard::call::{Call, FilterRole, Outgoing, SENT_ID_BYTES, Source, Trace};
 use crate::shard::deadlines::ClientCloser;
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::{Current, Shard};
-use crate::snapshot::bit;
+use crate::snapshot::{ChainPlan, bit};
 use crate::wire::jsonrpc::{Id, ParamsKind, Request};
 use std::ops::Range;
 
 /// What becomes of one request.
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is made; a box would cost every call an allocation")]
 pub enum Todo<W: World> {
     Forward(Call<W>),
     /// The raw result, answered here.
@@ -37,6 +41,8 @@ pub struct Context<W: World> {
     pub may_stream: bool,
     /// The same for all calls of a batch, so that they choose alike.
     pub rng: Rng,
+    /// Providers of the region to prefer.
+    pub local: u64,
 }
 
 impl<W: World> Context<W> {
@@ -66,10 +72,12 @@ impl<W: World> Context<W> {
             return refuse(RpcRefusal::websocket_upstream_not_available(), source);
         }
         let id = method::lookup(name);
-        let mut ask = self.ask();
+        let plan = self.snapshot.plan(self.route.profile, self.route.chain);
+        let fit = Fit::of(plan, id, name, request.params.of(source.bytes()));
+        let mut ask = self.ask(shard, id, name, &fit);
         if method::is_filter_use(id) {
             return match self.use_filter(shard, request, source, &mut ask) {
-                Ok(outgoing) => (Todo::Forward(self.call(request, ask, FilterRole::Use, outgoing)), None),
+                Ok(outgoing) => (Todo::Forward(self.call(request, ask, fit, FilterRole::Use, outgoing)), None),
                 Err(source) => refuse(RpcRefusal::filter_not_found(), source),
             };
         }
@@ -78,27 +86,36 @@ impl<W: World> Context<W> {
             true => Outgoing::canonical(source, whole, request),
             false => Outgoing::emitted(source, request, shard.take_call_id(), Vec::new()),
         };
-        (Todo::Forward(self.call(request, ask, role, outgoing)), None)
+        (Todo::Forward(self.call(request, ask, fit, role, outgoing)), None)
     }
 
-    fn ask(&self) -> Ask {
+    /// What this call asks of the choice of a provider (CONTRACT §4).
+    fn ask(&self, shard: &Shard<W>, method: MethodId, name: &[u8], fit: &Fit) -> Ask {
         let plan = self.snapshot.plan(self.route.profile, self.route.chain);
-        Ask {
-            strategy: self.route.strategy.unwrap_or(plan.default_strategy),
-            eligible: u64::MAX,
-            pin: self.route.pin,
-            allow_failover: self.route.allow_failover,
-        }
+        let mut ask = select::ask(plan, &self.route, method, name);
+        fit.apply_to(&mut ask);
+        ask.local = self.local;
+        ask.vetoed = shard.vetoes.mask(plan);
+        ask.permitted = shard.used.permitted(plan, shard.producer(), self.started);
+        ask.remeasure = self.remeasure(shard, plan, &ask);
+        ask
     }
 
-    fn call(&self, request: &Request, ask: Ask, filter: FilterRole, outgoing: Outgoing) -> Call<W> {
-        let method = method::lookup(request.method.of(outgoing.source.bytes()));
+    /// The provider that this call is diverted to, because its evidence is old (CONTRACT §4.2).
+    fn remeasure(&self, shard: &Shard<W>, plan: &ChainPlan, ask: &Ask) -> Option<ProviderId> {
+        let grant = plan.ranking(ask.method).grant.filter(|grant| grant.shard == shard.producer())?;
+        let is_measured = matches!(ask.strategy, Strategy::Fastest | Strategy::LatencyWeighted);
+        let repeatable = method::info(ask.method).safety == Safety::Repeatable;
+        (is_measured && repeatable && ask.pin.is_none() && shard.used.take_grant(&grant)).then_some(grant.provider)
+    }
+
+    fn call(&self, request: &Request, ask: Ask, fit: Fit, filter: FilterRole, outgoing: Outgoing) -> Call<W> {
         Call {
             snapshot: self.snapshot.clone(),
             profile: self.route.profile,
             chain: self.route.chain,
-            method,
             ask,
+            fit,
             filter,
             outgoing,
             started: self.started,
@@ -117,7 +134,7 @@ impl<W: World> Context<W> {
         let chain = self.snapshot.chain(self.route.profile, self.route.chain);
         let instance = self.snapshot.topology.instance_by_tag.get(&tag).copied();
         let on_it = chain.providers.iter().filter(|(_, p)| Some(p.instance) == instance);
-        ask.eligible = on_it.fold(0, |mask, (id, _)| mask | bit(id));
+        ask.eligible &= on_it.fold(0, |mask, (id, _)| mask | bit(id));
         if ask.eligible == 0 {
             return Err(source);
         }

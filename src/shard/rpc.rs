@@ -1,11 +1,14 @@
 //! A JSON-RPC request on a client connection: limits, then one call or a batch, then the reply.
 
 use crate::base::limits;
+use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use crate::config::topology::Profile;
+use crate::config::topology::{Chain, Profile};
+use crate::route::explain::explain;
 use crate::route::limit::{Admit, admit, client_address};
 use crate::route::meta;
 use crate::route::resolve::{Meta, Route, Transport};
+use crate::route::select::Ask;
 use crate::runtime::gather::{Piece, write_gather};
 use crate::runtime::world::World;
 use crate::shard::call::{Call, Source, Trace};
@@ -16,6 +19,7 @@ use crate::shard::relay;
 use crate::shard::reply::{self, Body, Manner};
 use crate::shard::request::{Context, Todo, shifted, websocket_url};
 use crate::shard::{Current, Fault, batch};
+use crate::snapshot::{ChainPlan, Fixed};
 use crate::wire::http::{Field, Method, RequestHead};
 use crate::wire::jsonrpc::{self, Id, Request, RequestFault};
 
@@ -68,15 +72,15 @@ async fn single<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, request:
         let next = Box::pin(refuse(client, &refusal, &id, asked.manner)).await;
         return (buf, next);
     }
-    shard.tally.calls.add(1);
+    shard.counters.calls.add(1);
     let may_stream = !asked.manner.is_http_10 && asked.route.meta != Meta::Body;
-    let context = context(client, &asked, may_stream);
+    let context = context(client, &asked, &buf, may_stream);
     let (todo, source) = context.decide(&shard, &request, Source::Own(buf), asked.body.range.clone());
     let (reply, trace, source) = match todo {
         Todo::Forward(mut call) => {
             let reply = forward(&shard, &mut call).await;
-            let Call { outgoing, trace, .. } = call;
-            (reply, Some(trace), Some(outgoing.source))
+            let Call { outgoing, trace, ask, .. } = call;
+            (reply, Some((trace, ask)), Some(outgoing.source))
         }
         Todo::Local(result) => (Reply::Local(result), None, source),
         Todo::Refuse(refusal) => (Reply::Refused(refusal), None, source),
@@ -93,7 +97,11 @@ async fn single<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, request:
     (buf, next)
 }
 
-pub fn context<W: World>(client: &Client<W>, asked: &Asked, may_stream: bool) -> Context<W> {
+pub fn context<W: World>(client: &Client<W>, asked: &Asked, buf: &[u8], may_stream: bool) -> Context<W> {
+    let chain = asked.snapshot.chain(asked.route.profile, asked.route.chain);
+    let region = std::str::from_utf8(asked.route.region.of(buf)).unwrap_or("").trim();
+    let wanted = if region.is_empty() { 0 } else { Fixed::in_region(chain, region) };
+    let own = asked.snapshot.plan(asked.route.profile, asked.route.chain).fixed.local;
     Context {
         snapshot: asked.snapshot.clone(),
         route: asked.route,
@@ -101,6 +109,8 @@ pub fn context<W: World>(client: &Client<W>, asked: &Asked, may_stream: bool) ->
         client: Some(client.closer.clone()),
         may_stream,
         rng: client.shard.rng.borrow_mut().fork(0),
+        // A region that no provider is of prefers nobody.
+        local: if wanted == 0 { own } else { wanted },
     }
 }
 
@@ -150,7 +160,7 @@ pub fn charge<W: World>(
     match refusal {
         None => Ok(()),
         Some(refusal) => {
-            client.shard.tally.limited.add(u64::from(cost));
+            client.shard.counters.limited.add(u64::from(cost));
             Err(refusal)
         }
     }
@@ -162,7 +172,7 @@ async fn write_reply<W: World>(
     request: &Request,
     buf: &[u8],
     reply: Reply<W>,
-    trace: Option<Trace>,
+    trace: Option<(Trace, Ask)>,
 ) -> Next {
     let mut manner = asked.manner;
     let client_id = Context::<W>::client_id(request, buf);
@@ -184,7 +194,7 @@ async fn write_reply<W: World>(
         (Meta::Body, Some(json)) => body.with_meta(json),
         _ => body,
     };
-    client.shard.tally.replies.add(1);
+    client.shard.counters.replies.add(1);
     write_body(client, status, retry_after_s, body, &manner).await
 }
 
@@ -195,10 +205,11 @@ pub fn meta_json<W: World>(
     route: Route,
     manner: &Manner,
     started: Instant,
-    trace: Option<Trace>,
+    trace: Option<(Trace, Ask)>,
 ) -> Vec<u8> {
     let chain = snapshot.chain(route.profile, route.chain);
     let plan = snapshot.plan(route.profile, route.chain);
+    let (trace, ask) = trace.unzip();
     let selected = trace.and_then(|t| Some((t, chain.providers.get(t.selected?)?)));
     let attempted = selected.map(|(trace, provider)| meta::Attempted {
         selected: &provider.id,
@@ -207,11 +218,11 @@ pub fn meta_json<W: World>(
         upstream_ns: trace.upstream.as_nanos() as u64,
         total_ns: client.now().since(started).as_nanos() as u64,
         retries: u32::from(trace.retries),
-        circuit: "closed",
+        circuit: trace.circuit,
     });
     let facts = meta::Facts {
         request_id: std::str::from_utf8(&manner.request_id).unwrap_or(""),
-        strategy: Some(trace.map_or(route.strategy.unwrap_or(plan.default_strategy), |t| t.strategy)),
+        strategy: Some(trace.map_or(route.strategy.unwrap_or(plan.fixed.default_strategy), |t| t.strategy)),
         chain: &chain.key,
         chain_number: chain.chain_number,
         attempted,
@@ -219,7 +230,28 @@ pub fn meta_json<W: World>(
     let candidates = chain.providers.iter().filter(|(id, _)| plan.may_choose(route.pin, route.allow_failover, *id));
     let mut json = Vec::new();
     meta::write_meta(&mut json, &facts, candidates.map(|(_, p)| (p.id.as_ref(), Transport::Http)));
+    if let Some(ask) = ask {
+        add_candidates(&mut json, plan, chain, &ask, route.meta, &mut client.shard.rng.borrow_mut());
+    }
     json
+}
+
+/// Every provider's stage and numbers, from the rules that chose; a header too long for them goes without.
+fn add_candidates(json: &mut Vec<u8>, plan: &ChainPlan, chain: &Chain, ask: &Ask, meta: Meta, rng: &mut Rng) {
+    let short = json.len();
+    let parts = explain(plan, ask, rng);
+    let standings = &plan.ranking(ask.method).standings;
+    let candidates = parts.iter().zip(chain.providers.values()).map(|((id, part), provider)| meta::Candidate {
+        id: &provider.id,
+        part: *part,
+        latency_us: standings.get(id).and_then(|s| s.latency_us.or(s.prior_us)),
+    });
+    meta::add_candidates(json, candidates);
+    if meta == Meta::Headers && json.len() > limits::META_HEADER_BYTES / 4 * 3 {
+        // Its last brace made room for them.
+        json.truncate(short.saturating_sub(1));
+        json.push(b'}');
+    }
 }
 
 /// Writes one reply with its body: in one piece when it is short, else by a gathering write.
@@ -283,11 +315,11 @@ async fn stream<W: World>(client: &mut Client<W>, relay: relay::Relay<W>, manner
     let out = relay::Reply { writer: &mut client.write, client: &client.watch, head, client_id };
     match relay.pass_on(&shard, out).await {
         Ok(()) => {
-            shard.tally.replies.add(1);
+            shard.counters.replies.add(1);
             if manner.keep_alive { Next::Continue } else { Next::Finish }
         }
         Err(fault) => {
-            shard.tally.truncated.add(u64::from(fault == relay::RelayFault::Answer));
+            shard.counters.truncated.add(u64::from(fault == relay::RelayFault::Answer));
             Next::Abort
         }
     }

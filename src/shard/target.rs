@@ -11,6 +11,7 @@ use crate::route::exchange::ConnectionRule;
 use crate::runtime::tls::{TlsClient, TlsFault, TlsSettings, Transport};
 use crate::runtime::world::{Duplex, World};
 use crate::shard::deadlines::{Watch, Watched};
+use crate::shard::node::Settings;
 use crate::shard::pool::{Pool, Slot};
 use crate::shard::upstream_http::Upstream;
 use std::net::SocketAddr;
@@ -69,15 +70,19 @@ pub struct Target<W: World> {
 
 impl<W: World> Target<W> {
     /// One for each instance of the topology, in its order.
-    pub fn for_all(topology: &Topology, shards: u32, tls: &TlsSettings) -> Vec<Rc<Target<W>>> {
-        topology.instances.values().map(|instance| Rc::new(Target::new(instance, shards, tls))).collect()
+    /// The bound of connections is the node's: the control thread takes a few, the shards share the rest.
+    pub fn for_all(topology: &Topology, settings: &Settings, is_control: bool, tls: &TlsSettings) -> Vec<Rc<Target<W>>> {
+        let all = topology.instances.values();
+        all.map(|instance| Rc::new(Target::new(instance, settings, is_control, tls))).collect()
     }
 
-    fn new(instance: &Instance, shards: u32, tls: &TlsSettings) -> Target<W> {
-        let endpoint = instance.http.clone();
+    fn new(instance: &Instance, settings: &Settings, is_control: bool, tls: &TlsSettings) -> Target<W> {
+        let endpoint = instance.http_from(&settings.region).cloned();
+        let of_control = limits::CONTROL_CONNECTIONS.min(instance.max_connections / 8).max(1);
+        let of_shard = instance.max_connections.saturating_sub(of_control) / settings.shards.max(1);
         let secured = endpoint.as_ref().filter(|e| e.tls);
         Target {
-            pool: Pool::new(instance.max_connections / shards.max(1)),
+            pool: Pool::new(if is_control { of_control } else { of_shard.max(1) }),
             head: endpoint.as_ref().map(|e| call_head(e, instance)).unwrap_or_default(),
             secrets: instance.secrets.clone(),
             tls: secured.map(|e| tls.client(&e.host, instance.ca_file.as_deref())),

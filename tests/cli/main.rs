@@ -132,12 +132,9 @@ fn wrong_usage_is_exit_2_with_a_remedy() {
     check(&["--host", "http://x"], &[], "without scheme or path");
     check(&["--trusted-proxies", "10.0.0.0/40"], &[], "10.0.0.0/40");
     check(&["--drain-seconds", "-1"], &[], "a whole number from 0");
-    check(&["--default-strategy", "fastest"], &[], "the strategy fastest is not available in this version");
-    check(
-        &[],
-        &[("LASSO_DEFAULT_STRATEGY", "latency_weighted")],
-        "LASSO_DEFAULT_STRATEGY: the strategy latency-weighted is not available",
-    );
+    check(&["--default-strategy", "cheapest"], &[], "one of priority, load-balanced, fastest, latency-weighted");
+    check(&["--breaker-failures", "0"], &[], "a whole number from 1 to 1000");
+    check(&[], &[("LW_BETA", "steep")], "the variable LW_BETA is \"steep\" (it must be a number from 0 to 20");
     check(&["--default-strategy", "best"], &[], "one of priority, load-balanced");
 }
 

@@ -243,12 +243,6 @@ fn names_that_do_not_exist() {
             ("/rpc/one?provider=c", 400, -32602, "Unsupported chain: Provider 'c' is not configured for this chain"),
             ("/rpc/profile/none/one", 404, -32000, "Profile 'none' not found"),
             ("/rpc/profile/%20/one", 400, -32602, "Profile cannot be empty"),
-            (
-                "/rpc/fastest/one",
-                400,
-                -32602,
-                "Strategy 'fastest' is not available in this version; use priority or load-balanced",
-            ),
             ("/rpc/one?transport=carrier-pigeon", 400, -32602, "Unknown transport 'carrier-pigeon'; use http or ws"),
         ] {
             let got = client.post(path, READ);

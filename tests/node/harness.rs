@@ -54,11 +54,21 @@ impl Lasso {
     }
 
     pub fn start_with(profile: &str, flags: &[&str]) -> Lasso {
-        Lasso::try_start(profile, flags).unwrap_or_else(|said| panic!("lasso did not start: {said:?}"))
+        Lasso::start_in(profile, flags, &[])
+    }
+
+    /// With these environment variables.
+    pub fn start_in(profile: &str, flags: &[&str], variables: &[(&str, &str)]) -> Lasso {
+        let started = Lasso::try_start_in(profile, flags, variables);
+        started.unwrap_or_else(|said| panic!("lasso did not start: {said:?}"))
     }
 
     /// What it printed, when it does not get ready.
     pub fn try_start(profile: &str, flags: &[&str]) -> Result<Lasso, NoStart> {
+        Lasso::try_start_in(profile, flags, &[])
+    }
+
+    fn try_start_in(profile: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<Lasso, NoStart> {
         let directory = directory();
         std::fs::write(directory.join("default.yml"), profile).expect("the profile is written");
         let mut child = Command::new(env!("CARGO_BIN_EXE_lasso"))
@@ -66,6 +76,7 @@ impl Lasso {
             .arg(&directory)
             .args(["--listen", "127.0.0.1", "--port", "0", "--shards", "2", "--log-format", "json"])
             .args(flags)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
@@ -92,6 +103,11 @@ impl Lasso {
         let code = child.wait().ok().and_then(|status| status.code());
         let _ = std::fs::remove_dir_all(&directory);
         Err(NoStart { code, output: said })
+    }
+
+    /// What it has printed since the last time it was asked.
+    pub fn said(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
     }
 
     /// Resident memory in KiB.

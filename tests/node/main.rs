@@ -2,6 +2,8 @@
 //!
 //! Nothing here links the node's code into the process under test: each test starts `lasso serve` and talks to it.
 
+mod actor;
+mod api;
 mod behaviour;
 mod clients;
 mod harness;
@@ -10,7 +12,10 @@ mod http;
 mod life;
 mod limits;
 mod llhttp;
+mod load;
 mod malformed;
 mod memory;
 mod provider;
+mod recovery;
+mod scenario;
 mod vectors;

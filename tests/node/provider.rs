@@ -77,6 +77,19 @@ fn serve(stream: TcpStream, connection: usize, got: &Mutex<Vec<Got>>, act: &Act)
     let mut stream = stream;
     while let Some(body) = read_request(&mut reader) {
         let value: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        // The node's own questions are answered as a good provider would, and are no calls.
+        let own = match value["id"].as_str() {
+            Some("lasso-probe") => Some("\"0x1\""),
+            Some("lasso-block") => Some(r#"{"number":"0x64"}"#),
+            Some("lasso-head") => Some("\"0x64\""),
+            _ => None,
+        };
+        if let Some(result) = own {
+            if !write(&mut stream, answer(&ok(&value["id"].to_string(), result)).as_slice()) {
+                return;
+            }
+            continue;
+        }
         let one = Got { id: value["id"].to_string(), method: value["method"].as_str().unwrap_or("").into(), body, connection };
         got.lock().expect("no panic").push(one.clone());
         if !act(&one, &mut stream) {
@@ -85,7 +98,7 @@ fn serve(stream: TcpStream, connection: usize, got: &Mutex<Vec<Got>>, act: &Act)
     }
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
+pub fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
     let mut length = 0;
     loop {
         let mut line = String::new();

@@ -1,6 +1,6 @@
 //! The meaning of a JSON-RPC code and of an HTTP status when the text says nothing (LB §4.3, §4.6, EIP-1474, CONTRACT §5).
 
-use super::category::Category as C;
+use crate::observe::category::Category as C;
 
 /// LB §4.3, but: -32001 and -32004 mean what EIP-1474 says (not found, not supported), and -32009 and -32016 alone mean
 /// nothing certain, since providers use them for rate limits, auth and time-outs, so another provider is asked.

@@ -10,7 +10,6 @@
 //! A `Classifier` is built once and passed in; it holds one Aho-Corasick automaton over all phrases of `words`. A global was
 //! rejected because its first use would build it inside a client's call.
 
-mod category;
 mod code;
 mod retry;
 mod show;
@@ -18,7 +17,7 @@ mod show;
 mod tests;
 mod words;
 
-pub use category::{Category, Class, Outcome, Verdict};
+pub use crate::observe::category::{Category, Class, Outcome, Verdict};
 pub use show::may_show;
 
 use crate::base::ids::MethodId;

@@ -2,8 +2,8 @@
 //! (CONTRACT §3, §8). Providers do quote keys, project ids and whole URLs, escaped in every way that JSON and URLs know, so
 //! the search is made on the text as sent and on what it decodes to. Errors are rare; here care is cheaper than speed.
 
-use super::category::Category;
 use super::find_ignoring_case;
+use crate::observe::category::Category;
 
 /// A gateway that nests an error in an error escapes it once more each time.
 const NESTED_ESCAPES: usize = 4;

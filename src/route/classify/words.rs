@@ -5,7 +5,7 @@
 //! plans come before "not available". `Certain` phrases overrule code and HTTP status; `Loose` ones (LB's broad words) are
 //! asked last. One Aho-Corasick automaton finds all of them in one pass over the raw JSON text.
 
-use super::category::Category as C;
+use crate::observe::category::Category as C;
 
 /// How much a phrase says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -15,8 +15,10 @@ pub mod request_id;
 mod tests;
 
 pub use path::is_rpc_path;
+pub use query::value as query_value;
 pub use refusal::Refusal;
 
+pub use crate::base::ids::Transport;
 use crate::base::ids::{ChainId, ProfileId, ProviderId};
 use crate::base::span::Span;
 use crate::config::topology::{Profile, Strategy, Topology};
@@ -26,23 +28,6 @@ use query::Params;
 
 /// The profile of a path without `/profile/:profile`.
 pub const DEFAULT_PROFILE: &str = "default";
-
-/// How an answer reaches us, or is forced to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Transport {
-    Http,
-    Ws,
-}
-
-impl Transport {
-    /// `http` or `ws`.
-    pub fn word(self) -> &'static str {
-        match self {
-            Transport::Http => "http",
-            Transport::Ws => "ws",
-        }
-    }
-}
 
 /// Where the client wants `lasso_meta` (LB §1.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -235,15 +220,10 @@ fn route(top: &Topology, ask: &Ask, form: Form, websocket: bool) -> Result<Route
         meta: Meta::None,
         region: ask.region,
     };
-    let route = if ask.query.is_empty() && ask.provider.is_empty() && ask.transport.is_empty() && ask.include_meta.is_empty() {
-        Route { pin: find_pin(scope, chain, form.pin)?, ..plain }
-    } else {
-        with_options(scope, ask, form, plain, websocket)?
-    };
-    match route.strategy {
-        Some(s @ (Strategy::Fastest | Strategy::LatencyWeighted)) => Err(Refusal::strategy_not_available(s)),
-        _ => Ok(route),
+    if ask.query.is_empty() && ask.provider.is_empty() && ask.transport.is_empty() && ask.include_meta.is_empty() {
+        return Ok(Route { pin: find_pin(scope, chain, form.pin)?, ..plain });
     }
+    with_options(scope, ask, form, plain, websocket)
 }
 
 fn find_pin(scope: &Profile, chain: ChainId, name: Option<&str>) -> Result<Option<ProviderId>, Refusal> {
@@ -288,6 +268,12 @@ fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok().map(str::trim).filter(|t| !t.is_empty())
 }
 
+/// A path's decoded segments, for those who answer a `Local` with arguments.
+pub fn arguments(path: &[u8]) -> Vec<String> {
+    let mut store = Vec::new();
+    Segments::split(path, &mut store).map_or_else(Vec::new, |s| s.as_slice().iter().map(|s| (*s).to_owned()).collect())
+}
+
 /// Our own pages and interfaces.
 fn local(segments: &[&str], verb: Verb) -> Result<Local, Refusal> {
     let (found, post) = match segments {
@@ -306,7 +292,7 @@ fn local(segments: &[&str], verb: Verb) -> Result<Local, Refusal> {
         ["api", "explain", _, _, _] => (Local::Explain, false),
         ["api", "events"] => (Local::Events, false),
         ["api", "reload"] => (Local::Reload, true),
-        ["api", "breakers", _, ..] => (Local::Breakers, true),
+        ["api", "breakers", _, _, _, _] => (Local::Breakers, true),
         _ => return Err(Refusal::not_found()),
     };
     match post {

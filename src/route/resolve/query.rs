@@ -61,6 +61,14 @@ impl<'a> Params<'a> {
     }
 }
 
+/// The last value of a parameter of an interface of ours; empty is absent.
+pub fn value(query: &[u8], name: &str) -> Option<String> {
+    let text = std::str::from_utf8(query).ok()?;
+    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+    let mut values = pairs.filter(|(key, _)| *key == name).filter_map(|(_, value)| decode(value, true));
+    values.next_back().filter(|value| !value.trim().is_empty()).map(Cow::into_owned)
+}
+
 /// Percent-decodes; borrows when there is nothing to decode. `plus`: `+` is a space (queries only).
 /// `None` for a broken escape or bytes that are not UTF-8.
 pub(super) fn decode(raw: &str, plus: bool) -> Option<Cow<'_, str>> {

@@ -1,7 +1,6 @@
 //! Our own no, before a call was looked at: HTTP status, JSON body, and for a wrong verb the `Allow` field.
 //! Texts and codes that clients may match are LB §1.7's; each of ours names cause and remedy.
 
-use crate::config::topology::Strategy;
 use crate::wire::json::write_string;
 use crate::wire::jsonrpc::write_error;
 
@@ -60,13 +59,8 @@ impl Refusal {
         Refusal::rpc(400, -32602, format!("Unsupported chain: Provider '{name}' is not configured for this chain"))
     }
 
-    pub(super) fn strategy_not_available(strategy: Strategy) -> Refusal {
-        let word = strategy.word();
-        Refusal::rpc(400, -32602, format!("Strategy '{word}' is not available in this version; use priority or load-balanced"))
-    }
-
     pub(super) fn unknown_strategy(word: &str) -> Refusal {
-        Refusal::rpc(400, -32602, format!("Unknown strategy '{word}'; use priority or load-balanced"))
+        Refusal::rpc(400, -32602, format!("Unknown strategy '{word}'; use priority, load-balanced, fastest or latency-weighted"))
     }
 
     pub(super) fn wrong_transport(word: &str) -> Refusal {

@@ -126,14 +126,6 @@ fn every_form_over_http_and_websocket() {
     check("/rpc/profile/nobody/ethereum", "404 -32000 Profile 'nobody' not found");
     check("/rpc/profile/%20/ethereum", "400 -32602 Profile cannot be empty");
     check("/rpc/profile/nobody/fastest/nochain", "404 -32000 Profile 'nobody' not found");
-    check(
-        "/rpc/fastest/ethereum",
-        "400 -32602 Strategy 'fastest' is not available in this version; use priority or load-balanced",
-    );
-    check(
-        "/rpc/profile/team/latency-weighted/1",
-        "400 -32602 Strategy 'latency-weighted' is not available in this version; use priority or load-balanced",
-    );
     check("/rpc/fastest/nochain", "400 -32602 Unsupported chain: Unknown chain 'nochain' in profile 'default'");
     check("/rpc/fastest", "400 -32602 Unsupported chain: Unknown chain 'fastest' in profile 'default'");
     // No such shape.
@@ -223,12 +215,12 @@ fn a_websocket_may_name_its_strategy_in_the_query() {
     check("/ws/rpc/eth", "strategy=priority", "ws default ethereum priority -");
     check("/ws/rpc/eth", "strategy=round_robin", "ws default ethereum load-balanced -");
     check("/ws/rpc/load-balanced/eth", "strategy=priority", "ws default ethereum load-balanced -");
-    check("/ws/rpc/eth", "strategy=cheapest", "400 -32602 Unknown strategy 'cheapest'; use priority or load-balanced");
     check(
         "/ws/rpc/eth",
-        "strategy=fastest",
-        "400 -32602 Strategy 'fastest' is not available in this version; use priority or load-balanced",
+        "strategy=cheapest",
+        "400 -32602 Unknown strategy 'cheapest'; use priority, load-balanced, fastest or latency-weighted",
     );
+    check("/ws/rpc/eth", "strategy=fastest", "ws default ethereum fastest -");
 }
 
 #[test]

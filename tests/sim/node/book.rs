@@ -3,6 +3,7 @@
 //!
 //! Calls are told apart by method and parameters: the callers give nearly each one parameters of its own.
 
+use super::circuits::Circuits;
 use crate::world::Sim;
 use lasso::chain::method::{self, Safety};
 use lasso::demo::journal::{Ended, Journal, Received};
@@ -17,13 +18,16 @@ pub type Key = (String, Vec<u8>);
 
 /// Dispatches of a repeatable call, each with one re-send on a fresh connection (CONTRACT §3, §4).
 const MOST_SENDS: usize = 6;
-/// What the node asks for itself, to find out whether it is ready.
-const OWN_METHOD: &str = "eth_chainId";
+/// The ids of what the node asks for itself: `lasso-probe`, `lasso-head`, `lasso-block`.
+const OWN_ID: &[u8] = b"\"lasso-";
+const PROBE_ID: &[u8] = b"\"lasso-probe\"";
 /// Providers that one raw transaction may reach.
 const MOST_RAW: usize = 3;
 
 struct Asked {
     times: usize,
+    /// The first time.
+    at: Instant,
     safety: Safety,
 }
 
@@ -50,6 +54,7 @@ pub enum Provenance {
 
 pub struct Book {
     sim: Sim,
+    pub circuits: Circuits,
     asked: RefCell<BTreeMap<Key, Asked>>,
     seen: RefCell<BTreeMap<Key, Vec<Seen>>>,
     /// Raw id (quoted) to who made it.
@@ -58,12 +63,18 @@ pub struct Book {
 
 impl Book {
     pub fn new(sim: &Sim) -> Book {
-        Book { sim: sim.clone(), asked: RefCell::default(), seen: RefCell::default(), filters: RefCell::default() }
+        Book {
+            sim: sim.clone(),
+            circuits: Circuits::new(sim),
+            asked: RefCell::default(),
+            seen: RefCell::default(),
+            filters: RefCell::default(),
+        }
     }
 
     /// A client sends this call (once more).
     pub fn ask(&self, key: &Key, safety: Safety) {
-        self.asked.borrow_mut().entry(key.clone()).or_insert(Asked { times: 0, safety }).times += 1;
+        self.asked.borrow_mut().entry(key.clone()).or_insert(Asked { times: 0, at: self.sim.now(), safety }).times += 1;
     }
 
     /// Where `result` may come from, for a call sent at `sent`.
@@ -86,9 +97,9 @@ impl Book {
     /// The laws that are judged at the end.
     pub fn audit(&self) {
         let asked = self.asked.borrow();
-        for (key, all) in self.seen.borrow().iter().filter(|(key, _)| key.0 != OWN_METHOD) {
+        for (key, all) in self.seen.borrow().iter() {
             let name = || format!("{} {}", key.0, String::from_utf8_lossy(&key.1));
-            let Some(Asked { times, safety }) = asked.get(key) else {
+            let Some(Asked { times, safety, .. }) = asked.get(key) else {
                 self.sim.violation(format!("providers received {} that nobody asked for", name()));
                 continue;
             };
@@ -127,6 +138,14 @@ impl Book {
         Some(self.filters.borrow().get(id).cloned().unwrap_or_default())
     }
 
+    /// Judged when it is the only one of its kind, so that it is known when it was sent.
+    fn arrived(&self, key: &Key, provider: &str) {
+        let asked = self.asked.borrow();
+        if let Some(Asked { times: 1, at, .. }) = asked.get(key) {
+            self.circuits.on_call(provider, *at);
+        }
+    }
+
     /// A raw transaction goes on to another provider only when each before it turned it away at the door (CONTRACT §3).
     fn audit_raw(&self, name: &str, all: &[Seen]) {
         for pair in all.windows(2) {
@@ -157,6 +176,13 @@ impl Journal for Book {
         let shown = || String::from_utf8_lossy(&key.1[..key.1.len().min(200)]).into_owned();
         self.sim
             .say(|| format!("{} gets {} {} on connection {} ({:?})", call.provider, key.0, shown(), call.connection, call.fault));
+        if call.id == PROBE_ID {
+            self.circuits.on_probe(call.provider, call.request);
+        }
+        if call.id.starts_with(OWN_ID) {
+            return;
+        }
+        self.arrived(&key, call.provider);
         if let Some(id) = call.result.filter(|_| method::is_filter_create(method::lookup(call.method.as_bytes()))) {
             self.filters.borrow_mut().entry(id.to_vec()).or_default().insert(call.provider.to_string());
         }
@@ -166,5 +192,7 @@ impl Journal for Book {
         self.seen.borrow_mut().entry(key).or_default().push(seen);
     }
 
-    fn ended(&self, _: &Ended<'_>) {}
+    fn ended(&self, request: &Ended<'_>) {
+        self.circuits.on_end(request.provider, request.request);
+    }
 }

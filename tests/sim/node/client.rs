@@ -75,6 +75,13 @@ pub struct Crowd {
     pub admitted: RefCell<Vec<(u16, u64, u64, u64)>>,
 }
 
+impl Crowd {
+    pub fn new(book: Rc<Book>, sky: Sky, link: crate::world::Link) -> Rc<Crowd> {
+        let (sky, tally, admitted) = (Cell::new(sky), Cell::default(), RefCell::default());
+        Rc::new(Crowd { book, sky, tally, left: Cell::new(0), number: Cell::new(0), link, admitted })
+    }
+}
+
 #[derive(Clone, Copy, Default, Debug)]
 pub struct CrowdTally {
     pub results: u64,

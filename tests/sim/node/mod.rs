@@ -1,4 +1,4 @@
-//! Whole nodes: one to four shards, providers on a model chain with faults, and clients of every kind, from one seed.
+//! Whole nodes: one to eight shards, providers on a model chain with faults, and clients of every kind, from one seed.
 //!
 //! First safety under faults, then the world is healed and liveness is demanded, then everyone leaves and nothing may
 //! remain: no connection, no attempt, no byte charged.
@@ -6,10 +6,15 @@
 mod book;
 mod calls;
 mod check;
+mod circuits;
 mod client;
 mod http;
 mod idler;
+mod launch;
+mod leases;
+mod regret;
 mod story;
+mod trouble;
 
 use crate::seeds;
 use crate::world::Tally;
@@ -29,12 +34,14 @@ fn replay() {
 /// The checkers can see: each deliberate bug is found within a thousand seeds.
 #[test]
 fn deliberate_bugs_are_found() {
-    let cases: [(Fault, &[&str]); 2] = [
+    let cases: [(Fault, &[&str]); 4] = [
         (
             Fault::DoubleReply,
             &["bytes after the last reply", "nobody asked for", "another id", "is no array", "with 1 request(s)"],
         ),
         (Fault::RepeatRaw, &["eth_sendRawTransaction"]),
+        (Fault::IgnoreCircuits, &["without a permit"]),
+        (Fault::SharePermit, &["without a permit"]),
     ];
     for (fault, signs) in cases {
         let found = (0..1000).find_map(|seed| {
@@ -64,6 +71,8 @@ fn every_corner_is_reached() {
         all.refusals += r.refusals;
         all.filters += r.filters;
         all.long_replies += r.long_replies;
+        all.sights += r.sights;
+        all.closed_ms = all.closed_ms.max(r.closed_ms);
         tally.resets_injected += t.resets_injected;
         tally.resets_sent += t.resets_sent;
         tally.refused += t.refused;
@@ -73,6 +82,9 @@ fn every_corner_is_reached() {
     assert!(all.results > 5_000 && all.errors > 500 && all.limited > 50 && all.excused > 20, "{all:?}");
     assert!(all.failovers > 500 && all.refusals > 100, "{all:?}");
     assert!(all.filters > 50 && all.long_replies > 5 && all.truncated > 0, "{all:?}");
+    let s = all.sights;
+    assert!(s.opened > 200 && s.trials > 200 && s.leases > 40 && s.leased_calls > 10, "{s:?}");
+    assert!(s.limited > 50 && s.lagging > 50 && s.misconfigured > 50 && s.wrong_chain > 50, "{s:?}");
     assert!(tally.resets_injected > 50 && tally.resets_sent > 200 && tally.refused > 50, "{tally:?}");
     assert!(tally.partial_reads > 10_000, "{tally:?}");
 }

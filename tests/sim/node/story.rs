@@ -2,43 +2,53 @@
 
 use super::book::Book;
 use super::calls::{CHAIN_ID, Caller, Menu};
-use super::check::{SECRET, Sky};
+use super::check::Sky;
+use super::circuits::Sights;
 use super::client::{Crowd, CrowdTally, Manner, client};
 use super::idler::{Silence, idler};
-use crate::weather::{self, coin, one_in, pick};
+use super::launch::{self, NODE_PORT};
+use super::trouble::{self, Trouble, Victim};
+use crate::weather::{self, one_in, pick};
 use crate::world::{Ended, Link, Sim, Trace};
+use lasso::aggregator::Aggregator;
 use lasso::base::limits;
 use lasso::base::rng::Rng;
-use lasso::config::topology::{Strategy, Topology};
-use lasso::config::{SourceFile, load};
+use lasso::config::topology::Strategy;
 use lasso::demo::chain_model::ChainModel;
-use lasso::demo::knobs::{self, Knobs, Latency, Rate, TooMany};
+use lasso::demo::knobs::{self, Knobs};
 use lasso::demo::provider::Provider;
 use lasso::demo::rpc::Network;
-use lasso::demo::server;
-use lasso::route::limit::TrustedProxies;
-use lasso::runtime::tls::TlsSettings;
+use lasso::health::breaker::Policy;
 use lasso::runtime::world::{Duration, Instant, World};
-use lasso::shard::{Fault, Node, Settings, Shard};
-use lasso::snapshot::Snapshot;
+use lasso::shard::{Fault, Node, Shard};
+use lasso::snapshot::{Gates, Snapshot};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-const NODE_PORT: u16 = 4000;
-const PROVIDER_PORT: u16 = 8545;
 /// Everything is well from here on.
 const HEALED: Instant = Instant(40_000_000_000);
 /// The longest story of a client is told by then.
 const TOLD: Instant = Instant(400_000_000_000);
+/// Circuits are tried again this long after they opened, doubling up to the second.
+const RECOVERY_MS: u64 = 2_000;
+const RECOVERY_MAX_MS: u64 = 8_000;
 /// After healing, for the deadlines of before to pass.
-const SETTLING_MS: u64 = 10_000;
+const SETTLING_MS: u64 = 3 * RECOVERY_MAX_MS;
 /// Where a provider may have fallen silent behind a whole answer: its connections look well until they have aged out.
 const SETTLING_SILENT_MS: u64 = limits::UPSTREAM_IDLE_MS + 5_000;
 /// How long lively clients may take.
 const LIVELY_MS: u64 = 40_000;
+/// After healing, every provider has been probed again; one that had refused our credentials waits longest.
+const PROBED_MS: u64 = limits::PROBE_AUTH_MS + 2 * limits::PROBE_TIMEOUT_MS;
+/// Heads are polled so often, as nobody configures it otherwise.
+const POLL_MS: u64 = 12_000;
+/// After healing, no provider rests any more because it had limited us.
+const FORGIVEN_MS: u64 = limits::COOLDOWN_MAX_MS + limits::PROBE_TIMEOUT_MS;
 /// When everyone has left: idle connections are closed by then, on both sides.
 const QUIET_MS: u64 = limits::UPSTREAM_IDLE_MS + limits::KEEP_ALIVE_MS + 5_000;
+
+const STRATEGIES: [Strategy; 4] = [Strategy::Priority, Strategy::LoadBalanced, Strategy::Fastest, Strategy::LatencyWeighted];
 
 struct Story {
     node: Sim,
@@ -49,7 +59,9 @@ struct Story {
     limit: Option<(u32, u32)>,
     max_connections: u32,
     providers: Vec<(Sim, Rc<Provider>)>,
+    /// The control thread's is the last.
     shards: Vec<Rc<Shard<Sim>>>,
+    judge: Rc<RefCell<Aggregator>>,
     shared: Arc<Node>,
     crowd: Rc<Crowd>,
     unique: Rc<Cell<u64>>,
@@ -57,6 +69,12 @@ struct Story {
     menu: Menu,
     before_lively: CrowdTally,
     healed: Rc<Cell<bool>>,
+    /// The kinds of trouble that come and go.
+    troubles: Vec<trouble::Kind>,
+    /// What all providers suffer at once, while clients insist.
+    blackout: Option<Trouble>,
+    healed_at: Instant,
+    network: Rc<Network>,
     /// Some provider stalls in the middle, or just behind, an answer.
     silent: bool,
 }
@@ -79,6 +97,9 @@ pub struct Reached {
     pub refusals: u64,
     pub filters: u64,
     pub long_replies: u64,
+    pub sights: Sights,
+    /// How long after healing the last circuit closed.
+    pub closed_ms: u64,
 }
 
 pub fn run(seed: u64, fault: Fault) -> Told {
@@ -115,7 +136,7 @@ impl Story {
         let (mut providers, mut silent) = (Vec::new(), false);
         for index in 0..count {
             let host = node.host();
-            let knobs = if calm { calm_knobs(&mut draw) } else { knobs(&mut draw) };
+            let knobs = if calm { trouble::calm_knobs(&mut draw) } else { trouble::knobs(&mut draw) };
             silent |= knobs.faults.iter().any(|(_, fault)| matches!(fault, knobs::Fault::StallAt(_)));
             let name = format!("p{index}");
             let provider = Provider::new(&name, network.clone(), knobs, draw.fork(30 + index)).with_journal(book.clone());
@@ -123,31 +144,24 @@ impl Story {
             let link = if calm { calm_link(&mut draw) } else { weather::link(&mut draw) };
             node.link(&host, |l| *l = link);
             let known_from = if !calm && one_in(&mut draw, 10) { Instant(draw.below(HEALED.0)) } else { Instant::ZERO };
-            node.name(&format!("{name}.example"), &[host.at(PROVIDER_PORT).ip()], known_from);
-            let cut: server::Cut<Sim> = Rc::new(|closer| closer.abort());
-            server::start(&host, host.at(PROVIDER_PORT), provider.clone(), Some(cut)).expect("the simulated port is free");
+            launch::start_provider(&node, &host, &provider, known_from);
             providers.push((host, provider));
         }
-        let shards = 1 + draw.below(4) as u32;
-        let topology = topology(&mut draw, count, limit, max_connections);
-        let strategy = [Strategy::Priority, Strategy::LoadBalanced, Strategy::Fastest][draw.below(3) as usize];
-        let shared = Node::new(settings(&node, shards), Snapshot::new(topology, strategy), [draw.next(), draw.next()]);
-        let shards = (0..shards as usize).map(|index| start_shard(&node, &shared, index, fault)).collect();
+        let shards = 1 + draw.below(8) as u32;
+        let priorities = (0..count).map(|_| 1 + draw.below(3)).collect::<Vec<_>>();
+        let topology = launch::topology(&priorities, limit, max_connections);
+        let strategy = STRATEGIES[draw.below(4) as usize];
+        let shared = Node::new(
+            launch::settings(&node, shards),
+            Snapshot::new(topology, strategy, "sim", shards as usize + 1),
+            [draw.next(), draw.next()],
+        );
+        let shards = launch::start_shards(&node, &shared, fault);
+        let breaker = Policy { recovery_max: Duration::from_millis(RECOVERY_MAX_MS), ..Policy::new(5, 2, RECOVERY_MS) };
+        let judge = launch::start_aggregator(&node, &shared, breaker, draw.fork(7), book.clone());
         let link = if calm { calm_link(&mut draw) } else { weather::link(&mut draw) };
-        let crowd = Rc::new(Crowd {
-            book,
-            sky: Cell::new(Sky { calm, limited: limit.is_some() }),
-            tally: Cell::default(),
-            left: Cell::new(0),
-            number: Cell::new(0),
-            link,
-            admitted: RefCell::default(),
-        });
-        if !calm {
-            node.stall(weather::stalls(&mut draw, HEALED.0));
-        }
-        let menu = Menu::draw(&mut draw);
-        let unique = Rc::new(Cell::new(1));
+        let (mut menu_draw, mut draw_of_troubles) = (draw.fork(8), draw.fork(9));
+        let crowd = Crowd::new(book, Sky { calm, limited: limit.is_some() }, link);
         Story {
             node,
             draw,
@@ -156,44 +170,33 @@ impl Story {
             max_connections,
             providers,
             shards,
+            judge,
             shared,
             crowd,
-            unique,
+            unique: Rc::new(Cell::new(1)),
             head,
-            menu,
+            menu: Menu::draw(&mut menu_draw),
             before_lively: CrowdTally::default(),
             healed: Rc::default(),
+            troubles: trouble::kinds(&mut draw_of_troubles),
+            blackout: (!calm && one_in(&mut draw_of_troubles, 6)).then(|| trouble::blackout(&mut draw_of_troubles)),
+            healed_at: Instant::NEVER,
+            network,
             silent,
         }
     }
 
-    /// Cuts and outages that come and go before the world is healed.
+    /// Whatever comes and goes before the world is healed.
     fn start_troubles(&mut self) {
         if self.calm {
             return;
         }
-        let (node, draw) = (self.node.clone(), &mut self.draw);
+        let draw = &mut self.draw;
+        self.node.stall(weather::stalls(draw, HEALED.0));
         for (host, provider) in &self.providers {
-            for _ in 0..draw.below(3) {
-                let (world, host, provider, healed) = (node.clone(), host.clone(), provider.clone(), self.healed.clone());
-                let begins = Instant(draw.below(30_000_000_000));
-                let ends = begins.plus_ms(draw.below(8_000));
-                let kind = draw.below(4);
-                node.spawn("trouble", async move {
-                    world.sleep_until(begins).await;
-                    if healed.get() {
-                        return;
-                    }
-                    match kind {
-                        0 => world.link(&host, |l| l.refused = true),
-                        1 => world.link(&host, |l| l.blocked_until = ends.0),
-                        2 => provider.tune(|k| k.down = true),
-                        _ => provider.restart(),
-                    }
-                    world.sleep_until(ends).await;
-                    world.link(&host, |l| l.refused = false);
-                    provider.tune(|k| k.down = false);
-                });
+            for trouble in trouble::draw(draw, &self.troubles).into_iter().chain(self.blackout) {
+                let (node, host, provider) = (self.node.clone(), host.clone(), provider.clone());
+                Victim { node, host, provider, healed: self.healed.clone() }.suffers(trouble);
             }
         }
     }
@@ -201,7 +204,7 @@ impl Story {
     /// Looks at the bounds now and then.
     fn start_watch(&self) {
         let (node, shards, healed) = (self.node.clone(), self.shards.clone(), self.healed.clone());
-        let most = (self.max_connections / shards.len() as u32).max(1);
+        let most = (self.max_connections / (shards.len() - 1) as u32).max(1);
         node.clone().spawn("watch", async move {
             while !healed.get() {
                 node.sleep_until(node.now().plus_ms(100)).await;
@@ -231,8 +234,12 @@ impl Story {
         }
         for index in 0..count {
             let world = hosts[self.draw.below(hosts.len() as u64) as usize].clone();
-            let (caller, manner) = (self.caller(self.menu, index), Manner::draw(&mut self.draw));
-            let begins = Instant(self.draw.below(20_000_000_000));
+            let (caller, mut manner) = (self.caller(self.menu, index), Manner::draw(&mut self.draw));
+            let mut begins = Instant(self.draw.below(20_000_000_000));
+            if self.blackout.is_some() {
+                (manner.posts, manner.pause_ms, manner.leave) = (10 + self.draw.below(30), 500, None);
+                begins = Instant(begins.0 / 4);
+            }
             self.spawn_client(world, caller, manner, begins);
         }
     }
@@ -254,13 +261,15 @@ impl Story {
     fn describe(&self) -> String {
         let links: Vec<Link> = self.providers.iter().map(|(host, _)| self.node.link_to(host)).collect();
         format!(
-            "calm {}, limit {:?}, {} shard(s), {} connections to a provider\nclients' link {:?}\nproviders' links {links:#?}\n{:?}",
+            "calm {}, limit {:?}, {} shard(s), {} connections to a provider\nclients' link {:?}\nproviders' links {links:#?}\n{:?}\n{:?}, for all {:?}",
             self.calm,
             self.limit,
             self.shards.len(),
             self.max_connections,
             self.crowd.link,
-            self.menu
+            self.menu,
+            self.troubles,
+            self.blackout
         )
     }
 
@@ -284,7 +293,12 @@ impl Story {
         let ended = self.node.run(HEALED);
         let settling_ms = if self.silent { SETTLING_SILENT_MS } else { SETTLING_MS };
         self.heal();
-        if ended == Ended::Livelock { ended } else { self.node.run(self.after_ms(settling_ms)) }
+        if ended == Ended::Livelock {
+            return ended;
+        }
+        let ended = self.node.run(self.after_ms(settling_ms));
+        self.judge_gates(|gates| gates.open | gates.half_open);
+        ended
     }
 
     /// Every read succeeds in a healed world.
@@ -296,11 +310,23 @@ impl Story {
         ended
     }
 
+    /// By `ms` after healing the marks must be gone.
+    fn until_well_for(&mut self, ended: Ended, ms: u64, marks: impl Fn(&Gates) -> u64) -> Ended {
+        if ended == Ended::Livelock {
+            return ended;
+        }
+        let ended = self.node.run(self.healed_at.plus_ms(ms).max(self.node.now()));
+        self.judge_gates(marks);
+        ended
+    }
+
     /// When everyone has left, nothing remains.
     fn quiet(&mut self) -> Ended {
         let ended = self.node.run(self.after_ms(QUIET_MS));
         self.judge_remains();
-        ended
+        let ended = self.until_well_for(ended, PROBED_MS, |g| g.lagging | g.wrong_chain | g.misconfigured);
+        self.judge_height();
+        self.until_well_for(ended, FORGIVEN_MS, |g| g.limited)
     }
 
     fn after_ms(&self, ms: u64) -> Instant {
@@ -311,10 +337,12 @@ impl Story {
         let (crowd, mut reached) = (self.crowd.tally.get(), Reached::default());
         (reached.results, reached.errors, reached.limited) = (crowd.results, crowd.errors, crowd.limited);
         (reached.excused, reached.filters, reached.long_replies) = (crowd.excused, crowd.filters, crowd.long_replies);
-        for tally in &self.shared.tallies {
-            reached.truncated += tally.truncated.get();
-            reached.failovers += tally.failovers.get();
-            reached.refusals += tally.refusals.get();
+        reached.sights = self.crowd.book.circuits.sights();
+        reached.closed_ms = self.crowd.book.circuits.last_closed().since(self.healed_at).as_millis() as u64;
+        for counters in &self.shared.counters {
+            reached.truncated += counters.truncated.get();
+            reached.failovers += counters.failovers.get();
+            reached.refusals += counters.refusals.get();
         }
         reached
     }
@@ -339,6 +367,7 @@ impl Story {
 
     fn heal(&mut self) {
         self.healed.set(true);
+        self.healed_at = self.node.now();
         for (host, provider) in &self.providers {
             // At once: with one connection for all, a batch's queue must fit in its time.
             provider.tune(|k| *k = Knobs::default());
@@ -366,6 +395,37 @@ impl Story {
         }
     }
 
+    /// No provider of any plan has these marks any more.
+    fn judge_gates(&self, marks: impl Fn(&Gates) -> u64) {
+        let snapshot = self.shared.snapshot.latest();
+        for plan in snapshot.plans.values().flat_map(|plans| plans.values()).filter(|plan| marks(&plan.gates) != 0) {
+            self.node.violation(format!(
+                "well again for {} ms, and still {:?}, heights {:?}",
+                self.well_for_ms(),
+                plan.gates,
+                plan.heights
+            ));
+        }
+    }
+
+    /// Whatever was said of heights: the truth of at most two polls ago has won.
+    fn judge_height(&self) {
+        let now = self.node.now();
+        let chain = &self.network.chain;
+        let polled_before = Instant(now.0.saturating_sub(2 * POLL_MS * 1_000_000));
+        let truth = chain.height_at(polled_before)..=chain.height_at(now);
+        let snapshot = self.shared.snapshot.latest();
+        for plan in snapshot.plans.values().flat_map(|plans| plans.values()) {
+            if !plan.consensus.is_some_and(|height| truth.contains(&height)) {
+                self.node.violation(format!("the chain is at {truth:?}, not at {:?}: {:?}", plan.consensus, plan.heights));
+            }
+        }
+    }
+
+    fn well_for_ms(&self) -> u64 {
+        self.node.now().since(self.healed_at).as_millis() as u64
+    }
+
     fn judge_ready(&self) {
         if !self.shared.ready.is_raised() {
             self.node.violation("not ready although every provider answers".into());
@@ -378,12 +438,22 @@ impl Story {
                 self.node.violation(format!("{count} {what} remain, at most {most}"));
             }
         };
-        check("connections", self.node.open_connections() as u64, 0);
-        for shard in &self.shards {
+        // The control thread goes on probing, on a few connections that it keeps.
+        let (control, shards) = self.shards.split_last().expect("the control thread's shard");
+        let of_control: u64 = control.upstream_counts().iter().map(|&n| u64::from(n)).sum();
+        check("connections", self.node.open_connections() as u64, of_control);
+        let most = u64::from(limits::CONTROL_CONNECTIONS) * self.providers.len() as u64;
+        check("connections of the control thread", of_control, most);
+        for shard in shards {
             check("client connections", shard.client_count() as u64, 0);
             check("attempts", shard.attempt_count() as u64, 0);
             check("kept buffers", shard.kept_buffers() as u64, (2 * limits::POOLED_BUFFERS + limits::POOLED_LONG_BUFFERS) as u64);
             check("upstream connections", shard.upstream_counts().iter().map(|&n| u64::from(n)).sum(), 0);
+        }
+        let recorded: u64 = self.shards.iter().map(|s| s.recorded_samples()).sum();
+        let merged = self.judge.borrow().merged_samples();
+        if merged != recorded {
+            self.node.violation(format!("{recorded} attempts were recorded, {merged} reached the aggregator"));
         }
         // What a shard keeps drawn from a budget is its reserve, at most two steps.
         let reserve = self.shards.len() as u64 * 2 * 256 * 1024;
@@ -392,87 +462,6 @@ impl Story {
     }
 }
 
-fn start_shard(node: &Sim, shared: &Arc<Node>, index: usize, fault: Fault) -> Rc<Shard<Sim>> {
-    thread_local! {
-        static TLS: TlsSettings = TlsSettings::only([]).expect("no files to read");
-    }
-    let shard = TLS.with(|tls| Shard::new(node.clone(), shared.clone(), index, tls, fault));
-    shard.start();
-    shard.listen(node.listen(node.at(NODE_PORT)).expect("the simulated port is free"));
-    shard
-}
-
-fn settings(node: &Sim, shards: u32) -> Settings {
-    Settings {
-        node_id: "sim".into(),
-        region: "sim".into(),
-        scheme: None,
-        host: "localhost:4000".into(),
-        shards,
-        trusted_proxies: TrustedProxies::loopback(),
-        started: node.wall(),
-    }
-}
-
-/// The profile, as a person would write it.
-fn topology(draw: &mut Rng, providers: u64, limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
-    let (rps, burst) = limit.unwrap_or((0, 1));
-    let mut text = format!(
-        "name: Simulated\nslug: default\nrps_limit: {rps}\nburst_limit: {burst}\nchains:\n  main:\n    chain_id: {CHAIN_ID}\n    providers:\n"
-    );
-    for index in 0..providers {
-        let priority = 1 + draw.below(3);
-        text += &format!(
-            "      - id: p{index}\n        name: P{index}\n        priority: {priority}\n        \
-             url: http://p{index}.example:{PROVIDER_PORT}/{SECRET}\n        max_connections: {max_connections}\n"
-        );
-    }
-    let files = [SourceFile { name: "default.yml".into(), text }];
-    match load(&files, &|_| None) {
-        Ok(loaded) => loaded.topology,
-        Err(problems) => panic!("the simulated profile has problems: {problems:?}"),
-    }
-}
-
 fn calm_link(draw: &mut Rng) -> Link {
     Link { latency_us: pick(draw, &[10, 500, 2_000]), jitter_us: draw.below(1_000), ..Link::PLAIN }
-}
-
-fn calm_knobs(draw: &mut Rng) -> Knobs {
-    let p50_ms = pick(draw, &[0, 1, 5]) as f64;
-    Knobs { latency: Latency { p50_ms, p95_ms: 2.0 * p50_ms }, ..Knobs::default() }
-}
-
-/// Manners and faults of a provider: a few kinds each, so that each gets its chance.
-fn knobs(draw: &mut Rng) -> Knobs {
-    let p50_ms = pick(draw, &[0, 1, 20, 300, 1_500]) as f64;
-    let mut knobs = Knobs { latency: Latency { p50_ms, p95_ms: pick(draw, &[1, 2, 10]) as f64 * p50_ms }, ..Knobs::default() };
-    let all = knobs::Fault::ALL;
-    for _ in 0..draw.below(5) {
-        let rate = pick(draw, &[10_000, 100_000, 400_000]) as u32;
-        let fault = match draw.below(8) {
-            // Somewhere in an answer too long to hold.
-            0 => knobs::Fault::ResetAt(draw.below(1 << 20) as usize),
-            1 => knobs::Fault::StallAt(draw.below(1 << 20) as usize),
-            _ => all[draw.below(all.len() as u64) as usize],
-        };
-        knobs.faults.push((rate, fault));
-    }
-    if one_in(draw, 5) {
-        let refusal = [TooMany::InResult, TooMany::Code(-32005), TooMany::Status { retry_after_s: None }][draw.below(3) as usize];
-        knobs.rate = Some(Rate { per_second: 1 + draw.below(20) as u32, burst: 1 + draw.below(20) as u32, refusal });
-    }
-    if one_in(draw, 5) {
-        knobs.close_after = Some(1 + draw.below(5) as u32);
-    }
-    if one_in(draw, 8) {
-        knobs.missing_methods = vec!["eth_call", "eth_sendRawTransaction", "eth_newFilter"];
-    }
-    if one_in(draw, 8) {
-        knobs.lag_blocks = draw.below(10);
-    }
-    if coin(draw) {
-        knobs.late_blocks = 100_000;
-    }
-    knobs
 }

@@ -314,6 +314,11 @@ impl World for Sim {
             .collect()
     }
 
+    /// A panic is a violation here.
+    fn panics(&self) -> u64 {
+        0
+    }
+
     fn rng(&self) -> Rng {
         self.shared.seeds.borrow_mut().fork(u64::from(self.host.0))
     }

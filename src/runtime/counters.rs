@@ -22,7 +22,7 @@ impl Count {
 
 /// Totals since the shard began.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Counters {
     /// JSON-RPC calls accepted, batch items each.
     pub calls: Count,
     /// Replies with a provider's result or error, or answered here.
@@ -43,9 +43,9 @@ pub struct Tally {
     instances: Vec<(Count, Count)>,
 }
 
-impl Tally {
-    pub fn new(instances: usize) -> Tally {
-        Tally { instances: (0..instances).map(|_| Default::default()).collect(), ..Tally::default() }
+impl Counters {
+    pub fn new(instances: usize) -> Counters {
+        Counters { instances: (0..instances).map(|_| Default::default()).collect(), ..Counters::default() }
     }
 
     pub fn attempt(&self, instance: InstanceId, failed: bool) {

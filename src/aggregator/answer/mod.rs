@@ -1,0 +1,97 @@
+//! What people ask of the aggregator, answered from its own state: nothing is copied for them while nobody asks.
+//!
+//! Answers are built on this thread, which no call waits for; a large one delays an epoch by its own time. Figures are
+//! milliseconds with microseconds behind the point; what is not known is null or left out, never invented.
+
+mod metrics;
+pub(super) mod node;
+mod providers;
+
+use crate::aggregator::Aggregator;
+use crate::base::ids::{ChainId, ChannelId, EntryId, ProfileId, Transport};
+use crate::base::time::{Duration, Instant, WallTime};
+use crate::config::topology::{Chain, Profile};
+use crate::health::breaker::Manual;
+use crate::observe::question::{Answer, Asked, Order, Question};
+use serde_json::{Value, json};
+
+/// The moment of an answer, on both clocks.
+#[derive(Clone, Copy)]
+struct Moment {
+    now: Instant,
+    wall: WallTime,
+}
+
+impl Moment {
+    /// When something in the past was, for people.
+    fn wall_of(self, at: Instant) -> String {
+        WallTime(self.wall.0.saturating_sub(self.now.since(at).as_millis() as u64)).rfc3339()
+    }
+
+    /// When something to come is.
+    fn wall_in(self, at: Instant) -> String {
+        WallTime(self.wall.0.saturating_add(at.since(self.now).as_millis() as u64)).rfc3339()
+    }
+}
+
+impl Aggregator {
+    pub(super) fn answer_all(&mut self, now: Instant) {
+        let node = self.node.clone();
+        while let Some((asked, reply)) = node.desk.next() {
+            reply.give(self.answer(&asked, now));
+        }
+    }
+
+    fn answer(&mut self, asked: &Asked, now: Instant) -> Answer {
+        let at = Moment { now, wall: asked.wall };
+        let body = match asked.what {
+            Question::Providers { profile, chain } => self.place(profile, chain).map(|(p, c)| self.providers(p, c, at)),
+            Question::Metrics { profile, chain } => self.place(profile, chain).map(|(p, c)| self.metrics(p, c, at)),
+            Question::Shards => Some(self.shards(at)),
+            Question::Status => Some(self.status(at)),
+            Question::Region => Some(self.region(at)),
+            Question::Breaker { entry, order } => self.order(entry, order, at),
+        };
+        match body {
+            Some(body) => (200, body.to_string().into_bytes()),
+            None => (404, br#"{"error":"no such provider now"}"#.to_vec()),
+        }
+    }
+
+    fn place(&self, profile: ProfileId, chain: ChainId) -> Option<(&Profile, &Chain)> {
+        let profile = self.topology.profiles.get(profile)?;
+        Some((profile, profile.chains.get(chain)?))
+    }
+
+    /// Holds a provider's circuits, or lets them go. Profiles that share the instance share them.
+    fn order(&mut self, entry: EntryId, order: Order, at: Moment) -> Option<Value> {
+        let instance = self.topology.entries.get(entry)?.instance;
+        let manual = match order {
+            Order::Open => Some(Manual::Open),
+            Order::Close => Some(Manual::Close),
+            Order::Auto => None,
+        };
+        for transport in [Transport::Http, Transport::Ws] {
+            let id = ChannelId::of(instance, transport);
+            let transition = self.channels.get_mut(id)?.breaker.set_manual(manual, at.now);
+            self.tell(id, transition);
+        }
+        let (profile, _, provider) = self.topology.of_entry(entry)?;
+        let circuit = self.circuit(ChannelId::of(instance, Transport::Http), at);
+        Some(json!({ "profile": profile.slug, "provider": provider.id, "circuit": circuit }))
+    }
+}
+
+/// Milliseconds with three digits behind the point.
+fn ms(us: u64) -> f64 {
+    us as f64 / 1000.0
+}
+
+fn ms_of(duration: Duration) -> f64 {
+    ms(duration.as_micros() as u64)
+}
+
+/// Rounded for people.
+fn rounded(x: f64) -> f64 {
+    (x * 10_000.0).round() / 10_000.0
+}

@@ -1,0 +1,140 @@
+//! `/api/shards`, `/api/status`, `/api/region`: the node as a whole.
+
+use super::{Moment, ms_of};
+use crate::aggregator::Aggregator;
+use crate::base::ids::{ChannelId, EntryId, Transport};
+use crate::base::time::Duration;
+use crate::chain::method;
+use crate::config::topology::Chain;
+use crate::observe::figures::Latencies;
+use crate::observe::report::Load;
+use serde_json::{Value, json};
+
+/// What a producer's last report said.
+#[derive(Default)]
+pub struct Heard {
+    pub load: Load,
+    pub epoch: u64,
+    /// Its clock at the report.
+    pub until: crate::base::time::Instant,
+    /// Since the start.
+    pub stall_max: Duration,
+    pub latencies: Latencies,
+}
+
+impl Aggregator {
+    pub(super) fn attempts_in_flight(&self) -> u64 {
+        self.heard.iter().map(|heard| u64::from(heard.load.attempts_in_flight)).sum()
+    }
+
+    pub(super) fn shards(&self, at: Moment) -> Value {
+        let control = self.heard.len().saturating_sub(1);
+        let shard = |(index, heard): (usize, &Heard)| {
+            let Heard { load, epoch, until, stall_max, latencies } = heard;
+            let histogram = latencies.histogram();
+            let quantile = |q| super::ms(histogram.value_at_quantile(q));
+            json!({
+                "name": if index == control { "control".to_owned() } else { format!("shard-{index}") },
+                "client_connections": load.client_connections,
+                "upstream_connections": load.upstream_connections,
+                "attempts_in_flight": load.attempts_in_flight,
+                "calls": load.calls,
+                "replies": load.replies,
+                "refusals": load.refusals,
+                "rate_limited": load.limited,
+                "failovers": load.failovers,
+                "truncated": load.truncated,
+                "connections_taken": load.connections,
+                "panics": load.panics,
+                "stall_ms": ms_of(load.stall_max),
+                "stall_max_ms": ms_of(*stall_max),
+                "epoch": epoch,
+                "epoch_lag_ms": ms_of(at.now.since(*until)),
+                "late_epochs": load.late_epochs,
+                "upstream_latency_ms": {
+                    "count": histogram.len(),
+                    "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": super::ms(histogram.max()),
+                },
+            })
+        };
+        let shards: Vec<Value> = self.heard.iter().enumerate().map(shard).collect();
+        let sum = |of: fn(&Load) -> u64| self.heard.iter().map(|heard| of(&heard.load)).sum::<u64>();
+        json!({
+            "timestamp": at.wall.rfc3339(),
+            "shards": shards,
+            "total": {
+                "client_connections": sum(|l| l.client_connections.into()),
+                "attempts_in_flight": sum(|l| l.attempts_in_flight.into()),
+                "calls": sum(|l| l.calls),
+                "replies": sum(|l| l.replies),
+                "refusals": sum(|l| l.refusals),
+                "failovers": sum(|l| l.failovers),
+                "panics": sum(|l| l.panics),
+                "merged_attempts": self.merged_samples,
+            },
+        })
+    }
+
+    pub(super) fn status(&self, at: Moment) -> Value {
+        let profiles: Vec<Value> = self
+            .topology
+            .profiles
+            .values()
+            .map(|profile| {
+                let chains: Vec<Value> = profile.chains.values().map(|chain| self.status_of_chain(chain, at)).collect();
+                json!({ "slug": profile.slug, "name": profile.name, "chains": chains })
+            })
+            .collect();
+        let settings = &self.node.settings;
+        json!({
+            "status": if self.node.draining.is_raised() { "draining" } else { "running" },
+            "timestamp": at.wall.rfc3339(),
+            "started_at": settings.started.rfc3339(),
+            "uptime_seconds": self.node.uptime_seconds(at.now),
+            "version": env!("CARGO_PKG_VERSION"),
+            "node_id": settings.node_id,
+            "region": settings.region,
+            // Profiles are read once, at the start.
+            "configuration": { "version": 1, "loaded_at": settings.started.rfc3339(), "problems": [] },
+            "profiles": profiles,
+        })
+    }
+
+    fn status_of_chain(&self, chain: &Chain, at: Moment) -> Value {
+        let heads = self.heads.get(&chain.chain_number);
+        let provider = |provider: &crate::config::topology::Provider| {
+            let channel = &self.channels[ChannelId::of(provider.instance, Transport::Http)];
+            let lag = heads.and_then(|h| h.lag(provider.instance, at.now));
+            let (status, reason) = self.status_of(chain, channel, lag, at);
+            json!({ "id": provider.id, "status": status, "reason": reason, "circuit": channel.breaker.gate().word() })
+        };
+        json!({
+            "chain": chain.key,
+            "chain_id": chain.chain_number,
+            "head": heads.and_then(|h| h.consensus(at.now)),
+            "providers": chain.providers.values().map(provider).collect::<Vec<_>>(),
+        })
+    }
+
+    pub(super) fn region(&self, at: Moment) -> Value {
+        let provider = |entry: EntryId| {
+            let (profile, chain, provider) = self.topology.of_entry(entry)?;
+            let channel = ChannelId::of(provider.instance, Transport::Http);
+            let prior_us = self.evidence.standing(channel, method::UNKNOWN, at.now).prior_us;
+            Some(json!({
+                "profile": profile.slug,
+                "chain": chain.key,
+                "id": provider.id,
+                "regions": provider.regions,
+                "probe_latency_ms": prior_us.map(|us| super::ms(us.into())),
+            }))
+        };
+        let settings = &self.node.settings;
+        json!({
+            "region": settings.region,
+            "node_id": settings.node_id,
+            "timestamp": at.wall.rfc3339(),
+            "providers": self.topology.entries.iter().filter_map(|(entry, _)| provider(entry)).collect::<Vec<_>>(),
+        })
+    }
+}

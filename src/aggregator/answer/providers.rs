@@ -1,0 +1,130 @@
+//! `/api/providers/:chain`: what is known of each provider, and in one word how it is.
+
+use super::{Moment, ms, rounded};
+use crate::aggregator::Aggregator;
+use crate::aggregator::channel::Channel;
+use crate::base::ids::{ChannelId, Transport};
+use crate::chain::method;
+use crate::config::topology::{Chain, Profile, Provider};
+use crate::health::breaker::{Gate, Manual};
+use crate::observe::figures::{Counts, Window};
+use serde_json::{Value, json};
+
+impl Aggregator {
+    pub(super) fn providers(&self, profile: &Profile, chain: &Chain, at: Moment) -> Value {
+        let providers: Vec<Value> = chain.providers.iter().map(|(id, p)| self.provider(chain, p, chain.entry(id), at)).collect();
+        let heads = self.heads.get(&chain.chain_number);
+        json!({
+            "profile": profile.slug,
+            "chain": chain.key,
+            "chain_id": chain.chain_number,
+            "timestamp": at.wall.rfc3339(),
+            "consensus_height": heads.and_then(|h| h.consensus(at.now)),
+            "block_time_ms": heads.map(|h| h.block_time().as_millis() as u64),
+            "max_lag_blocks": chain.max_lag_blocks,
+            "providers": providers,
+        })
+    }
+
+    fn provider(&self, chain: &Chain, provider: &Provider, entry: crate::base::ids::EntryId, at: Moment) -> Value {
+        let id = ChannelId::of(provider.instance, Transport::Http);
+        let instance = &self.topology.instances[provider.instance];
+        let channel = &self.channels[id];
+        let heads = self.heads.get(&chain.chain_number);
+        let head = heads.and_then(|h| h.height(provider.instance));
+        let lag = heads.and_then(|h| h.lag(provider.instance, at.now));
+        let (status, reason) = self.status_of(chain, channel, lag, at);
+        let mut minute = Counts::default();
+        self.figures.of_entry(entry).for_each(|(_, _, figure)| minute.add(&figure.counts(Window::Minute, at.now)));
+        let latencies = minute.latencies.histogram();
+        json!({
+            "id": provider.id,
+            "name": provider.name,
+            "status": status,
+            "reason": reason,
+            "priority": provider.priority,
+            "url": instance.http_from(&self.node.settings.region).map(|e| e.shown()),
+            "instance": instance.label,
+            "archival": provider.archival,
+            "regions": provider.regions,
+            "circuit": self.circuit(id, at),
+            "rate_limited_until": channel.cooldown.is_limited(at.now).then(|| at.wall_in(channel.cooldown.until())),
+            "misconfigured_since": channel.misconfigured_since.map(|since| at.wall_of(since)),
+            "wrong_chain_id": channel.wrong_chain,
+            "last_failure": channel.last_failure.map(|(category, when)| json!({ "category": category.word(), "at": at.wall_of(when) })),
+            "height": head.map(|(height, _)| height),
+            "height_at": head.map(|(_, seen)| at.wall_of(seen)),
+            "lag_blocks": lag.map(|lag| lag.min(0).unsigned_abs()),
+            "probe_latency_ms": self.evidence.standing(id, method::UNKNOWN, at.now).prior_us.map(|us| ms(us.into())),
+            "learnt_limits": learnt(channel, at),
+            "last_minute": {
+                "calls": minute.attempts(),
+                "success_rate": rounded(minute.success_rate()),
+                "p50_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.5))),
+                "p99_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.99))),
+            },
+        })
+    }
+
+    /// The worst thing known of it in a word, and why in a sentence.
+    pub(super) fn status_of(&self, chain: &Chain, channel: &Channel, lag: Option<i64>, at: Moment) -> (&'static str, String) {
+        let behind = lag.map_or(0, |lag| lag.min(0).unsigned_abs());
+        if let Some(got) = channel.wrong_chain {
+            let text = format!("its eth_chainId says {got}, not {}: correct its url or the chain_id", chain.chain_number);
+            return ("wrong_chain", text);
+        }
+        let breaker = &channel.breaker;
+        match breaker.gate() {
+            Gate::Open if breaker.manual() == Some(Manual::Open) => return ("circuit_open", "held open by hand".to_owned()),
+            Gate::Open => return ("circuit_open", self.why_open(channel, at)),
+            Gate::HalfOpen => return ("recovering", "its circuit is half-open: trials decide".to_owned()),
+            Gate::Closed => {}
+        }
+        if channel.misconfigured_since.is_some() {
+            return ("misconfigured", "it refuses our credentials: correct its key or headers".to_owned());
+        }
+        if channel.cooldown.is_limited(at.now) {
+            let left_s = channel.cooldown.until().since(at.now).as_secs() + 1;
+            return ("rate_limited", format!("it said we ask too often; used after the others for {left_s} s"));
+        }
+        if behind > chain.max_lag_blocks {
+            return ("lagging", format!("{behind} blocks behind the chain; max_lag_blocks is {}", chain.max_lag_blocks));
+        }
+        if breaker.probe_failing() {
+            return ("unsteady", "our last probe of it failed".to_owned());
+        }
+        match channel.is_known {
+            true => ("healthy", String::new()),
+            false => ("unknown", "it has not answered yet".to_owned()),
+        }
+    }
+
+    fn why_open(&self, channel: &Channel, at: Moment) -> String {
+        let cause = channel.last_failure.map_or("failures", |(category, _)| category.word());
+        let retry_in_s = channel.breaker.retry_at().map_or(0, |retry| retry.since(at.now).as_secs());
+        format!("{} failures in a row, the last one {cause}; tried again in {retry_in_s} s", channel.breaker.run())
+    }
+
+    pub(super) fn circuit(&self, id: ChannelId, at: Moment) -> Value {
+        let breaker = &self.channels[id].breaker;
+        let manual = breaker.manual().map(|manual| match manual {
+            Manual::Open => "open",
+            Manual::Close => "close",
+        });
+        json!({
+            "state": breaker.gate().word(),
+            "reason": breaker.reason(),
+            "since": at.wall_of(breaker.since()),
+            "failures_in_a_row": breaker.run(),
+            "opens": breaker.opens(),
+            "retry_in_ms": breaker.retry_at().map(|retry| retry.since(at.now).as_millis() as u64),
+            "manual": manual,
+        })
+    }
+}
+
+fn learnt(channel: &Channel, at: Moment) -> Value {
+    let view = channel.learnt.view(at.now);
+    let methods: Vec<&str> = view.methods.iter().map(|id| method::info(*id).name).collect();
+    json!({ "max_log_range": view.max_log_range, "max_depth": view.max_depth, "lacking_methods": methods })
+}

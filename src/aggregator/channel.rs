@@ -1,0 +1,154 @@
+//! One channel's health: its breaker, its rests, what it was found unable to do, and what speaks against using it at all.
+
+use crate::base::ids::MethodId;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::health::breaker::{Breaker, Cause, Gate, Outcomes, Policy, Transition};
+use crate::health::cooldown::Cooldown;
+use crate::health::learnt::{Learnt, Lesson};
+use crate::observe::category::Category;
+use crate::observe::report::Probe;
+use crate::observe::tally::ChannelCounts;
+
+pub struct Channel {
+    pub breaker: Breaker,
+    pub cooldown: Cooldown,
+    pub learnt: Learnt,
+    /// Our credentials were refused, and no answer has come since.
+    pub misconfigured_since: Option<Instant>,
+    /// It serves another chain than configured.
+    pub wrong_chain: Option<u64>,
+    /// It has answered something since the start.
+    pub is_known: bool,
+    /// What the newest failure meant, for people.
+    pub last_failure: Option<(Category, Instant)>,
+    /// A shard's calls found nobody else.
+    pub is_wanted: bool,
+    pub wanted_by: u16,
+    /// Of the epoch that is being merged.
+    outcomes: Vec<(u16, Outcomes)>,
+}
+
+impl Channel {
+    pub fn new(policy: Policy) -> Channel {
+        Channel {
+            breaker: Breaker::new(policy),
+            cooldown: Cooldown::default(),
+            learnt: Learnt::new(),
+            misconfigured_since: None,
+            wrong_chain: None,
+            is_known: false,
+            last_failure: None,
+            is_wanted: false,
+            wanted_by: 0,
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// One producer's counts of an epoch. While our own probes fail too, what was only suspected counts (CONTRACT §5).
+    pub fn take(&mut self, producer: u16, counts: &ChannelCounts, now: Instant) {
+        let confirmed = if self.breaker.probe_failing() { counts.suspects } else { 0 };
+        let last_cause = counts.last_failure.map(cause_of).or((confirmed > 0).then_some(Cause::Server));
+        self.outcomes.push((
+            producer,
+            Outcomes {
+                successes: counts.successes,
+                failures: counts.penalised + confirmed,
+                trailing: counts.trailing + confirmed,
+                last_cause,
+            },
+        ));
+        if counts.successes > 0 {
+            (self.misconfigured_since, self.is_known) = (None, true);
+        }
+        if counts.is_refused {
+            self.on_auth_refused(now);
+        }
+        self.last_failure = counts.last_failure.map(|category| (category, now)).or(self.last_failure);
+        if counts.wanted {
+            (self.is_wanted, self.wanted_by) = (true, producer);
+        }
+    }
+
+    pub fn end_epoch(&mut self, now: Instant, rng: &mut Rng) -> Option<Transition> {
+        if self.outcomes.is_empty() {
+            return None;
+        }
+        let transition = self.breaker.on_epoch(&self.outcomes, now, rng);
+        self.outcomes.clear();
+        transition
+    }
+
+    pub fn on_reported(&mut self, producer: u16, until: Instant, is_last: bool) {
+        match is_last {
+            true => self.breaker.on_producer_lost(producer),
+            false => self.breaker.on_reported(producer, until),
+        }
+    }
+
+    pub fn on_limited(&mut self, now: Instant, hint_ms: Option<u64>) {
+        self.cooldown.on_limited(now, hint_ms);
+    }
+
+    /// Refused credentials: believed at once, taken back by the next result or probe.
+    pub fn on_auth_refused(&mut self, now: Instant) {
+        self.misconfigured_since = self.misconfigured_since.or(Some(now));
+    }
+
+    pub fn on_rejected(&mut self, method: MethodId, category: Category, blocks: Option<u64>, now: Instant) {
+        let lesson = match (category, blocks) {
+            (Category::BlockRangeTooLarge, Some(blocks)) => Lesson::LogRange { blocks },
+            (Category::ResultTooLarge, Some(blocks)) => Lesson::ResultSize { blocks },
+            (Category::MissingDataArchive, Some(blocks_behind)) => Lesson::ArchiveDepth { blocks_behind },
+            // Only the code for it is certain enough; texts about methods may be about parameters.
+            (Category::MethodNotFound, _) => Lesson::Method { method },
+            _ => return,
+        };
+        self.learnt.learn(lesson, now);
+    }
+
+    /// `prober` is the producer that our probes count under.
+    pub fn on_probe(&mut self, probe: Probe, prober: u16, now: Instant) -> Option<Transition> {
+        match probe {
+            Probe::Ok { .. } => {
+                (self.wrong_chain, self.misconfigured_since, self.is_known) = (None, None, true);
+                self.breaker.end_run(prober);
+                self.breaker.on_probe(true, now)
+            }
+            Probe::Failed { category } => {
+                self.last_failure = Some((category, now));
+                self.count_probe_failure(category, prober);
+                self.breaker.on_probe(false, now)
+            }
+            Probe::WrongChain { got } => {
+                self.wrong_chain = Some(got);
+                None
+            }
+            Probe::Auth => {
+                self.on_auth_refused(now);
+                None
+            }
+            Probe::Limited { hint_ms } => {
+                self.on_limited(now, hint_ms);
+                None
+            }
+        }
+    }
+
+    /// A probe of ours counts like a call that another provider has answered.
+    fn count_probe_failure(&mut self, category: Category, prober: u16) {
+        if self.breaker.gate() == Gate::Closed {
+            let last_cause = Some(cause_of(category));
+            self.outcomes.retain(|(producer, _)| *producer != prober);
+            self.outcomes.push((prober, Outcomes { successes: 0, failures: 1, trailing: 1, last_cause }));
+        }
+    }
+}
+
+fn cause_of(category: Category) -> Cause {
+    match category {
+        Category::Network => Cause::Network,
+        Category::Timeout => Cause::Timeout,
+        _ => Cause::Server,
+    }
+}

@@ -1,0 +1,56 @@
+//! The control thread: whatever the node asks providers for its own sake. It is a shard without clients, so probes take the
+//! same path as calls, report in the same epochs, and are simulated by the same means.
+//!
+//! Per chain, every 200 ms, at most one instance is probed; trials of half-open circuits come on top, because their
+//! permits are given one at a time. A node whose providers are all dead starts like any other and finds them when they
+//! return.
+
+mod probing;
+
+use crate::base::ids::{EntryId, InstanceId};
+use crate::runtime::world::World;
+use crate::shard::Shard;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// One upstream to watch.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    instance: InstanceId,
+    /// Some entry of it: any will do, they share the channel.
+    entry: EntryId,
+    interval_ms: u64,
+    chain_number: u64,
+}
+
+/// Starts everything on `shard`, which must be the control thread's.
+pub fn start<W: World>(shard: &Rc<Shard<W>>) {
+    let by_chain = watched(shard);
+    let unanswered = Rc::new(RefCell::new(by_chain.keys().copied().collect::<BTreeSet<u64>>()));
+    for (_, instances) in by_chain {
+        shard.world().spawn("probes", probing::watch(shard.clone(), instances, unanswered.clone()));
+    }
+}
+
+/// Every instance with an HTTP endpoint once, by chain; the shortest interval of its entries counts.
+fn watched<W: World>(shard: &Rc<Shard<W>>) -> BTreeMap<u64, Vec<Watched>> {
+    let topology = shard.node().snapshot.latest().topology.clone();
+    let region = &shard.node().settings.region;
+    let mut found: BTreeMap<InstanceId, Watched> = BTreeMap::new();
+    for (entry, place) in topology.entries.iter() {
+        let Some((_, chain, _)) = topology.of_entry(entry) else { continue };
+        if topology.instances[place.instance].http_from(region).is_none() {
+            continue;
+        }
+        let interval_ms = chain.probe_interval_ms;
+        let watched = Watched { instance: place.instance, entry, interval_ms, chain_number: chain.chain_number };
+        let have = found.entry(place.instance).or_insert(watched);
+        have.interval_ms = have.interval_ms.min(interval_ms);
+    }
+    let mut by_chain: BTreeMap<u64, Vec<Watched>> = BTreeMap::new();
+    for watched in found.into_values() {
+        by_chain.entry(watched.chain_number).or_default().push(watched);
+    }
+    by_chain
+}

@@ -1,0 +1,169 @@
+//! Probes of one chain's instances: on schedule while a circuit is closed or open, by permit while it is half-open.
+
+use crate::base::ids::{ChannelId, PermitId, Transport};
+use crate::base::limits;
+use crate::chain::{hex, method};
+use crate::control::Watched;
+use crate::health::probe::{ProbeEnd, Schedule};
+use crate::observe::report::{Event, Probe};
+use crate::runtime::world::World;
+use crate::shard::{Found, Shard, inquire};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+const CHAIN_QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-probe","method":"eth_chainId","params":[]}"#;
+
+/// One chain's probing, shared by the probes under way.
+struct Chain<W: World> {
+    shard: Rc<Shard<W>>,
+    instances: Vec<Watched>,
+    schedule: RefCell<Schedule>,
+    /// Chains of which no provider has answered yet.
+    unanswered: Rc<RefCell<BTreeSet<u64>>>,
+}
+
+/// Probes until the node drains.
+pub(super) async fn watch<W: World>(shard: Rc<Shard<W>>, instances: Vec<Watched>, unanswered: Rc<RefCell<BTreeSet<u64>>>) {
+    let intervals: Vec<_> = instances.iter().map(|w| (w.instance, w.interval_ms)).collect();
+    let schedule = RefCell::new(Schedule::new(&intervals, shard.world().now()));
+    let chain = Rc::new(Chain { shard, instances, schedule, unanswered });
+    let world = chain.shard.world().clone();
+    let mut last_permit = PermitId(0);
+    while !chain.shard.node().draining.is_raised() {
+        world.sleep_until(world.now().plus_ms(limits::PROBE_TICK_MS)).await;
+        last_permit = start_trials(&chain, last_permit);
+        let snapshot = chain.shard.latest();
+        let is_missed = |id| chain.instances.iter().any(|w| w.instance == id && snapshot.is_dark(w.entry));
+        let due = chain.schedule.borrow_mut().next(world.now(), is_missed);
+        let Some(watched) = due.and_then(|due| chain.instances.iter().find(|w| w.instance == due)).copied() else { continue };
+        world.spawn("probe", probe(chain.clone(), watched, None));
+    }
+}
+
+/// Starts what permits were leased to us; permits are numbered in order, so a newer one is one not yet used.
+fn start_trials<W: World>(chain: &Rc<Chain<W>>, last: PermitId) -> PermitId {
+    let (snapshot, now) = (chain.shard.latest(), chain.shard.world().now());
+    let mut newest = last;
+    for trial in snapshot.trials.iter().filter(|t| t.permit > last && now < t.start_by) {
+        let Some(watched) = chain.instances.iter().find(|w| w.instance == trial.channel.instance()) else { continue };
+        newest = newest.max(trial.permit);
+        chain.shard.tell(Event::TrialStarted { permit: trial.permit, channel: trial.channel });
+        chain.shard.world().spawn("trial", probe(chain.clone(), *watched, Some(trial.permit)));
+    }
+    newest
+}
+
+async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<PermitId>) {
+    let shard = &chain.shard;
+    let channel = ChannelId::of(watched.instance, Transport::Http);
+    let is_half_open = shard.latest().is_half_open(watched.entry);
+    if is_half_open && permit.is_none() {
+        // Only its trials may go there; the schedule asks again soon.
+        let (now, mut rng) = (shard.world().now(), shard.world().rng());
+        return chain.schedule.borrow_mut().on_end(watched.instance, ProbeEnd::Ok, now, &mut rng);
+    }
+    let method = method::lookup(b"eth_chainId");
+    let found = inquire(shard, watched.entry, method, CHAIN_QUESTION, limits::PROBE_TIMEOUT_MS).await;
+    let (probe, end) = read(&found, watched.chain_number);
+    if matches!(probe, Probe::Ok { .. }) {
+        answered(&chain, watched.chain_number);
+        poll_head(shard, watched).await;
+    }
+    if let Some(permit) = permit {
+        let ok = match end {
+            ProbeEnd::Ok => Some(true),
+            ProbeEnd::Failed | ProbeEnd::WrongChain => Some(false),
+            ProbeEnd::Auth | ProbeEnd::Limited { .. } => None,
+        };
+        shard.tell(Event::TrialEnded { permit, channel, ok });
+    }
+    shard.tell(Event::Probed { channel, probe });
+    let (now, mut rng) = (shard.world().now(), shard.world().rng());
+    chain.schedule.borrow_mut().on_end(watched.instance, end, now, &mut rng);
+}
+
+/// Asks for the height; a provider that has just answered a probe is not judged by it.
+async fn poll_head<W: World>(shard: &Shard<W>, watched: Watched) {
+    const QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-head","method":"eth_blockNumber","params":[]}"#;
+    let method = method::lookup(b"eth_blockNumber");
+    let found = inquire(shard, watched.entry, method, QUESTION, limits::PROBE_TIMEOUT_MS).await;
+    if let Found::Result(result, _) = found
+        && let Some(height) = number(&result)
+    {
+        shard.tell(Event::Head { instance: watched.instance, height });
+        let consensus = shard.latest().consensus_of(watched.entry).unwrap_or(height);
+        if height > consensus.saturating_add(limits::HEAD_SLACK_BLOCKS) {
+            verify_height(shard, watched, height).await;
+        }
+    }
+}
+
+/// A height that nobody else is near is believed when its block is served (CONTRACT §5).
+async fn verify_height<W: World>(shard: &Shard<W>, watched: Watched, height: u64) {
+    let question =
+        format!(r#"{{"jsonrpc":"2.0","id":"lasso-block","method":"eth_getBlockByNumber","params":["{height:#x}",false]}}"#);
+    let method = method::lookup(b"eth_getBlockByNumber");
+    let found = inquire(shard, watched.entry, method, question.as_bytes(), limits::PROBE_TIMEOUT_MS).await;
+    if let Found::Result(result, _) = found
+        && block_number(&result) == Some(height)
+    {
+        shard.tell(Event::HeadServed { instance: watched.instance, height });
+    }
+}
+
+/// Of a block object.
+fn block_number(result: &[u8]) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Block {
+        number: Box<str>,
+    }
+    let block: Block = serde_json::from_slice(result).ok()?;
+    hex::parse_quantity(block.number.as_bytes())
+}
+
+fn read(found: &Found, chain_number: u64) -> (Probe, ProbeEnd) {
+    match found {
+        Found::Result(result, latency) => match number(result) {
+            Some(got) if got == chain_number => (Probe::Ok { latency: *latency }, ProbeEnd::Ok),
+            Some(got) => (Probe::WrongChain { got }, ProbeEnd::WrongChain),
+            None => (Probe::Failed { category: crate::observe::category::Category::MalformedResponse }, ProbeEnd::Failed),
+        },
+        Found::Limited { hint_ms } => (Probe::Limited { hint_ms: *hint_ms }, ProbeEnd::Limited { retry_after_ms: *hint_ms }),
+        Found::Auth => (Probe::Auth, ProbeEnd::Auth),
+        Found::Failed(category) => (Probe::Failed { category: *category }, ProbeEnd::Failed),
+    }
+}
+
+/// A quoted quantity.
+fn number(result: &[u8]) -> Option<u64> {
+    hex::parse_quantity(result.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+}
+
+/// Raises `ready` when the last chain has answered.
+fn answered<W: World>(chain: &Chain<W>, number: u64) {
+    let mut unanswered = chain.unanswered.borrow_mut();
+    unanswered.remove(&number);
+    if unanswered.is_empty() {
+        chain.shard.node().ready.raise();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_strictly() {
+        let check = |result: &str, want_number, want_block| {
+            assert_eq!((number(result.as_bytes()), block_number(result.as_bytes())), (want_number, want_block), "{result}");
+        };
+        check("\"0x2105\"", Some(0x2105), None);
+        check(r#"{"hash":"0xab","number":"0x10","transactions":[]}"#, None, Some(16));
+        for wrong in
+            ["null", "{}", "17", "\"2105\"", r#"{"number":16}"#, r#"{"number":"16"}"#, r#"{"number":null}"#, "\"0x\"", ""]
+        {
+            check(wrong, None, None);
+        }
+    }
+}

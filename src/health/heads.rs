@@ -1,0 +1,229 @@
+//! How high each provider of a chain is, how high the chain is, and who lags (CONTRACT §5, LB §5.3, §8.3).
+//!
+//! The chain's height is the one a quarter from the top of the fresh reports. A liar must not raise it, or every honest
+//! provider would lag: a height well above what the past allows needs a witness, that is a second provider near it or a
+//! block of that height served. The past is the previous consensus and twice the usual pace since it moved; leaps within
+//! the slack do not move it, so small lies do not add up. Until two providers have agreed once, the past is only the
+//! word of whoever spoke first, and the first agreement replaces it. Where nothing counts (a fast chain whose block time
+//! is not known yet, a sole provider after a pause), the second highest report holds, or the only one.
+//! Rejected: the median (trails fast chains), trust by reputation (a liar is honest until it lies).
+//! How it fails: one that lies at up to twice the pace is followed; a stuck provider holds a lone honest one back until
+//! that one has served a block.
+
+use std::collections::BTreeMap;
+
+use crate::base::ids::InstanceId;
+use crate::base::limits;
+use crate::base::time::{Duration, Instant};
+
+/// Weight of a new block-time sample (LB §8.3).
+const ALPHA: f64 = 0.15;
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    height: u64,
+    at: Instant,
+    /// When it came to that height.
+    rose: Instant,
+    /// Highest block whose content it has served, never above `height`'s last fall.
+    served: Option<u64>,
+    /// An episode of lag has been told.
+    alerted: bool,
+}
+
+/// The consensus that a new height is held against.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    height: u64,
+    /// When it came to that height.
+    at: Instant,
+    /// Two providers agreed once, or one had served its block.
+    agreed: bool,
+}
+
+/// Heights of one chain's instances. Rows are made on demand; an instance too many takes the place of the stalest.
+#[derive(Clone, Debug)]
+pub struct Heads {
+    rows: BTreeMap<InstanceId, Head>,
+    past: Option<Past>,
+    pace: Pace,
+}
+
+/// A fresh report, with whether the instance has served that height.
+type Report = (u64, bool);
+
+impl Heads {
+    pub fn new(configured_block_time_ms: Option<u64>) -> Heads {
+        let usual_ms = configured_block_time_ms.filter(|ms| *ms > 0).unwrap_or(limits::BLOCK_TIME_MS);
+        Heads { rows: BTreeMap::new(), past: None, pace: Pace { usual_ms, ema_ms: 0.0, samples: 0 } }
+    }
+
+    /// A poll or a new head. A lower height replaces a higher one (reorg, restarted node); the same one is fresh again.
+    pub fn on_head(&mut self, instance: InstanceId, height: u64, now: Instant) {
+        let mut risen = None;
+        match self.rows.get_mut(&instance) {
+            Some(head) => {
+                if height < head.height {
+                    head.served = head.served.map(|served| served.min(height));
+                }
+                if height != head.height {
+                    let blocks = height.checked_sub(head.height);
+                    risen = blocks.map(|blocks| (now.since(head.rose), blocks));
+                    head.rose = now;
+                }
+                (head.height, head.at) = (height, now);
+            }
+            None => {
+                self.make_room();
+                self.rows.insert(instance, Head { height, at: now, rose: now, served: None, alerted: false });
+            }
+        }
+        if let Some((elapsed, blocks)) = risen {
+            self.pace.sample(elapsed.as_secs_f64() * 1e3 / blocks as f64);
+        }
+        self.settle(now);
+    }
+
+    fn make_room(&mut self) {
+        if self.rows.len() < limits::INSTANCES {
+            return;
+        }
+        let stalest = self.rows.iter().min_by_key(|(_, head)| head.at).map(|(instance, _)| *instance);
+        if let Some(stalest) = stalest {
+            self.rows.remove(&stalest);
+        }
+    }
+
+    /// It has served the content of that block, so a lone report of the height is true. Nothing if it reported none.
+    pub fn on_served(&mut self, instance: InstanceId, height: u64, now: Instant) {
+        let Some(head) = self.rows.get_mut(&instance) else { return };
+        head.served = head.served.max(Some(height));
+        self.settle(now);
+    }
+
+    /// The chain's height; `None` without a fresh report.
+    pub fn consensus(&self, now: Instant) -> Option<u64> {
+        let reports = self.fresh(now);
+        let counted: Vec<u64> = (0..reports.len())
+            .filter(|place| is_witnessed(&reports, *place) || self.is_expected(&reports, *place, now))
+            .filter_map(|place| reports.get(place).map(|(height, _)| *height))
+            .collect();
+        let alone = || reports.get(1).or(reports.first()).map(|(height, _)| *height);
+        counted.get(counted.len() / 4).copied().or_else(alone)
+    }
+
+    /// Fresh reports, the highest first.
+    fn fresh(&self, now: Instant) -> Vec<Report> {
+        let is_fresh = |head: &&Head| now.since(head.at) <= Duration::from_millis(limits::HEAD_FRESH_MS);
+        let report = |head: &Head| (head.height, head.served.is_some_and(|served| served >= head.height));
+        let mut reports: Vec<Report> = self.rows.values().filter(is_fresh).map(report).collect();
+        reports.sort_unstable_by(|a, b| b.cmp(a));
+        reports
+    }
+
+    /// The past allows it, or there is none.
+    fn is_expected(&self, reports: &[Report], place: usize, now: Instant) -> bool {
+        let Some((height, _)) = reports.get(place) else { return false };
+        self.past.is_none_or(|past| *height <= self.pace.reach(past, now).saturating_add(limits::HEAD_SLACK_BLOCKS))
+    }
+
+    /// Moves the past after an event.
+    fn settle(&mut self, now: Instant) {
+        let reports = self.fresh(now);
+        let witnessed = (0..reports.len()).find(|place| is_witnessed(&reports, *place));
+        let agreed = witnessed.and_then(|place| reports.get(place)).map(|(height, _)| *height);
+        if let Some(height) = agreed
+            && !self.past.is_some_and(|past| past.agreed)
+        {
+            self.past = Some(Past { height, at: now, agreed: true });
+        }
+        let Some(height) = self.consensus(now) else { return };
+        let past = *self.past.get_or_insert(Past { height, at: now, agreed: false });
+        if height != past.height && (agreed >= Some(height) || height <= self.pace.reach(past, now)) {
+            self.past = Some(Past { height, at: now, agreed: past.agreed });
+        }
+    }
+
+    /// Its last report, and when that was.
+    pub fn height(&self, instance: InstanceId) -> Option<(u64, Instant)> {
+        self.rows.get(&instance).map(|head| (head.height, head.at))
+    }
+
+    /// Where it probably is by now: its report and the blocks that usually came since, of 30 seconds at most (LB §5.3).
+    pub fn optimistic(&self, instance: InstanceId, now: Instant) -> Option<u64> {
+        let head = self.rows.get(&instance)?;
+        let elapsed = now.since(head.at).min(Duration::from_millis(limits::HEAD_FRESH_MS));
+        Some(head.height.saturating_add(self.pace.blocks_in(elapsed)))
+    }
+
+    /// Blocks from the consensus to its optimistic height; negative is behind.
+    pub fn lag(&self, instance: InstanceId, now: Instant) -> Option<i64> {
+        let (own, consensus) = (self.optimistic(instance, now)?, self.consensus(now)?);
+        let distance = i64::try_from(own.abs_diff(consensus)).unwrap_or(i64::MAX);
+        Some(if own < consensus { -distance } else { distance })
+    }
+
+    /// Time between blocks: measured, else configured, else 12 s.
+    pub fn block_time(&self) -> Duration {
+        self.pace.block_time()
+    }
+
+    /// True exactly when it has come to lag `threshold` blocks (at least one); again only after it was back.
+    /// While its lag is unknown the episode goes on.
+    pub fn alert(&mut self, instance: InstanceId, threshold: u64, now: Instant) -> bool {
+        let Some(lag) = self.lag(instance, now) else { return false };
+        let Some(head) = self.rows.get_mut(&instance) else { return false };
+        let lags = lag < 0 && lag.unsigned_abs() >= threshold;
+        let is_new = lags && !head.alerted;
+        head.alerted = lags;
+        is_new
+    }
+}
+
+/// It has served that block, or a neighbour in the order is near: reports are sorted, so no other can be nearer.
+fn is_witnessed(reports: &[Report], place: usize) -> bool {
+    let Some((height, served)) = reports.get(place) else { return false };
+    let near = |other: Option<&Report>| other.is_some_and(|(o, _)| o.abs_diff(*height) <= limits::HEAD_SLACK_BLOCKS);
+    *served || near(reports.get(place + 1)) || place.checked_sub(1).is_some_and(|above| near(reports.get(above)))
+}
+
+/// How fast the chain grows: from each provider's own reports, of which one poll knows both the blocks and the time. (Between
+/// moves of the consensus, which is made of several providers' polls, the times belong to other blocks than were counted:
+/// on a chain of 2 s polled every 12 s that gave up to 4 s, and healthy providers lagged.)
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    usual_ms: u64,
+    ema_ms: f64,
+    samples: u32,
+}
+
+impl Pace {
+    fn block_time(&self) -> Duration {
+        if self.samples < limits::BLOCK_TIME_SAMPLES {
+            return Duration::from_millis(self.usual_ms);
+        }
+        Duration::from_nanos((self.ema_ms * 1e6).round() as u64)
+    }
+
+    fn blocks_in(&self, elapsed: Duration) -> u64 {
+        let blocks = elapsed.as_nanos() / self.block_time().as_nanos().max(1);
+        u64::try_from(blocks).unwrap_or(u64::MAX)
+    }
+
+    /// The height that twice the usual pace has come to since then.
+    fn reach(&self, past: Past, now: Instant) -> u64 {
+        past.height.saturating_add(self.blocks_in(now.since(past.at).saturating_mul(2)))
+    }
+
+    fn sample(&mut self, ms: f64) {
+        if !(limits::BLOCK_TIME_MIN_MS..=limits::BLOCK_TIME_MAX_MS).contains(&ms) {
+            return;
+        }
+        self.ema_ms = if self.samples == 0 { ms } else { self.ema_ms + ALPHA * (ms - self.ema_ms) };
+        self.samples = self.samples.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+#[path = "heads_tests.rs"]
+mod tests;

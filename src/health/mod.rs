@@ -1,0 +1,8 @@
+//! What follows from what was seen: machines that take events and the time, and say how a provider stands.
+
+pub mod breaker;
+pub mod cooldown;
+pub mod evidence;
+pub mod heads;
+pub mod learnt;
+pub mod probe;

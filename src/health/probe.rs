@@ -1,0 +1,162 @@
+//! When each instance of a chain is probed (CONTRACT §5, LB §8.1).
+//!
+//! At most one instance a tick, so that a chain with many providers is no burst; among the due, the one that has waited
+//! longest. A healthy one is due every interval. Failing ones back off, but the first failure is looked into at once: most
+//! are over by then. First probes are spread, so that a node that starts does not ask everybody in the same moment.
+
+use crate::base::ids::InstanceId;
+use crate::base::limits;
+use crate::base::rng::Rng;
+use crate::base::time::{Duration, Instant};
+
+/// How a probe ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProbeEnd {
+    Ok,
+    Failed,
+    /// It is on another chain than configured.
+    WrongChain,
+    /// Our credentials were refused.
+    Auth,
+    Limited {
+        retry_after_ms: Option<u64>,
+    },
+}
+
+/// Waits in seconds after one, two, ... failures in a row.
+const BACKOFF_S: [u64; 6] = [0, 2, 4, 8, 16, 30];
+
+#[derive(Clone, Copy, Debug)]
+struct Probed {
+    instance: InstanceId,
+    interval_ms: u64,
+    due: Instant,
+    ended: Instant,
+    /// A probe is under way.
+    is_out: bool,
+    failures: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    all: Vec<Probed>,
+}
+
+impl Schedule {
+    /// `instances` with their intervals; first probes fall into the first two seconds, or the interval if it is shorter.
+    pub fn new(instances: &[(InstanceId, u64)], now: Instant) -> Schedule {
+        let count = instances.len().max(1) as u64;
+        let first = |(place, (instance, interval_ms)): (usize, &(InstanceId, u64))| {
+            let spread_ms = (*interval_ms).min(limits::PROBE_SPREAD_MS);
+            let due = now.plus_ms(spread_ms * place as u64 / count);
+            Probed { instance: *instance, interval_ms: *interval_ms, due, ended: now, is_out: false, failures: 0 }
+        };
+        Schedule { all: instances.iter().enumerate().map(first).collect() }
+    }
+
+    /// The instance to probe in this tick. `is_missed`: calls wait for this instance or its like.
+    pub fn next(&mut self, now: Instant, is_missed: impl Fn(InstanceId) -> bool) -> Option<InstanceId> {
+        let due = |p: &Probed| if is_missed(p.instance) { p.due.min(p.ended.plus_ms(limits::PROBE_MISSED_MS)) } else { p.due };
+        let waiting = self.all.iter_mut().filter(|p| !p.is_out && due(p) <= now);
+        let chosen = waiting.min_by_key(|p| due(p))?;
+        chosen.is_out = true;
+        Some(chosen.instance)
+    }
+
+    /// The probe of `instance` ended.
+    pub fn on_end(&mut self, instance: InstanceId, end: ProbeEnd, now: Instant, rng: &mut Rng) {
+        let Some(probed) = self.all.iter_mut().find(|p| p.instance == instance) else { return };
+        (probed.is_out, probed.ended) = (false, now);
+        probed.failures = match end {
+            ProbeEnd::Ok => 0,
+            ProbeEnd::Failed | ProbeEnd::WrongChain => probed.failures.saturating_add(1),
+            ProbeEnd::Auth | ProbeEnd::Limited { .. } => probed.failures,
+        };
+        let wait_ms = match end {
+            ProbeEnd::Ok => probed.interval_ms,
+            ProbeEnd::Failed | ProbeEnd::WrongChain => backoff_ms(probed.failures, rng),
+            ProbeEnd::Auth => limits::PROBE_AUTH_MS,
+            ProbeEnd::Limited { retry_after_ms } => retry_after_ms.unwrap_or(0).max(limits::COOLDOWN_MS),
+        };
+        probed.due = now.plus_ms(wait_ms);
+    }
+}
+
+/// By failures in a row, ±20 %.
+fn backoff_ms(failures: u32, rng: &mut Rng) -> u64 {
+    let place = (failures.saturating_sub(1) as usize).min(BACKOFF_S.len() - 1);
+    let full_ms = Duration::from_secs(BACKOFF_S.get(place).copied().unwrap_or(30)).as_millis() as u64;
+    full_ms * (80 + rng.below(41)) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::ZERO.plus_ms(ms)
+    }
+
+    #[test]
+    fn waits_follow_the_table() {
+        let check = |ends: &[ProbeEnd], want_ms: std::ops::RangeInclusive<u64>| {
+            for seed in 0..50 {
+                let (mut schedule, mut rng) = (Schedule::new(&[(InstanceId(3), 12_000)], at(0)), Rng::new(seed));
+                let mut now = at(0);
+                for end in ends {
+                    now = schedule.all[0].due.max(now);
+                    assert_eq!(schedule.next(now, |_| false), Some(InstanceId(3)));
+                    assert_eq!(schedule.next(now, |_| false), None, "one probe of an instance at a time");
+                    schedule.on_end(InstanceId(3), *end, now, &mut rng);
+                }
+                let wait = schedule.all[0].due.since(now).as_millis() as u64;
+                assert!(want_ms.contains(&wait), "{ends:?}: {wait}");
+            }
+        };
+        let f = ProbeEnd::Failed;
+        check(&[ProbeEnd::Ok], 12_000..=12_000);
+        check(&[f], 0..=0);
+        check(&[f, f], 1_600..=2_400);
+        check(&[f, f, f], 3_200..=4_800);
+        check(&[f, f, f, ProbeEnd::WrongChain], 6_400..=9_600);
+        check(&[f; 5], 12_800..=19_200);
+        check(&[f; 6], 24_000..=36_000);
+        check(&[f; 60], 24_000..=36_000);
+        check(&[f, f, f, ProbeEnd::Ok, f], 0..=0);
+        check(&[ProbeEnd::Auth], 120_000..=120_000);
+        check(&[ProbeEnd::Limited { retry_after_ms: None }], 30_000..=30_000);
+        check(&[ProbeEnd::Limited { retry_after_ms: Some(90_000) }], 90_000..=90_000);
+    }
+
+    #[test]
+    fn a_missed_one_is_asked_every_few_seconds() {
+        let (mut schedule, mut rng) = (Schedule::new(&[(InstanceId(3), 60_000)], at(0)), Rng::new(1));
+        let mut now = at(0);
+        for _ in 0..9 {
+            assert_eq!(schedule.next(now, |_| false), Some(InstanceId(3)));
+            schedule.on_end(InstanceId(3), ProbeEnd::Failed, now, &mut rng);
+            now = schedule.all[0].due.max(now);
+        }
+        let ended = schedule.all[0].ended;
+        let wait = now.since(ended).as_millis() as u64;
+        assert!(wait > 20_000, "{wait}");
+        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS), |_| false), None);
+        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS - 1), |_| true), None);
+        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS), |_| true), Some(InstanceId(3)));
+    }
+
+    #[test]
+    fn one_a_tick_and_nobody_is_forgotten() {
+        let instances: Vec<(InstanceId, u64)> = (0..30).map(|n| (InstanceId(n), 10_000)).collect();
+        let (mut schedule, mut rng) = (Schedule::new(&instances, at(0)), Rng::new(1));
+        let mut seen = [0u32; 30];
+        for tick in 1..=300 {
+            let now = at(tick * limits::PROBE_TICK_MS);
+            if let Some(instance) = schedule.next(now, |_| false) {
+                seen[usize::from(instance.0)] += 1;
+                schedule.on_end(instance, ProbeEnd::Ok, now, &mut rng);
+            }
+        }
+        assert!(seen.iter().all(|n| (5..=7).contains(n)), "{seen:?}");
+    }
+}

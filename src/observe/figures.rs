@@ -1,0 +1,245 @@
+//! What people are shown: for each provider as configured, transport and method, counts and latencies of the last minute,
+//! of the last hour, and since the start.
+//!
+//! An epoch's row is added once, to the newest slice of ten seconds. A slice that leaves the last minute is added to one
+//! of five minutes, and that, when it leaves the last hour, to the rest; so a window is a sum of slices, and the merge
+//! pays for one of them. Latencies stay in the tallies' buckets, as the stretch that was touched, and become an
+//! hdrhistogram when somebody asks. Rejected: a histogram for each window (kilobytes each, merged three times), and
+//! averages without distributions. A row beyond the bound is counted and not kept.
+
+use crate::base::ids::{EntryId, MethodId, Transport};
+use crate::base::limits;
+use crate::base::time::{Duration, Instant};
+use crate::observe::buckets::{BUCKETS, TOP_US, middle_us};
+use crate::observe::category::{Category, Class};
+use crate::observe::tally::Row;
+use hdrhistogram::Histogram;
+use std::collections::{BTreeMap, VecDeque};
+
+const SHORT_MS: u64 = 10_000;
+const SHORT_SLICES: u64 = 6;
+const LONG_MS: u64 = 300_000;
+const LONG_SLICES: u64 = 12;
+
+/// Which figures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Window {
+    /// Fifty seconds and what has passed of the next ten.
+    Minute,
+    Hour,
+    Total,
+}
+
+/// Successes by latency bucket.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Latencies {
+    /// The bucket that `counts` begins at.
+    lo: usize,
+    counts: Vec<u64>,
+}
+
+impl Latencies {
+    /// Adds the counts of a stretch that begins at bucket `lo`.
+    pub fn add<N: Copy + Into<u64>>(&mut self, lo: usize, counts: &[N]) {
+        let end = (lo + counts.len()).min(BUCKETS);
+        if counts.is_empty() || lo >= end {
+            return;
+        }
+        if self.counts.is_empty() {
+            self.lo = lo;
+        }
+        if lo < self.lo {
+            self.counts.splice(..0, std::iter::repeat_n(0, self.lo - lo));
+            self.lo = lo;
+        }
+        if end > self.lo + self.counts.len() {
+            self.counts.resize(end - self.lo, 0);
+        }
+        let here = self.counts.iter_mut().skip(lo - self.lo);
+        here.zip(counts).for_each(|(to, from)| *to += (*from).into());
+    }
+
+    /// In microseconds.
+    pub fn histogram(&self) -> Histogram<u64> {
+        // One significant digit has exactly our buckets, so nothing is lost.
+        let empty = Histogram::new_with_bounds(1, TOP_US, 1);
+        let mut histogram = empty.unwrap_or_else(|fault| unreachable!("constants that hdrhistogram takes: {fault}"));
+        for (offset, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            histogram.saturating_record_n(middle_us(self.lo + offset), *count);
+        }
+        histogram
+    }
+}
+
+/// Attempts of one stretch of time.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    pub successes: u64,
+    /// Of the successes.
+    pub sum_us: u64,
+    pub max_us: u64,
+    /// Attempts after another provider had failed the same call.
+    pub retries: u64,
+    /// Failures that counted against the channel.
+    pub penalised: u64,
+    /// Attempts without a result; few kinds at a time.
+    by_category: Vec<(Category, u64)>,
+    pub latencies: Latencies,
+}
+
+impl Counts {
+    /// Attempts that ended.
+    pub fn attempts(&self) -> u64 {
+        self.successes + self.by_category.iter().map(|(_, n)| n).sum::<u64>()
+    }
+
+    /// Attempts that gave the client its answer: a result, or an error that is the call's own.
+    pub fn answered(&self) -> u64 {
+        let own = self.by_category.iter().filter(|(category, _)| category.class() == Class::Deterministic);
+        self.successes + own.map(|(_, n)| n).sum::<u64>()
+    }
+
+    /// Share of attempts that gave an answer; 1 when there was none.
+    pub fn success_rate(&self) -> f64 {
+        let attempts = self.attempts();
+        if attempts == 0 { 1.0 } else { self.answered() as f64 / attempts as f64 }
+    }
+
+    /// Of the successes; 0 when there was none.
+    pub fn mean_us(&self) -> u64 {
+        self.sum_us.checked_div(self.successes).unwrap_or(0)
+    }
+
+    pub fn by_category(&self) -> impl Iterator<Item = (Category, u64)> {
+        self.by_category.iter().copied()
+    }
+
+    pub fn add(&mut self, other: &Counts) {
+        self.successes += other.successes;
+        self.sum_us += other.sum_us;
+        self.max_us = self.max_us.max(other.max_us);
+        self.retries += other.retries;
+        self.penalised += other.penalised;
+        other.by_category.iter().for_each(|(category, n)| self.count(*category, *n));
+        self.latencies.add(other.latencies.lo, &other.latencies.counts);
+    }
+
+    /// `lo` and `latencies`: the row's buckets, spills included.
+    fn add_row(&mut self, row: &Row, lo: usize, latencies: &[u32]) {
+        self.successes += u64::from(row.successes);
+        self.sum_us += row.sum_us;
+        self.max_us = self.max_us.max(u64::from(row.max_us));
+        self.retries += u64::from(row.retries);
+        self.penalised += u64::from(row.penalised);
+        row.failures().for_each(|(category, n)| self.count(category, u64::from(n)));
+        self.latencies.add(lo, latencies);
+    }
+
+    fn count(&mut self, category: Category, n: u64) {
+        match self.by_category.iter_mut().find(|(have, _)| *have == category) {
+            Some((_, have)) => *have += n,
+            None => self.by_category.push((category, n)),
+        }
+    }
+}
+
+/// One row's history.
+#[derive(Clone, Debug, Default)]
+pub struct Figure {
+    short: VecDeque<(u64, Counts)>,
+    long: VecDeque<(u64, Counts)>,
+    older: Counts,
+    pub last: Instant,
+}
+
+impl Figure {
+    fn newest(&mut self, now: Instant) -> Option<&mut Counts> {
+        self.last = now;
+        self.roll(now);
+        let slot = now.as_ms() / SHORT_MS;
+        if self.short.back().is_none_or(|(newest, _)| *newest < slot) {
+            self.short.push_back((slot, Counts::default()));
+        }
+        self.short.back_mut().map(|(_, counts)| counts)
+    }
+
+    /// Moves what has left its window.
+    fn roll(&mut self, now: Instant) {
+        while let Some((slot, counts)) = self.short.pop_front_if(|(slot, _)| *slot + SHORT_SLICES <= now.as_ms() / SHORT_MS) {
+            let slot = slot * SHORT_MS / LONG_MS;
+            if self.long.back().is_none_or(|(newest, _)| *newest < slot) {
+                self.long.push_back((slot, Counts::default()));
+            }
+            if let Some((_, to)) = self.long.back_mut() {
+                to.add(&counts);
+            }
+        }
+        while let Some((_, counts)) = self.long.pop_front_if(|(slot, _)| *slot + LONG_SLICES <= now.as_ms() / LONG_MS) {
+            self.older.add(&counts);
+        }
+    }
+
+    pub fn counts(&self, window: Window, now: Instant) -> Counts {
+        let mut sum = Counts::default();
+        let short = self.short.iter().filter(|(slot, _)| match window {
+            Window::Minute => *slot + SHORT_SLICES > now.as_ms() / SHORT_MS,
+            Window::Hour => *slot * SHORT_MS / LONG_MS + LONG_SLICES > now.as_ms() / LONG_MS,
+            Window::Total => true,
+        });
+        short.for_each(|(_, counts)| sum.add(counts));
+        if window != Window::Minute {
+            let is_in = |slot: u64| window == Window::Total || slot + LONG_SLICES > now.as_ms() / LONG_MS;
+            self.long.iter().filter(|(slot, _)| is_in(*slot)).for_each(|(_, counts)| sum.add(counts));
+        }
+        if window == Window::Total {
+            sum.add(&self.older);
+        }
+        sum
+    }
+}
+
+/// What a figure is of.
+pub type Of = (EntryId, Transport, MethodId);
+
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    rows: BTreeMap<Of, Figure>,
+    /// Attempts whose row found no room.
+    pub homeless: u64,
+}
+
+impl Figures {
+    /// One producer's epoch of one row; `lo` and `latencies` are its buckets, spills included.
+    pub fn merge(&mut self, row: &Row, lo: usize, latencies: &[u32], now: Instant) {
+        let of = (row.entry, row.transport, row.method);
+        if self.rows.len() >= limits::FIGURE_ROWS && !self.rows.contains_key(&of) {
+            self.homeless += u64::from(row.successes + row.others());
+            return;
+        }
+        if let Some(counts) = self.rows.entry(of).or_default().newest(now) {
+            counts.add_row(row, lo, latencies);
+        }
+    }
+
+    /// The rows of one provider as configured.
+    pub fn of_entry(&self, entry: EntryId) -> impl Iterator<Item = (Transport, MethodId, &Figure)> {
+        let from = (entry, Transport::Http, MethodId(0));
+        let rows = self.rows.range(from..).take_while(move |((of, ..), _)| *of == entry);
+        rows.map(|((_, transport, method), figure)| (*transport, *method, figure))
+    }
+}
+
+/// How long a window is by now, for rates. `now` counts from the process's start.
+pub fn span_of(window: Window, now: Instant) -> Duration {
+    let (slice_ms, slices) = match window {
+        Window::Minute => (SHORT_MS, SHORT_SLICES),
+        Window::Hour => (LONG_MS, LONG_SLICES),
+        Window::Total => return Duration::from_millis(now.as_ms()),
+    };
+    let full = (slices - 1) * slice_ms + now.as_ms() % slice_ms;
+    Duration::from_millis(full.min(now.as_ms()))
+}
+
+#[cfg(test)]
+#[path = "figures_tests.rs"]
+mod tests;

@@ -1,0 +1,9 @@
+//! What is seen of providers: what an answer means, how long it took, and how that travels from the shards to the one
+//! thread that judges it.
+
+pub mod buckets;
+pub mod category;
+pub mod figures;
+pub mod question;
+pub mod report;
+pub mod tally;

@@ -1,0 +1,171 @@
+//! `/api/explain/:profile/:chain/:method`: what this shard would choose now, and for every provider why or why not.
+
+use crate::base::ids::{ChainId, MethodId, ProfileId, ProviderId};
+use crate::base::span::Span;
+use crate::chain::method;
+use crate::chain::params::{BlockAsk, block_in_words};
+use crate::config::topology::{Chain, Strategy};
+use crate::observe::question::Answer;
+use crate::route::explain::{Part, Stage, explain};
+use crate::route::fit::Fit;
+use crate::route::resolve::{Meta, Route, query_value};
+use crate::route::select::{self, Ask};
+use crate::runtime::world::World;
+use crate::shard::admin::refused;
+use crate::shard::{Current, Shard};
+use crate::snapshot::ChainPlan;
+use serde_json::{Value, json};
+
+pub fn answer<W: World>(
+    shard: &Shard<W>,
+    snapshot: &Current,
+    profile: ProfileId,
+    chain: ChainId,
+    name: &str,
+    query: &[u8],
+) -> Answer {
+    let (plan, configured) = (snapshot.plan(profile, chain), snapshot.chain(profile, chain));
+    let asked = match Thought::read(configured, query) {
+        Ok(asked) => asked,
+        Err(refusal) => return refusal,
+    };
+    let route = Route {
+        profile,
+        chain,
+        strategy: asked.strategy,
+        pin: asked.pin,
+        allow_failover: false,
+        transport: None,
+        meta: Meta::None,
+        region: Span::NONE,
+    };
+    let method = method::lookup(name.as_bytes());
+    let now = shard.now();
+    let mut ask = select::ask(plan, &route, method, name.as_bytes());
+    Fit::at_block(plan, name.as_bytes(), asked.block).apply_to(&mut ask);
+    ask.vetoed = shard.vetoes.mask(plan);
+    ask.permitted = shard.used.permitted(plan, shard.producer(), now);
+    let parts = explain(plan, &ask, &mut shard.rng.borrow_mut().fork(2));
+    let mut rows: Vec<(ProviderId, Part)> = parts.iter().map(|(id, part)| (id, *part)).collect();
+    rows.sort_by_key(|(id, part)| (part.turn.unwrap_or(usize::MAX), std::cmp::Reverse(part.stage), *id));
+    let chosen = rows.first().filter(|(_, part)| part.turn == Some(0)).map(|(id, _)| configured.providers[*id].id.as_ref());
+    let body = json!({
+        "profile": snapshot.topology.profiles[profile].slug,
+        "chain": configured.key,
+        "chain_id": configured.chain_number,
+        "method": name,
+        "is_known_method": method != method::UNKNOWN,
+        "strategy": ask.strategy.word(),
+        "needs_archive": ask.archival,
+        "consensus_height": plan.consensus,
+        "timestamp": shard.world.wall().rfc3339(),
+        "chosen": chosen,
+        "is_drawn": parts.values().any(|part| part.odds > 0.0 && part.odds < 1.0),
+        "all_circuits_open_for_ms": plan.retry_at.filter(|_| chosen.is_none()).map(|at| at.since(now).as_millis() as u64),
+        "providers": rows.iter().map(|(id, part)| provider(plan, configured, &ask, *id, part)).collect::<Vec<_>>(),
+    });
+    (200, body.to_string().into_bytes())
+}
+
+/// The call that is thought of.
+struct Thought {
+    strategy: Option<Strategy>,
+    block: BlockAsk,
+    pin: Option<ProviderId>,
+}
+
+impl Thought {
+    fn read(chain: &Chain, query: &[u8]) -> Result<Thought, Answer> {
+        let strategy = match query_value(query, "strategy") {
+            None => None,
+            Some(word) => Some(Strategy::from_word(&word).ok_or_else(|| {
+                refused(400, &format!("no strategy \"{word}\""), "use priority, load-balanced, fastest or latency-weighted")
+            })?),
+        };
+        let block = match query_value(query, "block") {
+            None => BlockAsk::None,
+            Some(text) => block_in_words(&text)
+                .ok_or_else(|| refused(400, &format!("no block \"{text}\""), "use a number, 0x hex, latest or earliest"))?,
+        };
+        match query_value(query, "transport").as_deref() {
+            None | Some("http") => {}
+            Some("ws") => return Err(refused(400, "no WebSocket upstreams in this version", "leave transport out")),
+            Some(word) => return Err(refused(400, &format!("no transport \"{word}\""), "use http or ws")),
+        }
+        let pin = match query_value(query, "provider") {
+            None => None,
+            Some(id) => Some(chain.provider_by_id.get(id.as_str()).copied().ok_or_else(|| {
+                refused(404, &format!("no provider \"{id}\" on this chain"), "GET /api/providers/:chain lists them")
+            })?),
+        };
+        Ok(Thought { strategy, block, pin })
+    }
+}
+
+fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, id: ProviderId, part: &Part) -> Value {
+    let height = plan.heights.get(id).filter(|height| height.optimistic > 0);
+    let gates = &plan.gates;
+    let by_latency = matches!(ask.strategy, Strategy::Fastest | Strategy::LatencyWeighted);
+    let is_unmeasured = by_latency && plan.ranking(ask.method).qualified & crate::snapshot::bit(id) == 0;
+    let is = |set: u64| set & crate::snapshot::bit(id) != 0;
+    json!({
+        "id": chain.providers[id].id,
+        "stage": part.stage.word(),
+        "reason": reason(part, is(gates.limited), is_unmeasured),
+        "turn": part.turn,
+        "odds": rounded(part.odds),
+        "tier": part.tier,
+        "priority": chain.providers[id].priority,
+        "is_local": part.is_local,
+        "circuit": plan.circuit(id),
+        "is_rate_limited": is(gates.limited),
+        "is_misconfigured": part.is_misconfigured,
+        "is_behind": part.is_behind,
+        "is_vetoed_here": part.is_vetoed,
+        "height": height.map(|h| h.optimistic),
+        "lag_blocks": height.map(|h| h.lag.min(0).unsigned_abs()),
+        "evidence": evidence(plan, ask.method, id),
+    })
+}
+
+/// For candidates: why they come later than others that nothing speaks against.
+fn reason(part: &Part, is_limited: bool, is_unmeasured: bool) -> String {
+    if part.stage != Stage::Candidate {
+        return part.stage.reason().to_owned();
+    }
+    let demotions = [
+        (part.is_misconfigured, "it refuses our credentials, so it is tried last"),
+        (part.is_behind, "it is behind the chain or the block asked for, so others go first"),
+        (part.is_vetoed, "it failed here a moment ago, so others go first"),
+        (is_limited, "it is rate-limited, so others go first"),
+        (!part.is_local, "it is of another region, so local ones of its tier go first"),
+        (is_unmeasured, "it has too few good calls of this method to be ranked by, so those with enough go first"),
+    ];
+    let found: Vec<&str> = demotions.iter().filter(|(is, _)| *is).map(|(_, why)| *why).collect();
+    if found.is_empty() { Stage::Candidate.reason().to_owned() } else { found.join("; ") }
+}
+
+fn evidence(plan: &ChainPlan, method: MethodId, id: ProviderId) -> Value {
+    let ranking = plan.ranking(method);
+    let Some(standing) = ranking.standings.get(id) else { return Value::Null };
+    let ms = |us: u32| f64::from(us) / 1000.0;
+    let measured = |us: u32| standing.latency_us.map(|_| ms(us));
+    json!({
+        "latency_ms": standing.latency_us.map(ms),
+        "p50_ms": measured(standing.p50_us),
+        "p90_ms": measured(standing.p90_us),
+        "p99_ms": measured(standing.p99_us),
+        "samples": rounded(standing.samples),
+        "successes": standing.successes,
+        "reliability": rounded(standing.reliability),
+        "failures_in_a_row": standing.failures_in_a_row,
+        "is_qualified": standing.qualified,
+        "weight": rounded(ranking.weight(id)),
+        "probe_latency_ms": standing.prior_us.map(ms),
+        "first_attempt_waits_ms": ranking.patience_ms(id),
+    })
+}
+
+fn rounded(x: f32) -> f64 {
+    (f64::from(x) * 10_000.0).round() / 10_000.0
+}

@@ -1,0 +1,83 @@
+//! A question of the node's own to one provider, by the path that clients' calls take: same connections, same deadlines, same
+//! reading of the answer. So what a probe finds is what clients will meet.
+
+use crate::base::ids::{EntryId, MethodId};
+use crate::base::time::{Duration, Instant};
+use crate::config::topology::Strategy;
+use crate::observe::category::{Category, Class};
+use crate::route::exchange::ConnectionRule;
+use crate::route::fit::Fit;
+use crate::route::select::Ask;
+use crate::runtime::world::World;
+use crate::shard::Shard;
+use crate::shard::attempt::{Got, attempt};
+use crate::shard::call::{Call, FilterRole, Outgoing, Source, Trace};
+use crate::wire::jsonrpc::{self, AnswerKind, Body};
+
+/// What came of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// The raw JSON of the result, and how long it took.
+    Result(Vec<u8>, Duration),
+    Limited {
+        hint_ms: Option<u64>,
+    },
+    /// Our credentials were refused.
+    Auth,
+    Failed(Category),
+}
+
+/// Asks the provider of `entry`; `body` is a canonical call of `method`.
+pub async fn inquire<W: World>(shard: &Shard<W>, entry: EntryId, method: MethodId, body: &[u8], timeout_ms: u64) -> Found {
+    let snapshot = shard.snapshot();
+    let Some(place) = snapshot.topology.entries.get(entry).copied() else { return Found::Failed(Category::Unknown) };
+    let Ok(Body::Single(request)) = jsonrpc::scan_body(body) else { return Found::Failed(Category::Unknown) };
+    let began = shard.now();
+    let mut call = Call {
+        profile: place.profile,
+        chain: place.chain,
+        ask: Ask::new(Strategy::Priority, method),
+        fit: Fit::ANYONE,
+        filter: FilterRole::None,
+        outgoing: Outgoing::canonical(Source::Own(body.to_vec()), 0..body.len(), &request),
+        started: began,
+        may_stream: false,
+        client: None,
+        rng: shard.rng.borrow_mut().fork(1),
+        trace: Trace::new(Strategy::Priority),
+        snapshot: snapshot.clone(),
+    };
+    let rules = snapshot.topology.of_entry(entry).map(|(_, _, p)| p.capabilities.error_rules.as_slice()).unwrap_or_default();
+    let deadline = began.plus_ms(timeout_ms);
+    let got = attempt(shard, &mut call, place.instance, rules, ConnectionRule::Pooled, deadline, began).await;
+    // A pooled connection that died idle says nothing about the provider (CONTRACT §3).
+    let got = match got {
+        Got::Lost { stale: true } => {
+            let again = shard.now();
+            attempt(shard, &mut call, place.instance, rules, ConnectionRule::New, deadline, again).await
+        }
+        got => got,
+    };
+    read(shard, got, began)
+}
+
+fn read<W: World>(shard: &Shard<W>, got: Got<W>, began: Instant) -> Found {
+    match got {
+        Got::Answer { held, category } => {
+            let found = match (held.answer.kind, category) {
+                (AnswerKind::Result(result), None) => Found::Result(result.of(held.bytes()).to_vec(), shard.now().since(began)),
+                (_, category) => Found::Failed(category.unwrap_or(Category::Unknown)),
+            };
+            shard.buffers.give(held.buf);
+            found
+        }
+        Got::Refused { outcome, .. } => match (outcome.category, outcome.category.class()) {
+            (_, Class::Quota) => Found::Limited { hint_ms: outcome.retry_after_ms },
+            (Category::Auth, _) => Found::Auth,
+            (category, _) => Found::Failed(category),
+        },
+        Got::TimedOut => Found::Failed(Category::Timeout),
+        Got::Stream(_) => Found::Failed(Category::MalformedResponse),
+        Got::NotSent(_) | Got::Lost { .. } | Got::ClientGone => Found::Failed(Category::Network),
+    }
+}

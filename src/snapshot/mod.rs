@@ -1,0 +1,98 @@
+//! The one immutable value that every selector reads: the topology, and what follows from it and from health for choosing.
+//!
+//! Whatever a call would otherwise compute per provider is a bit here: sets of providers are `u64` masks, an order is a
+//! short list of masks, best first. A selection is then a few ANDs. The snapshot is replaced whole, never edited, so a
+//! call sees one consistent world from start to end. What comes from the configuration (`fixed`) is built once and shared
+//! by all snapshots; what comes from health (`plan`, `ranking`) is built by the aggregator, and parts that have not
+//! changed are shared too.
+
+mod fixed;
+mod plan;
+mod ranking;
+#[cfg(test)]
+pub mod test_plan;
+
+pub use fixed::{Bounds, Fixed, Rule};
+pub use plan::{ChainPlan, Gates, Height, LearntLimits, Lease};
+pub use ranking::{Grant, Ranking};
+
+use crate::base::ids::{ChainId, ChannelId, EntryId, IdVec, PermitId, ProfileId, ProviderId};
+use crate::base::time::Instant;
+use crate::config::topology::{Chain, Entry, Instance, Provider, Strategy, Topology};
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub topology: Arc<Topology>,
+    /// Same ids as `topology.profiles` and their chains.
+    pub plans: IdVec<ProfileId, IdVec<ChainId, Arc<ChainPlan>>>,
+    /// For each producer, the last of its epochs that this snapshot knows.
+    pub merged_epochs: Vec<u64>,
+    /// Trials of half-open channels that are the control thread's to make.
+    pub trials: Vec<Trial>,
+}
+
+/// A half-open channel's permit, leased to the control thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trial {
+    pub channel: ChannelId,
+    pub permit: PermitId,
+    pub start_by: Instant,
+}
+
+impl Snapshot {
+    /// The state before anything was seen: every circuit closed, nothing known. `region` is the node's.
+    pub fn new(topology: Topology, default_strategy: Strategy, region: &str, producers: usize) -> Snapshot {
+        let topology = Arc::new(topology);
+        let of_chain = |chain: &Chain| Arc::new(ChainPlan::new(Arc::new(Fixed::new(&topology, chain, default_strategy, region))));
+        let plans = topology.profiles.values().map(|p| p.chains.values().map(of_chain).collect()).collect();
+        Snapshot { plans, merged_epochs: vec![0; producers], trials: Vec::new(), topology: topology.clone() }
+    }
+
+    pub fn plan(&self, profile: ProfileId, chain: ChainId) -> &ChainPlan {
+        &self.plans[profile][chain]
+    }
+
+    /// The circuit of an entry's HTTP channel is half-open.
+    pub fn is_half_open(&self, entry: EntryId) -> bool {
+        let half_open = |e: &Entry| self.plan(e.profile, e.chain).gates.half_open & bit(e.provider) != 0;
+        self.topology.entries.get(entry).is_some_and(half_open)
+    }
+
+    /// The circuits of an entry's whole chain are open: its calls have nobody.
+    pub fn is_dark(&self, entry: EntryId) -> bool {
+        let dark = |e: &Entry| {
+            let plan = self.plan(e.profile, e.chain);
+            plan.fixed.http & !plan.gates.open == 0
+        };
+        self.topology.entries.get(entry).is_some_and(dark)
+    }
+
+    /// The height of an entry's chain.
+    pub fn consensus_of(&self, entry: EntryId) -> Option<u64> {
+        self.topology.entries.get(entry).and_then(|e| self.plan(e.profile, e.chain).consensus)
+    }
+
+    pub fn chain(&self, profile: ProfileId, chain: ChainId) -> &Chain {
+        &self.topology.profiles[profile].chains[chain]
+    }
+
+    pub fn instance_of(&self, provider: &Provider) -> &Arc<Instance> {
+        &self.topology.instances[provider.instance]
+    }
+}
+
+/// The mask of one provider.
+#[inline]
+pub fn bit(provider: ProviderId) -> u64 {
+    1u64 << (provider.0 as u32 & 63)
+}
+
+/// The members of a set, lowest first.
+pub fn members(mut set: u64) -> impl Iterator<Item = ProviderId> {
+    std::iter::from_fn(move || {
+        let lowest = set.trailing_zeros();
+        set &= set.wrapping_sub(1);
+        (lowest < 64).then_some(ProviderId(lowest as u8))
+    })
+}

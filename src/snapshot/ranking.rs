@@ -1,0 +1,96 @@
+//! The measured strategies' view of one (profile, chain, method): who is fastest, who weighs what, how long to wait, and who
+//! should be measured again.
+
+use crate::base::ids::{Id, IdVec, ProviderId};
+use crate::health::evidence::Standing;
+use crate::snapshot::{Fixed, bit};
+use arrayvec::ArrayVec;
+
+/// The right to divert one call to a provider whose evidence is old.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    pub provider: ProviderId,
+    /// The shard that may do it.
+    pub shard: u16,
+    /// Never given twice; used at most once.
+    pub id: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    /// Every provider, best first: the qualified by score, then the others by what our probes found, then those nobody
+    /// has measured, by priority.
+    pub order: ArrayVec<ProviderId, 64>,
+    pub qualified: u64,
+    /// Has a latency, its own or a probe's.
+    pub measured: u64,
+    /// (best / latency)^beta; 0 where nothing was measured.
+    weights: ArrayVec<f32, 64>,
+    /// How long a first attempt waits; 0 where too little is known.
+    patience_ms: ArrayVec<u32, 64>,
+    pub grant: Option<Grant>,
+    /// The numbers behind it all, for explain.
+    pub standings: IdVec<ProviderId, Standing>,
+}
+
+impl Ranking {
+    /// Before anything was measured.
+    pub fn blank(fixed: &Fixed) -> Ranking {
+        Ranking::new(fixed, fixed.ids().map(|_| Standing::unknown(None)).collect(), 1.0)
+    }
+
+    /// `beta`: how much the fastest is preferred by `latency-weighted`.
+    pub fn new(fixed: &Fixed, standings: IdVec<ProviderId, Standing>, beta: f32) -> Ranking {
+        let mut order: ArrayVec<ProviderId, 64> = fixed.ids().take(64).collect();
+        let priority = |id: ProviderId| fixed.by_priority.iter().position(|group| group & bit(id) != 0);
+        let key = |id: &ProviderId| rank(standings.get(*id), priority(*id));
+        order.sort_by(|a, b| {
+            let (a, b) = (key(a), key(b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
+        });
+        let set =
+            |of: &dyn Fn(&Standing) -> bool| standings.iter().filter(|(_, s)| of(s)).fold(0, |mask, (id, _)| mask | bit(id));
+        let latencies: ArrayVec<f32, 64> = standings.values().map(latency).collect();
+        let best = latencies.iter().copied().filter(|l| *l > 0.0).fold(f32::INFINITY, f32::min);
+        let weights = latencies.iter().map(|l| if *l > 0.0 { (best / l).powf(beta) } else { 0.0 }).collect();
+        let patience = |s: &Standing| s.patience_us().map_or(0, |us| us.div_ceil(1000));
+        Ranking {
+            order,
+            qualified: set(&|s| s.qualified),
+            measured: set(&|s| latency(s) > 0.0),
+            weights,
+            patience_ms: standings.values().map(patience).collect(),
+            grant: None,
+            standings,
+        }
+    }
+
+    /// 0 where nothing was measured.
+    #[inline]
+    pub fn weight(&self, provider: ProviderId) -> f32 {
+        self.weights.get(provider.index()).copied().unwrap_or(0.0)
+    }
+
+    /// How long a first attempt waits for this provider, if enough is known (CONTRACT §3).
+    pub fn patience_ms(&self, provider: ProviderId) -> Option<u64> {
+        self.patience_ms.get(provider.index()).filter(|ms| **ms > 0).map(|ms| u64::from(*ms))
+    }
+}
+
+/// Group, value within the group, tie-break.
+fn rank(standing: Option<&Standing>, priority: Option<usize>) -> (u8, f32, usize) {
+    let priority = priority.unwrap_or(usize::MAX);
+    let Some(standing) = standing else { return (2, 0.0, priority) };
+    match (standing.qualified, standing.score(), standing.prior_us) {
+        (true, Some(score), _) => (0, score, priority),
+        (_, _, Some(prior)) => (1, prior as f32, priority),
+        (_, Some(score), None) => (1, score, priority),
+        _ => (2, 0.0, priority),
+    }
+}
+
+/// In microseconds: what was measured on calls, else what our probes found.
+fn latency(standing: &Standing) -> f32 {
+    let us = standing.latency_us.or(standing.prior_us).unwrap_or(0);
+    us as f32
+}

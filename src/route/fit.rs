@@ -86,3 +86,7 @@ fn beyond_learnt(plan: &ChainPlan, range: Option<u64>, depth: Option<u64>) -> u6
         learnt.filter(|(_, l)| range.is_some_and(|r| r >= l.rejected_range) || depth.is_some_and(|d| d >= l.rejected_depth));
     rejects.fold(0, |mask, (id, _)| mask | bit(id))
 }
+
+#[cfg(test)]
+#[path = "fit_tests.rs"]
+mod tests;

@@ -17,7 +17,7 @@ fn get(at: SocketAddr, path: &str) -> (u16, Value) {
 }
 
 /// What `path` says once `is_there`, or after five seconds.
-fn eventually(at: SocketAddr, path: &str, is_there: impl Fn(&Value) -> bool) -> Value {
+pub fn eventually(at: SocketAddr, path: &str, is_there: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + Duration::from_secs(5);
     loop {
         let (status, value) = get(at, path);
@@ -30,7 +30,7 @@ fn eventually(at: SocketAddr, path: &str, is_there: impl Fn(&Value) -> bool) -> 
     }
 }
 
-fn of_provider<'a>(value: &'a Value, id: &str) -> &'a Value {
+pub fn of_provider<'a>(value: &'a Value, id: &str) -> &'a Value {
     value["providers"].as_array().and_then(|all| all.iter().find(|p| p["id"] == id)).unwrap_or(&Value::Null)
 }
 

@@ -9,6 +9,7 @@ mod clients;
 mod harness;
 mod hostile;
 mod http;
+mod lessons;
 mod life;
 mod limits;
 mod llhttp;

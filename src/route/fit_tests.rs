@@ -1,0 +1,127 @@
+//! LB §3.2 and the rows of LB §5.1 that parameters decide, as tables.
+
+use super::*;
+use crate::chain::method;
+use crate::config::topology::Strategy;
+use crate::route::select::Sieve;
+use crate::snapshot::{Height, LearntLimits, test_plan};
+
+const HEAD: u64 = 1_000_000;
+
+/// Three providers: one as usual, one with the bounds under test, one that is no archive.
+fn plan(bounds: &str) -> ChainPlan {
+    let capabilities = format!(", capabilities: {{limits: {{{bounds}}}}}");
+    let mut plan = test_plan::plan(&[(0, ""), (0, &capabilities), (0, ", archival: false")]);
+    plan.consensus = Some(HEAD);
+    plan
+}
+
+fn fit(plan: &ChainPlan, method: &str, params: &str) -> Fit {
+    Fit::of(plan, method::lookup(method.as_bytes()), method.as_bytes(), params.as_bytes())
+}
+
+fn logs(from: &str, to: &str) -> String {
+    format!(r#"[{{"fromBlock":{from},"toBlock":{to}}}]"#)
+}
+
+#[test]
+fn max_block_range() {
+    let plan = plan("max_block_range: 100");
+    let check = |what: &str, params: &str, rejected: bool| {
+        let found = fit(&plan, "eth_getLogs", params);
+        assert_eq!(found.unfit, if rejected { 0b010 } else { 0 }, "{what}: {params}");
+    };
+    let near = |back: u64| format!("\"{:#x}\"", HEAD - back);
+    check("as wide as allowed", &logs(&near(150), &near(50)), false);
+    check("one more", &logs(&near(151), &near(50)), true);
+    check("backwards is as wide", &logs(&near(50), &near(151)), true);
+    check("latest is the consensus height", &logs(&near(101), "\"latest\""), true);
+    check("latest to latest", &logs("\"latest\"", "\"latest\""), false);
+    check("one edge only", &format!(r#"[{{"fromBlock":{}}}]"#, near(5000)), false);
+    check("by block hash", r#"[{"blockHash":"0x00000000000000000000000000000000000000000000000000000000000000aa"}]"#, false);
+    check("no filter at all", "[]", false);
+    assert_eq!(fit(&plan, "eth_call", &logs(&near(900), &near(50))).unfit, 0, "it bounds eth_getLogs only");
+    let mut unknown = plan.clone();
+    unknown.consensus = None;
+    assert_eq!(fit(&unknown, "eth_getLogs", &logs(&near(900), "\"latest\"")).unfit, 0, "unknown consensus passes");
+}
+
+#[test]
+fn max_block_age() {
+    let plan = plan("max_block_age: 64, block_age_methods: [eth_call, eth_getBalance]");
+    let check = |method: &str, block: &str, rejected: bool| {
+        let found = fit(&plan, method, &format!("[\"0x00\",{block}]"));
+        assert_eq!(found.unfit, if rejected { 0b010 } else { 0 }, "{method} {block}");
+    };
+    let near = |back: u64| format!("\"{:#x}\"", HEAD - back);
+    check("eth_call", &near(64), false);
+    check("eth_call", &near(65), true);
+    check("eth_getBalance", &near(65), true);
+    check("eth_getCode", &near(65), false);
+    check("eth_call", "\"latest\"", false);
+    check("eth_call", "\"pending\"", false);
+    check("eth_call", "\"earliest\"", true);
+}
+
+/// LB §5.1 stage 7 with §5.2: an old block goes to archives only.
+#[test]
+fn archival() {
+    let plan = plan("");
+    let check = |method: &str, params: &str, consensus: Option<u64>, want: bool| {
+        let mut plan = plan.clone();
+        plan.consensus = consensus;
+        let found = fit(&plan, method, params);
+        let mut ask = Ask::new(Strategy::Priority, method::lookup(method.as_bytes()));
+        found.apply_to(&mut ask);
+        assert_eq!(Sieve::new(&plan, &ask).fit, if want { 0b011 } else { 0b111 }, "{method} {params} {consensus:?}");
+    };
+    let old = format!("[\"0x00\",\"{:#x}\"]", HEAD - 129);
+    check("eth_getBalance", &old, Some(HEAD), true);
+    check("eth_getBalance", &format!("[\"0x00\",\"{:#x}\"]", HEAD - 128), Some(HEAD), false);
+    check("eth_getBalance", &old, None, true);
+    check("eth_getBalance", r#"["0x00","latest"]"#, None, false);
+    check("eth_getBalance", r#"["0x00","earliest"]"#, Some(HEAD), true);
+    check("eth_getBlockByHash", &old, Some(HEAD), false);
+    check("debug_traceTransaction", &old, Some(HEAD), false);
+}
+
+/// LB §5.1 stage 6, which was inert for requests: a provider below the block asked for is asked after the others.
+#[test]
+fn a_block_above_a_providers_head_goes_to_others_first() {
+    let mut plan = plan("");
+    let heights = [HEAD, HEAD - 5, 0];
+    plan.heights = heights.map(|optimistic| Height { optimistic, lag: 0 }).into_iter().collect();
+    let check = |block: u64, want: u64| {
+        let found = fit(&plan, "eth_getBlockByNumber", &format!("[\"{block:#x}\",false]"));
+        assert_eq!(found.behind, want, "{block}");
+    };
+    check(HEAD - 5, 0);
+    check(HEAD - 4, 0b010);
+    check(HEAD, 0b010);
+    // Whose height is unknown is not held back.
+    check(HEAD + 1, 0b011);
+}
+
+/// What was turned down once is not asked again of the same provider (CONTRACT §4).
+#[test]
+fn learnt_limits_act_like_configured_ones() {
+    let mut plan = plan("");
+    plan.learnt[ProviderId(0)] = LearntLimits { rejected_range: 500, rejected_depth: 1000 };
+    plan.has_learnt = true;
+    let near = |back: u64| format!("\"{:#x}\"", HEAD - back);
+    let check = |method: &str, params: &str, want: u64| assert_eq!(fit(&plan, method, params).unfit, want, "{method} {params}");
+    check("eth_getLogs", &logs(&near(600), &near(101)), 0);
+    check("eth_getLogs", &logs(&near(600), &near(100)), 0b001);
+    check("eth_getBalance", &format!("[\"0x00\",{}]", near(999)), 0);
+    check("eth_getBalance", &format!("[\"0x00\",{}]", near(1000)), 0b001);
+}
+
+/// Every provider would reject: then the limits are not believed (LB §3.2, `bypass_param_limits`).
+#[test]
+fn when_all_would_reject_all_are_asked() {
+    let mut plan = plan("");
+    let ask = Ask { unfit: 0b111, ..Ask::new(Strategy::Priority, method::UNKNOWN) };
+    assert_eq!(Sieve::new(&plan, &ask).fit, 0b111);
+    plan.gates.open = 0b001;
+    assert_eq!(Sieve::new(&plan, &ask).fit, 0b110);
+}

@@ -135,17 +135,10 @@ impl Story {
         let count = 1 + draw.below(5);
         let (mut providers, mut silent) = (Vec::new(), false);
         for index in 0..count {
-            let host = node.host();
             let knobs = if calm { trouble::calm_knobs(&mut draw) } else { trouble::knobs(&mut draw) };
             silent |= knobs.faults.iter().any(|(_, fault)| matches!(fault, knobs::Fault::StallAt(_)));
-            let name = format!("p{index}");
-            let provider = Provider::new(&name, network.clone(), knobs, draw.fork(30 + index)).with_journal(book.clone());
-            let provider = Rc::new(provider);
-            let link = if calm { calm_link(&mut draw) } else { weather::link(&mut draw) };
-            node.link(&host, |l| *l = link);
-            let known_from = if !calm && one_in(&mut draw, 10) { Instant(draw.below(HEALED.0)) } else { Instant::ZERO };
-            launch::start_provider(&node, &host, &provider, known_from);
-            providers.push((host, provider));
+            let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index));
+            providers.push(start_provider(&node, &mut draw, calm, provider.with_journal(book.clone())));
         }
         let shards = 1 + draw.below(8) as u32;
         let priorities = (0..count).map(|_| 1 + draw.below(3)).collect::<Vec<_>>();
@@ -460,6 +453,16 @@ impl Story {
         check("bytes of bodies", self.shared.bodies.drawn(), reserve);
         check("bytes of answers", self.shared.answers.drawn(), reserve);
     }
+}
+
+/// On a host of its own, behind a link of its own; its name may be unknown for a while.
+fn start_provider(node: &Sim, draw: &mut Rng, calm: bool, provider: Provider) -> (Sim, Rc<Provider>) {
+    let (host, provider) = (node.host(), Rc::new(provider));
+    let link = if calm { calm_link(draw) } else { weather::link(draw) };
+    node.link(&host, |l| *l = link);
+    let known_from = if !calm && one_in(draw, 10) { Instant(draw.below(HEALED.0)) } else { Instant::ZERO };
+    launch::start_provider(node, &host, &provider, known_from);
+    (host, provider)
 }
 
 fn calm_link(draw: &mut Rng) -> Link {

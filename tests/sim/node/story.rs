@@ -299,7 +299,6 @@ impl Story {
         self.start_lively_clients();
         let ended = self.node.run(self.after_ms(LIVELY_MS));
         self.judge_liveness();
-        self.judge_ready();
         ended
     }
 
@@ -319,6 +318,7 @@ impl Story {
         self.judge_remains();
         let ended = self.until_well_for(ended, PROBED_MS, |g| g.lagging | g.wrong_chain | g.misconfigured);
         self.judge_height();
+        self.judge_ready();
         self.until_well_for(ended, FORGIVEN_MS, |g| g.limited)
     }
 

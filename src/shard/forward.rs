@@ -134,7 +134,7 @@ fn finish<W: World>(shard: &Shard<W>, call: &Call<W>, ending: Ending, last: Last
     Reply::Refused(RpcRefusal::no_answer(refuse, call.method_name(), last.category, retry_after_ms))
 }
 
-/// When the first open circuit lets a trial through; tells the aggregator that somebody waits for it.
+/// When the first open circuit lets a trial through, or soon if one does already; tells the aggregator that somebody waits for it.
 fn when_circuits_open<W: World>(shard: &Shard<W>, call: &Call<W>, why: Refuse) -> Option<u64> {
     if why != Refuse::CircuitsOpen {
         return None;
@@ -142,8 +142,9 @@ fn when_circuits_open<W: World>(shard: &Shard<W>, call: &Call<W>, why: Refuse) -
     let plan = call.snapshot.plan(call.profile, call.chain);
     let waiting = Sieve::new(plan, &call.ask).archival & plan.gates.half_open;
     members(waiting).filter_map(|id| plan.fixed.channels.get(id)).for_each(|channel| shard.reporter.want(*channel));
-    let until = plan.retry_at?.since(shard.recent()).as_millis() as u64;
-    Some(until.max(limits::EPOCH_MS))
+    // Where a trial is due or under way, the next epoch may know more.
+    let until_ms = if waiting == 0 { plan.retry_at?.since(shard.recent()).as_millis() as u64 } else { 0 };
+    Some(until_ms.max(limits::EPOCH_MS))
 }
 
 /// A result as the client gets it: that of a new filter names its instance.

@@ -118,11 +118,11 @@ fn predicted(strategy: &str) -> [f64; 3] {
 /// a run of failures takes FAILING out of the first choice for an epoch.
 const TOLERANCE: f64 = 0.12;
 
-fn check_strategy(strategy: &str, path: &'static str) {
+fn check_strategy(driver: &str, strategy: &str, path: &'static str) {
     let cast = cast();
     let addresses: Vec<SocketAddr> = cast.all.iter().map(|a| a.address).collect();
     // One in five fails, so five in a row do every few thousand calls; the circuit is not what is asked about here.
-    let mut lasso = Lasso::start_with(&profile(&addresses), &["--breaker-failures", "20"]);
+    let mut lasso = Lasso::start_with(&profile(&addresses), &["--driver", driver, "--breaker-failures", "20"]);
     // Every provider is probed twice, and measured: alone, the trickle takes 15 s to qualify one for `fastest`.
     let all = Load::start(lasso.address, "/rpc/load-balanced/one", 64);
     std::thread::sleep(Duration::from_millis(2_000));
@@ -159,10 +159,10 @@ fn check_strategy(strategy: &str, path: &'static str) {
 #[test]
 fn shares_are_what_each_strategy_says_and_clients_see_no_failure() {
     let _turn = alone();
-    check_strategy("priority", "/rpc/priority/one");
-    check_strategy("load-balanced", "/rpc/load-balanced/one");
-    check_strategy("fastest", "/rpc/fastest/one");
-    check_strategy("latency-weighted", "/rpc/latency-weighted/one");
+    check_strategy("io_uring", "priority", "/rpc/priority/one");
+    check_strategy("epoll", "load-balanced", "/rpc/load-balanced/one");
+    check_strategy("epoll", "fastest", "/rpc/fastest/one");
+    check_strategy("io_uring", "latency-weighted", "/rpc/latency-weighted/one");
 }
 
 /// The share of `actor` in the calls of the next `time`.

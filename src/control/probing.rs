@@ -1,6 +1,6 @@
 //! Probes of one chain's instances: on schedule while a circuit is closed or open, by permit while it is half-open.
 
-use crate::base::ids::{ChannelId, PermitId, Transport};
+use crate::base::ids::{ChannelId, InstanceId, PermitId, Transport};
 use crate::base::limits;
 use crate::chain::{hex, method};
 use crate::control::Watched;
@@ -33,12 +33,20 @@ pub(super) async fn watch<W: World>(shard: Rc<Shard<W>>, instances: Vec<Watched>
     while !chain.shard.node().draining.is_raised() {
         world.sleep_until(world.now().plus_ms(limits::PROBE_TICK_MS)).await;
         last_permit = start_trials(&chain, last_permit);
-        let snapshot = chain.shard.latest();
-        let is_missed = |id| chain.instances.iter().any(|w| w.instance == id && snapshot.is_dark(w.entry));
-        let due = chain.schedule.borrow_mut().next(world.now(), is_missed);
+        let missed = missed(&chain);
+        let due = chain.schedule.borrow_mut().next(world.now(), |id| missed.contains(&id));
         let Some(watched) = due.and_then(|due| chain.instances.iter().find(|w| w.instance == due)).copied() else { continue };
         world.spawn("probe", probe(chain.clone(), watched, None));
     }
+}
+
+/// Instances whose next probe should not wait for its turn: all of their chain are dead, or one that had refused our
+/// credentials has served a call.
+fn missed<W: World>(chain: &Chain<W>) -> Vec<InstanceId> {
+    let (snapshot, schedule) = (chain.shard.latest(), chain.schedule.borrow());
+    let is_missed =
+        |w: &&Watched| snapshot.is_dark(w.entry) || (schedule.was_refused(w.instance) && !snapshot.is_misconfigured(w.entry));
+    chain.instances.iter().filter(is_missed).map(|w| w.instance).collect()
 }
 
 /// Starts what permits were leased to us; permits are numbered in order, so a newer one is one not yet used.

@@ -34,6 +34,7 @@ struct Probed {
     ended: Instant,
     /// A probe is under way.
     is_out: bool,
+    was_refused: bool,
     failures: u32,
 }
 
@@ -49,7 +50,15 @@ impl Schedule {
         let first = |(place, (instance, interval_ms)): (usize, &(InstanceId, u64))| {
             let spread_ms = (*interval_ms).min(limits::PROBE_SPREAD_MS);
             let due = now.plus_ms(spread_ms * place as u64 / count);
-            Probed { instance: *instance, interval_ms: *interval_ms, due, ended: now, is_out: false, failures: 0 }
+            Probed {
+                instance: *instance,
+                interval_ms: *interval_ms,
+                due,
+                ended: now,
+                is_out: false,
+                was_refused: false,
+                failures: 0,
+            }
         };
         Schedule { all: instances.iter().enumerate().map(first).collect() }
     }
@@ -63,10 +72,15 @@ impl Schedule {
         Some(chosen.instance)
     }
 
+    /// Its last probe was turned away for our credentials.
+    pub fn was_refused(&self, instance: InstanceId) -> bool {
+        self.all.iter().any(|p| p.instance == instance && p.was_refused)
+    }
+
     /// The probe of `instance` ended.
     pub fn on_end(&mut self, instance: InstanceId, end: ProbeEnd, now: Instant, rng: &mut Rng) {
         let Some(probed) = self.all.iter_mut().find(|p| p.instance == instance) else { return };
-        (probed.is_out, probed.ended) = (false, now);
+        (probed.is_out, probed.ended, probed.was_refused) = (false, now, end == ProbeEnd::Auth);
         probed.failures = match end {
             ProbeEnd::Ok => 0,
             ProbeEnd::Failed | ProbeEnd::WrongChain => probed.failures.saturating_add(1),

@@ -59,6 +59,12 @@ impl Snapshot {
         self.topology.entries.get(entry).is_some_and(half_open)
     }
 
+    /// Our credentials were refused by an entry's provider, and nothing has come of it since.
+    pub fn is_misconfigured(&self, entry: EntryId) -> bool {
+        let misconfigured = |e: &Entry| self.plan(e.profile, e.chain).gates.misconfigured & bit(e.provider) != 0;
+        self.topology.entries.get(entry).is_some_and(misconfigured)
+    }
+
     /// The circuits of an entry's whole chain are open: its calls have nobody.
     pub fn is_dark(&self, entry: EntryId) -> bool {
         let dark = |e: &Entry| {

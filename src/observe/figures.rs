@@ -99,9 +99,15 @@ impl Counts {
         self.successes + own.map(|(_, n)| n).sum::<u64>()
     }
 
-    /// Share of attempts that gave an answer; 1 when there was none.
+    /// Attempts that asked for more than the provider offers (range, size, depth, method): its limits, not its failures.
+    pub fn rejected(&self) -> u64 {
+        let limits = self.by_category.iter().filter(|(category, _)| category.class() == Class::Capability);
+        limits.map(|(_, n)| n).sum()
+    }
+
+    /// Share of attempts that gave an answer, of those that were not rejected; 1 when there was none.
     pub fn success_rate(&self) -> f64 {
-        let attempts = self.attempts();
+        let attempts = self.attempts() - self.rejected();
         if attempts == 0 { 1.0 } else { self.answered() as f64 / attempts as f64 }
     }
 

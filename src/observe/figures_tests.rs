@@ -1,7 +1,7 @@
 //! Windows against a list of everything that happened; buckets against hdrhistogram's own.
 
 use super::*;
-use crate::base::ids::{ChannelId, Id, InstanceId};
+use crate::base::ids::{ChannelId, InstanceId};
 use crate::base::rng::Rng;
 use crate::observe::buckets::{bucket_of, lowest_us};
 use crate::observe::tally::{Attempted, Effect, Tally};
@@ -74,6 +74,21 @@ fn each_window_holds_what_happened_in_it() {
 }
 
 #[test]
+fn rejections_are_no_failures() {
+    let check = |categories: &[Option<Category>], want: (u64, u64, u64, f64)| {
+        let (mut tally, mut figures) = (Tally::new(1, 1), Figures::default());
+        categories.iter().for_each(|category| tally.record(&attempted(9, *category)));
+        merge(&mut figures, &tally, Instant::ZERO);
+        let got = counts(&figures, Window::Total, Instant::ZERO);
+        assert_eq!((got.attempts(), got.answered(), got.rejected(), got.success_rate()), want, "{categories:?}");
+    };
+    let (range, revert, server) = (Category::BlockRangeTooLarge, Category::ExecutionRevert, Category::ServerError);
+    check(&[], (0, 0, 0, 1.0));
+    check(&[Some(range), Some(range)], (2, 0, 2, 1.0));
+    check(&[None, Some(range), Some(revert), Some(server)], (4, 2, 1, 2.0 / 3.0));
+}
+
+#[test]
 fn percentiles_are_within_a_bucket() {
     let (mut rng, mut tally, mut figures) = (Rng::new(9), Tally::new(1, 1), Figures::default());
     let mut all: Vec<u64> = (0..10_000).map(|_| 50 + rng.below(rng.clone().below(800_000) + 1)).collect();
@@ -114,7 +129,6 @@ fn categories_are_listed_in_the_order_they_are_counted_in() {
     for (index, category) in Category::ALL.into_iter().enumerate() {
         assert_eq!(category as usize, index, "{}", category.word());
     }
-    assert_eq!(EntryId::from_index(3), EntryId(3));
 }
 
 #[test]

@@ -123,6 +123,7 @@ fn summary(provider: &Provider, sum: &Figures) -> Value {
         "avg_latency_ms": average_ms,
         "calls_last_minute": sum.minute.attempts(),
         "retries": total.retries,
+        "rejected_parameters": total.rejected(),
         "penalised_failures": total.penalised,
         "errors": errors,
     })

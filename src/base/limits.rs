@@ -136,6 +136,17 @@ pub const QUESTIONS: usize = 64;
 pub const ANSWER_POLL_MS: u64 = 10;
 pub const ANSWER_WAIT_MS: u64 = 3_000;
 
+// --- WebSocket clients [C §6] ---
+/// Requests of one connection under way (a batch is one), and their bytes.
+pub const SOCKET_CALLS: usize = 32;
+pub const SOCKET_BYTES: usize = 32 << 20;
+/// Bytes that wait to be sent before no more requests are read.
+pub const SOCKET_OUTBOX_BYTES: usize = 4 << 20;
+pub const SOCKET_PING_MS: u64 = 30_000;
+pub const SOCKET_PONG_MS: u64 = 5_000;
+/// Pings in a row without a pong, after which the client is taken for gone.
+pub const SOCKET_MISSES: u8 = 2;
+
 // --- limits learnt from a provider's errors ---
 /// How long a lesson holds.
 pub const LEARNT_MS: u64 = 600_000;

@@ -44,23 +44,57 @@ pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: V
     let source = Rc::new(buf);
     let start = asked.body.range.start;
     let subscribe = rpc::subscribe_refusal(client, &asked, Some(&Source::Shared(source.clone())));
-    let work = items.into_iter().map(|item| one(&shard, &context, &source, start, item, &subscribe));
-    let parts: Vec<(Part, Option<(Trace, Ask)>)> = stream::iter(work).buffered(limits::BATCH_PARALLEL).collect().await;
+    let done = carry_out(&shard, &context, &source, start, items, &subscribe).await;
     manner.end_if(shard.node.draining.is_raised());
     if asked.route.meta == Meta::Headers {
         // The header speaks for the first call.
-        let trace = parts.first().and_then(|(_, trace)| *trace);
-        let json = rpc::meta_json(client, &asked.snapshot, asked.route, &manner, asked.started, trace);
+        let json = rpc::meta_json(&shard, &asked.snapshot, asked.route, &manner.request_id, asked.started, done.first);
         meta::write_header_value(&mut manner.meta_header, &json);
     }
-    let next = if parts.iter().any(|(part, _)| matches!(part, Part::ClientGone)) {
-        Next::Abort
-    } else {
-        let bodies: Vec<Body> = parts.into_iter().filter_map(|(part, _)| part.into_body()).collect();
-        shard.counters.replies.add(bodies.len() as u64);
-        if bodies.is_empty() { rpc::no_content(client, manner).await } else { write(client, bodies, &manner).await }
+    let next = match done.bodies {
+        None => Next::Abort,
+        Some(bodies) => {
+            shard.counters.replies.add(bodies.len() as u64);
+            if bodies.is_empty() { rpc::no_content(client, manner).await } else { write(client, bodies, &manner).await }
+        }
     };
     (Rc::try_unwrap(source).unwrap_or_else(|shared| shared.to_vec()), next)
+}
+
+/// What became of a batch.
+pub struct Done {
+    /// Of all but notifications, in order; `None` when the client is gone.
+    pub bodies: Option<Vec<Body>>,
+    pub first: Option<(Trace, Ask)>,
+}
+
+/// Carries the items of `source` out, whose spans count from `start`.
+pub async fn carry_out<W: World>(
+    shard: &Shard<W>,
+    context: &Context<W>,
+    source: &Rc<Vec<u8>>,
+    start: usize,
+    items: Vec<Span>,
+    subscribe: &RpcRefusal,
+) -> Done {
+    let work = items.into_iter().map(|item| one(shard, context, source, start, item, subscribe));
+    let parts: Vec<(Part, Option<(Trace, Ask)>)> = stream::iter(work).buffered(limits::BATCH_PARALLEL).collect().await;
+    let first = parts.first().and_then(|(_, trace)| *trace);
+    let is_gone = parts.iter().any(|(part, _)| matches!(part, Part::ClientGone));
+    let bodies = parts.into_iter().filter_map(|(part, _)| part.into_body());
+    Done { bodies: (!is_gone).then(|| bodies.collect()), first }
+}
+
+/// The array as one body.
+pub fn joined<W: World>(shard: &Shard<W>, bodies: Vec<Body>) -> Body {
+    let mut front = Vec::with_capacity(bodies.iter().map(|body| body.len() + 1).sum::<usize>() + 1);
+    for (index, body) in bodies.into_iter().enumerate() {
+        front.push(if index == 0 { b'[' } else { b',' });
+        [&body.front[..], body.stretch(), &body.back].iter().for_each(|part| front.extend_from_slice(part));
+        shard.buffers.give(body.buf);
+    }
+    front.push(b']');
+    Body { front, ..Body::default() }
 }
 
 /// Its cost; the scanner has refused more than `BATCH_ITEMS`.

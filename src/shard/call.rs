@@ -14,7 +14,7 @@ use crate::route::select::Ask;
 use crate::runtime::gather::{Gather, Piece};
 use crate::runtime::world::World;
 use crate::shard::Current;
-use crate::shard::deadlines::ClientCloser;
+use crate::shard::deadlines::Patron;
 use crate::wire::jsonrpc::{ParamsKind, Request};
 use arrayvec::ArrayVec;
 use std::ops::Range;
@@ -141,7 +141,7 @@ pub struct Call<W: World> {
     /// A long answer may be passed on as it comes; else it is held whole.
     pub may_stream: bool,
     /// Looked at for a reset.
-    pub client: Option<ClientCloser<W>>,
+    pub client: Option<Patron<W>>,
     /// For ties between providers; the same for all calls of a batch, so that they choose alike.
     pub rng: Rng,
     pub trace: Trace,

@@ -21,6 +21,7 @@ use crate::shard::buffers::Size;
 use crate::shard::deadlines::{ClientCloser, Watch};
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::reply::{Manner, RequestId};
+use crate::shard::socket::{self, Upgrade};
 use crate::shard::{local, rpc};
 use crate::wire::http::{self, Chunked, Field, Framing, HttpFault, RequestHead, Scan};
 use std::net::IpAddr;
@@ -39,6 +40,8 @@ pub struct Client<W: World> {
     pub peer: IpAddr,
     /// The limiter's key of the last profile and address, which rarely change on a connection.
     pub limit_key: Option<(ProfileId, IpAddr, ClientKey)>,
+    /// The connection's next life, after `Next::Upgrade`.
+    pub upgrade: Option<Box<Upgrade>>,
 }
 
 /// What a connection does after a request.
@@ -50,6 +53,8 @@ pub enum Next {
     Idle,
     /// Ends; what was written last is delivered first.
     Finish,
+    /// Goes on as a WebSocket.
+    Upgrade,
     /// Ends at once: the client is gone, or must not take what it has for a whole reply.
     Abort,
 }
@@ -76,7 +81,7 @@ pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
     let now = shard.now();
     let watch = shard.clients.watch_client(now, now.plus_ms(limits::HEAD_TIMEOUT_MS), closer.clone());
     shard.counters.connections.add(1);
-    let mut client = Client { shard, read, write, watch, closer, peer, limit_key: None };
+    let mut client = Client { shard, read, write, watch, closer, peer, limit_key: None, upgrade: None };
     loop {
         client.watch.set_idle(client.within(limits::KEEP_ALIVE_MS));
         if client.read.readable().await.is_err() {
@@ -85,6 +90,10 @@ pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
         match Box::pin(client.active()).await {
             Next::Idle | Next::Continue => {}
             Next::Abort => return client.closer.close(),
+            Next::Upgrade => {
+                let Some(upgrade) = client.upgrade.take() else { return };
+                return Box::pin(socket::converse(client, *upgrade)).await;
+            }
             // Boxed: it would make every idle connection larger.
             Next::Finish => return Box::pin(client.finish()).await,
         }
@@ -92,6 +101,11 @@ pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
 }
 
 impl<W: World> Client<W> {
+    /// What a connection's next life needs of this one; its deadlines end here.
+    pub fn into_halves(self) -> (Rc<Shard<W>>, ReadOf<W>, WriteOf<W>, ClientCloser<W>) {
+        (self.shard, self.read, self.write, self.closer)
+    }
+
     pub fn now(&self) -> Instant {
         self.shard.now()
     }
@@ -183,6 +197,10 @@ impl<W: World> Client<W> {
             Ok(Target::Rpc(route)) => {
                 let asked = rpc::Asked { head, route, snapshot, body, manner, started };
                 rpc::answer(self, asked, buf).await
+            }
+            Ok(Target::Websocket(route)) => {
+                let next = Box::pin(local::upgrade(self, route, head, &buf, end, manner)).await;
+                (buf, next)
             }
             other => {
                 let next = Box::pin(local::answer(self, head, &buf, other, manner)).await;
@@ -318,7 +336,10 @@ impl<W: World> Client<W> {
 impl Next {
     /// The same, but the connection does not go on.
     pub fn and_finish(self) -> Next {
-        if self == Next::Abort { Next::Abort } else { Next::Finish }
+        match self {
+            Next::Abort | Next::Upgrade => self,
+            Next::Continue | Next::Idle | Next::Finish => Next::Finish,
+        }
     }
 }
 

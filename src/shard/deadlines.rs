@@ -10,13 +10,39 @@ use crate::base::time::Instant;
 use crate::runtime::tls::Transport;
 use crate::runtime::world::{Closer, Duplex, World};
 use slab::Slab;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 pub type ClientCloser<W> = <<W as World>::Stream as Duplex>::Closer;
 pub type UpstreamCloser<W> = <Transport<<W as World>::Stream> as Duplex>::Closer;
+
+/// Whoever waits for an attempt's answer.
+pub enum Patron<W: World> {
+    /// On a connection of one call at a time: a reset means that nobody waits, an end of file does not.
+    Http(ClientCloser<W>),
+    /// On a WebSocket, which is there until it is not.
+    Socket(Rc<Cell<bool>>),
+}
+
+impl<W: World> Clone for Patron<W> {
+    fn clone(&self) -> Self {
+        match self {
+            Patron::Http(closer) => Patron::Http(closer.clone()),
+            Patron::Socket(is_gone) => Patron::Socket(is_gone.clone()),
+        }
+    }
+}
+
+impl<W: World> Patron<W> {
+    fn is_gone(&self) -> bool {
+        match self {
+            Patron::Http(closer) => closer.is_reset(),
+            Patron::Socket(is_gone) => is_gone.get(),
+        }
+    }
+}
 
 /// What became of a watched thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +64,7 @@ struct Entry<W: World> {
     waker: Option<Waker>,
     /// Closed when the deadline passes.
     upstream: Option<UpstreamCloser<W>>,
-    client: Option<ClientCloser<W>>,
+    client: Option<Patron<W>>,
     role: Role,
     since: Instant,
 }
@@ -68,15 +94,15 @@ impl<W: World> Default for Deadlines<W> {
 impl<W: World> Deadlines<W> {
     /// Watches a client's connection: `closer` is closed when its deadline passes. Lives as long as the returned `Watch`.
     pub fn watch_client(self: &Rc<Self>, now: Instant, at: Instant, closer: ClientCloser<W>) -> Watch<W> {
-        self.insert(now, at, Some(closer), Role::Client)
+        self.insert(now, at, Some(Patron::Http(closer)), Role::Client)
     }
 
     /// Watches an attempt on behalf of `client`, who may reset meanwhile.
-    pub fn watch_attempt(self: &Rc<Self>, now: Instant, at: Instant, client: Option<ClientCloser<W>>) -> Watch<W> {
+    pub fn watch_attempt(self: &Rc<Self>, now: Instant, at: Instant, client: Option<Patron<W>>) -> Watch<W> {
         self.insert(now, at, client, Role::Attempt)
     }
 
-    fn insert(self: &Rc<Self>, now: Instant, at: Instant, client: Option<ClientCloser<W>>, role: Role) -> Watch<W> {
+    fn insert(self: &Rc<Self>, now: Instant, at: Instant, client: Option<Patron<W>>, role: Role) -> Watch<W> {
         let mut entries = self.entries.borrow_mut();
         let first = entries.is_empty();
         let (state, idle, waker, upstream) = (Watched::Running, false, None, None);
@@ -116,7 +142,7 @@ impl<W: World> Deadlines<W> {
             }
             if entry.at <= now {
                 entry.end(Watched::Late);
-            } else if resets_before.is_some_and(|t| entry.since < t) && entry.client.as_ref().is_some_and(Closer::is_reset) {
+            } else if resets_before.is_some_and(|t| entry.since < t) && entry.client.as_ref().is_some_and(Patron::is_gone) {
                 entry.end(Watched::ClientGone);
             }
         }
@@ -154,7 +180,7 @@ impl<W: World> Entry<W> {
             upstream.close();
         }
         if self.role == Role::Client
-            && let Some(client) = &self.client
+            && let Some(Patron::Http(client)) = &self.client
         {
             client.close();
         }

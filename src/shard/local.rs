@@ -1,14 +1,13 @@
 //! What the node answers by itself outside of JSON-RPC: health, readiness, preflight, and every path or head it refuses.
 
 use crate::base::limits;
-use crate::route::resolve::{Local, Refusal, Target, cors, is_rpc_path};
+use crate::route::resolve::{Local, Refusal, Route, Target, cors, is_rpc_path};
 use crate::runtime::world::World;
 use crate::shard::admin;
 use crate::shard::buffers::Size;
 use crate::shard::client_http::{Client, Next};
-use crate::shard::refusal::RpcRefusal;
 use crate::shard::reply::{self, Manner};
-use crate::shard::rpc;
+use crate::shard::socket::{self, NoUpgrade, Upgrade};
 use crate::wire::http::{Field, HttpFault, Method, RequestHead, write_decimal, write_status_line};
 use crate::wire::json::write_string;
 
@@ -27,10 +26,34 @@ pub async fn answer<W: World>(
             cors::write_preflight_fields(&mut fields, head.field(Field::AccessControlRequestHeaders).of(buf));
             send(client, 204, &fields, None, &manner).await
         }
-        Ok(Target::Websocket(_)) => rpc::refuse(client, &RpcRefusal::websocket_not_available(), b"null", manner).await,
         Ok(Target::Local(what)) => own(client, what, head, buf, &manner).await,
         // The caller routes these; refusing is what is safe should that change.
-        Ok(Target::Rpc(_)) => refuse(client, &Refusal::not_found(), head, buf, manner).await,
+        Ok(Target::Rpc(_) | Target::Websocket(_)) => refuse(client, &Refusal::not_found(), head, buf, manner).await,
+    }
+}
+
+/// Turns the connection into a WebSocket; `end` is where what follows the request begins.
+pub async fn upgrade<W: World>(
+    client: &mut Client<W>,
+    route: Route,
+    head: &RequestHead,
+    buf: &[u8],
+    end: usize,
+    manner: Manner,
+) -> Next {
+    match socket::upgrade(client, route, head, buf, &manner) {
+        Ok((upgrade, answer)) => {
+            let rest = buf.get(end..).unwrap_or(&[]).to_vec();
+            client.upgrade = Some(Box::new(Upgrade { rest, ..upgrade }));
+            if client.send(answer).await { Next::Upgrade } else { Next::Abort }
+        }
+        Err(NoUpgrade { status, hint }) => {
+            let fields = b"content-type: application/json\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n";
+            let mut body = b"{\"errors\":{\"detail\":\"No WebSocket handshake\",\"hint\":".to_vec();
+            write_string(&mut body, hint);
+            body.extend_from_slice(b"}}");
+            send(client, status, &[&fields[..], cors::ANSWER_FIELDS].concat(), Some(Content::of(body, head)), &manner).await
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 mod admin;
 mod attempt;
 mod batch;
+mod bell;
 mod buffers;
 mod call;
 mod client_http;
@@ -27,6 +28,7 @@ mod reporter;
 mod reply;
 mod request;
 mod rpc;
+mod socket;
 mod target;
 mod upstream_http;
 mod used;
@@ -53,6 +55,8 @@ use crate::runtime::world::World;
 use crate::snapshot::Snapshot;
 use buffers::{Buffers, Size};
 use reporter::Reporter;
+use slab::Slab;
+use socket::Socket;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -84,6 +88,8 @@ pub struct Shard<W: World> {
     used: Used,
     /// Client connections, swept coarsely.
     clients: Rc<Deadlines<W>>,
+    /// WebSocket connections.
+    sockets: RefCell<Slab<Rc<Socket<W>>>>,
     rng: RefCell<Rng>,
     /// Connections that may hold a buffer while they wait.
     seats: Cell<usize>,
@@ -139,6 +145,7 @@ impl<W: World> Shard<W> {
             vetoes,
             used: Used::default(),
             clients: Rc::default(),
+            sockets: RefCell::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),
             next_call_id: Cell::new(1),
@@ -186,16 +193,23 @@ impl<W: World> Shard<W> {
     pub fn drain(&self) {
         self.node.draining.raise();
         self.clients.drain_idle();
+        self.beat(self.recent());
     }
 
     /// Ends every client connection.
     pub fn close(&self) {
         self.clients.close_all();
+        self.sockets.borrow().iter().for_each(|(_, socket)| socket.lose());
     }
 
     /// Client connections here.
     pub fn client_count(&self) -> usize {
-        self.clients.len()
+        self.clients.len() + self.sockets.borrow().len()
+    }
+
+    /// What time asks of the WebSockets.
+    fn beat(&self, now: Instant) {
+        self.sockets.borrow().iter().for_each(|(_, socket)| socket.beat(now));
     }
 
     /// Attempts under way here, for the simulator's checks of the bounds.
@@ -299,7 +313,7 @@ impl<W: World> Shard<W> {
             return;
         }
         let load = Load {
-            client_connections: self.clients.len() as u32,
+            client_connections: self.client_count() as u32,
             attempts_in_flight: self.attempts.len() as u32,
             upstream_connections: self.targets.iter().map(|t| t.pool.open()).sum(),
             stall_max: self.stall_max.replace(Duration::ZERO),
@@ -359,6 +373,7 @@ async fn sweep_connections<W: World>(shard: Rc<Shard<W>>) {
         shard.world.sleep_until(shard.world.now().plus_ms(limits::IDLE_SWEEP_MS)).await;
         let now = shard.now();
         shard.clients.sweep(now, None);
+        shard.beat(now);
         if shard.node.draining.is_raised() {
             shard.clients.drain_idle();
         }

@@ -114,7 +114,17 @@ impl RpcRefusal {
         refusal(400, -32602, "transport=ws is not available in this version: providers are reached over http only")
     }
 
-    pub fn websocket_not_available() -> RpcRefusal {
-        refusal(501, -32601, "WebSocket is not available in this version; use POST on the same path without /ws")
+    /// LB §9.1.
+    pub fn socket_is_full() -> RpcRefusal {
+        let data = format!("{{\"limit_calls\":{},\"limit_bytes\":{}}}", limits::SOCKET_CALLS, limits::SOCKET_BYTES);
+        refusal(200, -32008, "Local request capacity unavailable").with_data(data)
+    }
+
+    pub fn stopping() -> RpcRefusal {
+        refusal(503, -32008, "The node is stopping; connect again")
+    }
+
+    pub fn subscriptions_not_available() -> RpcRefusal {
+        refusal(200, -32601, "Subscriptions are not available in this version; calls work")
     }
 }

@@ -13,10 +13,10 @@ use crate::route::resolve::{Route, Transport};
 use crate::route::select::{self, Ask};
 use crate::runtime::world::World;
 use crate::shard::call::{Call, FilterRole, Outgoing, SENT_ID_BYTES, Source, Trace};
-use crate::shard::deadlines::ClientCloser;
+use crate::shard::deadlines::Patron;
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::{Current, Shard};
-use crate::snapshot::{ChainPlan, bit};
+use crate::snapshot::{ChainPlan, Fixed, bit};
 use crate::wire::jsonrpc::{Id, ParamsKind, Request};
 use std::ops::Range;
 
@@ -36,7 +36,7 @@ pub struct Context<W: World> {
     pub snapshot: Current,
     pub route: Route,
     pub started: Instant,
-    pub client: Option<ClientCloser<W>>,
+    pub client: Option<Patron<W>>,
     /// Of a single call on HTTP/1.1 whose reply nobody edits.
     pub may_stream: bool,
     /// The same for all calls of a batch, so that they choose alike.
@@ -46,6 +46,33 @@ pub struct Context<W: World> {
 }
 
 impl<W: World> Context<W> {
+    /// `region` is the one that the client asks for, or empty.
+    pub fn new(
+        shard: &Shard<W>,
+        snapshot: Current,
+        route: Route,
+        region: &str,
+        started: Instant,
+        patron: Patron<W>,
+        may_stream: bool,
+    ) -> Context<W> {
+        let wanted = match region {
+            "" => 0,
+            region => Fixed::in_region(snapshot.chain(route.profile, route.chain), region),
+        };
+        let own = snapshot.plan(route.profile, route.chain).fixed.local;
+        Context {
+            route,
+            started,
+            client: Some(patron),
+            may_stream,
+            rng: shard.rng.borrow_mut().fork(0),
+            // A region that no provider is of prefers nobody.
+            local: if wanted == 0 { own } else { wanted },
+            snapshot,
+        }
+    }
+
     /// The client's id as it must be echoed.
     pub fn client_id<'a>(request: &Request, body: &'a [u8]) -> &'a [u8] {
         match request.id {

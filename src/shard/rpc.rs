@@ -10,16 +10,18 @@ use crate::route::meta;
 use crate::route::resolve::{Meta, Route, Transport};
 use crate::route::select::Ask;
 use crate::runtime::gather::{Piece, write_gather};
+use crate::runtime::limiter::ClientKey;
 use crate::runtime::world::World;
 use crate::shard::call::{Call, Source, Trace};
 use crate::shard::client_http::{Client, Next, ReadBody};
+use crate::shard::deadlines::Patron;
 use crate::shard::forward::{Reply, forward};
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::relay;
 use crate::shard::reply::{self, Body, Manner};
 use crate::shard::request::{Context, Todo, shifted, websocket_url};
-use crate::shard::{Current, Fault, batch};
-use crate::snapshot::{ChainPlan, Fixed};
+use crate::shard::{Current, Fault, Shard, batch};
+use crate::snapshot::ChainPlan;
 use crate::wire::http::{Field, Method, RequestHead};
 use crate::wire::jsonrpc::{self, Id, Request, RequestFault};
 
@@ -98,20 +100,9 @@ async fn single<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, request:
 }
 
 pub fn context<W: World>(client: &Client<W>, asked: &Asked, buf: &[u8], may_stream: bool) -> Context<W> {
-    let chain = asked.snapshot.chain(asked.route.profile, asked.route.chain);
     let region = std::str::from_utf8(asked.route.region.of(buf)).unwrap_or("").trim();
-    let wanted = if region.is_empty() { 0 } else { Fixed::in_region(chain, region) };
-    let own = asked.snapshot.plan(asked.route.profile, asked.route.chain).fixed.local;
-    Context {
-        snapshot: asked.snapshot.clone(),
-        route: asked.route,
-        started: asked.started,
-        client: Some(client.closer.clone()),
-        may_stream,
-        rng: client.shard.rng.borrow_mut().fork(0),
-        // A region that no provider is of prefers nobody.
-        local: if wanted == 0 { own } else { wanted },
-    }
+    let patron = Patron::Http(client.closer.clone());
+    Context::new(&client.shard, asked.snapshot.clone(), asked.route, region, asked.started, patron, may_stream)
 }
 
 pub fn subscribe_refusal<W: World>(client: &Client<W>, asked: &Asked, source: Option<&Source>) -> RpcRefusal {
@@ -132,21 +123,33 @@ pub fn charge<W: World>(
     buf: &[u8],
     cost: u32,
 ) -> Result<(), RpcRefusal> {
-    let (rps, burst) = (profile.rps_limit, profile.burst_limit);
-    if rps == 0 {
+    if profile.rps_limit == 0 {
         return Ok(());
     }
     let node = client.shard.node.clone();
     let field = |field| asked.head.field(field).of(buf);
-    let trusted = &node.settings.trusted_proxies;
-    let address = client_address(client.peer, field(Field::ForwardedFor), field(Field::RealIp), trusted);
+    let address = client_address(client.peer, field(Field::ForwardedFor), field(Field::RealIp), &node.settings.trusted_proxies);
     let key = match client.limit_key {
         Some((of, at, key)) if of == asked.route.profile && at == address => key,
         _ => node.client_key(asked.route.profile, address),
     };
     client.limit_key = Some((asked.route.profile, address, key));
+    charge_key(&client.shard, profile, key, asked.started, cost)
+}
+
+pub fn charge_key<W: World>(
+    shard: &Shard<W>,
+    profile: &Profile,
+    key: ClientKey,
+    now: Instant,
+    cost: u32,
+) -> Result<(), RpcRefusal> {
+    let (rps, burst) = (profile.rps_limit, profile.burst_limit);
+    if rps == 0 {
+        return Ok(());
+    }
     let mut refusal = None;
-    node.limiter.charge(key, |tat| match admit(tat, asked.started, cost, rps, burst) {
+    shard.node.limiter.charge(key, |tat| match admit(tat, now, cost, rps, burst) {
         Admit::Pass { new_tat } => Some(new_tat),
         Admit::Wait { retry_after_ms } => {
             refusal = Some(RpcRefusal::rate_limited(rps, retry_after_ms));
@@ -160,7 +163,7 @@ pub fn charge<W: World>(
     match refusal {
         None => Ok(()),
         Some(refusal) => {
-            client.shard.counters.limited.add(u64::from(cost));
+            shard.counters.limited.add(u64::from(cost));
             Err(refusal)
         }
     }
@@ -176,8 +179,8 @@ async fn write_reply<W: World>(
 ) -> Next {
     let mut manner = asked.manner;
     let client_id = Context::<W>::client_id(request, buf);
-    let meta =
-        (asked.route.meta != Meta::None).then(|| meta_json(client, &asked.snapshot, asked.route, &manner, asked.started, trace));
+    let meta = (asked.route.meta != Meta::None)
+        .then(|| meta_json(&client.shard, &asked.snapshot, asked.route, &manner.request_id, asked.started, trace));
     if let (Meta::Headers, Some(json)) = (asked.route.meta, &meta) {
         meta::write_header_value(&mut manner.meta_header, json);
     }
@@ -200,10 +203,10 @@ async fn write_reply<W: World>(
 
 /// `lasso_meta` of a call (LB §11.3).
 pub fn meta_json<W: World>(
-    client: &Client<W>,
+    shard: &Shard<W>,
     snapshot: &Current,
     route: Route,
-    manner: &Manner,
+    request_id: &[u8],
     started: Instant,
     trace: Option<(Trace, Ask)>,
 ) -> Vec<u8> {
@@ -216,12 +219,12 @@ pub fn meta_json<W: World>(
         transport: Transport::Http,
         selection_ns: trace.selection.as_nanos() as u64,
         upstream_ns: trace.upstream.as_nanos() as u64,
-        total_ns: client.now().since(started).as_nanos() as u64,
+        total_ns: shard.now().since(started).as_nanos() as u64,
         retries: u32::from(trace.retries),
         circuit: trace.circuit,
     });
     let facts = meta::Facts {
-        request_id: std::str::from_utf8(&manner.request_id).unwrap_or(""),
+        request_id: std::str::from_utf8(request_id).unwrap_or(""),
         strategy: Some(trace.map_or(route.strategy.unwrap_or(plan.fixed.default_strategy), |t| t.strategy)),
         chain: &chain.key,
         chain_number: chain.chain_number,
@@ -231,7 +234,7 @@ pub fn meta_json<W: World>(
     let mut json = Vec::new();
     meta::write_meta(&mut json, &facts, candidates.map(|(_, p)| (p.id.as_ref(), Transport::Http)));
     if let Some(ask) = ask {
-        add_candidates(&mut json, plan, chain, &ask, route.meta, &mut client.shard.rng.borrow_mut());
+        add_candidates(&mut json, plan, chain, &ask, route.meta, &mut shard.rng.borrow_mut());
     }
     json
 }

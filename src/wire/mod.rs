@@ -5,3 +5,4 @@ pub mod gzip;
 pub mod http;
 pub mod json;
 pub mod jsonrpc;
+pub mod websocket;

@@ -20,3 +20,4 @@ mod provider;
 mod recovery;
 mod scenario;
 mod vectors;
+mod websocket;

@@ -1,0 +1,176 @@
+//! One message of a WebSocket client: a call or a batch, as over HTTP, with the connection's own bounds.
+
+use crate::base::limits;
+use crate::base::span::Span;
+use crate::base::time::Instant;
+use crate::route::resolve::{Meta, request_id};
+use crate::route::select::Ask;
+use crate::runtime::world::World;
+use crate::shard::Current;
+use crate::shard::batch;
+use crate::shard::call::{Call, Source, Trace};
+use crate::shard::deadlines::Patron;
+use crate::shard::forward::{Reply, forward};
+use crate::shard::refusal::RpcRefusal;
+use crate::shard::reply::Body;
+use crate::shard::request::{Context, Todo};
+use crate::shard::rpc::{self, echo};
+use crate::shard::socket::Socket;
+use crate::wire::jsonrpc::{self, Id, Request};
+use std::rc::Rc;
+
+/// Takes a message apart; what needs a provider goes on in a task of its own.
+pub fn take<W: World>(socket: &Rc<Socket<W>>, body: Vec<u8>) {
+    let now = socket.shard.now();
+    socket.shard.sweep_if_overdue(now);
+    if socket.shard.node.draining.is_raised() {
+        return socket.refuse(&RpcRefusal::stopping(), b"null");
+    }
+    match jsonrpc::scan_body(&body) {
+        Ok(jsonrpc::Body::Single(request)) => single(socket, request, body, now),
+        Ok(jsonrpc::Body::Batch(items)) => many(socket, items, body, now),
+        Err(fault) => {
+            let id = echo(&fault, &body);
+            socket.refuse(&RpcRefusal::bad_request(&fault), &id);
+        }
+    }
+}
+
+fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, now: Instant) {
+    let wants_notice = !request.canonical && asks_for_notice(&body);
+    let client_id = Context::<W>::client_id(&request, &body).to_vec();
+    let snapshot = socket.shard.snapshot();
+    let refuse = |refusal: &RpcRefusal| {
+        if request.id != Id::Absent {
+            socket.refuse(refusal, &client_id);
+        }
+    };
+    let Some(room) = Room::take(socket, body.len()) else { return refuse(&RpcRefusal::socket_is_full()) };
+    if let Err(refusal) = socket.charge(&snapshot, now, 1) {
+        return refuse(&refusal);
+    }
+    socket.shard.counters.calls.add(1);
+    let context = socket.context(&snapshot, now);
+    let whole = 0..body.len();
+    let (todo, _) = context.decide(&socket.shard, &request, Source::Own(body), whole);
+    let is_silent = request.id == Id::Absent;
+    let call = match todo {
+        Todo::Forward(call) => call,
+        Todo::Local(_) if is_silent => return,
+        Todo::Local(result) => return socket.reply(Body::of_result(&result, &client_id)),
+        Todo::Refuse(refusal) => return refuse(&refusal),
+        Todo::Subscribe => return refuse(&RpcRefusal::subscriptions_not_available()),
+    };
+    let work = carry_out(room, call, client_id, is_silent, wants_notice);
+    socket.shard.world.spawn("websocket call", work);
+}
+
+async fn carry_out<W: World>(room: Room<W>, mut call: Call<W>, client_id: Vec<u8>, is_silent: bool, wants_notice: bool) {
+    let socket = &room.socket;
+    let reply = forward(&socket.shard, &mut call).await;
+    let Call { trace, ask, snapshot, started, .. } = call;
+    if is_silent || socket.is_gone.get() {
+        return reply.discard(&socket.shard);
+    }
+    let body = match reply {
+        Reply::Nothing => return,
+        // Nothing streams into a frame: its length comes first.
+        Reply::Stream(_) => return socket.lose(),
+        Reply::Held(held) if held.answer.id.of(held.bytes()) == client_id => Body::as_it_is(held),
+        Reply::Held(held) => Body::with_id(held, &client_id),
+        Reply::Local(result) => Body::of_result(&result, &client_id),
+        Reply::Refused(refusal) => Body::of_refusal(&refusal, &client_id),
+    };
+    let meta = (wants_notice || socket.route.meta == Meta::Body).then(|| socket.meta(&snapshot, started, Some((trace, ask))));
+    match (&meta, wants_notice) {
+        (Some(json), false) => socket.reply(body.with_meta(json)),
+        _ => socket.reply(body),
+    }
+    if let (Some(json), true) = (meta, wants_notice) {
+        let front = [br#"{"jsonrpc":"2.0","method":"lasso_meta","params":"#, &json[..], b"}"].concat();
+        socket.outbox.push_reply(Body { front, ..Body::default() });
+    }
+}
+
+fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, now: Instant) {
+    let snapshot = socket.shard.snapshot();
+    let admitted =
+        if items.is_empty() { Err(RpcRefusal::empty_batch()) } else { socket.charge(&snapshot, now, items.len() as u32) };
+    if let Err(refusal) = admitted {
+        return socket.refuse(&refusal, b"null");
+    }
+    let Some(room) = Room::take(socket, body.len()) else { return socket.refuse(&RpcRefusal::socket_is_full(), b"null") };
+    socket.shard.counters.calls.add(items.len() as u64);
+    let context = socket.context(&snapshot, now);
+    let work = async move {
+        let socket = &room.socket;
+        let subscribe = RpcRefusal::subscriptions_not_available();
+        let done = batch::carry_out(&socket.shard, &context, &Rc::new(body), 0, items, &subscribe).await;
+        let Some(bodies) = done.bodies else { return };
+        socket.shard.counters.replies.add(bodies.len() as u64);
+        if !bodies.is_empty() {
+            socket.outbox.push_reply(batch::joined(&socket.shard, bodies));
+        }
+    };
+    socket.shard.world.spawn("websocket batch", work);
+}
+
+/// `"lasso_meta":"notify"` beside the call's own keys (LB §9.1).
+fn asks_for_notice(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Wish {
+        #[serde(default)]
+        lasso_meta: Option<Box<str>>,
+    }
+    serde_json::from_slice::<Wish>(body).is_ok_and(|wish| wish.lasso_meta.as_deref() == Some("notify"))
+}
+
+/// A request's share of the connection's bounds, while it is under way.
+struct Room<W: World> {
+    socket: Rc<Socket<W>>,
+    bytes: usize,
+}
+
+impl<W: World> Room<W> {
+    fn take(socket: &Rc<Socket<W>>, bytes: usize) -> Option<Room<W>> {
+        let (calls, held) = (socket.calls.get() + 1, socket.bytes.get() + bytes);
+        if calls > limits::SOCKET_CALLS || held > limits::SOCKET_BYTES {
+            return None;
+        }
+        (socket.calls.set(calls), socket.bytes.set(held));
+        Some(Room { socket: socket.clone(), bytes })
+    }
+}
+
+impl<W: World> Drop for Room<W> {
+    fn drop(&mut self) {
+        self.socket.calls.set(self.socket.calls.get() - 1);
+        self.socket.bytes.set(self.socket.bytes.get() - self.bytes);
+        self.socket.end_if_drained(self.socket.shard.recent());
+    }
+}
+
+impl<W: World> Socket<W> {
+    fn charge(&self, snapshot: &Current, now: Instant, cost: u32) -> Result<(), RpcRefusal> {
+        rpc::charge_key(&self.shard, &snapshot.topology.profiles[self.route.profile], self.key, now, cost)
+    }
+
+    fn context(&self, snapshot: &Current, started: Instant) -> Context<W> {
+        let patron = Patron::Socket(self.is_gone.clone());
+        Context::new(&self.shard, snapshot.clone(), self.route, &self.region, started, patron, false)
+    }
+
+    fn meta(&self, snapshot: &Current, started: Instant, trace: Option<(Trace, Ask)>) -> Vec<u8> {
+        let id = request_id::generate(&mut self.shard.rng.borrow_mut());
+        rpc::meta_json(&self.shard, snapshot, self.route, &id, started, trace)
+    }
+
+    fn reply(&self, body: Body) {
+        self.shard.counters.replies.add(1);
+        self.outbox.push_reply(body);
+    }
+
+    fn refuse(&self, refusal: &RpcRefusal, id: &[u8]) {
+        self.reply(Body::of_refusal(refusal, id));
+    }
+}

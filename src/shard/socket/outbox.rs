@@ -1,0 +1,164 @@
+//! What waits to be written to a WebSocket, in order, and the task that writes it.
+//!
+//! Short frames are put together into one write; a long answer goes out from the buffer it came in. A client that takes
+//! nothing for as long as a write may last is closed: its queue is bounded by then, because nothing more is read from it.
+
+use crate::base::limits;
+use crate::runtime::bytes_io::{finish_writing, write_all};
+use crate::runtime::gather::{Piece, write_gather};
+use crate::runtime::world::World;
+use crate::shard::Shard;
+use crate::shard::bell::Bell;
+use crate::shard::buffers::Size;
+use crate::shard::client_http::WriteOf;
+use crate::shard::reply::Body;
+use crate::shard::socket::Socket;
+use crate::wire::websocket::{Opcode, write_frame_head};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+enum Item {
+    /// Whole frames.
+    Frames(Vec<u8>),
+    /// One text message.
+    Reply(Body),
+}
+
+impl Item {
+    fn len(&self) -> usize {
+        match self {
+            Item::Frames(bytes) => bytes.len(),
+            Item::Reply(body) => body.len(),
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Outbox {
+    items: RefCell<VecDeque<Item>>,
+    bytes: Cell<usize>,
+    /// Nothing more is taken; what is here is still written.
+    has_ended: Cell<bool>,
+    /// For the writer: there is something.
+    filled: Bell,
+    /// For the reader: there is room again.
+    drained: Bell,
+}
+
+impl Outbox {
+    pub fn push_frames(&self, bytes: Vec<u8>) {
+        self.push(Item::Frames(bytes));
+    }
+
+    pub fn push_reply(&self, body: Body) {
+        self.push(Item::Reply(body));
+    }
+
+    fn push(&self, item: Item) {
+        if !self.has_ended.get() {
+            self.bytes.set(self.bytes.get() + item.len());
+            self.items.borrow_mut().push_back(item);
+            self.filled.ring();
+        }
+    }
+
+    /// The writer ends after what is here.
+    pub fn end(&self) {
+        self.has_ended.set(true);
+        self.filled.ring();
+        self.drained.ring();
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.get()
+    }
+
+    /// Resolves when little enough waits to go on reading.
+    pub async fn has_room(&self) {
+        while self.bytes.get() > limits::SOCKET_OUTBOX_BYTES && !self.has_ended.get() {
+            self.drained.heard().await;
+        }
+    }
+
+    async fn next(&self) -> Option<Item> {
+        loop {
+            if let Some(item) = self.items.borrow_mut().pop_front() {
+                return Some(item);
+            }
+            if self.has_ended.get() {
+                return None;
+            }
+            self.filled.heard().await;
+        }
+    }
+
+    fn next_short(&self, room: usize) -> Option<Item> {
+        let mut items = self.items.borrow_mut();
+        items.pop_front_if(|item| item.len() <= room)
+    }
+
+    fn written(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+        self.drained.ring();
+    }
+}
+
+/// Writes until the outbox has ended or the client is gone.
+pub async fn write<W: World>(socket: Rc<Socket<W>>, mut to: WriteOf<W>) {
+    while let Some(item) = socket.outbox.next().await {
+        let waiting = item.len();
+        socket.begin_write();
+        let (sent, more) = match item {
+            Item::Reply(body) if body.len() > limits::COALESCE_BYTES => (write_long(&socket.shard, &mut to, body).await, 0),
+            item => write_short(&socket, &mut to, item).await,
+        };
+        socket.end_write();
+        socket.outbox.written(waiting + more);
+        if !sent {
+            return socket.lose();
+        }
+    }
+    // A client that is gone already needs no end.
+    let _ = finish_writing(&mut to).await;
+}
+
+/// As many frames as fit one buffer; says how many bytes beyond the first item's they were.
+async fn write_short<W: World>(socket: &Socket<W>, to: &mut WriteOf<W>, first: Item) -> (bool, usize) {
+    let shard = &socket.shard;
+    let mut out = shard.buffers.take(Size::Client);
+    append(shard, &mut out, first);
+    let mut more = 0;
+    while let Some(item) = socket.outbox.next_short(limits::COALESCE_BYTES.saturating_sub(out.len())) {
+        more += item.len();
+        append(shard, &mut out, item);
+    }
+    let (result, out) = write_all(to, out).await;
+    shard.buffers.give(out);
+    (result.is_ok(), more)
+}
+
+fn append<W: World>(shard: &Shard<W>, out: &mut Vec<u8>, item: Item) {
+    match item {
+        Item::Frames(bytes) => out.extend_from_slice(&bytes),
+        Item::Reply(body) => {
+            write_frame_head(out, Opcode::Text, body.len());
+            [&body.front[..], body.stretch(), &body.back].iter().for_each(|part| out.extend_from_slice(part));
+            shard.buffers.give(body.buf);
+        }
+    }
+}
+
+async fn write_long<W: World>(shard: &Shard<W>, to: &mut WriteOf<W>, body: Body) -> bool {
+    let mut head = shard.buffers.take(Size::Client);
+    write_frame_head(&mut head, Opcode::Text, body.len());
+    let mut gather = shard.gather();
+    gather.push(Piece::Owned(head));
+    gather.push(Piece::Owned(body.front));
+    gather.push(Piece::Slice(body.buf, body.stretch));
+    gather.push(Piece::Owned(body.back));
+    let (result, mut gather) = write_gather(to, gather).await;
+    gather.take().filter_map(Piece::into_buffer).for_each(|buf| shard.buffers.give(buf));
+    shard.give_gather(gather);
+    result.is_ok()
+}

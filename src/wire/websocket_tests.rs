@@ -1,0 +1,105 @@
+//! Every split of the input, the close code of every fault, and frames that tungstenite's own client reads back.
+
+use super::*;
+
+/// A masked client frame.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    let mask = [7u8, 99, 200, 31];
+    match payload.len() {
+        n @ 0..=125 => out.push(0x80 | n as u8),
+        n @ 126..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&(n as u16).to_be_bytes());
+        }
+        n => {
+            out.push(0x80 | 127);
+            out.extend_from_slice(&(n as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&mask);
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
+    out
+}
+
+fn events(protocol: &mut Protocol) -> Vec<Event> {
+    std::iter::from_fn(|| protocol.next()).collect()
+}
+
+fn text(payload: &[u8]) -> Event {
+    Event::Message(payload.to_vec())
+}
+
+#[test]
+fn every_split_reads_the_same() {
+    let long = vec![b'x'; 300];
+    let input = [
+        masked(0x81, b"{}"),
+        masked(0x01, b"[1,"),
+        masked(0x89, b"hi"),
+        masked(0x80, b"2]"),
+        masked(0x82, &long),
+        masked(0x8a, b""),
+        masked(0x88, &[0x03, 0xe8]),
+    ]
+    .concat();
+    let want = [text(b"{}"), text(b"[1,2]"), text(&long), Event::Pong, Event::End];
+    for at in 0..=input.len() {
+        let mut protocol = Protocol::server(1000);
+        protocol.feed(&input[..at]);
+        let mut got = events(&mut protocol);
+        protocol.feed(&input[at..]);
+        got.extend(events(&mut protocol));
+        assert_eq!(got, want, "split at {at}");
+        let answered = [&[0x8a, 2][..], b"hi", &[0x88, 2, 0x03, 0xe8]].concat();
+        assert_eq!(protocol.take_outgoing(), answered, "split at {at}");
+    }
+}
+
+#[test]
+fn each_fault_has_its_close_code() {
+    let check = |what: &str, input: &[u8], want: u16| {
+        let mut protocol = Protocol::server(1000);
+        protocol.feed(input);
+        assert_eq!(events(&mut protocol).last(), Some(&Event::End), "{what}");
+        let out = protocol.take_outgoing();
+        let code = u16::from_be_bytes([out[2], out[3]]);
+        assert!(out[0] == 0x88 && code == want, "{what}: {out:x?}");
+        protocol.feed(&masked(0x81, b"{}"));
+        assert_eq!(protocol.next(), None, "{what}: nothing is read after the end");
+    };
+    check("not masked", &[0x81, 2, b'{', b'}'], 1002);
+    check("reserved bit", &masked(0xc1, b"{}"), 1002);
+    check("reserved opcode", &masked(0x83, b"{}"), 1002);
+    check("long ping", &masked(0x89, &[0; 126]), 1002);
+    check("fragmented ping", &masked(0x09, b""), 1002);
+    check("continuation of nothing", &masked(0x80, b"{}"), 1002);
+    check("text inside a message", &[masked(0x01, b"["), masked(0x81, b"]")].concat(), 1002);
+    check("too long", &masked(0x81, &[b' '; 1001]), 1009);
+    check("too long in parts", &[masked(0x01, &[b' '; 600]), masked(0x80, &[b' '; 600])].concat(), 1009);
+    check("not UTF-8", &masked(0x81, &[0xc3, 0x28]), 1007);
+    check("close with a wrong code", &masked(0x88, &[0x03, 0xed]), 1002);
+}
+
+#[test]
+fn our_frames_are_read_by_a_client() {
+    for length in [0, 1, 125, 126, 65_535, 65_536, 70_000] {
+        let mut pipe = Pipe::default();
+        write_frame_head(&mut pipe.incoming, Opcode::Text, length);
+        pipe.incoming.extend(std::iter::repeat_n(b'a', length));
+        pipe.incoming.extend(close_frame(1013, &"gone ".repeat(60)));
+        let mut client = WebSocketContext::new(Role::Client, None);
+        assert_eq!(client.read(&mut pipe).unwrap().into_data().len(), length);
+        let Message::Close(Some(frame)) = client.read(&mut pipe).unwrap() else { panic!("a close") };
+        assert_eq!((u16::from(frame.code), frame.reason.len()), (1013, 123));
+    }
+}
+
+#[test]
+fn keys() {
+    // RFC 6455 §1.3.
+    assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ==").as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    for wrong in [&b""[..], b"dGhlIHNhbXBsZSBub25jZQ", b"dGhlIHNhbXBsZSBub25j", b"dGhlIHNhbXBsZSBub25jZSE=", b"!!!!"] {
+        assert_eq!(accept_key(wrong), None, "{}", String::from_utf8_lossy(wrong));
+    }
+}

@@ -199,7 +199,7 @@ fn handshakes_are_strict_and_tell_what_is_missing() {
     let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let (upgrade, version) = ("connection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n", "sec-websocket-version: 13\r\n");
     check("/ws/rpc/one", "", 426, "WebSocket client");
-    check("/ws/rpc/one", &format!("{upgrade}{key}"), 426, "version");
+    check("/ws/rpc/one", &format!("{upgrade}{key}"), 426, "Version must be 13");
     check("/ws/rpc/one", &format!("{upgrade}{key}sec-websocket-version: 8\r\n"), 426, "13");
     check("/ws/rpc/one", &format!("{upgrade}{version}"), 400, "Sec-WebSocket-Key");
     check("/ws/rpc/one", &format!("{upgrade}{version}sec-websocket-key: c2hvcnQ=\r\n"), 400, "16 bytes");

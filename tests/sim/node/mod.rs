@@ -13,6 +13,7 @@ mod idler;
 mod launch;
 mod leases;
 mod regret;
+mod sockets;
 mod story;
 mod trouble;
 

@@ -272,22 +272,8 @@ impl<W: World> Client<W> {
         }
     }
 
-    /// Charges a body to the node-wide budget. Small ones fit the buffers that the connections' own bound covers.
     fn charge(&self, bytes: usize, held: Option<Permit>) -> Result<Option<Permit>, BodyFault> {
-        if bytes <= limits::CLIENT_BUFFER_BYTES {
-            return Ok(held);
-        }
-        let bytes = (bytes as u64).max(limits::BODY_CHARGE_MIN_BYTES);
-        match held {
-            Some(mut permit) => {
-                if permit.raise_to(bytes) {
-                    Ok(Some(permit))
-                } else {
-                    Err(BodyFault::NoRoom)
-                }
-            }
-            None => self.shard.bodies.take(bytes).map(Some).ok_or(BodyFault::NoRoom),
-        }
+        self.shard.charge_body(bytes, held).ok_or(BodyFault::NoRoom)
     }
 
     async fn read_into(&mut self, buf: &mut Vec<u8>, room: usize) -> Result<(), BodyFault> {

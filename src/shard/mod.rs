@@ -45,7 +45,7 @@ use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::observe::report::{Event, Load};
-use crate::runtime::budget::Share;
+use crate::runtime::budget::{Permit, Share};
 use crate::runtime::counters::Counters;
 use crate::runtime::gather::Gather;
 use crate::runtime::publish::Reader;
@@ -269,6 +269,19 @@ impl<W: World> Shard<W> {
         larger.extend_from_slice(&buf);
         self.buffers.give(buf);
         larger
+    }
+
+    /// Charges a request's bytes so far to the node-wide budget; `None` when that is used up. Small ones fit the buffers
+    /// that the connections' own bound covers, and hold no permit.
+    fn charge_body(&self, bytes: usize, held: Option<Permit>) -> Option<Option<Permit>> {
+        if bytes <= limits::CLIENT_BUFFER_BYTES {
+            return Some(held);
+        }
+        let bytes = (bytes as u64).max(limits::BODY_CHARGE_MIN_BYTES);
+        match held {
+            Some(mut permit) => permit.raise_to(bytes).then_some(Some(permit)),
+            None => self.bodies.take(bytes).map(Some),
+        }
     }
 
     /// Gives a buffer back on the way out.

@@ -81,7 +81,7 @@ impl Protocol {
     }
 
     /// What they said; `None` until more come.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn event(&mut self) -> Option<Event> {
         if self.has_ended {
             return None;
         }

@@ -23,7 +23,7 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn events(protocol: &mut Protocol) -> Vec<Event> {
-    std::iter::from_fn(|| protocol.next()).collect()
+    std::iter::from_fn(|| protocol.event()).collect()
 }
 
 fn text(payload: &[u8]) -> Event {
@@ -66,7 +66,7 @@ fn each_fault_has_its_close_code() {
         let code = u16::from_be_bytes([out[2], out[3]]);
         assert!(out[0] == 0x88 && code == want, "{what}: {out:x?}");
         protocol.feed(&masked(0x81, b"{}"));
-        assert_eq!(protocol.next(), None, "{what}: nothing is read after the end");
+        assert_eq!(protocol.event(), None, "{what}: nothing is read after the end");
     };
     check("not masked", &[0x81, 2, b'{', b'}'], 1002);
     check("reserved bit", &masked(0xc1, b"{}"), 1002);

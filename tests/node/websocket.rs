@@ -254,3 +254,58 @@ fn clients_that_go_in_the_middle_leave_nothing() {
         lasso.assert_alive();
     }
 }
+
+#[test]
+fn an_idle_connection_is_small() {
+    const CLIENTS: u64 = 3_000;
+    for driver in DRIVERS {
+        let good = Provider::good("\"0x7\"");
+        let mut lasso = Lasso::start(&no_limit(&[good.address]), driver);
+        // Warm: what the first ones build is no client's.
+        let mut all: Vec<Ws> = (0..200).map(|_| connect(lasso.address, "/ws/rpc/one")).collect();
+        all.iter_mut().for_each(|ws| assert_eq!(ask(ws, &call("1"))["result"], "0x7"));
+        let before = lasso.memory_kib();
+        for _ in 0..CLIENTS {
+            let mut ws = connect(lasso.address, "/ws/rpc/one");
+            assert_eq!(ask(&mut ws, &call("1"))["result"], "0x7");
+            all.push(ws);
+        }
+        let each = (lasso.memory_kib() - before) * 1024 / CLIENTS;
+        eprintln!("{driver}: {each} bytes for each of {CLIENTS} idle WebSockets");
+        assert!(each <= 24 << 10, "{driver}: {each} bytes for each idle WebSocket");
+        lasso.assert_alive();
+    }
+}
+
+/// Messages that are begun and not ended are held only as far as the node's budget goes.
+#[test]
+fn unfinished_messages_are_bounded_over_all_connections() {
+    const BYTES: usize = 7_900_000;
+    for driver in DRIVERS {
+        let good = Provider::good("\"0x7\"");
+        let mut lasso = Lasso::start(&no_limit(&[good.address]), driver);
+        // The first frame of a message that has more.
+        let mut frame = vec![0x01, 0x80 | 127];
+        frame.extend_from_slice(&(BYTES as u64).to_be_bytes());
+        frame.extend_from_slice(&[0; 4]);
+        frame.resize(frame.len() + BYTES, b' ');
+        let mut all: Vec<Ws> = (0..24).map(|_| connect(lasso.address, "/ws/rpc/one")).collect();
+        for ws in &mut all {
+            // Whoever finds no room is closed while it writes.
+            let _ = std::io::Write::write_all(ws.get_mut(), &frame);
+        }
+        let grown = lasso.memory_kib();
+        assert!(grown < 400 << 10, "{driver}: {grown} KiB for {} unfinished messages", all.len());
+        let is_closed = |ws: &mut Ws| {
+            ws.get_mut().set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+            matches!(ws.read(), Ok(Message::Close(Some(frame))) if u16::from(frame.code) == 1013)
+                || ws.write(Message::text("x")).is_err()
+        };
+        let refused = all.iter_mut().filter_map(|ws| is_closed(ws).then_some(())).count();
+        assert!((6..=12).contains(&refused), "{driver}: {refused} of {} were refused", all.len());
+        drop(all);
+        let ws = &mut connect(lasso.address, "/ws/rpc/one");
+        assert_eq!(ask(ws, &call("1"))["result"], "0x7");
+        lasso.assert_alive();
+    }
+}

@@ -5,8 +5,8 @@ use crate::base::span::Span;
 use crate::base::time::Instant;
 use crate::route::resolve::{Meta, request_id};
 use crate::route::select::Ask;
+use crate::runtime::budget::Permit;
 use crate::runtime::world::World;
-use crate::shard::Current;
 use crate::shard::batch;
 use crate::shard::call::{Call, Source, Trace};
 use crate::shard::deadlines::Patron;
@@ -16,19 +16,20 @@ use crate::shard::reply::Body;
 use crate::shard::request::{Context, Todo};
 use crate::shard::rpc::{self, echo};
 use crate::shard::socket::Socket;
+use crate::shard::{Current, Fault};
 use crate::wire::jsonrpc::{self, Id, Request};
 use std::rc::Rc;
 
 /// Takes a message apart; what needs a provider goes on in a task of its own.
-pub fn take<W: World>(socket: &Rc<Socket<W>>, body: Vec<u8>) {
+pub fn take<W: World>(socket: &Rc<Socket<W>>, body: Vec<u8>, permit: Option<Permit>) {
     let now = socket.shard.now();
     socket.shard.sweep_if_overdue(now);
     if socket.shard.node.draining.is_raised() {
         return socket.refuse(&RpcRefusal::stopping(), b"null");
     }
     match jsonrpc::scan_body(&body) {
-        Ok(jsonrpc::Body::Single(request)) => single(socket, request, body, now),
-        Ok(jsonrpc::Body::Batch(items)) => many(socket, items, body, now),
+        Ok(jsonrpc::Body::Single(request)) => single(socket, request, body, permit, now),
+        Ok(jsonrpc::Body::Batch(items)) => many(socket, items, body, permit, now),
         Err(fault) => {
             let id = echo(&fault, &body);
             socket.refuse(&RpcRefusal::bad_request(&fault), &id);
@@ -36,7 +37,7 @@ pub fn take<W: World>(socket: &Rc<Socket<W>>, body: Vec<u8>) {
     }
 }
 
-fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, now: Instant) {
+fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, permit: Option<Permit>, now: Instant) {
     let wants_notice = !request.canonical && asks_for_notice(&body);
     let client_id = Context::<W>::client_id(&request, &body).to_vec();
     let snapshot = socket.shard.snapshot();
@@ -45,7 +46,7 @@ fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, now
             socket.refuse(refusal, &client_id);
         }
     };
-    let Some(room) = Room::take(socket, body.len()) else { return refuse(&RpcRefusal::socket_is_full()) };
+    let Some(room) = Room::take(socket, body.len(), permit) else { return refuse(&RpcRefusal::socket_is_full()) };
     if let Err(refusal) = socket.charge(&snapshot, now, 1) {
         return refuse(&refusal);
     }
@@ -92,14 +93,14 @@ async fn carry_out<W: World>(room: Room<W>, mut call: Call<W>, client_id: Vec<u8
     }
 }
 
-fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, now: Instant) {
+fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, permit: Option<Permit>, now: Instant) {
     let snapshot = socket.shard.snapshot();
     let admitted =
         if items.is_empty() { Err(RpcRefusal::empty_batch()) } else { socket.charge(&snapshot, now, items.len() as u32) };
     if let Err(refusal) = admitted {
         return socket.refuse(&refusal, b"null");
     }
-    let Some(room) = Room::take(socket, body.len()) else { return socket.refuse(&RpcRefusal::socket_is_full(), b"null") };
+    let Some(room) = Room::take(socket, body.len(), permit) else { return socket.refuse(&RpcRefusal::socket_is_full(), b"null") };
     socket.shard.counters.calls.add(items.len() as u64);
     let context = socket.context(&snapshot, now);
     let work = async move {
@@ -129,16 +130,19 @@ fn asks_for_notice(body: &[u8]) -> bool {
 struct Room<W: World> {
     socket: Rc<Socket<W>>,
     bytes: usize,
+    /// Of the node-wide budget, for long ones.
+    _permit: Option<Permit>,
 }
 
 impl<W: World> Room<W> {
-    fn take(socket: &Rc<Socket<W>>, bytes: usize) -> Option<Room<W>> {
+    fn take(socket: &Rc<Socket<W>>, bytes: usize, permit: Option<Permit>) -> Option<Room<W>> {
         let (calls, held) = (socket.calls.get() + 1, socket.bytes.get() + bytes);
         if calls > limits::SOCKET_CALLS || held > limits::SOCKET_BYTES {
             return None;
         }
-        (socket.calls.set(calls), socket.bytes.set(held));
-        Some(Room { socket: socket.clone(), bytes })
+        socket.calls.set(calls);
+        socket.bytes.set(held);
+        Some(Room { socket: socket.clone(), bytes, _permit: permit })
     }
 }
 
@@ -167,7 +171,17 @@ impl<W: World> Socket<W> {
 
     fn reply(&self, body: Body) {
         self.shard.counters.replies.add(1);
+        if let Some(again) = self.repeat_by_fault(&body) {
+            self.outbox.push_reply(again);
+        }
         self.outbox.push_reply(body);
+    }
+
+    /// The simulator's deliberate bug: now and then a reply goes out twice.
+    fn repeat_by_fault(&self, body: &Body) -> Option<Body> {
+        let is_twice = W::FAULTS && self.shard.fault == Fault::DoubleReply && self.shard.rng.borrow_mut().chance(20_000);
+        let front = || [&body.front[..], body.stretch(), &body.back].concat();
+        is_twice.then(|| Body { front: front(), ..Body::default() })
     }
 
     fn refuse(&self, refusal: &RpcRefusal, id: &[u8]) {

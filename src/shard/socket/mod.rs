@@ -81,13 +81,16 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
 
 async fn read_messages<W: World>(socket: &Rc<Socket<W>>, mut read: ReadOf<W>, mut protocol: Protocol) {
     let shard = &socket.shard;
+    // Of the message that is coming: its bytes so far, and their charge to the node's budget.
+    let (mut bytes, mut permit) = (0, None);
     loop {
-        while let Some(event) = protocol.next() {
+        while let Some(event) = protocol.event() {
             match event {
                 // After our close what still comes is read and not answered.
                 Event::Message(_) if socket.outbox.has_ended() => {}
                 Event::Message(body) => {
-                    message::take(socket, body);
+                    bytes = 0;
+                    message::take(socket, body, permit.take());
                     socket.outbox.has_room().await;
                 }
                 Event::Pong => {
@@ -114,10 +117,16 @@ async fn read_messages<W: World>(socket: &Rc<Socket<W>>, mut read: ReadOf<W>, mu
         if matches!(result, Ok(1..)) {
             protocol.feed(&buf);
         }
+        bytes += buf.len();
         shard.buffers.give(buf);
         if !matches!(result, Ok(1..)) {
             return;
         }
+        let Some(charged) = shard.charge_body(bytes, permit.take()) else {
+            socket.close(1013, "the node has no room for this message now", shard.now());
+            return linger(socket, read).await;
+        };
+        permit = charged;
     }
 }
 

@@ -8,7 +8,7 @@ use super::calls::CHAIN_ID;
 use super::launch::{self, NODE_PORT};
 use super::trouble;
 use crate::seeds;
-use crate::weather::{self, coin, one_in, pick};
+use crate::weather::{self, coin, one_in};
 use crate::world::{Ended, Link, Sim, SimStream, Trace};
 use lasso::base::limits;
 use lasso::base::rng::Rng;
@@ -39,7 +39,7 @@ struct Scene {
     whole: RefCell<u32>,
 }
 
-fn scene(seed: u64, draw: &mut Rng, is_calm: bool) -> Rc<Scene> {
+fn scene(seed: u64, draw: &mut Rng, is_calm: bool, fault: Fault) -> Rc<Scene> {
     let node = Sim::new(seed);
     node.heal_at(Instant::ZERO.plus_ms(HEALED_MS));
     let network = Rc::new(Network::new(ChainModel::new(seed, CHAIN_ID, Duration::from_secs(2))));
@@ -59,7 +59,7 @@ fn scene(seed: u64, draw: &mut Rng, is_calm: bool) -> Rc<Scene> {
     let topology = launch::topology(&vec![1; count as usize], None, 64);
     let snapshot = Snapshot::new(topology, Strategy::LoadBalanced, "sim", shards as usize + 1);
     let shared = Node::new(launch::settings(&node, shards), snapshot, [draw.next(), draw.next()]);
-    let shards = launch::start_shards(&node, &shared, Fault::None);
+    let shards = launch::start_shards(&node, &shared, fault);
     let policy = Policy { recovery_max: Duration::from_secs(8), ..Policy::new(5, 2, 2_000) };
     // Kept alive by its own task.
     drop(launch::start_aggregator(&node, &shared, policy, draw.fork(7), Rc::new(Book::new(&node))));
@@ -83,10 +83,10 @@ fn end(scene: Rc<Scene>, seed: u64, want_whole: u32) -> Trace {
 }
 
 /// Every client's story at once, from one seed.
-fn run(seed: u64) -> Trace {
+fn run(seed: u64, fault: Fault) -> Trace {
     let mut draw = Rng::new(seed).fork(50);
     let is_calm = one_in(&mut draw, 4);
-    let scene = scene(seed, &mut draw, is_calm);
+    let scene = scene(seed, &mut draw, is_calm, fault);
     let clients = 1 + draw.below(6);
     for number in 0..clients {
         let host = scene.node.host();
@@ -101,19 +101,28 @@ fn run(seed: u64) -> Trace {
 
 #[test]
 fn soak() {
-    seeds::soak("sockets", 100, run);
+    seeds::soak("sockets", 100, |seed| run(seed, Fault::None));
 }
 
 #[test]
 fn replay() {
-    seeds::replay("sockets", run);
+    seeds::replay("sockets", |seed| run(seed, Fault::None));
+}
+
+/// The checker can see.
+#[test]
+fn a_reply_that_comes_twice_is_found() {
+    let sign = "was answered before";
+    let is_found =
+        |seed| run(seed, Fault::DoubleReply).violations.iter().any(|v| v.contains(sign) || v.contains("after our close"));
+    assert!((0..50).any(is_found), "no seed found it");
 }
 
 /// A client that answers no ping is told so after two misses; one that does stays.
 #[test]
 fn silent_clients_are_found_and_others_stay() {
     let mut draw = Rng::new(3);
-    let scene = scene(3, &mut draw, true);
+    let scene = scene(3, &mut draw, true, Fault::None);
     for answers in [false, true] {
         let host = scene.node.host();
         host.spawn("idle", scene.clone().idle(host.clone(), answers));
@@ -356,5 +365,4 @@ fn whole(buf: &[u8], world: &Sim) -> Option<(u8, usize, usize)> {
 fn replies_are_told_from_noise() {
     assert_eq!(ids(br#"[{"id":1,"result":"0x1"},{"id":"a","error":{}}]"#), Ok(vec!["1".into(), "\"a\"".into()]));
     assert!(ids(br#"{"id":1}"#).is_err() && ids(b"{").is_err());
-    assert!(pick(&mut Rng::new(1), &[7]) == 7);
 }

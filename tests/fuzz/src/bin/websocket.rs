@@ -20,7 +20,7 @@ fn read<'a>(parts: impl Iterator<Item = &'a [u8]>) -> (Vec<Event>, Vec<u8>) {
     let (mut protocol, mut events, mut answers) = (Protocol::server(MOST), Vec::new(), Vec::new());
     for part in parts {
         protocol.feed(part);
-        while let Some(event) = protocol.next() {
+        while let Some(event) = protocol.event() {
             events.push(event);
         }
         answers.extend(protocol.take_outgoing());

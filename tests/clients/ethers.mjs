@@ -1,14 +1,19 @@
 // ethers as an application uses it, its batching on: node ethers.mjs URL [read]. Exit 0 when every answer is right.
 import assert from 'node:assert/strict';
-import { Contract, ContractFactory, FetchRequest, JsonRpcProvider, Wallet, isCallException, isError, parseEther } from 'ethers';
+import { Contract, ContractFactory, FetchRequest, JsonRpcProvider, Wallet, WebSocketProvider, isCallException, isError, parseEther } from 'ethers';
 import { abi, bytecode, funded, keys, readUntilInputEnds, runtime } from './shared.mjs';
 
 const [url, mode] = process.argv.slice(2);
 
 if (mode === 'read') {
-  const request = new FetchRequest(url);
-  request.setThrottleParams({ maxAttempts: 1 });
-  const reader = new JsonRpcProvider(request, 31337, { staticNetwork: true, cacheTimeout: -1 });
+  const options = { staticNetwork: true, cacheTimeout: -1 };
+  const request = () => {
+    const request = new FetchRequest(url);
+    request.setThrottleParams({ maxAttempts: 1 });
+    return request;
+  };
+  const overSocket = url.startsWith('ws');
+  const reader = overSocket ? new WebSocketProvider(url, 31337, options) : new JsonRpcProvider(request(), 31337, options);
   await readUntilInputEnds({
     getBlockNumber: () => reader.getBlockNumber(),
     getBalance: () => reader.getBalance(funded),

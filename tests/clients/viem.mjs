@@ -1,6 +1,6 @@
 // viem as an application uses it: node viem.mjs URL [read]. Exit 0 when every answer is what the library promises.
 import assert from 'node:assert/strict';
-import { BaseError, ContractFunctionRevertedError, createPublicClient, createWalletClient, http, parseEther } from 'viem';
+import { BaseError, ContractFunctionRevertedError, createPublicClient, createWalletClient, http, parseEther, webSocket } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
 import { abi, bytecode, funded, keys, readUntilInputEnds, runtime } from './shared.mjs';
@@ -9,7 +9,8 @@ const [url, mode] = process.argv.slice(2);
 const account = privateKeyToAccount(keys.viem);
 
 if (mode === 'read') {
-  const client = createPublicClient({ chain: foundry, transport: http(url, { retryCount: 0 }), cacheTime: 0 });
+  const transport = (url.startsWith('ws') ? webSocket : http)(url, { retryCount: 0 });
+  const client = createPublicClient({ chain: foundry, transport, cacheTime: 0 });
   await readUntilInputEnds({
     getBlockNumber: () => client.getBlockNumber(),
     getBalance: () => client.getBalance({ address: funded }),

@@ -1,11 +1,13 @@
 """web3.py as an application uses it: web3py.py URL [read]. Exit 0 when every answer is what the library promises."""
 
+import asyncio
+import inspect
 import json
 import sys
 import threading
 from pathlib import Path
 
-from web3 import HTTPProvider, Web3
+from web3 import AsyncWeb3, HTTPProvider, Web3, WebSocketProvider
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
 
 CONTRACT = json.loads(Path(__file__).with_name("contract.json").read_text())
@@ -15,8 +17,8 @@ KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
 FUNDED = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
-def read_until_input_ends(w3):
-    """The reader loop of the test that kills a node; see shared.mjs."""
+async def read_until_input_ends(w3):
+    """The reader loop of the test that kills a node; see shared.mjs. Over HTTP and, where the library is async, WebSocket."""
     ended, calls, failures = threading.Event(), 0, []
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     reads = {
@@ -29,13 +31,20 @@ def read_until_input_ends(w3):
         for name, read in reads.items():
             calls += 1
             try:
-                read()
+                answer = read()
+                if inspect.isawaitable(answer):
+                    await answer
             except Exception as error:  # whatever an application would have to catch
                 failures.append(f"{name}: {error!r}")
         if calls == len(reads):
             print("reading", flush=True)
     print(f"{calls} calls, {len(failures)} failed", *failures[:5], sep="\n")
     return 1 if failures else 0
+
+
+async def read_over_socket(url):
+    async with AsyncWeb3(WebSocketProvider(url)) as w3:
+        return await read_until_input_ends(w3)
 
 
 def reads(w3):
@@ -114,8 +123,10 @@ def raw_transaction(w3, account):
 
 
 def main(url, mode="flow"):
+    if mode == "read" and url.startswith("ws"):
+        return asyncio.run(read_over_socket(url))
     if mode == "read":
-        return read_until_input_ends(Web3(HTTPProvider(url, exception_retry_configuration=None)))
+        return asyncio.run(read_until_input_ends(Web3(HTTPProvider(url, exception_retry_configuration=None))))
     w3 = Web3(HTTPProvider(url))
     account = w3.eth.account.from_key(KEY)
     reads(w3)

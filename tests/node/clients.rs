@@ -226,8 +226,9 @@ fn a_killed_node_costs_no_repeatable_call() {
     for driver in DRIVERS {
         let mut nodes = Nodes::start(&tools);
         let mut lasso = Lasso::start(&nodes.profile(), driver);
-        let url = format!("http://{}/rpc/one", lasso.address);
-        let readers = CLIENTS.map(|script| (script, tools.client(script, &url, &["read"])));
+        let urls = [format!("http://{}/rpc/one", lasso.address), format!("ws://{}/ws/rpc/one", lasso.address)];
+        let start = |url| CLIENTS.map(|script| (format!("{script} at {url}"), tools.client(script, url, &["read"])));
+        let readers: Vec<(String, Process)> = urls.iter().flat_map(|url| start(url.as_str())).collect();
         for (_, reader) in &readers {
             reader.says("reading");
         }
@@ -236,11 +237,11 @@ fn a_killed_node_costs_no_repeatable_call() {
         nodes.anvil.child.kill().expect("anvil is killed");
         std::thread::sleep(Duration::from_millis(2500));
         assert!(answering(&lasso).contains("Hardhat"), "{}", answering(&lasso));
-        for (script, reader) in readers {
-            let said = reader.finish(&format!("{script} on {driver}"));
+        for (reading, reader) in readers {
+            let said = reader.finish(&format!("{reading} on {driver}"));
             let calls: u32 = said[0].split(' ').next().and_then(|n| n.parse().ok()).expect("a count");
-            assert!(calls > 50 && said[0].ends_with(" 0 failed"), "{script} on {driver}: {said:?}");
-            println!("{script} on {driver}: {}", said[0]);
+            assert!(calls > 50 && said[0].ends_with(" 0 failed"), "{reading} on {driver}: {said:?}");
+            println!("{reading} on {driver}: {}", said[0]);
         }
         lasso.assert_alive();
     }

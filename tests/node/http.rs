@@ -89,6 +89,14 @@ impl Client {
         Some(answer)
     }
 
+    /// The next bytes, whatever they are.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        while self.buf.len() < count {
+            assert!(self.fill(), "the connection ended after {:?}", self.buf);
+        }
+        self.buf.drain(..count).collect()
+    }
+
     /// Whether the connection has ended, with nothing left to read.
     pub fn is_closed(&mut self) -> bool {
         self.buf.is_empty() && !self.fill()

@@ -77,6 +77,9 @@ pub struct Aggregator {
     rng: Rng,
     notices: Vec<Notice>,
     merged_samples: u64,
+    /// Attempts that found no row in a tally, and events beyond an epoch's bound.
+    unfiled_samples: u64,
+    dropped_events: u64,
     last_forgotten: Instant,
 }
 
@@ -119,6 +122,8 @@ impl Aggregator {
             rng,
             notices: Vec::new(),
             merged_samples: 0,
+            unfiled_samples: 0,
+            dropped_events: 0,
             last_forgotten: Instant::ZERO,
         }
     }
@@ -184,6 +189,8 @@ impl Aggregator {
 
     fn merge(&mut self, report: &Report, now: Instant) {
         self.merged_samples += report.tally.samples;
+        self.unfiled_samples += report.tally.homeless;
+        self.dropped_events += u64::from(report.tally.events_dropped);
         if let Some(heard) = self.heard.get_mut(usize::from(report.producer)).filter(|_| !report.is_last) {
             (heard.load, heard.epoch, heard.until) = (report.load, report.epoch, report.until);
             heard.stall_max = heard.stall_max.max(report.load.stall_max);

@@ -128,7 +128,7 @@ fn documents(file: usize, source: &SourceFile, lookup: Lookup<'_>, findings: &mu
 /// One warning for all of them (CONTRACT §8).
 fn warn_later(later: &BTreeMap<&'static str, (usize, At)>, findings: &mut Findings) {
     let Some((file, at)) = later.values().min().copied() else { return };
-    let names: Vec<String> = later.keys().map(|name| name.replace("strategy:", "strategy ")).collect();
+    let names: Vec<&str> = later.keys().copied().collect();
     let what = format!("these keys are read but have no effect in this version: {}", names.join(", "));
     findings.warning(file, Place::Node(at), what, "leave them; a later version acts on them");
 }

@@ -281,14 +281,13 @@ fn read_override(reader: &mut Reader<'_>, method: &str, at: At, node: &Node, hav
 fn read_strategy(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str) -> Option<Strategy> {
     const WORDS: [&str; 4] = ["priority", "load-balanced", "fastest", "latency-weighted"];
     let text = reader.text(fields, name)?;
-    let Some(strategy) = Strategy::from_word(&text.value.value) else {
+    let strategy = Strategy::from_word(&text.value.value);
+    if strategy.is_none() {
         let shown: String = text.value.value.chars().take(40).collect();
         let remedy = suggest::did_you_mean(&shown, WORDS).unwrap_or_else(|| format!("one of {}", WORDS.join(", ")));
         reader.problem(text.at, format!("{name} is \"{shown}\", which is no strategy"), remedy);
-        return None;
-    };
-    reader.note_later(&format!("strategy:{}", strategy.word()), fields.at_key(name));
-    Some(strategy)
+    }
+    strategy
 }
 
 /// A chain's key or alias may stand in a URL where these words mean something else (CONTRACT §2).

@@ -88,13 +88,14 @@ pub async fn carry_out<W: World>(
 /// The array as one body.
 pub fn joined<W: World>(shard: &Shard<W>, bodies: Vec<Body>) -> Body {
     let mut front = Vec::with_capacity(bodies.iter().map(|body| body.len() + 1).sum::<usize>() + 1);
-    for (index, body) in bodies.into_iter().enumerate() {
+    let mut permits = Vec::new();
+    for (index, mut body) in bodies.into_iter().enumerate() {
         front.push(if index == 0 { b'[' } else { b',' });
-        [&body.front[..], body.stretch(), &body.back].iter().for_each(|part| front.extend_from_slice(part));
-        shard.buffers.give(body.buf);
+        permits.append(&mut body.permits);
+        shard.buffers.give(body.append_to(&mut front));
     }
     front.push(b']');
-    Body { front, ..Body::default() }
+    Body { front, permits, ..Body::default() }
 }
 
 /// Its cost; the scanner has refused more than `BATCH_ITEMS`.
@@ -147,8 +148,7 @@ fn part<W: World>(shard: &Shard<W>, reply: Reply<W>, request: &jsonrpc::Request,
     }
     let client_id = Context::<W>::client_id(request, source);
     Part::Body(match reply {
-        Reply::Held(held) if held.answer.id.of(held.bytes()) == client_id => Body::as_it_is(held),
-        Reply::Held(held) => Body::with_id(held, client_id),
+        Reply::Held(held) => Body::of_answer(held, client_id),
         Reply::Local(result) => Body::of_result(&result, client_id),
         Reply::Refused(refusal) => Body::of_refusal(&refusal, client_id),
         Reply::Stream(_) | Reply::Nothing => return Part::ClientGone,
@@ -180,8 +180,7 @@ async fn write<W: World>(client: &mut Client<W>, bodies: Vec<Body>, manner: &rep
             out = shard.buffers.take(Size::Upstream);
             continue;
         }
-        [&body.front[..], body.stretch(), &body.back].iter().for_each(|part| out.extend_from_slice(part));
-        shard.buffers.give(body.buf);
+        shard.buffers.give(body.append_to(&mut out));
     }
     out.push(b']');
     match (client.send(out).await, manner.keep_alive) {

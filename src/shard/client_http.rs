@@ -11,6 +11,7 @@
 use crate::base::ids::ProfileId;
 use crate::base::limits;
 use crate::base::time::Instant;
+use crate::route::limit::client_address;
 use crate::route::resolve::{self, Target};
 use crate::runtime::budget::Permit;
 use crate::runtime::bytes_io::{finish_writing, read_more, write_all, write_static};
@@ -104,6 +105,13 @@ impl<W: World> Client<W> {
     /// What a connection's next life needs of this one; its deadlines end here.
     pub fn into_halves(self) -> (Rc<Shard<W>>, ReadOf<W>, WriteOf<W>, ClientCloser<W>) {
         (self.shard, self.read, self.write, self.closer)
+    }
+
+    /// Whom the client limit counts: the peer, or whom a trusted proxy names.
+    pub fn address(&self, head: &RequestHead, buf: &[u8]) -> IpAddr {
+        let field = |field| head.field(field).of(buf);
+        let trusted = &self.shard.node.settings.trusted_proxies;
+        client_address(self.peer, field(Field::ForwardedFor), field(Field::RealIp), trusted)
     }
 
     pub fn now(&self) -> Instant {

@@ -6,7 +6,12 @@
 use crate::base::limits;
 use crate::base::span::Span;
 use crate::route::meta;
+use crate::runtime::budget::Permit;
+use crate::runtime::gather::{Piece, write_gather};
+use crate::runtime::world::World;
+use crate::shard::Shard;
 use crate::shard::attempt::Held;
+use crate::shard::client_http::WriteOf;
 use crate::shard::node::Settings;
 use crate::shard::refusal::RpcRefusal;
 use crate::wire::http::{write_decimal, write_status_line};
@@ -81,13 +86,15 @@ pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 /// One JSON-RPC reply's body, in three parts.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Body {
     pub front: Vec<u8>,
     /// A provider's buffer and what of it belongs here.
     pub buf: Vec<u8>,
     pub stretch: Range<usize>,
     pub back: Vec<u8>,
+    /// The charges of the long answers in it, given back when it was written.
+    pub permits: Vec<Permit>,
 }
 
 impl Body {
@@ -97,6 +104,12 @@ impl Body {
 
     pub fn stretch(&self) -> &[u8] {
         self.buf.get(self.stretch.clone()).unwrap_or(&[])
+    }
+
+    /// Its three parts, copied; its buffer comes back.
+    pub fn append_to(self, out: &mut Vec<u8>) -> Vec<u8> {
+        [&self.front[..], self.stretch(), &self.back].iter().for_each(|part| out.extend_from_slice(part));
+        self.buf
     }
 
     pub fn of_refusal(refusal: &RpcRefusal, client_id: &[u8]) -> Body {
@@ -113,23 +126,30 @@ impl Body {
         Body { front, ..Body::default() }
     }
 
+    /// A provider's answer to the client whose id this is.
+    pub fn of_answer(held: Held, client_id: &[u8]) -> Body {
+        if held.answer.id.of(held.bytes()) == client_id { Body::as_it_is(held) } else { Body::with_id(held, client_id) }
+    }
+
     /// The answer as it came.
-    pub fn as_it_is(held: Held) -> Body {
-        Body { front: Vec::new(), stretch: held.body, buf: held.buf, back: Vec::new() }
+    fn as_it_is(held: Held) -> Body {
+        let permits = held.permit.into_iter().collect();
+        Body { front: Vec::new(), stretch: held.body, buf: held.buf, back: Vec::new(), permits }
     }
 
     /// The answer with the client's id in the place of ours.
-    pub fn with_id(held: Held, client_id: &[u8]) -> Body {
+    fn with_id(mut held: Held, client_id: &[u8]) -> Body {
+        let permits = held.permit.take().into_iter().collect();
         let Span { start, end } = held.answer.id;
         let (before, after) = (held.body.start..held.body.start + start as usize, held.body.start + end as usize..held.body.end);
         let part = |range: Range<usize>| held.buf.get(range).unwrap_or(&[]);
         // The id stands at one end of nearly every answer: the short side is copied.
         if before.len() <= after.len() {
             let front = [part(before), client_id].concat();
-            Body { front, stretch: after, buf: held.buf, back: Vec::new() }
+            Body { front, stretch: after, buf: held.buf, back: Vec::new(), permits }
         } else {
             let back = [client_id, part(after)].concat();
-            Body { front: Vec::new(), stretch: before, buf: held.buf, back }
+            Body { front: Vec::new(), stretch: before, buf: held.buf, back, permits }
         }
     }
 
@@ -149,6 +169,19 @@ impl Body {
         }
         self
     }
+}
+
+/// Writes `head` and a long body without copying its stretch; false when the client is gone.
+pub async fn write_gathered<W: World>(shard: &Shard<W>, to: &mut WriteOf<W>, head: Vec<u8>, body: Body) -> bool {
+    let mut gather = shard.gather();
+    gather.push(Piece::Owned(head));
+    gather.push(Piece::Owned(body.front));
+    gather.push(Piece::Slice(body.buf, body.stretch));
+    gather.push(Piece::Owned(body.back));
+    let (result, mut gather) = write_gather(to, gather).await;
+    gather.take().filter_map(Piece::into_buffer).for_each(|buf| shard.buffers.give(buf));
+    shard.give_gather(gather);
+    result.is_ok()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A shard's side of the epochs: one tally that everything is recorded in, sent up and exchanged for an empty one.
 //!
 //! What was recorded survives the shard: when it is dropped, also by unwinding, the last tally goes up as its last
-//! report. Only a queue that is full at that very moment loses it, and then the count of lost samples says so.
+//! report. Only a queue that is full at that very moment, eight epochs behind, loses it.
 
 use crate::base::ids::ChannelId;
 use crate::base::limits;

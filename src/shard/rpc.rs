@@ -5,11 +5,10 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::config::topology::{Chain, Profile};
 use crate::route::explain::explain;
-use crate::route::limit::{Admit, admit, client_address};
+use crate::route::limit::{Admit, admit};
 use crate::route::meta;
 use crate::route::resolve::{Meta, Route, Transport};
 use crate::route::select::Ask;
-use crate::runtime::gather::{Piece, write_gather};
 use crate::runtime::limiter::ClientKey;
 use crate::runtime::world::World;
 use crate::shard::call::{Call, Source, Trace};
@@ -127,8 +126,7 @@ pub fn charge<W: World>(
         return Ok(());
     }
     let node = client.shard.node.clone();
-    let field = |field| asked.head.field(field).of(buf);
-    let address = client_address(client.peer, field(Field::ForwardedFor), field(Field::RealIp), &node.settings.trusted_proxies);
+    let address = client.address(asked.head, buf);
     let key = match client.limit_key {
         Some((of, at, key)) if of == asked.route.profile && at == address => key,
         _ => node.client_key(asked.route.profile, address),
@@ -188,8 +186,7 @@ async fn write_reply<W: World>(
         Reply::Nothing => return Next::Abort,
         // Boxed, like every path but the common one: their state would sit in every request.
         Reply::Stream(relay) => return Box::pin(stream(client, *relay, &manner, client_id)).await,
-        Reply::Held(held) if held.answer.id.of(held.bytes()) == client_id => (200, None, Body::as_it_is(held)),
-        Reply::Held(held) => (200, None, Body::with_id(held, client_id)),
+        Reply::Held(held) => (200, None, Body::of_answer(held, client_id)),
         Reply::Local(result) => (200, None, Body::of_result(&result, client_id)),
         Reply::Refused(refusal) => (refusal.status, refusal.retry_after_s, Body::of_refusal(&refusal, client_id)),
     };
@@ -273,10 +270,8 @@ pub async fn write_body<W: World>(
     }
     reply::end_head(&mut out, Some(body.len() as u64));
     let sent = if body.len() <= limits::COALESCE_BYTES {
-        let start = out.len();
-        [&body.front[..], body.stretch(), &body.back].iter().for_each(|part| out.extend_from_slice(part));
-        repeat_by_fault(&shard, &mut out, start);
-        shard.buffers.give(body.buf);
+        shard.buffers.give(body.append_to(&mut out));
+        repeat_by_fault(&shard, &mut out);
         client.send(out).await
     } else {
         send_gathered(client, out, body).await
@@ -289,7 +284,7 @@ pub async fn write_body<W: World>(
 }
 
 /// The simulator's deliberate bug: now and then the whole reply goes out twice.
-fn repeat_by_fault<W: World>(shard: &crate::shard::Shard<W>, out: &mut Vec<u8>, _body_start: usize) {
+fn repeat_by_fault<W: World>(shard: &Shard<W>, out: &mut Vec<u8>) {
     if W::FAULTS && shard.fault == Fault::DoubleReply && shard.rng.borrow_mut().chance(20_000) {
         out.extend_from_within(..);
     }
@@ -299,15 +294,7 @@ fn repeat_by_fault<W: World>(shard: &crate::shard::Shard<W>, out: &mut Vec<u8>, 
 pub async fn send_gathered<W: World>(client: &mut Client<W>, head: Vec<u8>, body: Body) -> bool {
     let shard = client.shard.clone();
     client.watch.set_deadline(client.within(limits::CLIENT_WRITE_TIMEOUT_MS));
-    let mut gather = shard.gather();
-    gather.push(Piece::Owned(head));
-    gather.push(Piece::Owned(body.front));
-    gather.push(Piece::Slice(body.buf, body.stretch));
-    gather.push(Piece::Owned(body.back));
-    let (result, mut gather) = write_gather(&mut client.write, gather).await;
-    gather.take().filter_map(Piece::into_buffer).for_each(|buf| shard.buffers.give(buf));
-    shard.give_gather(gather);
-    result.is_ok()
+    reply::write_gathered(&shard, &mut client.write, head, body).await
 }
 
 async fn stream<W: World>(client: &mut Client<W>, relay: relay::Relay<W>, manner: &Manner, client_id: &[u8]) -> Next {

@@ -63,6 +63,7 @@ fn figures_are_what_was_counted_outside() {
 
         let (_, shards) = get(lasso.address, "/api/shards");
         assert_eq!((&shards["total"]["calls"], &shards["total"]["merged_attempts"]), (&40.into(), &(asked_failing + 40).into()));
+        assert_eq!((&shards["total"]["unfiled_attempts"], &shards["total"]["dropped_events"]), (&0.into(), &0.into()));
         let names: Vec<&str> = shards["shards"].as_array().into_iter().flatten().filter_map(|s| s["name"].as_str()).collect();
         assert_eq!(names, ["shard-0", "shard-1", "control"]);
         assert!(shards["shards"][0]["epoch_lag_ms"].as_f64().is_some_and(|ms| ms < 5_000.0), "{shards:#}");

@@ -3,7 +3,7 @@
 
 use super::{Moment, ms, rounded};
 use crate::aggregator::Aggregator;
-use crate::base::ids::{EntryId, MethodId};
+use crate::base::ids::{ChannelId, EntryId, MethodId, Transport};
 use crate::base::time::{Duration, Instant};
 use crate::chain::method;
 use crate::config::topology::{Chain, Profile, Provider};
@@ -85,10 +85,7 @@ impl Aggregator {
     }
 
     fn performance(&self, chain: &Chain, all: &Figures, recent: Vec<Value>, at: Moment) -> Value {
-        let instances = chain
-            .providers
-            .values()
-            .map(|p| &self.channels[crate::base::ids::ChannelId::of(p.instance, crate::base::ids::Transport::Http)]);
+        let instances = chain.providers.values().map(|p| &self.channels[ChannelId::of(p.instance, Transport::Http)]);
         let connected = instances.filter(|c| c.is_known && c.breaker.gate() != Gate::Open && c.wrong_chain.is_none()).count();
         // What followed a failure of another provider was the same call.
         let calls = |counts: &Counts| counts.attempts().saturating_sub(counts.retries);

@@ -3,9 +3,9 @@
 use super::{Moment, ms_of};
 use crate::aggregator::Aggregator;
 use crate::base::ids::{ChannelId, EntryId, Transport};
-use crate::base::time::Duration;
+use crate::base::time::{Duration, Instant};
 use crate::chain::method;
-use crate::config::topology::Chain;
+use crate::config::topology::{Chain, Provider};
 use crate::observe::figures::Latencies;
 use crate::observe::report::Load;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub struct Heard {
     pub load: Load,
     pub epoch: u64,
     /// Its clock at the report.
-    pub until: crate::base::time::Instant,
+    pub until: Instant,
     /// Since the start.
     pub stall_max: Duration,
     pub latencies: Latencies,
@@ -71,6 +71,9 @@ impl Aggregator {
                 "failovers": sum(|l| l.failovers),
                 "panics": sum(|l| l.panics),
                 "merged_attempts": self.merged_samples,
+                // Beyond the bounds of memory: in no figure by method.
+                "unfiled_attempts": self.unfiled_samples + self.figures.homeless,
+                "dropped_events": self.dropped_events,
             },
         })
     }
@@ -102,7 +105,7 @@ impl Aggregator {
 
     fn status_of_chain(&self, chain: &Chain, at: Moment) -> Value {
         let heads = self.heads.get(&chain.chain_number);
-        let provider = |provider: &crate::config::topology::Provider| {
+        let provider = |provider: &Provider| {
             let channel = &self.channels[ChannelId::of(provider.instance, Transport::Http)];
             let lag = heads.and_then(|h| h.lag(provider.instance, at.now));
             let (status, reason) = self.status_of(chain, channel, lag, at);

@@ -3,7 +3,7 @@
 use super::{Moment, ms, rounded};
 use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
-use crate::base::ids::{ChannelId, Transport};
+use crate::base::ids::{ChannelId, EntryId, Transport};
 use crate::chain::method;
 use crate::config::topology::{Chain, Profile, Provider};
 use crate::health::breaker::{Gate, Manual};
@@ -26,7 +26,7 @@ impl Aggregator {
         })
     }
 
-    fn provider(&self, chain: &Chain, provider: &Provider, entry: crate::base::ids::EntryId, at: Moment) -> Value {
+    fn provider(&self, chain: &Chain, provider: &Provider, entry: EntryId, at: Moment) -> Value {
         let id = ChannelId::of(provider.instance, Transport::Http);
         let instance = &self.topology.instances[provider.instance];
         let channel = &self.channels[id];

@@ -1,6 +1,5 @@
 //! The upgrade of an HTTP request to a WebSocket (RFC 6455 §4.2), on the same port and paths.
 
-use crate::route::limit::client_address;
 use crate::route::resolve::Route;
 use crate::runtime::limiter::ClientKey;
 use crate::runtime::world::World;
@@ -50,8 +49,6 @@ pub fn upgrade<W: World>(
 ) -> Result<(Upgrade, Vec<u8>), NoUpgrade> {
     let accepted = accept(head, buf)?;
     let node = &client.shard.node;
-    let field = |field| head.field(field).of(buf);
-    let address = client_address(client.peer, field(Field::ForwardedFor), field(Field::RealIp), &node.settings.trusted_proxies);
     let mut out = Vec::with_capacity(512);
     write_status_line(&mut out, 101);
     reply::field(&mut out, b"upgrade", b"websocket");
@@ -61,6 +58,6 @@ pub fn upgrade<W: World>(
     reply::field(&mut out, b"x-lasso-region", node.settings.region.as_bytes());
     out.extend_from_slice(b"\r\n");
     let region = std::str::from_utf8(route.region.of(buf)).unwrap_or("").trim();
-    let key = node.client_key(route.profile, address);
+    let key = node.client_key(route.profile, client.address(head, buf));
     Ok((Upgrade { route, region: region.into(), key, rest: Vec::new() }, out))
 }

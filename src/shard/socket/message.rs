@@ -77,8 +77,7 @@ async fn carry_out<W: World>(room: Room<W>, mut call: Call<W>, client_id: Vec<u8
         Reply::Nothing => return,
         // Nothing streams into a frame: its length comes first.
         Reply::Stream(_) => return socket.lose(),
-        Reply::Held(held) if held.answer.id.of(held.bytes()) == client_id => Body::as_it_is(held),
-        Reply::Held(held) => Body::with_id(held, &client_id),
+        Reply::Held(held) => Body::of_answer(held, &client_id),
         Reply::Local(result) => Body::of_result(&result, &client_id),
         Reply::Refused(refusal) => Body::of_refusal(&refusal, &client_id),
     };

@@ -5,13 +5,12 @@
 
 use crate::base::limits;
 use crate::runtime::bytes_io::{finish_writing, write_all};
-use crate::runtime::gather::{Piece, write_gather};
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::bell::Bell;
 use crate::shard::buffers::Size;
 use crate::shard::client_http::WriteOf;
-use crate::shard::reply::Body;
+use crate::shard::reply::{self, Body};
 use crate::shard::socket::Socket;
 use crate::wire::websocket::{Opcode, write_frame_head};
 use std::cell::{Cell, RefCell};
@@ -143,8 +142,7 @@ fn append<W: World>(shard: &Shard<W>, out: &mut Vec<u8>, item: Item) {
         Item::Frames(bytes) => out.extend_from_slice(&bytes),
         Item::Reply(body) => {
             write_frame_head(out, Opcode::Text, body.len());
-            [&body.front[..], body.stretch(), &body.back].iter().for_each(|part| out.extend_from_slice(part));
-            shard.buffers.give(body.buf);
+            shard.buffers.give(body.append_to(out));
         }
     }
 }
@@ -152,13 +150,5 @@ fn append<W: World>(shard: &Shard<W>, out: &mut Vec<u8>, item: Item) {
 async fn write_long<W: World>(shard: &Shard<W>, to: &mut WriteOf<W>, body: Body) -> bool {
     let mut head = shard.buffers.take(Size::Client);
     write_frame_head(&mut head, Opcode::Text, body.len());
-    let mut gather = shard.gather();
-    gather.push(Piece::Owned(head));
-    gather.push(Piece::Owned(body.front));
-    gather.push(Piece::Slice(body.buf, body.stretch));
-    gather.push(Piece::Owned(body.back));
-    let (result, mut gather) = write_gather(to, gather).await;
-    gather.take().filter_map(Piece::into_buffer).for_each(|buf| shard.buffers.give(buf));
-    shard.give_gather(gather);
-    result.is_ok()
+    reply::write_gathered(shard, to, head, body).await
 }

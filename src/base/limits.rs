@@ -193,6 +193,29 @@ pub const TRIAL_START_MS: u64 = 1_000;
 /// Its result is awaited this long: twice the longest total time of a call.
 pub const TRIAL_RESULT_MS: u64 = 90_000;
 
+// --- subscriptions [C §6] ---
+/// Addresses of one log filter, positions of its topics, and choices at one position: geth's own bounds.
+pub const FILTER_ADDRESSES: usize = 1_000;
+pub const FILTER_TOPICS: usize = 4;
+pub const FILTER_CHOICES: usize = 1_000;
+/// A head as clients get it, without its transactions; extra data of some chains lists hundreds of validators.
+pub const HEAD_EVENT_BYTES: usize = 64 * 1024;
+/// Blocks behind the newest that a stream remembers: a deeper reorg ends it.
+pub const STREAM_CHAIN_BLOCKS: usize = 256;
+/// Heads announced or fetched that wait for a missing one, per stream.
+pub const STREAM_HELD_HEADS: usize = 2_048;
+/// Logs that a stream keeps to take them back in a reorg, or until their head is known.
+pub const STREAM_LOG_BYTES: usize = 8 << 20;
+/// A block's logs are awaited this long after its head, then asked for.
+pub const LOGS_WAIT_MS: u64 = 2_000;
+/// And not before they have paused for so long.
+pub const LOGS_QUIET_MS: u64 = 200;
+/// What a stream asks for at once, and the pause before it asks again.
+pub const FILL_PARALLEL: usize = 4;
+pub const FILL_RETRY_MS: u64 = 250;
+/// A block that nobody has after so many answers is given up, if the provider has announced a newer one.
+pub const FILL_TRIES: u32 = 3;
+
 // --- client limits [C §7] ---
 pub const LIMIT_RPS: u32 = 100;
 pub const LIMIT_BURST: u32 = 500;

@@ -1,0 +1,1 @@
+//! What the model's stories (`continuity_tests.rs`) do not reach.

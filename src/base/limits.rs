@@ -214,7 +214,7 @@ pub const LOGS_QUIET_MS: u64 = 200;
 pub const FILL_PARALLEL: usize = 4;
 pub const FILL_RETRY_MS: u64 = 250;
 /// A block that nobody has after so many answers is given up, if the provider has announced a newer one.
-pub const FILL_TRIES: u32 = 3;
+pub const FILL_TRIES: u32 = 5;
 
 // --- client limits [C §7] ---
 pub const LIMIT_RPS: u32 = 100;

@@ -22,6 +22,7 @@ fn stories(seeds: std::ops::Range<u64>, noise: Noise) {
 #[test]
 fn no_story_makes_a_hole_or_a_repeat() {
     stories(0..2_000, ALL);
+    stories(0..1_000, Noise { fetch_failures: 0, ..ALL });
     stories(0..1_000, Noise { orphans_pruned: true, ..ALL });
 }
 

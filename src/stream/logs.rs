@@ -94,17 +94,15 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// A stream that begins after a block: `Heads::tip` when `Heads::next` has nothing more to say, or the parent of the
-    /// first head it emits.
-    pub fn new(filter: LogFilter, rules: Rules, tip: (u64, BlockHash)) -> Logs {
-        let (number, hash) = tip;
+    /// A stream that begins with the next head that `Heads` emits.
+    pub fn new(filter: LogFilter, rules: Rules) -> Logs {
         Logs {
             bloom: BloomTest::new(&filter),
             filter,
             believes_blooms: true,
             rules,
-            blocks: VecDeque::from([Block { number, hash, state: State::Complete, logs: Vec::new() }]),
-            flushed: 1,
+            blocks: VecDeque::new(),
+            flushed: 0,
             below: None,
             early: VecDeque::new(),
             doubtful_to: None,

@@ -68,13 +68,12 @@ pub struct Story {
     /// Nothing of a subscription overtakes, except by disorder.
     last_log: Instant,
     heads: Heads,
-    logs: Option<Logs>,
+    logs: Logs,
     client: Client,
     oracle: Oracle,
     is_quiet: bool,
     /// Nothing can make the machine give a block up, so it must emit what the oracle says.
     is_exact: bool,
-    bug: Option<Bug>,
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -86,7 +85,7 @@ fn hex(bytes: &[u8]) -> String {
 impl Story {
     /// Runs one story to its end.
     pub fn run(seed: u64, noise: Noise, bug: Option<Bug>) -> Result<(), String> {
-        let heads = Heads::new(RULES, Instant::ZERO);
+        let filter = LogFilter::parse(&json!({"address": hex(&WATCHED)})).expect("a filter");
         let mut story = Story {
             rng: Rng::new(seed),
             noise,
@@ -99,15 +98,14 @@ impl Story {
             subscription: 0,
             is_lost: false,
             last_log: Instant::ZERO,
-            heads,
-            logs: None,
+            heads: Heads::new(RULES, Instant::ZERO),
+            logs: Logs::new(filter, RULES),
             client: Client::default(),
             oracle: Oracle { is_new: true, ..Oracle::default() },
             is_quiet: false,
             is_exact: noise.fetch_failures == 0 && !noise.orphans_pruned,
-            bug,
         };
-        story.heads.sabotage.bug = bug;
+        (story.heads.sabotage.bug, story.logs.sabotage.bug) = (bug, bug);
         story.mine(None);
         story.at(500, Event::Grow);
         let outcome = story.play();
@@ -118,7 +116,7 @@ impl Story {
         let noisy_until = Instant::ZERO.plus_ms(60_000);
         self.act()?;
         loop {
-            let wake = self.heads.wake_at().min(self.logs.as_ref().map_or(Instant::NEVER, Logs::wake_at));
+            let wake = self.heads.wake_at().min(self.logs.wake_at());
             let next = self.events.first_key_value().map_or(Instant::NEVER, |((at, _), _)| *at);
             if wake.min(next) == Instant::NEVER {
                 return self.end();
@@ -136,8 +134,8 @@ impl Story {
                 self.is_quiet = true;
                 self.noise = Noise { orphans_pruned: self.noise.orphans_pruned, ..Noise::default() };
                 // Twice, so that the second is announced after whatever the first met on its way.
-                self.at(20_000, Event::Grow);
-                self.at(40_000, Event::Grow);
+                self.at(5_000, Event::Grow);
+                self.at(25_000, Event::Grow);
             }
             self.act()?;
         }
@@ -202,9 +200,7 @@ impl Story {
             }
             Event::Log { subscription, text } if subscription == self.subscription && !self.is_lost => {
                 let log = Log::parse(text.as_bytes()).expect("a log");
-                if let Some(logs) = &mut self.logs {
-                    logs.on_log(log, self.now);
-                }
+                self.logs.on_log(log, self.now);
             }
             Event::Head { .. } | Event::Log { .. } => {}
             Event::Filled { ask, block: Some(block) } => {
@@ -213,20 +209,19 @@ impl Story {
                 self.heads.on_filled(ask, Head::of_block(text.as_bytes()).expect("a block"), self.now);
             }
             Event::Filled { ask, block: None } => self.heads.on_fill_failed(ask, self.now),
-            Event::Logs { hash, logs: texts } => {
-                let logs = self.logs.as_mut().expect("it asked");
-                match texts {
-                    Some(texts) => {
-                        logs.on_filled(hash, Log::parse_all(format!("[{}]", texts.join(",")).as_bytes()).expect("logs"), self.now)
-                    }
-                    None => logs.on_fill_failed(hash, self.now),
-                }
-            }
+            Event::Logs { hash, logs: texts } => match texts {
+                Some(texts) => self.logs.on_filled(
+                    hash,
+                    Log::parse_all(format!("[{}]", texts.join(",")).as_bytes()).expect("logs"),
+                    self.now,
+                ),
+                None => self.logs.on_fill_failed(hash, self.now),
+            },
             Event::Lose => {
                 self.is_lost = true;
                 self.oracle.is_new = false;
                 self.heads.on_lost(self.now);
-                self.lose_logs();
+                self.logs.on_lost(self.now);
                 let after = self.rng.below(6_000);
                 self.at(after, Event::Confirm);
             }
@@ -236,14 +231,8 @@ impl Story {
                 self.leader = self.rng.below(2) as usize;
                 self.oracle.is_new = true;
                 self.heads.on_confirmed(self.now);
-                self.lose_logs();
+                self.logs.on_lost(self.now);
             }
-        }
-    }
-
-    fn lose_logs(&mut self) {
-        if let Some(logs) = &mut self.logs {
-            logs.on_lost(self.now);
         }
     }
 
@@ -338,15 +327,13 @@ impl Story {
         loop {
             match self.heads.next(self.now) {
                 Some(Action::Emit(head)) => {
-                    if self.logs.is_none() {
+                    if self.client.first == 0 {
                         // Announced before the newest block was known: its own logs are promised too.
                         self.client.first = head.number;
-                        self.begin();
                     }
                     self.client.on_head(&head.payload)?;
                     self.oracle.emitted.push(head.hash);
-                    let logs = self.logs.as_mut().expect("a tip");
-                    logs.on_head(&head, self.now);
+                    self.logs.on_head(&head, self.now);
                     self.act_on_logs()?;
                     self.client.only_canonical_logs()?;
                 }
@@ -355,25 +342,17 @@ impl Story {
                 None => break,
             }
         }
-        if self.logs.is_none()
+        if self.client.first == 0
             && let Some(tip) = self.heads.tip()
         {
             (self.client.first, self.client.began) = (tip.0, Some(tip.1));
             self.client.chain.push(tip);
-            self.begin();
         }
         self.act_on_logs()
     }
 
-    fn begin(&mut self) {
-        let filter = LogFilter::parse(&json!({"address": hex(&WATCHED)})).expect("a filter");
-        let mut logs = Logs::new(filter, RULES);
-        logs.sabotage.bug = self.bug;
-        self.logs = Some(logs);
-    }
-
     fn act_on_logs(&mut self) -> Result<(), String> {
-        while let Some(action) = self.logs.as_mut().and_then(|logs| logs.next(self.now)) {
+        while let Some(action) = self.logs.next(self.now) {
             match action {
                 LogsAction::Emit(payload) => self.client.on_log(&payload)?,
                 LogsAction::Close(reason) => return Err(format!("logs closed: {}", reason.text())),
@@ -467,6 +446,9 @@ impl Client {
             return Err(format!("{number} {hash:?} twice"));
         }
         self.chain.retain(|link| link.0 < number);
+        if self.chain.is_empty() {
+            self.began = None;
+        }
         let links = self.chain.last() == Some(&(number - 1, parent)) || (self.chain.is_empty() && number == self.first);
         self.chain.push((number, hash));
         if links { Ok(()) } else { Err(format!("a hole below {number} {hash:?}")) }

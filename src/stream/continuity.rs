@@ -16,7 +16,7 @@ use super::event::{BlockHash, Head};
 use super::sabotage::{Bug, Sabotage};
 use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, STREAM_CHAIN_BLOCKS, STREAM_HELD_HEADS};
 use crate::base::time::Instant;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// How much may be made good [C §6, configuration].
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +117,8 @@ pub struct Heads {
     announced: VecDeque<Head>,
     /// Announced or fetched since everything was last known.
     held: HashMap<BlockHash, Head>,
+    /// Nobody had them, and something newer was announced, since then.
+    given_up: HashSet<BlockHash>,
     wanted: Vec<Wanted>,
     /// For the first of `announced`: heights asked for by number, and answers by hash.
     asked_to: u64,
@@ -138,6 +140,7 @@ impl Heads {
             trimmed: false,
             announced: VecDeque::new(),
             held: HashMap::new(),
+            given_up: HashSet::new(),
             wanted: Vec::new(),
             asked_to: 0,
             walked: 0,
@@ -220,8 +223,10 @@ impl Heads {
         } else if let Some(wanted) = self.wanted.get_mut(place) {
             wanted.due = Some(now.plus_ms(FILL_RETRY_MS));
             wanted.failures += 1;
-            if wanted.failures >= FILL_TRIES && ask != Ask::Latest && self.announced.len() > 1 {
-                self.judged();
+            if let Ask::Hash(hash) = ask
+                && wanted.failures >= FILL_TRIES
+            {
+                self.given_up.insert(hash);
             }
         }
         self.settle(now);
@@ -296,11 +301,13 @@ impl Heads {
                     }
                     self.judged();
                 }
+                Walk::Missing { hash, .. } if self.announced.len() > 1 && self.given_up.contains(&hash) => self.judged(),
                 Walk::Missing { number, hash } => return self.want(number, hash, now),
                 Walk::TooDeep => return self.close(Reason::ForkTooDeep { kept: self.chain.len() }),
             }
         }
         self.held.clear();
+        self.given_up.clear();
         if self.source == Source::Live {
             self.source_deadline = None;
         }

@@ -256,6 +256,8 @@ fn a_fork_below_what_is_kept_is_the_end() {
 fn what_cannot_be_had_is_given_up_for_what_was_announced_later() {
     let mut heads = begun();
     heads.on_head(head(11, b'x', b'x'), NOW);
+    heads.on_head(head(12, b'x', b'x'), NOW);
+    heads.on_head(head(11, b'y', b'x'), NOW);
     heads.on_head(plain(11), NOW);
     let mut now = NOW;
     for _ in 0..FILL_TRIES {

@@ -206,6 +206,8 @@ pub const STREAM_CHAIN_BLOCKS: usize = 256;
 pub const STREAM_HELD_HEADS: usize = 2_048;
 /// Logs that a stream keeps to take them back in a reorg, or until their head is known.
 pub const STREAM_LOG_BYTES: usize = 8 << 20;
+/// Pending transactions that a stream remembers to have told; a mempool's order of size.
+pub const STREAM_SEEN_TRANSACTIONS: usize = 16_384;
 /// A block's logs are awaited this long after its head, then asked for.
 pub const LOGS_WAIT_MS: u64 = 2_000;
 /// And not before they have paused for so long.

@@ -274,7 +274,10 @@ impl Heads {
         if self.announced.len() >= STREAM_HELD_HEADS {
             return self.close(Reason::TooManyMissing { limit: self.limit() });
         }
-        self.announced.push_back(head.clone());
+        // Said twice in a row it is no return to that branch.
+        if self.announced.back().is_none_or(|last| last.hash != head.hash) {
+            self.announced.push_back(head.clone());
+        }
         self.hold(head, now);
     }
 

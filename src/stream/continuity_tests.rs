@@ -21,9 +21,9 @@ fn stories(seeds: std::ops::Range<u64>, noise: Noise) {
 
 #[test]
 fn no_story_makes_a_hole_or_a_repeat() {
-    stories(0..2_000, ALL);
-    stories(0..1_000, Noise { fetch_failures: 0, ..ALL });
-    stories(0..1_000, Noise { orphans_pruned: true, ..ALL });
+    stories(0..20_000, ALL);
+    stories(0..10_000, Noise { fetch_failures: 0, ..ALL });
+    stories(0..10_000, Noise { orphans_pruned: true, ..ALL });
 }
 
 #[test]
@@ -210,6 +210,8 @@ fn the_end_is_said_with_its_reason_and_nothing_after() {
         (0..=STREAM_HELD_HEADS as u64).for_each(|n| heads.on_head(head(12, (n % 200) as u8, (n / 10) as u8), NOW));
     };
     check(&unlinked, 0, many);
+    let repeated = |heads: &mut Heads| (0..=STREAM_HELD_HEADS).for_each(|_| heads.on_head(plain(12), NOW));
+    check(&repeated, 30_000, late);
     let walk = |heads: &mut Heads| {
         (11..=100).for_each(|number| heads.on_head(plain(number), NOW));
         heads.on_head(head(101, b'b', b'b'), NOW);

@@ -61,7 +61,7 @@ struct Kept {
     emitted: bool,
 }
 
-/// Logs of a block that came before its head.
+/// Logs of a block that is not canonical yet, or not any more.
 #[derive(Clone, Debug)]
 struct Early {
     number: u64,
@@ -82,7 +82,7 @@ pub struct Logs {
     flushed: usize,
     /// The newest block that was forgotten.
     below: Option<BlockHash>,
-    /// Of blocks whose head was not emitted yet, in the order of their coming.
+    /// Of blocks whose head was not emitted yet, or that are canonical no more; what may be forgotten first is first.
     early: VecDeque<Early>,
     /// Logs up to this block may have been lost.
     doubtful_to: Option<u64>,
@@ -120,7 +120,7 @@ impl Logs {
         }
         let logs = self.take_early(head);
         let is_excluded = self.bloom.excludes(head.number, head.bloom.as_deref());
-        self.believes_blooms &= !(is_excluded && !logs.is_empty());
+        self.believes_blooms &= !is_excluded || logs.is_empty();
         let is_doubtful = head.fetched || self.doubtful_to.is_some_and(|to| head.number <= to);
         let state = if is_excluded && self.believes_blooms {
             State::Complete
@@ -131,10 +131,6 @@ impl Logs {
         };
         self.blocks.push_back(Block { number: head.number, hash: head.hash, state, logs: Vec::new() });
         self.merge(head.hash, logs);
-        // Logs of later blocks that came before this head.
-        if let Some(newest) = self.early.iter().map(|early| early.number).max() {
-            self.on_later(newest, now);
-        }
         self.flush();
         self.bound();
     }
@@ -237,12 +233,12 @@ impl Logs {
     fn fork(&mut self, head: &Head) -> bool {
         let is_child = |block: &Block| block.number + 1 == head.number && block.hash == head.parent;
         while let Some(block) = self.blocks.pop_back_if(|block| !is_child(block)) {
-            for kept in block.logs.iter().rev() {
-                self.bytes = self.bytes.saturating_sub(kept.log.payload.len());
-                if kept.emitted && !self.sabotage.is(Bug::RemovedDropped) {
+            for kept in block.logs.iter().rev().filter(|kept| kept.emitted) {
+                if !self.sabotage.is(Bug::RemovedDropped) {
                     self.out.push_back(kept.log.payload_saying(true));
                 }
             }
+            self.set_aside(block);
         }
         self.flushed = self.flushed.min(self.blocks.len());
         if self.blocks.is_empty() && self.below.is_some_and(|below| below != head.parent) {
@@ -251,7 +247,23 @@ impl Logs {
         self.closed.is_none()
     }
 
-    /// A log of block `number` came: blocks below have got theirs, if they got any.
+    /// The logs of a block that is canonical no more: it may be again, and a node that sends them once more then may have
+    /// begun before we heard of it.
+    fn set_aside(&mut self, block: Block) {
+        let logs: Vec<Log> = block.logs.into_iter().map(|kept| kept.log).collect();
+        match block.state {
+            State::Asking { .. } => {
+                self.bytes = self.bytes.saturating_sub(bytes_of(&logs));
+                self.doubtful_to = self.doubtful_to.max(Some(block.number));
+            }
+            State::Waiting { .. } | State::Complete if logs.is_empty() => {}
+            State::Waiting { .. } | State::Complete => {
+                self.early.push_front(Early { number: block.number, hash: block.hash, logs });
+            }
+        }
+    }
+
+    /// A log of block `number` comes: a subscription keeps the order, so blocks below have got theirs, if they got any.
     fn on_later(&mut self, number: u64, now: Instant) {
         let asking = self.asking(now);
         for block in self.blocks.range_mut(self.flushed..).filter(|block| block.number < number) {

@@ -3,7 +3,7 @@
 //! It runs beside the heads of the same chain and is fed what `continuity` emitted, so order and reorgs are settled before
 //! it looks. A block is complete when its head is there and its bloom rules the filter out, or its logs have come and either
 //! two seconds passed or a later block's logs followed on the same subscription; otherwise its logs are asked for by block
-//! hash. Logs are passed on as they come as long as every block below is complete. A reorg takes back what was emitted,
+//! hash, and those that did come wait for the answer. Logs are passed on as they come while every block below is complete. A reorg takes back what was emitted,
 //! newest first, in the provider's own bytes with `removed` set; upstream's `removed` decides nothing, for it tells neither
 //! order nor completeness. A bloom that ruled out a log that came is not believed again on this stream.
 //! Rejected: asking for every block's logs (a call per block and filter), and asking by range (a range does not say which
@@ -306,6 +306,10 @@ impl Logs {
     /// Emits what is in order: everything up to the first block that is not complete, and what that has.
     fn flush(&mut self) {
         while let Some(block) = self.blocks.get_mut(self.flushed) {
+            // What is asked for may fill holes between those that are there.
+            if matches!(block.state, State::Asking { .. }) {
+                return;
+            }
             for kept in block.logs.iter_mut().filter(|kept| !kept.emitted) {
                 self.out.push_back(kept.log.payload_saying(false));
                 kept.emitted = true;

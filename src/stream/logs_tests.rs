@@ -135,6 +135,18 @@ fn a_block_that_returns_is_no_smaller_than_it_was() {
 }
 
 #[test]
+fn what_came_waits_for_what_is_asked_for() {
+    let mut logs = begun();
+    logs.on_head(&full(11), NOW);
+    logs.on_log(plain(11, 0), NOW);
+    logs.on_lost(NOW);
+    logs.on_log(plain(11, 2), NOW);
+    assert_eq!(said(&mut logs, NOW), "+11a0 ?11a");
+    logs.on_filled(hash(11, b'a'), vec![plain(11, 0), plain(11, 1), plain(11, 2)], NOW);
+    assert_eq!(said(&mut logs, NOW), "+11a1 +11a2");
+}
+
+#[test]
 fn what_may_have_been_lost_is_asked_for() {
     let mut logs = begun();
     logs.on_head(&full(11), NOW);

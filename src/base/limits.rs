@@ -215,6 +215,36 @@ pub const LOGS_QUIET_MS: u64 = 200;
 /// What a stream asks for at once, and the pause before it asks again.
 pub const FILL_PARALLEL: usize = 4;
 pub const FILL_RETRY_MS: u64 = 250;
+/// Letters of one shard that wait in its mailbox, and behind it; then its subscriptions are cut.
+pub const LETTERS: usize = 4_096;
+pub const LETTERS_HELD: usize = 65_536;
+/// Wishes that wait for the control thread; one more is refused.
+pub const WISHES: usize = 16_384;
+/// Subscriptions of one client connection.
+pub const SOCKET_SUBSCRIPTIONS: usize = 128;
+/// Events and bytes that wait for one client before it is called slow.
+pub const SOCKET_EVENTS: usize = 10_000;
+pub const SOCKET_EVENT_BYTES: usize = 4 << 20;
+/// A subscription is answered within this time.
+pub const SUBSCRIBE_MS: u64 = 10_000;
+/// Before a connection is closed with its stream: for its calls in flight.
+pub const SOCKET_LEAVE_MS: u64 = 1_000;
+/// An upstream subscription outlives its last client by this [LB §9.5].
+pub const TOPIC_LINGER_MS: u64 = 60_000;
+/// A provider that failed a stream is not asked again by it for this long, doubling up to the second.
+pub const SHUN_MS: u64 = 1_000;
+pub const SHUN_MAX_MS: u64 = 30_000;
+/// Topics of all shards at once.
+pub const TOPICS: usize = 16_384;
+/// One fetch of a missing block or its logs.
+pub const FILL_TIMEOUT_MS: u64 = 5_000;
+/// Polling for heads: as often as a part of the block time, within bounds; and how many failures in a row end it.
+pub const POLLS_PER_BLOCK: u64 = 4;
+pub const POLL_MIN_MS: u64 = 250;
+pub const POLL_MAX_MS: u64 = 3_000;
+pub const POLL_FAILURES: u32 = 3;
+/// A chain whose block time is not configured is polled as if it were this.
+pub const POLLED_BLOCK_MS: u64 = 2_000;
 /// A block that nobody has after so many answers is given up, if the provider has announced a newer one.
 pub const FILL_TRIES: u32 = 5;
 

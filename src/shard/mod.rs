@@ -29,12 +29,14 @@ mod reply;
 mod request;
 mod rpc;
 mod socket;
+mod subscribers;
 mod target;
 mod upstream_http;
 mod used;
 mod veto;
 mod witness;
 
+pub use bell::Bell;
 pub use deadlines::Deadlines;
 pub use inquiry::{Found, inquire};
 pub use node::{Node, Settings};
@@ -48,11 +50,13 @@ use crate::observe::report::{Event, Load};
 use crate::runtime::budget::{Permit, Share};
 use crate::runtime::counters::Counters;
 use crate::runtime::gather::Gather;
+use crate::runtime::mailbox::Inbox;
 use crate::runtime::publish::Reader;
 use crate::runtime::reports::Lane;
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::world::World;
 use crate::snapshot::Snapshot;
+use crate::stream::fanout::Letter;
 use buffers::{Buffers, Size};
 use reporter::Reporter;
 use slab::Slab;
@@ -60,6 +64,7 @@ use socket::Socket;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use subscribers::Subscribers;
 use target::Target;
 use used::Used;
 use veto::Vetoes;
@@ -90,6 +95,7 @@ pub struct Shard<W: World> {
     clients: Rc<Deadlines<W>>,
     /// WebSocket connections.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
+    subscribers: Subscribers<W>,
     rng: RefCell<Rng>,
     /// Connections that may hold a buffer while they wait.
     seats: Cell<usize>,
@@ -146,6 +152,7 @@ impl<W: World> Shard<W> {
             used: Used::default(),
             clients: Rc::default(),
             sockets: RefCell::default(),
+            subscribers: Subscribers::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),
             next_call_id: Cell::new(1),
@@ -169,6 +176,11 @@ impl<W: World> Shard<W> {
     /// Takes clients from `listener` until the node drains.
     pub fn listen(self: &Rc<Self>, listener: W::Listener) {
         self.world.spawn("listener", listener::accept(self.clone(), listener));
+    }
+
+    /// Takes what the control thread writes to this shard's subscribers.
+    pub fn correspond(self: &Rc<Self>, inbox: Inbox<Letter>) {
+        self.world.spawn("letters", subscribers::read_letters(self.clone(), inbox));
     }
 
     pub fn world(&self) -> &W {
@@ -387,6 +399,7 @@ async fn sweep_connections<W: World>(shard: Rc<Shard<W>>) {
         let now = shard.now();
         shard.clients.sweep(now, None);
         shard.beat(now);
+        shard.send_owed_wishes();
         if shard.node.draining.is_raised() {
             shard.clients.drain_idle();
         }

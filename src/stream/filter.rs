@@ -7,7 +7,7 @@
 //! Rejected: keeping the text (equal filters would not be equal), and matching by what was upstream's word alone (fills
 //! and the bloom need the rule here anyway).
 
-use super::event::{Bloom, Log};
+use super::event::{BlockHash, Bloom, Log};
 use crate::base::limits::{FILTER_ADDRESSES, FILTER_CHOICES, FILTER_TOPICS};
 use crate::chain::hex::{parse_bytes, parse_quantity, write_bytes, write_quantity};
 use serde_json::Value;
@@ -71,6 +71,20 @@ impl LogFilter {
             members.out.push(b']');
         }
         out.push(b'}');
+    }
+
+    /// Appends the filter object of `eth_getLogs` for one block.
+    pub fn write_for_block(&self, out: &mut Vec<u8>, block: BlockHash) {
+        out.extend_from_slice(b"{\"blockHash\":\"");
+        write_bytes(out, &block.0);
+        out.push(b'"');
+        let mut own = Vec::new();
+        LogFilter { from: None, to: None, ..self.clone() }.write(&mut own);
+        let members = own.strip_prefix(b"{").unwrap_or(&[]);
+        if members.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(members);
     }
 
     pub fn matches(&self, log: &Log) -> bool {

@@ -7,6 +7,7 @@
 
 pub mod continuity;
 pub mod event;
+pub mod fanout;
 pub mod filter;
 pub mod forwarded;
 pub mod key;

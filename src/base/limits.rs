@@ -257,6 +257,9 @@ pub const TOPIC_LINGER_MS: u64 = 60_000;
 /// A provider that failed a stream is not asked again by it for this long, doubling up to the second.
 pub const SHUN_MS: u64 = 1_000;
 pub const SHUN_MAX_MS: u64 = 30_000;
+/// Events that may come before their subscription's confirmation, for each connection.
+pub const FEED_EARLY_EVENTS: usize = 256;
+pub const UNSUBSCRIBE_MS: u64 = 5_000;
 /// Topics of all shards at once.
 pub const TOPICS: usize = 16_384;
 /// One fetch of a missing block or its logs.

@@ -235,7 +235,7 @@ fn stop_on_signal(start: &Start, within_ms: u64, log: Log) -> Result<(), String>
 }
 
 fn resolve_names(topology: &Topology, log: Log) -> Result<Resolver, String> {
-    let endpoints = topology.instances.values().filter_map(|i| i.http.as_ref());
+    let endpoints = topology.instances.values().flat_map(|i| i.http.iter().chain(&i.ws));
     let hosts: BTreeSet<&str> = endpoints.map(|e| e.host.as_ref()).collect();
     let resolver = Resolver::start(hosts).map_err(|e| format!("resolver: {e}"))?;
     if !resolver.ready(NAMES_WAIT) {

@@ -208,4 +208,3 @@ impl<W: World> Shard<W> {
         self.subscribers.topics.borrow().len()
     }
 }
-

@@ -33,9 +33,18 @@ pub struct Ticket(pub u64);
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
     /// The shard has begun, perhaps again: nothing that was before is wanted any more.
-    Began { shard: u16 },
-    Open { shard: u16, topic: Arc<Topic>, ticket: Ticket },
-    Close { shard: u16, topic: Arc<Topic> },
+    Began {
+        shard: u16,
+    },
+    Open {
+        shard: u16,
+        topic: Arc<Topic>,
+        ticket: Ticket,
+    },
+    Close {
+        shard: u16,
+        topic: Arc<Topic>,
+    },
 }
 
 /// From the control thread to a shard.

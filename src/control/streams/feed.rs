@@ -1,13 +1,13 @@
 //! One instance as a source of events: subscribed to over its WebSocket, or polled.
 
 use super::News;
-use super::polling;
+use super::{polling, subscribing};
 use crate::base::ids::InstanceId;
 use crate::runtime::world::World;
 use crate::shard::{Bell, Shard};
 use crate::stream::event::{Head, Log};
 use crate::stream::key::Key;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,6 +49,9 @@ pub enum Said {
 pub struct Feed {
     pub id: FeedId,
     wanted: RefCell<BTreeSet<Key>>,
+    /// Clients wait for it.
+    is_urgent: Cell<bool>,
+    has_ended: Cell<bool>,
     /// Rung when that changes.
     pub changed: Bell,
     pub news: Rc<News>,
@@ -56,22 +59,43 @@ pub struct Feed {
 
 impl Feed {
     /// Begins; it ends when nothing is wanted of it.
-    pub fn start<W: World>(shard: &Rc<Shard<W>>, id: FeedId, news: Rc<News>) -> Rc<Feed> {
-        let feed = Rc::new(Feed { id, wanted: RefCell::default(), changed: Bell::default(), news });
+    pub fn start<W: World>(shard: &Rc<Shard<W>>, id: FeedId, news: Rc<News>, keys: BTreeSet<Key>, is_urgent: bool) -> Rc<Feed> {
+        let feed = Rc::new(Feed {
+            id,
+            wanted: RefCell::new(keys),
+            is_urgent: Cell::new(is_urgent),
+            has_ended: Cell::new(false),
+            changed: Bell::default(),
+            news,
+        });
         match id.mode {
             Mode::Polling => shard.world().spawn("polling", polling::poll(shard.clone(), feed.clone())),
-            Mode::Subscribing => {}
+            Mode::Subscribing => shard.world().spawn("subscribing", subscribing::subscribe(shard.clone(), feed.clone())),
         }
         feed
     }
 
-    pub fn want(&self, keys: BTreeSet<Key>) {
+    pub fn want(&self, keys: BTreeSet<Key>, is_urgent: bool) {
         *self.wanted.borrow_mut() = keys;
+        self.is_urgent.set(is_urgent);
         self.changed.ring();
+    }
+
+    /// Its task is over; another one may begin.
+    pub fn end(&self) {
+        self.has_ended.set(true);
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.get()
     }
 
     pub fn is_wanted(&self) -> bool {
         !self.wanted.borrow().is_empty()
+    }
+
+    pub fn is_urgent(&self) -> bool {
+        self.is_urgent.get()
     }
 
     pub fn wanted(&self) -> BTreeSet<Key> {

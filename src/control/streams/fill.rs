@@ -67,7 +67,12 @@ impl Order {
     ) -> Order {
         let mut asked: Vec<_> = leader.into_iter().chain(candidates).map(|feed| feed.instance).collect();
         let mut seen = Vec::new();
-        asked.retain(|instance| !seen.contains(instance) && { seen.push(*instance); true });
+        asked.retain(|instance| {
+            !seen.contains(instance) && {
+                seen.push(*instance);
+                true
+            }
+        });
         let is_latest = matches!(wanted, Wanted::Block(Ask::Latest));
         let at = if is_latest || asked.is_empty() { 0 } else { turn % asked.len() };
         let chain = snapshot.chain(route.profile, route.chain);

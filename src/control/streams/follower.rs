@@ -92,6 +92,8 @@ pub struct Follower {
     /// The last that led and was lost: another one is preferred.
     lost: Option<FeedId>,
     shunned: BTreeMap<FeedId, Shunned>,
+    /// They do not offer it.
+    refused: BTreeSet<FeedId>,
     courses: BTreeMap<Key, Course>,
     /// Once a leader was confirmed.
     heads: Option<Heads>,
@@ -113,6 +115,7 @@ impl Follower {
             candidate: None,
             lost: None,
             shunned: BTreeMap::new(),
+            refused: BTreeSet::new(),
             courses: BTreeMap::new(),
             heads: None,
             changes: 0,
@@ -175,16 +178,15 @@ impl Follower {
         self.leader.into_iter().chain(self.candidate.map(|(feed, _)| feed))
     }
 
-    pub fn leader(&self) -> Option<FeedId> {
-        self.leader
-    }
-
     pub fn on_said(&mut self, feed: FeedId, said: &Said, now: Instant) {
         let is_leader = self.leader == Some(feed);
         let is_candidate = self.candidate.is_some_and(|(candidate, _)| candidate == feed);
         match said {
             Said::Confirmed(key) if is_candidate && *key == self.route.key => self.promote(feed, now),
-            Said::Refused(key) if *key == self.route.key => self.on_failed(feed, now),
+            Said::Refused(key) if *key == self.route.key => {
+                self.refused.insert(feed);
+                self.on_failed(feed, now);
+            }
             Said::Lost => self.on_failed(feed, now),
             Said::Head(head) if is_leader => {
                 if let Some(heads) = &mut self.heads {
@@ -433,10 +435,16 @@ impl Follower {
         }
     }
 
-    /// Nobody is configured who could ever serve it.
+    /// Nobody is configured who could ever serve it, or everybody has refused to.
     fn end_unservable(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
-        if self.leader.is_none() && !leaders::anybody(around.snapshot, &self.route, around.region, self.can_poll()) {
+        if self.leader.is_some() {
+            return;
+        }
+        let candidates = leaders::candidates(around.snapshot, &self.route, around.region, self.can_poll());
+        if !leaders::anybody(around.snapshot, &self.route, around.region, self.can_poll()) {
             self.end_all("no provider of this chain can serve it: it needs one with a ws_url", acts);
+        } else if !candidates.is_empty() && candidates.iter().all(|feed| self.refused.contains(feed)) {
+            self.end_all("every provider of this chain refuses this subscription", acts);
         }
     }
 

@@ -12,6 +12,7 @@ mod fill;
 mod follower;
 mod leaders;
 mod polling;
+mod subscribing;
 mod switchboard;
 mod topic;
 
@@ -118,15 +119,15 @@ impl<W: World> Streams<W> {
             Act::Fill(order) => self.shard.world().spawn("fill", fill::carry_out(self.shard.clone(), order, self.news.clone())),
             Act::Post(shard, letter) => self.post(shard, letter),
             Act::Feed(id) => {
-                let wanted = self.board.wanted(id);
-                if wanted.is_empty() {
-                    if let Some(feed) = self.feeds.remove(&id) {
-                        feed.want(wanted);
+                let (wanted, is_urgent) = self.board.wanted(id);
+                // One that still closes its connection is taken up again: never two at once.
+                match self.feeds.get(&id).filter(|feed| !feed.has_ended()) {
+                    Some(feed) => feed.want(wanted, is_urgent),
+                    None if wanted.is_empty() => {}
+                    None => {
+                        self.feeds.insert(id, Feed::start(&self.shard, id, self.news.clone(), wanted, is_urgent));
                     }
-                    return;
                 }
-                let feed = self.feeds.entry(id).or_insert_with(|| Feed::start(&self.shard, id, self.news.clone()));
-                feed.want(wanted);
             }
         }
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 const QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-head","method":"eth_getBlockByNumber","params":["latest",false]}"#;
 
 pub async fn poll<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
-    let Some((entry, pause_ms)) = place(&shard.latest().topology, feed.id.instance) else { return feed.say(Said::Lost) };
+    let Some((entry, pause_ms)) = place(&shard.latest().topology, feed.id.instance) else { return feed.end() };
     let (mut failures, mut is_confirmed, mut last) = (0, false, None);
     while feed.is_wanted() && !shard.node().draining.is_raised() {
         match newest(&shard, entry).await {
@@ -42,6 +42,7 @@ pub async fn poll<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
         let pause = shard.world().sleep_until(shard.world().now().plus_ms(pause_ms));
         select(pin!(pause), pin!(feed.changed.heard())).await;
     }
+    feed.end();
 }
 
 async fn newest<W: World>(shard: &Shard<W>, entry: EntryId) -> Option<Head> {

@@ -26,7 +26,8 @@ pub struct Switchboard {
     /// Feeds whose heads the node wants for itself.
     own: BTreeSet<FeedId>,
     confirmed: BTreeMap<FeedId, BTreeSet<Key>>,
-    wanted: BTreeMap<FeedId, BTreeSet<Key>>,
+    /// What is wanted, and whether clients do.
+    wanted: BTreeMap<FeedId, (BTreeSet<Key>, bool)>,
     /// The sum of the followers' changes when `wanted` was made.
     changes: Option<u64>,
     /// Of followers that are no more.
@@ -165,12 +166,14 @@ impl Switchboard {
         if self.changes.replace(changes) == Some(changes) {
             return;
         }
-        let mut wanted: BTreeMap<FeedId, BTreeSet<Key>> =
-            self.own.iter().map(|feed| (*feed, BTreeSet::from([Key::NewHeads]))).collect();
+        let own = self.own.iter().map(|feed| (*feed, (BTreeSet::from([Key::NewHeads]), false)));
+        let mut wanted: BTreeMap<FeedId, (BTreeSet<Key>, bool)> = own.collect();
         for follower in self.followers.values() {
             for feed in follower.feeds() {
                 let keys = follower.wants_of(feed).filter(|key| feed.hears(key)).cloned();
-                wanted.entry(feed).or_default().extend(keys);
+                let (all, is_urgent) = wanted.entry(feed).or_default();
+                all.extend(keys);
+                *is_urgent = true;
             }
         }
         let old = std::mem::replace(&mut self.wanted, wanted);
@@ -181,12 +184,13 @@ impl Switchboard {
         }
         let wanted = &self.wanted;
         self.confirmed.retain(|feed, keys| {
-            keys.retain(|key| wanted.get(feed).is_some_and(|wanted| wanted.contains(key)));
+            keys.retain(|key| wanted.get(feed).is_some_and(|(wanted, _)| wanted.contains(key)));
             !keys.is_empty()
         });
     }
 
-    pub fn wanted(&self, feed: FeedId) -> BTreeSet<Key> {
+    /// What is wanted of a feed, and whether clients do.
+    pub fn wanted(&self, feed: FeedId) -> (BTreeSet<Key>, bool) {
         self.wanted.get(&feed).cloned().unwrap_or_default()
     }
 

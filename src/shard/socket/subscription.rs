@@ -68,13 +68,8 @@ impl<W: World> Socket<W> {
             return Err(RpcRefusal::too_many_subscriptions());
         }
         let route = &self.route;
-        let topic = Topic {
-            profile: route.profile,
-            chain: route.chain,
-            pin: route.pin,
-            allow_failover: route.allow_failover,
-            key,
-        };
+        let topic =
+            Topic { profile: route.profile, chain: route.chain, pin: route.pin, allow_failover: route.allow_failover, key };
         let mut bytes = [0; 16];
         {
             let mut rng = self.shard.rng.borrow_mut();

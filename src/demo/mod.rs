@@ -6,7 +6,7 @@
 //! time, and what was asked, so the same seed gives the same bytes. Recorded answers were rejected: they hold few
 //! methods, and their parts (hashes, receipts, logs) do not follow a head that moves.
 //!
-//! Reading order: identity, chain_model, pool, render, params, filters, state, rpc, log_query (the pure half: what a
+//! Reading order: identity, forks, chain_model, pool, render, params, filters, state, rpc, log_query (the pure half: what a
 //! healthy node would say); knobs, envelope, framing, journal, provider (what this one says instead); server; manners and
 //! cast (who is who in the demo).
 
@@ -14,6 +14,7 @@ pub mod cast;
 pub mod chain_model;
 pub mod envelope;
 pub mod filters;
+pub mod forks;
 pub mod framing;
 pub mod identity;
 pub mod journal;

@@ -132,12 +132,16 @@ impl Provider {
 
     fn view<'a>(&'a self, knobs: &Knobs, now: Instant) -> View<'a> {
         let (chain, head): (&ChainModel, u64) = (&self.network.chain, self.head_at(now));
+        let heard = now - Duration::from_millis(knobs.turns_late_ms);
         View {
             network: &self.network,
+            heard,
+            branch: knobs.branch.unwrap_or_else(|| chain.forks.canonical(heard)),
             head,
             announced: head.saturating_add(knobs.announce_ahead),
             tip: chain.height_at(now),
             archive_depth: knobs.archive_depth,
+            keeps_orphans: knobs.keeps_orphans,
             log_range: knobs.log_range,
             log_results: knobs.log_results,
             chain_number: knobs.chain_number.unwrap_or(chain.chain_number),

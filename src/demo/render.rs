@@ -2,7 +2,7 @@
 //! leading zeros, data as even-length lower-case hex.
 
 use super::chain_model::{Block, ChainModel, Log, Transaction, bloom};
-use super::identity::{Hash, digest};
+use super::identity::digest;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -162,21 +162,22 @@ pub fn receipt(out: &mut Vec<u8>, block: &Block, one: &Transaction) {
     object.quantity("cumulativeGasUsed", before + one.gas_used);
     object.quantity("effectiveGasPrice", block.base_fee + one.tip);
     object.data("logsBloom", &bloom(one.logs.iter()));
-    list(object.key("logs"), &one.logs, |out, entry| log(out, &block.hash, block.height, one, entry));
+    list(object.key("logs"), &one.logs, |out, entry| log(out, block, one, entry, false));
     object.end();
 }
 
-pub fn log(out: &mut Vec<u8>, block: &Hash, height: u64, of: &Transaction, log: &Log) {
+/// `removed`: as a subscription takes it back.
+pub fn log(out: &mut Vec<u8>, block: &Block, of: &Transaction, log: &Log, removed: bool) {
     let mut object = Object::new(out);
     object.data("address", &log.address.0);
     list(object.key("topics"), &log.topics, |out, topic| data(out, &topic.0));
     object.data("data", &log.data);
-    object.data("blockHash", &block.0);
-    object.quantity("blockNumber", height);
+    object.data("blockHash", &block.hash.0);
+    object.quantity("blockNumber", block.height);
     object.data("transactionHash", &of.hash.0);
     object.quantity("transactionIndex", of.index);
     object.quantity("logIndex", log.index);
-    object.raw("removed", "false");
+    object.raw("removed", if removed { "true" } else { "false" });
     object.end();
 }
 
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn header_is_the_block_without_its_body() {
         let chain = ChainModel::new(3, 1, Duration::from_secs(12));
-        let one = chain.block(17, &[]);
+        let one = chain.block(0, 17, &[]);
         let (mut whole, mut short) = (Vec::new(), Vec::new());
         block(&mut whole, &chain, &one, false);
         header(&mut short, &chain, &one);

@@ -8,7 +8,7 @@
 use crate::base::time::Instant;
 
 /// The newest block of a view: a branch, and a height on its path.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tip {
     pub branch: u32,
     pub height: u64,

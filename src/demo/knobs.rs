@@ -9,6 +9,9 @@ use crate::base::{rng::Rng, time::Duration, time::Instant};
 pub struct Knobs {
     /// Gone: connections are closed as they come.
     pub down: bool,
+    /// Which transports it offers.
+    pub takes_http: bool,
+    pub takes_sockets: bool,
     pub latency: Latency,
     /// Methods that are slower or faster: name, factor on the drawn delay.
     pub method_factors: Vec<(&'static str, f64)>,
@@ -50,6 +53,8 @@ impl Default for Knobs {
     fn default() -> Knobs {
         Knobs {
             down: false,
+            takes_http: true,
+            takes_sockets: true,
             latency: Latency::NONE,
             method_factors: Vec::new(),
             kib_us: 0,

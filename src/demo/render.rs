@@ -120,12 +120,25 @@ fn header_fields(object: &mut Object<'_>, chain: &ChainModel, block: &Block) {
 
 /// A transaction as `eth_getTransactionByHash` shows it, type 2.
 pub fn transaction(out: &mut Vec<u8>, chain: &ChainModel, block: &Block, one: &Transaction) {
-    let price = block.base_fee + one.tip;
-    let signature = |salt| digest(&[chain.seed, salt, block.height, u64::from(one.index)]).0;
     let mut object = Object::new(out);
     object.data("blockHash", &block.hash.0);
     object.quantity("blockNumber", block.height);
     object.quantity("transactionIndex", one.index);
+    transaction_fields(&mut object, chain, block, one);
+    object.end();
+}
+
+/// The same before it is in a block; `block` is the one that will have it.
+pub fn pending_transaction(out: &mut Vec<u8>, chain: &ChainModel, block: &Block, one: &Transaction) {
+    let mut object = Object::new(out);
+    ["blockHash", "blockNumber", "transactionIndex"].iter().for_each(|key| object.raw(key, "null"));
+    transaction_fields(&mut object, chain, block, one);
+    object.end();
+}
+
+fn transaction_fields(object: &mut Object<'_>, chain: &ChainModel, block: &Block, one: &Transaction) {
+    let price = block.base_fee + one.tip;
+    let signature = |salt| digest(&[chain.seed, salt, block.height, u64::from(one.index)]).0;
     object.data("hash", &one.hash.0);
     object.quantity("type", 2u64);
     object.quantity("chainId", chain.chain_number);
@@ -143,7 +156,6 @@ pub fn transaction(out: &mut Vec<u8>, chain: &ChainModel, block: &Block, one: &T
     object.quantity("yParity", u64::from(one.index & 1));
     object.data("r", &signature(7));
     object.data("s", &signature(8));
-    object.end();
 }
 
 pub fn receipt(out: &mut Vec<u8>, block: &Block, one: &Transaction) {

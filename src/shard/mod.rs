@@ -35,6 +35,7 @@ mod used;
 mod veto;
 mod witness;
 
+pub use bell::Bell;
 pub use deadlines::Deadlines;
 pub use inquiry::{Found, inquire};
 pub use node::{Node, Settings};

@@ -334,6 +334,15 @@ pub const MODEL_SIZED_BYTES: usize = 8 << 20;
 pub const MODEL_CONNECTIONS: usize = 4_096;
 /// Items in a batch to a simulated provider.
 pub const MODEL_BATCH_ITEMS: usize = 1_000;
+/// Subscriptions of one connection to a simulated provider.
+pub const MODEL_FEEDS: usize = 1_024;
+/// Of a longer jump of its head only so many blocks are told.
+pub const MODEL_FEED_BLOCKS: u64 = 128;
+/// How often it looks whether there is something to tell, with and without subscriptions.
+pub const MODEL_FEED_LOOK_MS: u64 = 25;
+pub const MODEL_FEED_IDLE_MS: u64 = 250;
+/// Messages that wait for a peer which does not read, before it is cut off.
+pub const MODEL_SOCKET_OUTBOX: usize = 20_000;
 
 const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES);
 const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES);

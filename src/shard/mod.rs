@@ -59,6 +59,7 @@ use crate::runtime::reports::Lane;
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::world::World;
 use crate::snapshot::Snapshot;
+use crate::stream::bug::Bug;
 use crate::stream::fanout::Letter;
 use buffers::{Buffers, Size};
 use reporter::Reporter;
@@ -128,6 +129,8 @@ pub enum Fault {
     IgnoreCircuits,
     /// A permit that is used up is used once more.
     SharePermit,
+    /// A machine of the streams has one.
+    Stream(Bug),
 }
 
 impl<W: World> Shard<W> {
@@ -200,6 +203,14 @@ impl<W: World> Shard<W> {
     /// The current snapshot, for tasks beside the data path.
     pub fn latest(&self) -> Arc<Snapshot> {
         (*self.snapshot()).clone()
+    }
+
+    /// The deliberate bug of this node's streams, if it has one.
+    pub fn stream_bug(&self) -> Option<Bug> {
+        match self.fault {
+            Fault::Stream(bug) => Some(bug),
+            Fault::None | Fault::DoubleReply | Fault::RepeatRaw | Fault::IgnoreCircuits | Fault::SharePermit => None,
+        }
     }
 
     /// Tells the aggregator of something.

@@ -12,8 +12,8 @@
 //! announcement. A fork below the first block is told from that block up. A late repeat of a head of an abandoned branch is
 //! taken for a return to it: on one ordered connection that is what it would mean.
 
+use super::bug::Bug;
 use super::event::{BlockHash, Head};
-use super::sabotage::{Bug, Sabotage};
 use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, STREAM_CHAIN_BLOCKS, STREAM_HELD_HEADS};
 use crate::base::time::Instant;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -23,6 +23,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 pub struct Rules {
     pub max_backfill_blocks: u64,
     pub backfill_timeout_ms: u64,
+    /// Of a simulated node.
+    pub bug: Option<Bug>,
 }
 
 /// A block that is needed, over HTTP. It must answer `on_filled` or `on_fill_failed`.
@@ -128,7 +130,6 @@ pub struct Heads {
     fill_deadline: Option<Instant>,
     out: VecDeque<Head>,
     closed: Option<Reason>,
-    pub(super) sabotage: Sabotage,
 }
 
 impl Heads {
@@ -149,7 +150,6 @@ impl Heads {
             fill_deadline: None,
             out: VecDeque::new(),
             closed: None,
-            sabotage: Sabotage::default(),
         };
         heads.on_confirmed(now);
         heads
@@ -261,7 +261,7 @@ impl Heads {
             self.append(&block);
             return self.settle(now);
         }
-        if self.sabotage.is(Bug::DuplicateAfterOverlap) && self.tip() == Some((block.number, block.hash)) {
+        if self.rules.bug == Some(Bug::DuplicateAfterOverlap) && self.tip() == Some((block.number, block.hash)) {
             self.out.push_back(block.clone());
         }
         self.announce(block, now);
@@ -347,7 +347,7 @@ impl Heads {
     }
 
     fn is_passed_over(&self, number: u64) -> bool {
-        self.sabotage.is(Bug::GapOffByOne) && self.tip().is_some_and(|(tip, _)| tip + 1 == number)
+        self.rules.bug == Some(Bug::GapOffByOne) && self.tip().is_some_and(|(tip, _)| tip + 1 == number)
     }
 
     /// Asks for what the walk misses: a gap above the newest by number, the rest by hash.

@@ -69,7 +69,7 @@ struct Streams<W: World> {
 
 /// Serves wishes to the end of the process.
 pub async fn run<W: World>(shard: Rc<Shard<W>>, mut wishes: Inbox<Wish>) {
-    let board = Switchboard::new(&shard.latest().topology, &shard.node().settings.region);
+    let board = Switchboard::new(&shard.latest().topology, &shard.node().settings.region, shard.stream_bug());
     let held = (0..shard.node().settings.shards).map(|_| VecDeque::new()).collect();
     let (world, news) = (shard.world().clone(), Rc::<News>::default());
     let mut streams = Streams { shard, news: news.clone(), board, feeds: BTreeMap::new(), held };

@@ -8,6 +8,7 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Topology;
 use crate::snapshot::Snapshot;
+use crate::stream::bug::Bug;
 use crate::stream::continuity::Rules;
 use crate::stream::fanout::{Letter, StreamId, Ticket, Topic, Wish};
 use crate::stream::key::Key;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 
 pub struct Switchboard {
     region: Box<str>,
+    /// Of a simulated node.
+    bug: Option<Bug>,
     snapshot: Option<Arc<Snapshot>>,
     followers: BTreeMap<FollowerId, Follower>,
     by_route: BTreeMap<Topic, FollowerId>,
@@ -37,7 +40,7 @@ pub struct Switchboard {
 }
 
 impl Switchboard {
-    pub fn new(topology: &Topology, region: &str) -> Switchboard {
+    pub fn new(topology: &Topology, region: &str, bug: Option<Bug>) -> Switchboard {
         let tracks = |entry: &crate::config::topology::Entry| {
             let chain = &topology.profiles[entry.profile].chains[entry.chain];
             let has_socket = topology.instances.get(entry.instance).is_some_and(|i| i.ws_from(region).is_some());
@@ -46,6 +49,7 @@ impl Switchboard {
         let entries = topology.entries.values().filter(|entry| tracks(entry));
         Switchboard {
             region: region.into(),
+            bug,
             snapshot: None,
             followers: BTreeMap::new(),
             by_route: BTreeMap::new(),
@@ -106,7 +110,8 @@ impl Switchboard {
 
     fn rules_of(&self, topic: &Topic) -> Option<Rules> {
         let chain = self.snapshot.as_ref()?.chain(topic.profile, topic.chain);
-        Some(Rules { max_backfill_blocks: chain.max_backfill_blocks, backfill_timeout_ms: chain.backfill_timeout_ms })
+        let (max_backfill_blocks, backfill_timeout_ms) = (chain.max_backfill_blocks, chain.backfill_timeout_ms);
+        Some(Rules { max_backfill_blocks, backfill_timeout_ms, bug: self.bug })
     }
 
     /// Nothing of what a shard wanted is wanted any more.

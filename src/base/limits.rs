@@ -207,6 +207,8 @@ pub const PROBE_TICK_MS: u64 = 200;
 pub const PROBE_TIMEOUT_MS: u64 = 5_000;
 /// While all circuits of a chain are open, each of its providers is asked this often.
 pub const PROBE_MISSED_MS: u64 = 2_000;
+/// Polls of the height that may be left out in a row while it is announced.
+pub const HEAD_POLLS_LEFT_OUT: u32 = 2;
 /// First probes are spread over this.
 pub const PROBE_SPREAD_MS: u64 = 2_000;
 /// A provider that refuses our credentials is asked again this often.
@@ -260,6 +262,8 @@ pub const SHUN_MAX_MS: u64 = 30_000;
 /// Events that may come before their subscription's confirmation, for each connection.
 pub const FEED_EARLY_EVENTS: usize = 256;
 pub const UNSUBSCRIBE_MS: u64 = 5_000;
+/// Blocks whose first announcement is remembered, to time the others by.
+pub const PACE_BLOCKS: usize = 128;
 /// Topics of all shards at once.
 pub const TOPICS: usize = 16_384;
 /// One fetch of a missing block or its logs.

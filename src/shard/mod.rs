@@ -49,7 +49,7 @@ use crate::base::ids::{Id, InstanceId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
-use crate::observe::report::{Event, Load};
+use crate::observe::report::{Event, Load, StreamLoad};
 use crate::runtime::budget::{Permit, Share};
 use crate::runtime::counters::Counters;
 use crate::runtime::gather::Gather;
@@ -102,6 +102,8 @@ pub struct Shard<W: World> {
     /// WebSockets of clients.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
     subscribers: Subscribers<W>,
+    /// The control thread's streams.
+    stream_load: Cell<StreamLoad>,
     rng: RefCell<Rng>,
     /// Connections that may hold a buffer while they wait.
     seats: Cell<usize>,
@@ -162,6 +164,7 @@ impl<W: World> Shard<W> {
             links: RefCell::default(),
             sockets: RefCell::default(),
             subscribers: Subscribers::default(),
+            stream_load: Cell::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),
             next_call_id: Cell::new(1),
@@ -211,6 +214,11 @@ impl<W: World> Shard<W> {
             Fault::Stream(bug) => Some(bug),
             Fault::None | Fault::DoubleReply | Fault::RepeatRaw | Fault::IgnoreCircuits | Fault::SharePermit => None,
         }
+    }
+
+    /// How its streams stand, for the next report.
+    pub fn set_stream_load(&self, load: StreamLoad) {
+        self.stream_load.set(load);
     }
 
     /// Tells the aggregator of something.
@@ -371,6 +379,12 @@ impl<W: World> Shard<W> {
             failovers: self.counters.failovers.get(),
             truncated: self.counters.truncated.get(),
             connections: self.counters.connections.get(),
+            sockets: self.sockets.borrow().len() as u32,
+            subscriptions: self.subscription_count() as u32,
+            topics: self.topic_count() as u32,
+            events: self.counters.events.get(),
+            slow_consumers: self.counters.slow_consumers.get(),
+            streams: self.stream_load.get(),
         };
         self.reporter.send(now, load);
     }

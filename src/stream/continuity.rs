@@ -47,6 +47,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::TooManyMissing { .. } => "too many blocks are missing",
+            Reason::TimedOut { .. } => "missing blocks did not come in time",
+            Reason::ForkTooDeep { .. } => "the chain was reorganised too deep",
+            Reason::TooManyLogs { .. } => "too many logs wait for missing blocks",
+            Reason::NoProvider => "no provider is left",
+        }
+    }
+
     /// For the close frame: at most 123 bytes.
     pub fn text(self) -> String {
         match self {
@@ -129,6 +139,8 @@ pub struct Heads {
     source_deadline: Option<Instant>,
     fill_deadline: Option<Instant>,
     out: VecDeque<Head>,
+    /// Announcements that said nothing new.
+    duplicates: u64,
     closed: Option<Reason>,
 }
 
@@ -149,6 +161,7 @@ impl Heads {
             source_deadline: None,
             fill_deadline: None,
             out: VecDeque::new(),
+            duplicates: 0,
             closed: None,
         };
         heads.on_confirmed(now);
@@ -158,6 +171,11 @@ impl Heads {
     /// The newest block that was emitted, or known from the beginning: where a client that joins now starts.
     pub fn tip(&self) -> Option<(u64, BlockHash)> {
         self.chain.back().map(|link| (link.number, link.hash))
+    }
+
+    /// Announcements since the beginning that said nothing new.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
     }
 
     /// The leading provider announced a head; of others nothing is fed.
@@ -296,7 +314,10 @@ impl Heads {
     fn settle(&mut self, now: Instant) {
         while let Some(head) = self.announced.front() {
             match self.walk(head) {
-                Walk::Nothing => self.judged(),
+                Walk::Nothing => {
+                    self.duplicates += 1;
+                    self.judged();
+                }
                 Walk::Linked(branch) => {
                     for head in branch.into_iter().rev() {
                         self.append(&head);

@@ -2,7 +2,7 @@
 
 use super::News;
 use super::{polling, subscribing};
-use crate::base::ids::InstanceId;
+use crate::base::ids::{ChannelId, InstanceId, Transport};
 use crate::runtime::world::World;
 use crate::shard::{Bell, Shard};
 use crate::stream::event::{Head, Log};
@@ -26,6 +26,14 @@ pub struct FeedId {
 }
 
 impl FeedId {
+    pub fn channel(self) -> ChannelId {
+        let transport = match self.mode {
+            Mode::Subscribing => Transport::Ws,
+            Mode::Polling => Transport::Http,
+        };
+        ChannelId::of(self.instance, transport)
+    }
+
     /// Whether it hears of a key by itself; what it does not hear of is asked for.
     pub fn hears(self, key: &Key) -> bool {
         self.mode == Mode::Subscribing || *key == Key::NewHeads

@@ -6,13 +6,12 @@
 //! Rejected: subscribing again on the same connection (what stalled it once will stall it again).
 
 use super::feed::{Feed, Said};
-use crate::base::ids::{ChannelId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::config::topology::Topology;
 use crate::health::ending::Ending;
 use crate::observe::category::Category;
-use crate::observe::report::{Event, Probe};
+use crate::observe::report::{Event, Probe, Streaming};
 use crate::runtime::world::World;
 use crate::shard::{CallFault, Link, LinkFault, Shard, Word};
 use crate::stream::event::{Head, Log};
@@ -58,6 +57,7 @@ pub async fn subscribe<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
         let ended = match Link::open(&shard, feed.id.instance, deadline, hear).await {
             Ok(link) => {
                 tell(&shard, &feed, Probe::Ok { latency: shard.world().now().since(began) });
+                say(&shard, &feed, Streaming::Connected);
                 let carried = Carried::new(link, incoming, shard.world().now());
                 Some(carried.carry(&shard, &feed, silence).await)
             }
@@ -89,7 +89,11 @@ async fn pause<W: World>(shard: &Shard<W>, feed: &Feed, failures: u64) {
 }
 
 fn tell<W: World>(shard: &Shard<W>, feed: &Feed, probe: Probe) {
-    shard.tell(Event::Probed { channel: ChannelId::of(feed.id.instance, Transport::Ws), probe });
+    shard.tell(Event::Probed { channel: feed.id.channel(), probe });
+}
+
+fn say<W: World>(shard: &Shard<W>, feed: &Feed, what: Streaming) {
+    shard.tell(Event::Streaming { channel: feed.id.channel(), what });
 }
 
 fn probe_of(fault: &LinkFault) -> Probe {
@@ -145,6 +149,7 @@ impl<W: World> Carried<W> {
         loop {
             let now = shard.world().now();
             if let Some(ending) = self.take_in(feed, now) {
+                say(shard, feed, Streaming::Ended { code: ending.code() });
                 if let Some(category) = ending.penalty() {
                     tell(shard, feed, Probe::Failed { category });
                 }
@@ -157,6 +162,7 @@ impl<W: World> Carried<W> {
                 self.adjust(shard, feed, &wanted, now);
                 if self.live.contains_key(&Key::NewHeads) && now.since(self.last_head) >= silence {
                     tell(shard, feed, Probe::Failed { category: Category::Timeout });
+                    say(shard, feed, Streaming::Silent);
                     self.link.close();
                 }
             }

@@ -7,6 +7,7 @@ use super::follower::{Around, Deeds, Follower, FollowerId};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Topology;
+use crate::observe::report::StreamLoad;
 use crate::snapshot::Snapshot;
 use crate::stream::bug::Bug;
 use crate::stream::continuity::Rules;
@@ -160,7 +161,7 @@ impl Switchboard {
         for id in ended {
             let Some(follower) = self.followers.remove(&id) else { continue };
             self.by_route.retain(|_, of| *of != id);
-            self.past.add(&follower.deeds);
+            self.past.add(&follower.deeds());
             self.past_changes += follower.changes();
         }
     }
@@ -197,6 +198,28 @@ impl Switchboard {
     /// What is wanted of a feed, and whether clients do.
     pub fn wanted(&self, feed: FeedId) -> (BTreeSet<Key>, bool) {
         self.wanted.get(&feed).cloned().unwrap_or_default()
+    }
+
+    /// Confirmed subscriptions of a feed; nothing when it has none.
+    pub fn subscriptions(&self, feed: FeedId) -> Option<u32> {
+        self.confirmed.get(&feed).map(|keys| keys.len() as u32)
+    }
+
+    pub fn load(&self) -> StreamLoad {
+        let mut deeds = self.past;
+        self.followers.values().for_each(|follower| deeds.add(&follower.deeds()));
+        let upstream = self.confirmed.iter().filter(|(feed, _)| feed.mode == Mode::Subscribing);
+        StreamLoad {
+            followers: self.followers.len() as u32,
+            feeds: self.wanted.len() as u32,
+            upstream_subscriptions: upstream.map(|(_, keys)| keys.len() as u32).sum(),
+            events: deeds.events,
+            duplicates: deeds.duplicates,
+            losses: deeds.losses,
+            switches: deeds.switches,
+            filled: deeds.filled,
+            closed: deeds.closed,
+        }
     }
 
     pub fn wake_at(&self) -> Instant {

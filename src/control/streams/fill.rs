@@ -54,6 +54,10 @@ impl Filled {
 }
 
 impl Order {
+    pub fn follower(&self) -> FollowerId {
+        self.follower
+    }
+
     /// The newest block is the leader's to tell. Everything else anybody may: the leader first, after `turn` failures the
     /// others in their order.
     pub fn new(

@@ -54,6 +54,7 @@ impl Filled {
 }
 
 impl Order {
+    #[cfg(test)]
     pub fn follower(&self) -> FollowerId {
         self.follower
     }

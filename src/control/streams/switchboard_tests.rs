@@ -1,6 +1,6 @@
 use super::super::fill::Filled;
 use super::*;
-use crate::base::ids::{ChainId, InstanceId, ProfileId, ProviderId};
+use crate::base::ids::{ChainId, InstanceId, ProfileId, SlotId};
 use crate::config::topology::Strategy;
 use crate::config::{SourceFile, load};
 use crate::snapshot::bit;
@@ -157,7 +157,7 @@ fn a_lost_leader_is_followed_by_another_instance() {
 #[test]
 fn a_leader_that_falls_behind_leads_until_another_is_confirmed() {
     let mut bench = Bench::standing();
-    Arc::make_mut(&mut bench.snapshot.plans[ProfileId(0)][ChainId(0)]).gates.lagging |= bit(ProviderId(0));
+    Arc::make_mut(&mut bench.snapshot.plans[ProfileId(0)][ChainId(0)]).gates.lagging |= bit(SlotId(0)) | bit(SlotId(1));
     bench.look();
     assert_eq!(bench.step(), ["feed b"]);
     bench.say("a", said(2));

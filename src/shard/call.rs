@@ -202,3 +202,41 @@ impl Trace {
         Trace { strategy, selected: None, retries: 0, circuit: "closed", selection: Duration::ZERO, upstream: Duration::ZERO }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::jsonrpc::{Body, scan_body};
+
+    /// Under another id the body differs in its id and in nothing else, in every form it may have.
+    #[test]
+    fn a_body_can_go_out_under_another_id() {
+        let check = |text: &str, shared: bool, want: &str| {
+            let Ok(Body::Single(request)) = scan_body(text.as_bytes()) else { panic!("{text}") };
+            let source = || match shared {
+                true => Source::Shared(Rc::new(text.as_bytes().to_vec())),
+                false => Source::Own(text.as_bytes().to_vec()),
+            };
+            let outgoing = match request.canonical {
+                true => Outgoing::canonical(source(), 0..text.len(), &request),
+                false => Outgoing::emitted(source(), &request, 12, Vec::new()),
+            };
+            let (before, after) = outgoing.around_id();
+            let whole = [before.concat(), b"#".to_vec(), after.concat()].concat();
+            assert_eq!(String::from_utf8(whole).expect("text"), want, "{text}");
+        };
+        let canonical = r#"{"jsonrpc":"2.0","id":"a","method":"m","params":["id"]}"#;
+        check(canonical, false, r#"{"jsonrpc":"2.0","id":#,"method":"m","params":["id"]}"#);
+        check(
+            r#" {"params":[1],"id": 77 ,"method":"m","jsonrpc":"2.0"}"#,
+            true,
+            r#" {"params":[1],"id": # ,"method":"m","jsonrpc":"2.0"}"#,
+        );
+        check(r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, true, r#"{"jsonrpc":"2.0","id":#,"method":"m","params":[]}"#);
+        check(
+            r#"{"id":1e3,"method":"m","params":{"id":2}}"#,
+            false,
+            r#"{"jsonrpc":"2.0","id":#,"method":"m","params":[{"id":2}]}"#,
+        );
+    }
+}

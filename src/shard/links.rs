@@ -192,7 +192,10 @@ impl<W: World> Links<W> {
     fn on_ended(&self, shard: &Shard<W>, instance: InstanceId, ending: Ending) {
         let Some(place) = self.places.get(instance.index()) else { return };
         place.reconnect.borrow_mut().on_end(ending.was_stable, shard.recent(), &mut shard.rng.borrow_mut());
-        if let Some(category) = ending.penalty() {
+        // One restart of a provider ends every shard's connection. Whoever lost calls counts it; a loss while idle is counted
+        // once for the node, by the control thread's connection.
+        let counts = ending.pending > 0 || shard.is_control();
+        if let Some(category) = ending.penalty().filter(|_| counts) {
             shard.blame(ChannelId::of(instance, Transport::Ws), category);
         }
     }

@@ -129,6 +129,16 @@ impl<W: World> Links<W> {
         place.settled().await
     }
 
+    /// When a link to `instance` may be tried again; sooner for whoever `is_urgent`.
+    pub fn retry_at(&self, instance: InstanceId, is_urgent: bool) -> Instant {
+        let Some(place) = self.places.get(instance.index()) else { return Instant::NEVER };
+        let mut reconnect = place.reconnect.borrow_mut();
+        if is_urgent {
+            reconnect.hurry();
+        }
+        reconnect.at()
+    }
+
     fn settle(&self, shard: &Shard<W>, instance: InstanceId, opened: Result<Rc<Link<W>>, LinkFault>) {
         let Some(place) = self.places.get(instance.index()) else { return };
         let state = match opened {

@@ -5,7 +5,7 @@ use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
 use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};
 use crate::chain::method;
-use crate::config::topology::{Chain, Profile, Provider};
+use crate::config::topology::{Chain, Instance, Profile, Provider};
 use crate::health::breaker::{Gate, Manual};
 use crate::observe::figures::{Counts, Window};
 use serde_json::{Map, Value, json};
@@ -53,6 +53,7 @@ impl Aggregator {
             "height": head.map(|(height, _)| height),
             "height_at": head.map(|(_, seen)| at.wall_of(seen)),
             "lag_blocks": lag.map(|lag| lag.min(0).unsigned_abs()),
+            "subscriptions": self.subscriptions_of(provider, instance),
             "last_minute": self.last_minute(entry, None, at),
         });
         let channel = |id: ChannelId| {
@@ -116,6 +117,19 @@ impl Aggregator {
             "success_rate": rounded(minute.success_rate()),
             "p50_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.5))),
             "p99_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.99))),
+        })
+    }
+
+    /// Its feed, where it has a WebSocket; a polled one is known by its heads.
+    fn subscriptions_of(&self, provider: &Provider, instance: &Instance) -> Value {
+        let transport = if instance.ws_from(&self.node.settings.region).is_some() { Transport::Ws } else { Transport::Http };
+        let feed = self.channels[ChannelId::of(provider.instance, transport)].feed;
+        json!({
+            "source": if transport == Transport::Ws { "websocket" } else { "polling" },
+            "connected": feed.is_connected,
+            "upstream_subscriptions": feed.subscriptions,
+            "heads_announced": feed.heads,
+            "announce_delay_ms": feed.delay_us.map(ms),
         })
     }
 

@@ -290,7 +290,10 @@ impl Draw {
 
     /// Nothing when nobody weighs anything: then all are alike.
     fn total_weight(&self, ranking: &Ranking) -> Option<f32> {
-        let total: f32 = members(self.set).map(|id| self.weight(id, ranking)).sum();
+        let total: f32 = match self.seconds {
+            0 => members(self.set).map(|id| ranking.weight(id)).sum(),
+            _ => members(self.set).map(|id| self.weight(id, ranking)).sum(),
+        };
         (total > 0.0 && total.is_finite()).then_some(total)
     }
 
@@ -298,11 +301,12 @@ impl Draw {
     #[inline]
     fn by_weight(&self, ranking: &Ranking, rng: &mut Rng) -> Option<SlotId> {
         let Some(total) = self.total_weight(ranking) else { return self.alike(rng) };
+        let has_pairs = self.seconds != 0;
         let mut left = rng.unit() as f32 * total;
         let mut last = None;
         for id in members(self.set).filter(|id| ranking.weight(*id) > 0.0) {
             last = Some(id);
-            left -= self.weight(id, ranking);
+            left -= if has_pairs { self.weight(id, ranking) } else { ranking.weight(id) };
             if left < 0.0 {
                 break;
             }

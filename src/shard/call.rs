@@ -234,7 +234,7 @@ mod tests {
         );
         check(r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, true, r#"{"jsonrpc":"2.0","id":#,"method":"m","params":[]}"#);
         check(
-            r#"{"id":1e3,"method":"m","params":{"id":2}}"#,
+            r#"{"id":"\u00e9","method":"m","params":{"id":2}}"#,
             false,
             r#"{"jsonrpc":"2.0","id":#,"method":"m","params":[{"id":2}]}"#,
         );

@@ -102,6 +102,12 @@ pub struct Event {
 pub struct Feeds {
     live: RefCell<Vec<Feed>>,
     told: Cell<Tip>,
+    /// Nothing is told on this connection any more.
+    is_stalled: Cell<bool>,
+    /// A message that comes behind its successor.
+    held: RefCell<Option<Vec<u8>>>,
+    /// By how much the answer that is being written comes late.
+    late_ms: Cell<u64>,
 }
 
 impl Feeds {
@@ -113,6 +119,38 @@ impl Feeds {
         }
         live.push(Feed { id, subject, request, is_open: false, seen_sent: 0, is_syncing: false });
         Ok(())
+    }
+
+    /// Opens it before its answer, which comes `late_ms` late.
+    pub fn open_early(&self, id: &str, late_ms: u64, view: &View<'_>) {
+        self.be_late(late_ms);
+        self.open_where(view, |feed| feed.id == id);
+    }
+
+    pub fn be_late(&self, late_ms: u64) {
+        self.late_ms.set(self.late_ms.get().max(late_ms));
+    }
+
+    /// What `be_late` said since the last time.
+    pub fn take_late_ms(&self) -> u64 {
+        self.late_ms.take()
+    }
+
+    pub fn stall(&self) {
+        self.is_stalled.set(true);
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.is_stalled.get()
+    }
+
+    /// Keeps a message back; gives the one that was.
+    pub fn hold(&self, message: Vec<u8>) -> Option<Vec<u8>> {
+        self.held.replace(Some(message))
+    }
+
+    pub fn release(&self) -> Option<Vec<u8>> {
+        self.held.take()
     }
 
     /// Ends one; what it was about, if there was one.
@@ -133,11 +171,15 @@ impl Feeds {
 
     /// What `request` subscribed to is told from now on. The others were told up to `view` (`advance`).
     pub fn open(&self, request: u64, view: &View<'_>) {
+        self.open_where(view, |feed| feed.request == request);
+    }
+
+    fn open_where(&self, view: &View<'_>, is_meant: impl Fn(&Feed) -> bool) {
         let mut live = self.live.borrow_mut();
         if !live.iter().any(|feed| feed.is_open) {
             self.told.set(view.tip());
         }
-        for feed in live.iter_mut().filter(|feed| feed.request == request && !feed.is_open) {
+        for feed in live.iter_mut().filter(|feed| is_meant(feed) && !feed.is_open) {
             feed.is_open = true;
             feed.seen_sent = view.network.pool.borrow().accepted;
         }

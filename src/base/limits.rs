@@ -147,6 +147,29 @@ pub const SOCKET_PONG_MS: u64 = 5_000;
 /// Pings in a row without a pong, after which the client is taken for gone.
 pub const SOCKET_MISSES: u8 = 2;
 
+// --- WebSockets to providers [LB §9.2] ---
+/// A provider's message, and a frame of one.
+pub const LINK_MESSAGE_BYTES: usize = 16 << 20;
+/// Calls of one connection that wait for their answer; one more goes elsewhere.
+pub const LINK_PENDING: usize = 256;
+/// Bytes that wait to be written before no more calls are taken.
+pub const LINK_OUTBOX_BYTES: usize = 16 << 20;
+pub const LINK_PING_MS: u64 = 15_000;
+/// A pong, or anything else, must have come this long after a ping.
+pub const LINK_PONG_MS: u64 = 5_000;
+/// Pings in a row that nothing came after.
+pub const LINK_MISSES: u8 = 2;
+/// What is written must have been taken by then.
+pub const LINK_WRITE_MS: u64 = 5_000;
+/// A connection that lived this long had been made well.
+pub const LINK_STABLE_MS: u64 = 5_000;
+/// Each failure in a row adds this to the wait for the next connection, up to the second; with jitter up to the third.
+pub const LINK_RETRY_STEP_MS: u64 = 5_000;
+pub const LINK_RETRY_MAX_MS: u64 = 30_000;
+pub const LINK_RETRY_JITTER_MS: u64 = 1_000;
+/// The same cap where calls want the connection and the breaker does the long waiting.
+pub const LINK_WANTED_RETRY_MAX_MS: u64 = 1_000;
+
 // --- limits learnt from a provider's errors ---
 /// How long a lesson holds.
 pub const LEARNT_MS: u64 = 600_000;
@@ -192,6 +215,64 @@ pub const PROBE_AUTH_MS: u64 = 120_000;
 pub const TRIAL_START_MS: u64 = 1_000;
 /// Its result is awaited this long: twice the longest total time of a call.
 pub const TRIAL_RESULT_MS: u64 = 90_000;
+
+// --- subscriptions [C §6] ---
+/// Addresses of one log filter, positions of its topics, and choices at one position: geth's own bounds.
+pub const FILTER_ADDRESSES: usize = 1_000;
+pub const FILTER_TOPICS: usize = 4;
+pub const FILTER_CHOICES: usize = 1_000;
+/// A head as clients get it, without its transactions; extra data of some chains lists hundreds of validators.
+pub const HEAD_EVENT_BYTES: usize = 64 * 1024;
+/// Blocks behind the newest that a stream remembers: a deeper reorg ends it.
+pub const STREAM_CHAIN_BLOCKS: usize = 256;
+/// Heads announced or fetched that wait for a missing one, per stream.
+pub const STREAM_HELD_HEADS: usize = 2_048;
+/// Logs that a stream keeps to take them back in a reorg, or until their head is known.
+pub const STREAM_LOG_BYTES: usize = 8 << 20;
+/// Pending transactions that a stream remembers to have told; a mempool's order of size.
+pub const STREAM_SEEN_TRANSACTIONS: usize = 16_384;
+/// A block's logs are awaited this long after its head, then asked for.
+pub const LOGS_WAIT_MS: u64 = 2_000;
+/// And not before they have paused for so long.
+pub const LOGS_QUIET_MS: u64 = 200;
+/// What a stream asks for at once, and the pause before it asks again.
+pub const FILL_PARALLEL: usize = 4;
+pub const FILL_RETRY_MS: u64 = 250;
+/// Letters of one shard that wait in its mailbox, and behind it; then its subscriptions are cut.
+pub const LETTERS: usize = 4_096;
+pub const LETTERS_HELD: usize = 65_536;
+/// Wishes that wait for the control thread; one more is refused.
+pub const WISHES: usize = 16_384;
+/// Subscriptions of one client connection.
+pub const SOCKET_SUBSCRIPTIONS: usize = 128;
+/// Events and bytes that wait for one client before it is called slow.
+pub const SOCKET_EVENTS: usize = 10_000;
+pub const SOCKET_EVENT_BYTES: usize = 4 << 20;
+/// A subscription is answered within this time.
+pub const SUBSCRIBE_MS: u64 = 10_000;
+/// Before a connection is closed with its stream: for its calls in flight.
+pub const SOCKET_LEAVE_MS: u64 = 1_000;
+/// An upstream subscription outlives its last client by this [LB §9.5].
+pub const TOPIC_LINGER_MS: u64 = 60_000;
+/// A provider that failed a stream is not asked again by it for this long, doubling up to the second.
+pub const SHUN_MS: u64 = 1_000;
+pub const SHUN_MAX_MS: u64 = 30_000;
+/// Events that may come before their subscription's confirmation, for each connection.
+pub const FEED_EARLY_EVENTS: usize = 256;
+pub const UNSUBSCRIBE_MS: u64 = 5_000;
+/// Topics of all shards at once.
+pub const TOPICS: usize = 16_384;
+/// One fetch of a missing block or its logs.
+pub const FILL_TIMEOUT_MS: u64 = 5_000;
+/// Polling for heads: as often as a part of the block time, within bounds; and how many failures in a row end it.
+pub const POLLS_PER_BLOCK: u64 = 4;
+pub const POLL_MIN_MS: u64 = 250;
+pub const POLL_MAX_MS: u64 = 3_000;
+pub const POLL_FAILURES: u32 = 3;
+/// A chain whose block time is not configured is polled as if it were this.
+pub const POLLED_BLOCK_MS: u64 = 2_000;
+/// A block that nobody has after so many answers is given up, if the provider has announced a newer one.
+pub const FILL_TRIES: u32 = 5;
 
 // --- client limits [C §7] ---
 pub const LIMIT_RPS: u32 = 100;
@@ -271,6 +352,8 @@ const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIE
 const _: () = assert!(PROVIDERS_PER_CHAIN <= 64, "a set of providers is one u64");
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
+const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");
+const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES);
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS);
 const _: () = assert!(PROFILES < INSTANCES && CHAINS_PER_PROFILE < INSTANCES);
 const _: () = assert!(2 * INSTANCES < u16::MAX as usize, "ids of instances and channels are u16");

@@ -6,10 +6,13 @@
 //! return.
 
 mod probing;
+mod streams;
 
 use crate::base::ids::{EntryId, InstanceId};
+use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::World;
 use crate::shard::Shard;
+use crate::stream::fanout::Wish;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -24,8 +27,9 @@ struct Watched {
     chain_number: u64,
 }
 
-/// Starts everything on `shard`, which must be the control thread's.
-pub fn start<W: World>(shard: &Rc<Shard<W>>) {
+/// Starts everything on `shard`, which must be the control thread's. `wishes`: what the shards want of it.
+pub fn start<W: World>(shard: &Rc<Shard<W>>, wishes: Inbox<Wish>) {
+    shard.world().spawn("streams", streams::run(shard.clone(), wishes));
     let by_chain = watched(shard);
     let unanswered = Rc::new(RefCell::new(by_chain.keys().copied().collect::<BTreeSet<u64>>()));
     for (_, instances) in by_chain {

@@ -14,10 +14,12 @@ mod buffers;
 mod call;
 mod client_http;
 mod deadlines;
+mod dial;
 mod explain;
 mod forward;
 mod incoming;
 mod inquiry;
+mod link;
 mod listener;
 mod local;
 mod node;
@@ -29,6 +31,7 @@ mod reply;
 mod request;
 mod rpc;
 mod socket;
+mod subscribers;
 mod target;
 mod upstream_http;
 mod used;
@@ -37,9 +40,10 @@ mod witness;
 
 pub use bell::Bell;
 pub use deadlines::Deadlines;
+pub use dial::ConnectFault;
 pub use inquiry::{Found, inquire};
+pub use link::{CallFault, Link, LinkFault, Word};
 pub use node::{Node, Settings};
-pub use target::ConnectFault;
 
 use crate::base::ids::{Id, InstanceId};
 use crate::base::limits;
@@ -49,11 +53,13 @@ use crate::observe::report::{Event, Load};
 use crate::runtime::budget::{Permit, Share};
 use crate::runtime::counters::Counters;
 use crate::runtime::gather::Gather;
+use crate::runtime::mailbox::Inbox;
 use crate::runtime::publish::Reader;
 use crate::runtime::reports::Lane;
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::world::World;
 use crate::snapshot::Snapshot;
+use crate::stream::fanout::Letter;
 use buffers::{Buffers, Size};
 use reporter::Reporter;
 use slab::Slab;
@@ -61,6 +67,7 @@ use socket::Socket;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use subscribers::Subscribers;
 use target::Target;
 use used::Used;
 use veto::Vetoes;
@@ -89,8 +96,11 @@ pub struct Shard<W: World> {
     used: Used,
     /// Client connections, swept coarsely.
     clients: Rc<Deadlines<W>>,
-    /// WebSocket connections.
+    /// WebSockets to providers.
+    links: RefCell<Slab<Rc<Link<W>>>>,
+    /// WebSockets of clients.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
+    subscribers: Subscribers<W>,
     rng: RefCell<Rng>,
     /// Connections that may hold a buffer while they wait.
     seats: Cell<usize>,
@@ -146,7 +156,9 @@ impl<W: World> Shard<W> {
             vetoes,
             used: Used::default(),
             clients: Rc::default(),
+            links: RefCell::default(),
             sockets: RefCell::default(),
+            subscribers: Subscribers::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),
             next_call_id: Cell::new(1),
@@ -170,6 +182,11 @@ impl<W: World> Shard<W> {
     /// Takes clients from `listener` until the node drains.
     pub fn listen(self: &Rc<Self>, listener: W::Listener) {
         self.world.spawn("listener", listener::accept(self.clone(), listener));
+    }
+
+    /// Takes what the control thread writes to this shard's subscribers.
+    pub fn correspond(self: &Rc<Self>, inbox: Inbox<Letter>) {
+        self.world.spawn("letters", subscribers::read_letters(self.clone(), inbox));
     }
 
     pub fn world(&self) -> &W {
@@ -211,6 +228,9 @@ impl<W: World> Shard<W> {
     /// What time asks of the WebSockets.
     fn beat(&self, now: Instant) {
         self.sockets.borrow().iter().for_each(|(_, socket)| socket.beat(now));
+        // A link that ends tells whoever uses it, who may make another.
+        let links: Vec<Rc<Link<W>>> = self.links.borrow().iter().map(|(_, link)| link.clone()).collect();
+        links.iter().for_each(|link| link.beat(now));
     }
 
     /// Attempts under way here, for the simulator's checks of the bounds.
@@ -388,6 +408,7 @@ async fn sweep_connections<W: World>(shard: Rc<Shard<W>>) {
         let now = shard.now();
         shard.clients.sweep(now, None);
         shard.beat(now);
+        shard.send_owed_wishes();
         if shard.node.draining.is_raised() {
             shard.clients.drain_idle();
         }

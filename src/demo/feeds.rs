@@ -93,6 +93,8 @@ struct Feed {
 pub struct Event {
     /// The subscription's id.
     pub id: String,
+    /// The height it is about, and whether it takes something back; a block's logs have this in common.
+    pub block: Option<(u64, bool)>,
     /// Raw JSON.
     pub result: Vec<u8>,
 }
@@ -104,8 +106,6 @@ pub struct Feeds {
     told: Cell<Tip>,
     /// Nothing is told on this connection any more.
     is_stalled: Cell<bool>,
-    /// A message that comes behind its successor.
-    held: RefCell<Option<Vec<u8>>>,
     /// By how much the answer that is being written comes late.
     late_ms: Cell<u64>,
 }
@@ -142,15 +142,6 @@ impl Feeds {
 
     pub fn is_stalled(&self) -> bool {
         self.is_stalled.get()
-    }
-
-    /// Keeps a message back; gives the one that was.
-    pub fn hold(&self, message: Vec<u8>) -> Option<Vec<u8>> {
-        self.held.replace(Some(message))
-    }
-
-    pub fn release(&self) -> Option<Vec<u8>> {
-        self.held.take()
     }
 
     /// Ends one; what it was about, if there was one.
@@ -192,7 +183,7 @@ impl Feeds {
         if !live.iter().any(|feed| feed.is_open) {
             return events;
         }
-        let mut tell = |feed: &Feed, result| events.push(Event { id: feed.id.clone(), result });
+        let mut tell = |feed: &Feed, block, result| events.push(Event { id: feed.id.clone(), block, result });
         self.walk(&live, view, &mut tell);
         for feed in live.iter_mut().filter(|feed| feed.is_open) {
             match feed.subject {
@@ -204,7 +195,7 @@ impl Feeds {
         events
     }
 
-    fn walk(&self, live: &[Feed], view: &View<'_>, tell: &mut impl FnMut(&Feed, Vec<u8>)) {
+    fn walk(&self, live: &[Feed], view: &View<'_>, tell: &mut impl Tell) {
         let (told, new) = (self.told.get(), view.tip());
         let shared = view.network.chain.forks.meet(told, new).unwrap_or(0);
         if shared == new.height {
@@ -223,14 +214,18 @@ impl Feeds {
             for feed in open().filter(|feed| feed.subject == Subject::Heads) {
                 let mut out = Vec::new();
                 render::header(&mut out, &view.network.chain, &block);
-                tell(feed, out);
+                tell(feed, Some((height, false)), out);
             }
             open().for_each(|feed| tell_logs(feed, &block, false, tell));
         }
     }
 }
 
-fn tell_logs(feed: &Feed, block: &Block, removed: bool, tell: &mut impl FnMut(&Feed, Vec<u8>)) {
+/// Takes an event's subscription, block and result.
+trait Tell: FnMut(&Feed, Option<(u64, bool)>, Vec<u8>) {}
+impl<T: FnMut(&Feed, Option<(u64, bool)>, Vec<u8>)> Tell for T {}
+
+fn tell_logs(feed: &Feed, block: &Block, removed: bool, tell: &mut impl Tell) {
     let Subject::Logs(filter) = &feed.subject else { return };
     let mut found: Vec<_> = block.logs().filter(|(_, log)| selects(filter, block.height, log)).collect();
     if removed {
@@ -239,11 +234,11 @@ fn tell_logs(feed: &Feed, block: &Block, removed: bool, tell: &mut impl FnMut(&F
     for (transaction, log) in found {
         let mut out = Vec::new();
         render::log(&mut out, block, transaction, log, removed);
-        tell(feed, out);
+        tell(feed, Some((block.height, removed)), out);
     }
 }
 
-fn pending(feed: &mut Feed, whole: bool, view: &View<'_>, tell: &mut impl FnMut(&Feed, Vec<u8>)) {
+fn pending(feed: &mut Feed, whole: bool, view: &View<'_>, tell: &mut impl Tell) {
     let pool = view.network.pool.borrow();
     let unseen = pool.accepted - std::mem::replace(&mut feed.seen_sent, pool.accepted);
     for hash in pool.newest(unseen) {
@@ -256,11 +251,11 @@ fn pending(feed: &mut Feed, whole: bool, view: &View<'_>, tell: &mut impl FnMut(
             }
             None => render::data(&mut out, &hash.0),
         }
-        tell(feed, out);
+        tell(feed, None, out);
     }
 }
 
-fn syncing(feed: &mut Feed, view: &View<'_>, tell: &mut impl FnMut(&Feed, Vec<u8>)) {
+fn syncing(feed: &mut Feed, view: &View<'_>, tell: &mut impl Tell) {
     let is_syncing = view.tip - view.head.min(view.tip) > SYNCING_BLOCKS;
     if std::mem::replace(&mut feed.is_syncing, is_syncing) == is_syncing {
         return;
@@ -279,7 +274,7 @@ fn syncing(feed: &mut Feed, view: &View<'_>, tell: &mut impl FnMut(&Feed, Vec<u8
     } else {
         out.extend_from_slice(b"false");
     }
-    tell(feed, out);
+    tell(feed, None, out);
 }
 
 #[cfg(test)]

@@ -310,6 +310,15 @@ impl EventFault {
         EventFault::BadFrame,
         EventFault::CutMessage,
     ];
+
+    /// What is lost by it is not seen to be lost.
+    pub fn is_silent(self) -> bool {
+        use EventFault::*;
+        match self {
+            Missing | WrongId | Stall | HalfOpen => true,
+            Duplicate | Reordered | Close(_) | BadFrame | CutMessage => false,
+        }
+    }
 }
 
 impl Fault {

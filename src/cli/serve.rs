@@ -191,7 +191,10 @@ fn start_aggregator(node: &Arc<Node>, options: &Options, log: Log) -> Result<Bac
         for notice in aggregator.step(uring::process_now()) {
             let label = topology.instances.get(notice.channel.instance()).map_or("", |i| &i.label);
             let text = format!("{label} over {}: {}", notice.channel.transport().word(), notice.text);
-            log.warn(notice.event, &text);
+            match notice.is_trouble {
+                true => log.warn(notice.event, &text),
+                false => log.info(notice.event, &[("message", text.into())]),
+            }
         }
     };
     background::every("aggregator", Duration::from_millis(limits::EPOCH_MS), step).map_err(|e| format!("no thread: {e}"))

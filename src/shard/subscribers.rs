@@ -35,6 +35,8 @@ pub struct Subscribers<W: World> {
     topics: RefCell<BTreeMap<Arc<Topic>, Local<W>>>,
     by_stream: RefCell<BTreeMap<StreamId, Arc<Topic>>>,
     next_ticket: Cell<u64>,
+    /// Of all topics.
+    members: Cell<usize>,
     /// Wishes that found the control thread's box full.
     owed: RefCell<Vec<Wish>>,
 }
@@ -45,6 +47,7 @@ impl<W: World> Default for Subscribers<W> {
             topics: RefCell::default(),
             by_stream: RefCell::default(),
             next_ticket: Cell::new(1),
+            members: Cell::new(0),
             owed: RefCell::default(),
         }
     }
@@ -89,6 +92,7 @@ impl<W: World> Shard<W> {
         if waiting.is_none() {
             socket.confirm(id, client_id);
         }
+        self.subscribers.members.set(self.subscribers.members.get() + 1);
         let index = local.members.insert(Member { socket: socket.clone(), id, waiting });
         Ok(Place { topic, index })
     }
@@ -97,12 +101,18 @@ impl<W: World> Shard<W> {
     pub fn part(&self, place: &Place) {
         let mut topics = self.subscribers.topics.borrow_mut();
         let Some(local) = topics.get_mut(&place.topic) else { return };
-        local.members.try_remove(place.index);
+        if local.members.try_remove(place.index).is_some() {
+            self.count_less(1);
+        }
         if local.members.is_empty() {
             self.forget_stream(local.stream);
             topics.remove(&place.topic);
             self.wish(Wish::Close { shard: self.producer(), topic: place.topic.clone() });
         }
+    }
+
+    fn count_less(&self, members: usize) {
+        self.subscribers.members.set(self.subscribers.members.get().saturating_sub(members));
     }
 
     fn forget_stream(&self, stream: Option<StreamId>) {
@@ -168,6 +178,7 @@ impl<W: World> Shard<W> {
             return;
         }
         let Some(local) = topics.remove(topic) else { return };
+        self.count_less(local.members.len());
         let refusal = RpcRefusal::no_subscription(reason);
         for (_, member) in &local.members {
             member.socket.forget_subscription(member.id);
@@ -183,6 +194,7 @@ impl<W: World> Shard<W> {
         let Some(local) = by_stream.get(&stream).and_then(|topic| topics.get(topic)) else { return };
         // Counting references within a shard costs no atomic operation.
         let payload = Rc::new(payload);
+        self.counters.events.add(local.members.len() as u64);
         for (_, member) in &local.members {
             if member.waiting.is_none() {
                 member.socket.push_event(member.id, payload.clone(), now);
@@ -193,6 +205,7 @@ impl<W: World> Shard<W> {
     /// Closes the connections of a topic's subscribers.
     fn end_topic(&self, topic: &Arc<Topic>, reason: &str, now: Instant) {
         let Some(local) = self.subscribers.topics.borrow_mut().remove(topic) else { return };
+        self.count_less(local.members.len());
         for (_, member) in &local.members {
             member.socket.forget_subscription(member.id);
             if let Some(client_id) = &member.waiting {
@@ -201,6 +214,11 @@ impl<W: World> Shard<W> {
                 member.socket.leave(1013, reason, now);
             }
         }
+    }
+
+    /// Subscriptions of all clients here.
+    pub fn subscription_count(&self) -> usize {
+        self.subscribers.members.get()
     }
 
     /// Topics open or opening here.

@@ -12,8 +12,8 @@
 //! announcement. A fork below the first block is told from that block up. A late repeat of a head of an abandoned branch is
 //! taken for a return to it: on one ordered connection that is what it would mean.
 
+use super::bug::Bug;
 use super::event::{BlockHash, Head};
-use super::sabotage::{Bug, Sabotage};
 use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, STREAM_CHAIN_BLOCKS, STREAM_HELD_HEADS};
 use crate::base::time::Instant;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -23,6 +23,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 pub struct Rules {
     pub max_backfill_blocks: u64,
     pub backfill_timeout_ms: u64,
+    /// Of a simulated node.
+    pub bug: Option<Bug>,
 }
 
 /// A block that is needed, over HTTP. It must answer `on_filled` or `on_fill_failed`.
@@ -45,6 +47,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::TooManyMissing { .. } => "too many blocks are missing",
+            Reason::TimedOut { .. } => "missing blocks did not come in time",
+            Reason::ForkTooDeep { .. } => "the chain was reorganised too deep",
+            Reason::TooManyLogs { .. } => "too many logs wait for missing blocks",
+            Reason::NoProvider => "no provider is left",
+        }
+    }
+
     /// For the close frame: at most 123 bytes.
     pub fn text(self) -> String {
         match self {
@@ -127,8 +139,9 @@ pub struct Heads {
     source_deadline: Option<Instant>,
     fill_deadline: Option<Instant>,
     out: VecDeque<Head>,
+    /// Announcements that said nothing new.
+    duplicates: u64,
     closed: Option<Reason>,
-    pub(super) sabotage: Sabotage,
 }
 
 impl Heads {
@@ -148,8 +161,8 @@ impl Heads {
             source_deadline: None,
             fill_deadline: None,
             out: VecDeque::new(),
+            duplicates: 0,
             closed: None,
-            sabotage: Sabotage::default(),
         };
         heads.on_confirmed(now);
         heads
@@ -158,6 +171,11 @@ impl Heads {
     /// The newest block that was emitted, or known from the beginning: where a client that joins now starts.
     pub fn tip(&self) -> Option<(u64, BlockHash)> {
         self.chain.back().map(|link| (link.number, link.hash))
+    }
+
+    /// Announcements since the beginning that said nothing new.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates
     }
 
     /// The leading provider announced a head; of others nothing is fed.
@@ -261,7 +279,7 @@ impl Heads {
             self.append(&block);
             return self.settle(now);
         }
-        if self.sabotage.is(Bug::DuplicateAfterOverlap) && self.tip() == Some((block.number, block.hash)) {
+        if self.rules.bug == Some(Bug::DuplicateAfterOverlap) && self.tip() == Some((block.number, block.hash)) {
             self.out.push_back(block.clone());
         }
         self.announce(block, now);
@@ -296,7 +314,10 @@ impl Heads {
     fn settle(&mut self, now: Instant) {
         while let Some(head) = self.announced.front() {
             match self.walk(head) {
-                Walk::Nothing => self.judged(),
+                Walk::Nothing => {
+                    self.duplicates += 1;
+                    self.judged();
+                }
                 Walk::Linked(branch) => {
                     for head in branch.into_iter().rev() {
                         self.append(&head);
@@ -347,7 +368,7 @@ impl Heads {
     }
 
     fn is_passed_over(&self, number: u64) -> bool {
-        self.sabotage.is(Bug::GapOffByOne) && self.tip().is_some_and(|(tip, _)| tip + 1 == number)
+        self.rules.bug == Some(Bug::GapOffByOne) && self.tip().is_some_and(|(tip, _)| tip + 1 == number)
     }
 
     /// Asks for what the walk misses: a gap above the newest by number, the rest by hash.

@@ -86,7 +86,7 @@ fn said(heads: &mut Heads, now: Instant) -> String {
     said.join(" ")
 }
 
-const RULES: Rules = Rules { max_backfill_blocks: 10, backfill_timeout_ms: 30_000 };
+const RULES: Rules = Rules { max_backfill_blocks: 10, backfill_timeout_ms: 30_000, bug: None };
 const NOW: Instant = Instant(1_000_000_000);
 
 /// A stream that has emitted `10a`.

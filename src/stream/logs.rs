@@ -11,10 +11,10 @@
 //! How it fails: a provider that loses single logs of a block and keeps others is believed; one log that comes after its
 //! block was complete is passed on late. What was emitted is kept within a bound, and a reorg below it closes the stream.
 
+use super::bug::Bug;
 use super::continuity::{Reason, Rules};
 use super::event::{BlockHash, Head, Log};
 use super::filter::{BloomTest, LogFilter};
-use super::sabotage::{Bug, Sabotage};
 use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, LOGS_QUIET_MS, LOGS_WAIT_MS, STREAM_CHAIN_BLOCKS, STREAM_LOG_BYTES};
 use crate::base::time::Instant;
 use std::collections::VecDeque;
@@ -90,7 +90,6 @@ pub struct Logs {
     bytes: usize,
     out: VecDeque<Arc<[u8]>>,
     closed: Option<Reason>,
-    pub(super) sabotage: Sabotage,
 }
 
 impl Logs {
@@ -109,7 +108,6 @@ impl Logs {
             bytes: 0,
             out: VecDeque::new(),
             closed: None,
-            sabotage: Sabotage::default(),
         }
     }
 
@@ -234,7 +232,7 @@ impl Logs {
         let is_child = |block: &Block| block.number + 1 == head.number && block.hash == head.parent;
         while let Some(block) = self.blocks.pop_back_if(|block| !is_child(block)) {
             for kept in block.logs.iter().rev().filter(|kept| kept.emitted) {
-                if !self.sabotage.is(Bug::RemovedDropped) {
+                if self.rules.bug != Some(Bug::RemovedDropped) {
                     self.out.push_back(kept.log.payload_saying(true));
                 }
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::stream::event::Bloom;
 
-const RULES: Rules = Rules { max_backfill_blocks: 10, backfill_timeout_ms: 30_000 };
+const RULES: Rules = Rules { max_backfill_blocks: 10, backfill_timeout_ms: 30_000, bug: None };
 const NOW: Instant = Instant(1_000_000_000);
 
 fn hash(number: u64, branch: u8) -> BlockHash {

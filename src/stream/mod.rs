@@ -5,6 +5,7 @@
 //! is emitted. Heads come first (`continuity`): they alone decide what is canonical. A logs stream (`logs`) follows the
 //! heads that were emitted, so it never has to judge a reorg by itself. The rest is `forwarded`: nobody promises it whole.
 
+pub mod bug;
 pub mod continuity;
 pub mod event;
 pub mod fanout;
@@ -12,7 +13,6 @@ pub mod filter;
 pub mod forwarded;
 pub mod key;
 pub mod logs;
-mod sabotage;
 
 #[cfg(test)]
 mod model;

@@ -4,11 +4,11 @@
 //! The machines are judged by what a client would see (`Client`), and heads also by an oracle that takes the announcements
 //! as they were fed and knows every block. A run ends quietly: then everything must be there.
 
+use super::bug::Bug;
 use super::continuity::{Action, Ask, Heads, Rules};
 use super::event::{BlockHash, Bloom, Head, Log};
 use super::filter::{LogFilter, bloom_add};
 use super::logs::{Action as LogsAction, Logs};
-use super::sabotage::Bug;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub struct Noise {
     pub orphans_pruned: bool,
 }
 
-const RULES: Rules = Rules { max_backfill_blocks: 100, backfill_timeout_ms: 30_000 };
+const RULES: Rules = Rules { max_backfill_blocks: 100, backfill_timeout_ms: 30_000, bug: None };
 const WATCHED: [u8; 20] = [7; 20];
 const OTHER: [u8; 20] = [9; 20];
 
@@ -98,14 +98,13 @@ impl Story {
             subscription: 0,
             is_lost: false,
             last_log: Instant::ZERO,
-            heads: Heads::new(RULES, Instant::ZERO),
-            logs: Logs::new(filter, RULES),
+            heads: Heads::new(Rules { bug, ..RULES }, Instant::ZERO),
+            logs: Logs::new(filter, Rules { bug, ..RULES }),
             client: Client::default(),
             oracle: Oracle { is_new: true, ..Oracle::default() },
             is_quiet: false,
             is_exact: noise.fetch_failures == 0 && !noise.orphans_pruned,
         };
-        (story.heads.sabotage.bug, story.logs.sabotage.bug) = (bug, bug);
         story.mine(None);
         story.at(500, Event::Grow);
         let outcome = story.play();

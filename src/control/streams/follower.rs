@@ -11,6 +11,7 @@ use super::leaders;
 use super::topic::Audience;
 use crate::base::limits;
 use crate::base::time::Instant;
+use crate::observe::report::Streaming;
 use crate::snapshot::Snapshot;
 use crate::stream::continuity::{self, Heads, Rules};
 use crate::stream::event::{Head, Log};
@@ -69,6 +70,7 @@ pub struct Deeds {
     pub filled: u64,
     pub closed: u64,
     pub events: u64,
+    pub duplicates: u64,
 }
 
 impl Deeds {
@@ -78,6 +80,7 @@ impl Deeds {
         self.filled += other.filled;
         self.closed += other.closed;
         self.events += other.events;
+        self.duplicates += other.duplicates;
     }
 }
 
@@ -101,7 +104,9 @@ pub struct Follower {
     changes: u64,
     /// Whom a fetch is asked of moves on when one fails.
     turn: usize,
-    pub deeds: Deeds,
+    deeds: Deeds,
+    /// To be told to people.
+    told: Vec<(FeedId, Streaming)>,
 }
 
 impl Follower {
@@ -121,6 +126,7 @@ impl Follower {
             changes: 0,
             turn: 0,
             deeds: Deeds::default(),
+            told: Vec::new(),
         }
     }
 
@@ -151,6 +157,10 @@ impl Follower {
 
     pub fn id(&self) -> FollowerId {
         self.id
+    }
+
+    pub fn deeds(&self) -> Deeds {
+        Deeds { duplicates: self.heads.as_ref().map_or(0, Heads::duplicates), ..self.deeds }
     }
 
     pub fn topic_count(&self) -> usize {
@@ -229,6 +239,7 @@ impl Follower {
         let is_first = self.heads.is_none();
         self.deeds.switches += u64::from(!is_first && self.leader != Some(feed));
         self.leader = Some(feed);
+        self.told.push((feed, Streaming::Leads));
         match &mut self.heads {
             Some(heads) => heads.on_confirmed(now),
             None if self.route.key == Key::NewHeads => self.heads = Some(Heads::new(self.rules, now)),
@@ -258,6 +269,7 @@ impl Follower {
             self.leader = None;
             self.changes += 1;
             self.lost = Some(feed);
+            self.told.push((feed, Streaming::Lost));
             self.deeds.losses += 1;
             if let Some(heads) = &mut self.heads {
                 heads.on_lost(now);
@@ -310,6 +322,7 @@ impl Follower {
         self.run_logs(around, acts);
         self.open(around, acts);
         self.courses.values_mut().for_each(|course| course.audience.refuse_late(around.now, acts));
+        acts.extend(self.told.drain(..).map(|(feed, what)| Act::Tell(feed, what)));
         self.end_unservable(around, acts);
     }
 
@@ -363,6 +376,7 @@ impl Follower {
                 }
                 continuity::Action::Close(reason) => {
                     self.deeds.closed += 1;
+                    self.told.extend(self.leader.or(self.lost).map(|feed| (feed, Streaming::Closed { reason: reason.word() })));
                     return self.end_all(&reason.text(), acts);
                 }
             }

@@ -11,19 +11,24 @@ mod feed;
 mod fill;
 mod follower;
 mod leaders;
+mod pace;
 mod polling;
 mod subscribing;
 mod switchboard;
 mod topic;
 
+use crate::base::ids::InstanceId;
 use crate::base::limits;
+use crate::control::Announced;
+use crate::observe::report::{Event, Streaming};
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::{Instant, World};
-use crate::shard::{Bell, Shard};
+use crate::shard::{Bell, Shard, Word};
 use crate::stream::fanout::{Letter, Wish};
-use feed::{Feed, FeedId, Said};
+use feed::{Feed, FeedId, Mode, Said};
 use fill::{Filled, Order};
 use futures_util::future::{Either, select};
+use pace::Pace;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
@@ -36,6 +41,7 @@ pub enum Act {
     Feed(FeedId),
     Fill(Order),
     Post(usize, Letter),
+    Tell(FeedId, Streaming),
 }
 
 /// What comes in between two steps, in the order in which it came.
@@ -44,12 +50,20 @@ pub struct News {
     said: RefCell<VecDeque<(FeedId, Said)>>,
     filled: RefCell<VecDeque<Filled>>,
     bell: Bell,
+    /// Who hears what comes on an instance's WebSocket.
+    ears: RefCell<BTreeMap<InstanceId, Rc<Feed>>>,
 }
 
 impl News {
     pub fn say(&self, feed: FeedId, said: Said) {
         self.said.borrow_mut().push_back((feed, said));
         self.bell.ring();
+    }
+
+    fn hear(&self, instance: InstanceId, word: Word) {
+        if let Some(feed) = self.ears.borrow().get(&instance) {
+            feed.hear(word);
+        }
     }
 
     pub fn fill(&self, filled: Filled) {
@@ -60,19 +74,24 @@ impl News {
 
 struct Streams<W: World> {
     shard: Rc<Shard<W>>,
+    announced: Rc<Announced>,
     news: Rc<News>,
     board: Switchboard,
     feeds: BTreeMap<FeedId, Rc<Feed>>,
+    pace: Pace,
     /// By shard: letters that found its box full.
     held: Vec<VecDeque<Letter>>,
 }
 
 /// Serves wishes to the end of the process.
-pub async fn run<W: World>(shard: Rc<Shard<W>>, mut wishes: Inbox<Wish>) {
-    let board = Switchboard::new(&shard.latest().topology, &shard.node().settings.region);
+pub async fn run<W: World>(shard: Rc<Shard<W>>, mut wishes: Inbox<Wish>, announced: Rc<Announced>) {
+    let board = Switchboard::new(&shard.latest().topology, &shard.node().settings.region, shard.stream_bug());
     let held = (0..shard.node().settings.shards).map(|_| VecDeque::new()).collect();
     let (world, news) = (shard.world().clone(), Rc::<News>::default());
-    let mut streams = Streams { shard, news: news.clone(), board, feeds: BTreeMap::new(), held };
+    let ears = news.clone();
+    shard.links().listen(move |instance, word| ears.hear(instance, word));
+    let mut streams =
+        Streams { shard, announced, news: news.clone(), board, feeds: BTreeMap::new(), pace: Pace::default(), held };
     loop {
         while let Some(wish) = wishes.try_receive() {
             streams.board.on_wish(wish, world.now());
@@ -92,7 +111,7 @@ impl<W: World> Streams<W> {
         let now = self.shard.world().now();
         self.board.see(self.shard.latest());
         while let Some((feed, said)) = { self.news.said.borrow_mut().pop_front() } {
-            self.tell(feed, &said);
+            self.tell(feed, &said, now);
             self.board.on_said(feed, said, now);
         }
         while let Some(filled) = { self.news.filled.borrow_mut().pop_front() } {
@@ -102,15 +121,21 @@ impl<W: World> Streams<W> {
             self.act(act);
         }
         self.post_held();
+        for (feed, state) in self.pace.changed(now, |feed| self.board.subscriptions(feed)) {
+            self.shard.tell(Event::Feed { channel: feed.channel(), state });
+        }
+        self.shard.set_stream_load(self.board.load());
         let is_held = self.held.iter().any(|letters| !letters.is_empty());
         let again = if is_held { now.plus_ms(limits::SWEEP_MS) } else { now.plus_ms(limits::IDLE_SWEEP_MS) };
         self.board.wake_at().min(again)
     }
 
     /// What a feed's words mean for routing.
-    fn tell(&self, feed: FeedId, said: &Said) {
+    fn tell(&mut self, feed: FeedId, said: &Said, now: Instant) {
         if let Said::Head(head) = said {
-            self.shard.tell(crate::observe::report::Event::Head { instance: feed.instance, height: head.number });
+            self.announced.note(feed.instance, now);
+            self.pace.on_head(feed, head, now);
+            self.shard.tell(Event::Head { instance: feed.instance, height: head.number });
         }
     }
 
@@ -118,6 +143,7 @@ impl<W: World> Streams<W> {
         match act {
             Act::Fill(order) => self.shard.world().spawn("fill", fill::carry_out(self.shard.clone(), order, self.news.clone())),
             Act::Post(shard, letter) => self.post(shard, letter),
+            Act::Tell(feed, what) => self.shard.tell(Event::Streaming { channel: feed.channel(), what }),
             Act::Feed(id) => {
                 let (wanted, is_urgent) = self.board.wanted(id);
                 // One that still closes its connection is taken up again: never two at once.
@@ -125,7 +151,11 @@ impl<W: World> Streams<W> {
                     Some(feed) => feed.want(wanted, is_urgent),
                     None if wanted.is_empty() => {}
                     None => {
-                        self.feeds.insert(id, Feed::start(&self.shard, id, self.news.clone(), wanted, is_urgent));
+                        let feed = Feed::start(&self.shard, id, self.news.clone(), wanted, is_urgent);
+                        if id.mode == Mode::Subscribing {
+                            self.news.ears.borrow_mut().insert(id.instance, feed.clone());
+                        }
+                        self.feeds.insert(id, feed);
                     }
                 }
             }

@@ -7,7 +7,9 @@ use super::follower::{Around, Deeds, Follower, FollowerId};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Topology;
+use crate::observe::report::StreamLoad;
 use crate::snapshot::Snapshot;
+use crate::stream::bug::Bug;
 use crate::stream::continuity::Rules;
 use crate::stream::fanout::{Letter, StreamId, Ticket, Topic, Wish};
 use crate::stream::key::Key;
@@ -16,6 +18,8 @@ use std::sync::Arc;
 
 pub struct Switchboard {
     region: Box<str>,
+    /// Of a simulated node.
+    bug: Option<Bug>,
     snapshot: Option<Arc<Snapshot>>,
     followers: BTreeMap<FollowerId, Follower>,
     by_route: BTreeMap<Topic, FollowerId>,
@@ -37,7 +41,7 @@ pub struct Switchboard {
 }
 
 impl Switchboard {
-    pub fn new(topology: &Topology, region: &str) -> Switchboard {
+    pub fn new(topology: &Topology, region: &str, bug: Option<Bug>) -> Switchboard {
         let tracks = |entry: &crate::config::topology::Entry| {
             let chain = &topology.profiles[entry.profile].chains[entry.chain];
             let has_socket = topology.instances.get(entry.instance).is_some_and(|i| i.ws_from(region).is_some());
@@ -46,6 +50,7 @@ impl Switchboard {
         let entries = topology.entries.values().filter(|entry| tracks(entry));
         Switchboard {
             region: region.into(),
+            bug,
             snapshot: None,
             followers: BTreeMap::new(),
             by_route: BTreeMap::new(),
@@ -106,7 +111,8 @@ impl Switchboard {
 
     fn rules_of(&self, topic: &Topic) -> Option<Rules> {
         let chain = self.snapshot.as_ref()?.chain(topic.profile, topic.chain);
-        Some(Rules { max_backfill_blocks: chain.max_backfill_blocks, backfill_timeout_ms: chain.backfill_timeout_ms })
+        let (max_backfill_blocks, backfill_timeout_ms) = (chain.max_backfill_blocks, chain.backfill_timeout_ms);
+        Some(Rules { max_backfill_blocks, backfill_timeout_ms, bug: self.bug })
     }
 
     /// Nothing of what a shard wanted is wanted any more.
@@ -155,7 +161,7 @@ impl Switchboard {
         for id in ended {
             let Some(follower) = self.followers.remove(&id) else { continue };
             self.by_route.retain(|_, of| *of != id);
-            self.past.add(&follower.deeds);
+            self.past.add(&follower.deeds());
             self.past_changes += follower.changes();
         }
     }
@@ -194,6 +200,28 @@ impl Switchboard {
         self.wanted.get(&feed).cloned().unwrap_or_default()
     }
 
+    /// Confirmed subscriptions of a feed; nothing when it has none.
+    pub fn subscriptions(&self, feed: FeedId) -> Option<u32> {
+        self.confirmed.get(&feed).map(|keys| keys.len() as u32)
+    }
+
+    pub fn load(&self) -> StreamLoad {
+        let mut deeds = self.past;
+        self.followers.values().for_each(|follower| deeds.add(&follower.deeds()));
+        let upstream = self.confirmed.iter().filter(|(feed, _)| feed.mode == Mode::Subscribing);
+        StreamLoad {
+            followers: self.followers.len() as u32,
+            feeds: self.wanted.len() as u32,
+            upstream_subscriptions: upstream.map(|(_, keys)| keys.len() as u32).sum(),
+            events: deeds.events,
+            duplicates: deeds.duplicates,
+            losses: deeds.losses,
+            switches: deeds.switches,
+            filled: deeds.filled,
+            closed: deeds.closed,
+        }
+    }
+
     pub fn wake_at(&self) -> Instant {
         self.followers.values().map(Follower::wake_at).min().unwrap_or(Instant::NEVER)
     }
@@ -207,3 +235,7 @@ fn route_of(topic: &Topic) -> Topic {
     };
     Topic { key, ..topic.clone() }
 }
+
+#[cfg(test)]
+#[path = "switchboard_tests.rs"]
+mod tests;

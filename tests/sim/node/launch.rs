@@ -53,11 +53,13 @@ fn new_shard(node: &Sim, shared: &Arc<Node>, index: usize, fault: Fault) -> Rc<S
 /// Every shard, and the control thread's last.
 pub fn start_shards(node: &Sim, shared: &Arc<Node>, fault: Fault) -> Vec<Rc<Shard<Sim>>> {
     let clients = (0..shared.settings.shards as usize).map(|index| start_shard(node, shared, index, fault));
-    clients.chain([start_control(node, shared)]).collect()
+    clients.chain([start_control(node, shared, fault)]).collect()
 }
 
-fn start_control(node: &Sim, shared: &Arc<Node>) -> Rc<Shard<Sim>> {
-    let shard = new_shard(node, shared, shared.settings.shards as usize, Fault::None);
+/// Of the other deliberate bugs it has none: they are a data path's.
+fn start_control(node: &Sim, shared: &Arc<Node>, fault: Fault) -> Rc<Shard<Sim>> {
+    let fault = if matches!(fault, Fault::Stream(_)) { fault } else { Fault::None };
+    let shard = new_shard(node, shared, shared.settings.shards as usize, fault);
     shard.start();
     let (mailbox, wishes) = Mailbox::within_thread(limits::WISHES);
     shared.wishes.register(0, mailbox);

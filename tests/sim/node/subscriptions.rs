@@ -418,11 +418,7 @@ fn run(seed: u64, fault: Fault) -> Told {
 /// The checkers can see: each deliberate bug is found within a thousand seeds.
 #[test]
 fn deliberate_bugs_are_found() {
-    let cases = [
-        (Bug::GapOffByOne, "a hole"),
-        (Bug::DuplicateAfterOverlap, "twice"),
-        (Bug::RemovedDropped, "not taken back"),
-    ];
+    let cases = [(Bug::GapOffByOne, "a hole"), (Bug::DuplicateAfterOverlap, "twice"), (Bug::RemovedDropped, "not taken back")];
     for (bug, sign) in cases {
         let found = (0..1000).find_map(|seed| {
             let violations = run(seed, Fault::Stream(bug)).trace.violations;

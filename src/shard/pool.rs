@@ -115,6 +115,7 @@ impl<W: World> Pool<W> {
         (0..dead).for_each(|_| self.closed());
     }
 
+    #[cfg(feature = "http2")]
     pub fn limit(&self) -> u32 {
         self.limit
     }
@@ -124,6 +125,7 @@ impl<W: World> Pool<W> {
     }
 
     /// Calls everybody who waits: a connection has come, or none will.
+    #[cfg(feature = "http2")]
     pub fn call_all(&self) {
         let waiting = self.waiting.borrow().len();
         (0..waiting).for_each(|_| self.call_next());

@@ -275,8 +275,10 @@ fn addresses_and_the_usual_roots_work() {
     let with_system_roots = TlsSettings::load([authority.path()]).unwrap();
     on_both(|world| {
         let trusting = with_system_roots.client("127.0.0.1", Some(authority.path()), false);
-        let strangers =
-            [with_system_roots.client("127.0.0.1", None, false), with_system_roots.client("127.0.0.1", Some("/not/loaded.pem"), false)];
+        let strangers = [
+            with_system_roots.client("127.0.0.1", None, false),
+            with_system_roots.client("127.0.0.1", Some("/not/loaded.pem"), false),
+        ];
         async move {
             assert!(connect(&world, &trusting, at).await.is_ok());
             for stranger in &strangers {

@@ -34,7 +34,9 @@ pub enum Broken {
 }
 
 enum Framed {
-    Length { left: u64 },
+    Length {
+        left: u64,
+    },
     Chunked(Chunked),
     UntilClose,
     /// HTTP/2: to the stream's end, with so many more bytes if that was said.
@@ -163,7 +165,9 @@ impl<W: World> Incoming<W> {
     pub async fn read(&mut self, shard: &Shard<W>, watch: &Watch<W>, room: usize) -> Result<(), Broken> {
         let raw = std::mem::take(&mut self.raw);
         let wanted = match &self.framed {
-            Framed::Length { left } | Framed::Stream { left: Some(left) } => raw.len() + usize::try_from(*left).unwrap_or(usize::MAX).min(room),
+            Framed::Length { left } | Framed::Stream { left: Some(left) } => {
+                raw.len() + usize::try_from(*left).unwrap_or(usize::MAX).min(room)
+            }
             _ if raw.len() == raw.capacity() => raw.len() * 2,
             _ => raw.len() + 1,
         };

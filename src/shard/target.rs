@@ -179,13 +179,7 @@ impl<W: World> Target<W> {
         Err(last)
     }
 
-    async fn connect_to(
-        &self,
-        world: &W,
-        address: SocketAddr,
-        slot: Slot<W>,
-        watch: &Watch<W>,
-    ) -> Result<Way<W>, ConnectFault> {
+    async fn connect_to(&self, world: &W, address: SocketAddr, slot: Slot<W>, watch: &Watch<W>) -> Result<Way<W>, ConnectFault> {
         let stream = world.connect(address).await.map_err(|e| ConnectFault::Refused(e.kind()))?;
         let link = match &self.tls {
             None => Transport::Plain(stream),

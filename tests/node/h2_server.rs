@@ -228,7 +228,9 @@ fn serve(mut stream: TcpStream, connection: usize, greeting: &[u8], seen: &Mutex
                     || flags & END_STREAM == 0 && reply.frame(WINDOW_UPDATE, 0, id, &credit)
                     || flags & END_STREAM != 0;
                 let given = given && (payload.is_empty() || reply.frame(WINDOW_UPDATE, 0, 0, &credit));
-                given && (flags & END_STREAM == 0 || called(connection, id, &bodies.remove(&id).unwrap_or_default(), seen, &reply, act))
+                given
+                    && (flags & END_STREAM == 0
+                        || called(connection, id, &bodies.remove(&id).unwrap_or_default(), seen, &reply, act))
             }
             RST_STREAM => {
                 with(seen, |s| s.resets.push((connection, id, number())));

@@ -21,9 +21,14 @@ use std::time::{Duration, Instant};
 const GOOD: &str = "\"0x600d\"";
 const OWN: &str = "\"0x0e11\"";
 
+/// With 5 s to be answered in.
+const CALL: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0x0000000000000000000000000000000000000001"},"latest"]}"#;
+
 /// A profile of providers by URL, the first one spoken to over HTTP/2.
 fn profile(urls: &[String], extra: &str) -> String {
-    let mut text = "---\nname: t\nslug: default\nrps_limit: 0\n---\nchains:\n  one:\n    chain_id: 1\n    providers:\n".to_string();
+    let mut text =
+        "---\nname: t\nslug: default\nrps_limit: 0\n---\nchains:\n  one:\n    chain_id: 1\n    providers:\n".to_string();
     for (index, url) in urls.iter().enumerate() {
         let id = (b'a' + index as u8) as char;
         text.push_str(&format!("      - {{id: {id}, url: \"{url}/key\", priority: {index}"));
@@ -89,9 +94,7 @@ fn answers_resets_and_ends() {
         ("GOAWAY and an end", |a, r| r.goaway(a.stream, 2) && r.close()),
         ("a head and a reset", |a, r| r.headers(a.stream, "200", &[], 0) && r.reset(a.stream, 2)),
         ("a head and an end", |a, r| r.headers(a.stream, "200", &[("content-length", "50")], 0) && r.close()),
-        ("half a body", |a, r| {
-            r.headers(a.stream, "200", &[], 0) && r.frame(DATA, 0, a.stream, b"{\"jsonrpc\"") && r.close()
-        }),
+        ("half a body", |a, r| r.headers(a.stream, "200", &[], 0) && r.frame(DATA, 0, a.stream, b"{\"jsonrpc\"") && r.close()),
         ("less than it said", |a, r| {
             r.headers(a.stream, "200", &[("content-length", "500")], 0)
                 && r.frame(DATA, END_STREAM, a.stream, ok(&a.id, OWN).as_bytes())
@@ -107,16 +110,14 @@ fn answers_resets_and_ends() {
         ("500", |a, r| r.answer(a.stream, "500", &[], b"oops")),
         ("503", |a, r| r.answer(a.stream, "503", &[], b"")),
         ("brotli", |a, r| r.answer(a.stream, "200", &[("content-encoding", "br")], ok(&a.id, OWN).as_bytes())),
-        ("gzip that is none", |a, r| {
-            r.answer(a.stream, "200", &[("content-encoding", "gzip")], ok(&a.id, OWN).as_bytes())
-        }),
+        ("gzip that is none", |a, r| r.answer(a.stream, "200", &[("content-encoding", "gzip")], ok(&a.id, OWN).as_bytes())),
     ];
     lost.into_iter().for_each(|(name, act)| check(name, &Server::new(act), Read1::Second, Raw::Indeterminate));
 
     let untaken: Vec<(&str, Act)> = vec![
         ("REFUSED_STREAM", |a, r| r.reset(a.stream, 7)),
-        ("GOAWAY below", |a, r| r.goaway(a.stream - 2, 0)),
-        ("GOAWAY below, and an end", |a, r| r.goaway(a.stream - 2, 0) && r.close()),
+        ("GOAWAY below", |a, r| r.goaway(a.stream.saturating_sub(2), 0)),
+        ("GOAWAY below, and an end", |a, r| r.goaway(a.stream.saturating_sub(2), 0) && r.close()),
         ("429", |a, r| r.answer(a.stream, "429", &[("retry-after", "3")], b"slow down")),
         ("401", |a, r| r.answer(a.stream, "401", &[], b"bad key")),
         ("403", |a, r| r.answer(a.stream, "403", &[], b"forbidden")),
@@ -142,9 +143,7 @@ fn frames_that_break_the_protocol_cost_their_connection_only() {
         ("data on a stream that never was", |a, r| r.frame(DATA, END_STREAM, a.stream + 100, b"{}")),
         ("a header block that is none", |a, r| r.frame(HEADERS, END_HEADERS, a.stream, &[0x80, 0xff, 0xff, 0xff, 0xff, 0xff])),
         ("an index beyond the table", |a, r| r.frame(HEADERS, END_HEADERS, a.stream, &[0xff, 0x80, 0x7f])),
-        ("no status", |a, r| {
-            r.frame(HEADERS, END_HEADERS | END_STREAM, a.stream, &trailers())
-        }),
+        ("no status", |a, r| r.frame(HEADERS, END_HEADERS | END_STREAM, a.stream, &trailers())),
         ("a status that is none", |a, r| r.headers(a.stream, "999999", &[], END_STREAM)),
         ("101", |a, r| r.headers(a.stream, "101", &[], END_STREAM)),
         ("names in capitals", |a, r| r.headers(a.stream, "200", &[("Content-Type", "x")], END_STREAM)),
@@ -161,9 +160,7 @@ fn frames_that_break_the_protocol_cost_their_connection_only() {
             let piece = head("200", &[("x", "y"); 100]).split_off(13);
             r.frame(HEADERS, 0, a.stream, &head("200", &[])) && (0..20_000).all(|_| r.frame(CONTINUATION, 0, a.stream, &piece))
         }),
-        ("a block interrupted", |a, r| {
-            r.frame(HEADERS, 0, a.stream, &head("200", &[])) && r.frame(PING, 0, 0, &[0; 8])
-        }),
+        ("a block interrupted", |a, r| r.frame(HEADERS, 0, a.stream, &head("200", &[])) && r.frame(PING, 0, 0, &[0; 8])),
         ("a window of nothing", |_, r| r.frame(WINDOW_UPDATE, 0, 0, &[0; 4])),
         ("a window beyond all", |_, r| (0..3).all(|_| r.frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]))),
         ("more than the window", |a, r| {
@@ -254,9 +251,11 @@ fn a_call_that_times_out_or_whose_client_left_ends_its_stream_and_nothing_else()
         server.wait("its stream is reset", |s| s.resets.iter().any(|(_, _, code)| *code == 8));
         own();
         let mut leaving = Client::new(lasso.address);
-        let long = r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{"to":"0x0000000000000000000000000000000000000001"},"latest"]}"#;
-        let head = format!("POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", long.len());
-        leaving.send(&[head.as_bytes(), long.as_bytes()].concat());
+        let head = format!(
+            "POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            CALL.len()
+        );
+        leaving.send(&[head.as_bytes(), CALL.as_bytes()].concat());
         server.wait("the call is there", |s| s.calls.iter().any(|c| c.method == "eth_call"));
         crate::provider::linger_reset(&leaving.stream);
         drop(leaving);
@@ -270,7 +269,7 @@ fn a_call_that_times_out_or_whose_client_left_ends_its_stream_and_nothing_else()
 /// `clients` calls at once; every answer must be `wanted`.
 fn burst(at: SocketAddr, clients: usize, wanted: &'static str) {
     let one = move || {
-        let got = post(at, "/rpc/one", READ);
+        let got = post(at, "/rpc/one", CALL);
         assert!(got.text().contains(wanted), "{}", got.text());
     };
     let spawn = |_| std::thread::Builder::new().stack_size(128 * 1024).spawn(one).expect("a thread");
@@ -360,7 +359,10 @@ fn an_answer_is_sent_no_faster_than_its_client_takes_it() {
         let mut lasso = Lasso::start_with(&profile(&[plain(server.address)], ""), &["--driver", driver, "--shards", "1"]);
         let before = lasso.memory_kib();
         let mut client = Client::new(lasso.address);
-        let head = format!("POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", READ.len());
+        let head = format!(
+            "POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            READ.len()
+        );
         client.send(&[head.as_bytes(), READ.as_bytes()].concat());
         std::thread::sleep(Duration::from_millis(1_500));
         let asked = server.seen(|s| s.calls.first().cloned()).expect("the call");
@@ -450,14 +452,13 @@ fn a_thousand_calls_at_once_need_four_connections_a_shard() {
     }
     for (driver, face) in [("io_uring", Face::Plain), ("epoll", Face::Tls)] {
         let provider = Provider::new(|got, stream| {
-            if got.method == "eth_getBalance" {
-                std::thread::sleep(Duration::from_millis(700));
+            if got.method == "eth_call" {
+                std::thread::sleep(Duration::from_millis(1_500));
             }
             write(stream, &answer(&ok(&got.id, OWN)))
         });
         let nginx = Nginx::start(provider.address, face);
-        let lasso =
-            Lasso::start_with(&profile(&[nginx.url()], &nginx.trust()), &["--driver", driver, "--shards", "1"]);
+        let lasso = Lasso::start_with(&profile(&[nginx.url()], &nginx.trust()), &["--driver", driver, "--shards", "1"]);
         let at = lasso.address;
         let calls = std::thread::spawn(move || burst(at, 1_000, OWN));
         let mut most = 0;
@@ -468,9 +469,9 @@ fn a_thousand_calls_at_once_need_four_connections_a_shard() {
         calls.join().expect("every call was answered");
         let at_once = provider.peak_connections();
         eprintln!("{driver}, {face:?}: {most} connections to nginx for {at_once} calls at once");
-        // Four of the one shard, and two of the probes; nginx allows 128 streams on each.
+        // Four of the one shard, and two of the probes.
         assert!((4..=6).contains(&most), "{driver}: {most} connections");
-        assert!(at_once >= 400, "{driver}: only {at_once} calls at once");
+        assert!(at_once >= 900, "{driver}: only {at_once} calls at once");
     }
 }
 

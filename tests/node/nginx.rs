@@ -116,7 +116,7 @@ http {{
     server {{
         listen 127.0.0.1:{port}{ssl} http2;
         ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
-        client_max_body_size 16m;
+        client_max_body_size 16m; http2_max_concurrent_streams 256;
         location / {{
             proxy_pass http://{upstream};
             proxy_http_version 1.1;

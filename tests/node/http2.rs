@@ -5,7 +5,7 @@
 //! | everything of `hostile`'s tables, behind nginx | as there | as there |
 //! | RST_STREAM REFUSED_STREAM, GOAWAY below the call | the second's answer | the second's answer |
 //! | another reset, GOAWAY and end, any end before the answer's | the second's answer | indeterminate |
-//! | frames that break the protocol, in any of two dozen ways | the second's answer | indeterminate |
+//! | frames that break the protocol, in any of two dozen ways | the second's answer | |
 //! | no HTTP/2 at all | the second's answer | the second's answer |
 //! | GOAWAY in good order, again and again | its own answer | its own answer |
 

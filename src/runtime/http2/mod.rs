@@ -6,7 +6,7 @@
 //! tiny frames, brings rustls 0.21, tokio-util and a second set of crates, and keeps two exclusive references to one stream.
 //! Reading releases flow-control window only for what the reader took before: nobody is sent more than he takes.
 
-mod wire;
+pub mod wire;
 
 use crate::base::limits;
 use crate::base::time::Instant;
@@ -118,7 +118,7 @@ pub fn open<S: Duplex>(stream: S, clock: impl Fn() -> Instant + 'static) -> Opti
         .max_frame_size(limits::H2_FRAME_BYTES)
         .max_header_list_size(limits::ANSWER_HEAD_BYTES as u32)
         .initial_max_send_streams(limits::H2_STREAMS);
-    let wire = Wire::new(stream, pulse.clone());
+    let wire = Wire::new(stream, Some(pulse.clone()));
     let mut handshake = Guarded::new(Box::pin(builder.handshake::<Wire, Bytes>(wire)));
     // It only fills the outbox, so it is done at once.
     let polled = handshake.with(|h| h.as_mut().poll(&mut Context::from_waker(Waker::noop())))?;

@@ -138,11 +138,12 @@ pub struct Wire {
     taken: usize,
     outbox: Vec<u8>,
     spare: Vec<u8>,
-    pulse: Rc<Pulse>,
+    pulse: Option<Rc<Pulse>>,
 }
 
 impl Wire {
-    pub fn new<S: Duplex>(stream: S, pulse: Rc<Pulse>) -> Wire {
+    /// `pulse` is told what comes, and refuses what is not a server's.
+    pub fn new<S: Duplex>(stream: S, pulse: Option<Rc<Pulse>>) -> Wire {
         let (read, write) = stream.split();
         let (of_reads, of_writes) = (Rc::<Exchange<usize>>::default(), Rc::<Exchange<()>>::default());
         let reading = Box::pin(read_on_demand(read, of_reads.clone()));
@@ -173,7 +174,7 @@ impl Wire {
         self.inbox = buf;
         if result? == 0 {
             self.reads.over = true;
-        } else if !self.pulse.note(&self.inbox) {
+        } else if self.pulse.as_ref().is_some_and(|pulse| !pulse.note(&self.inbox)) {
             self.reads.over = true;
             self.inbox.clear();
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "no HTTP/2")));

@@ -8,6 +8,8 @@ mod calls;
 mod check;
 mod circuits;
 mod client;
+#[cfg(feature = "http2")]
+mod front;
 mod http;
 mod idler;
 mod launch;

@@ -141,8 +141,9 @@ impl Story {
             providers.push(start_provider(&node, &mut draw, calm, provider.with_journal(book.clone())));
         }
         let shards = 1 + draw.below(8) as u32;
-        let priorities = (0..count).map(|_| 1 + draw.below(3)).collect::<Vec<_>>();
-        let topology = launch::topology(&priorities, limit, max_connections);
+        let mut configured = || (1 + draw.below(3), cfg!(feature = "http2") && one_in(&mut draw, 3));
+        let configured = (0..count).map(|_| configured()).collect::<Vec<_>>();
+        let topology = launch::topology_of(&configured, limit, max_connections);
         let strategy = STRATEGIES[draw.below(4) as usize];
         let shared = Node::new(
             launch::settings(&node, shards),
@@ -462,6 +463,8 @@ fn start_provider(node: &Sim, draw: &mut Rng, calm: bool, provider: Provider) ->
     node.link(&host, |l| *l = link);
     let known_from = if !calm && one_in(draw, 10) { Instant(draw.below(HEALED.0)) } else { Instant::ZERO };
     launch::start_provider(node, &host, &provider, known_from);
+    #[cfg(feature = "http2")]
+    launch::start_front(&host, draw.fork(41));
     (host, provider)
 }
 

@@ -23,21 +23,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub const NODE_PORT: u16 = 4000;
-const PROVIDER_PORT: u16 = 8545;
+pub const PROVIDER_PORT: u16 = 8545;
 /// Where the same provider speaks HTTP/2.
-const FRONT_PORT: u16 = 8546;
+pub const FRONT_PORT: u16 = 8546;
 
 /// Starts `provider` on `host`, under its name from `known_from` on.
 pub fn start_provider(node: &Sim, host: &Sim, provider: &Rc<Provider>, known_from: Instant) {
     node.name(&format!("{}.example", provider.name), &[host.at(PROVIDER_PORT).ip()], known_from);
     let cut: server::Cut<Sim> = Rc::new(|closer| closer.abort());
     server::start(host, host.at(PROVIDER_PORT), provider.clone(), Some(cut)).expect("the simulated port is free");
-}
-
-/// The same provider, over HTTP/2.
-#[cfg(feature = "http2")]
-pub fn start_front(host: &Sim, draw: Rng) {
-    super::front::start(host, host.at(FRONT_PORT), host.at(PROVIDER_PORT), draw);
 }
 
 fn start_shard(node: &Sim, shared: &Arc<Node>, index: usize, fault: Fault) -> Rc<Shard<Sim>> {

@@ -5,6 +5,7 @@ use super::calls::{CHAIN_ID, Caller, Menu};
 use super::check::Sky;
 use super::circuits::Sights;
 use super::client::{Crowd, CrowdTally, Manner, client};
+use super::front::Fronts;
 use super::idler::{Silence, idler};
 use super::launch::{self, NODE_PORT};
 use super::trouble::{self, Trouble, Victim};
@@ -59,6 +60,7 @@ struct Story {
     limit: Option<(u32, u32)>,
     max_connections: u32,
     providers: Vec<(Sim, Rc<Provider>)>,
+    fronts: Fronts,
     /// The control thread's is the last.
     shards: Vec<Rc<Shard<Sim>>>,
     judge: Rc<RefCell<Aggregator>>,
@@ -97,6 +99,10 @@ pub struct Reached {
     pub refusals: u64,
     pub filters: u64,
     pub long_replies: u64,
+    /// Calls that came over HTTP/2; those refused unseen; connections that ended in good order.
+    pub over_http2: u64,
+    pub not_taken: u64,
+    pub goaways: u64,
     pub sights: Sights,
     /// How long after healing the last circuit closed.
     pub closed_ms: u64,
@@ -141,8 +147,8 @@ impl Story {
             providers.push(start_provider(&node, &mut draw, calm, provider.with_journal(book.clone())));
         }
         let shards = 1 + draw.below(8) as u32;
-        let mut configured = || (1 + draw.below(3), cfg!(feature = "http2") && one_in(&mut draw, 3));
-        let configured = (0..count).map(|_| configured()).collect::<Vec<_>>();
+        let fronts = Fronts::start(seed, &providers);
+        let configured = (0..count).map(|index| (1 + draw.below(3), fronts.is_of(index))).collect::<Vec<_>>();
         let topology = launch::topology_of(&configured, limit, max_connections);
         let strategy = STRATEGIES[draw.below(4) as usize];
         let shared = Node::new(
@@ -163,6 +169,7 @@ impl Story {
             limit,
             max_connections,
             providers,
+            fronts,
             shards,
             judge,
             shared,
@@ -331,6 +338,7 @@ impl Story {
         let (crowd, mut reached) = (self.crowd.tally.get(), Reached::default());
         (reached.results, reached.errors, reached.limited) = (crowd.results, crowd.errors, crowd.limited);
         (reached.excused, reached.filters, reached.long_replies) = (crowd.excused, crowd.filters, crowd.long_replies);
+        (reached.over_http2, reached.not_taken, reached.goaways) = self.fronts.seen();
         reached.sights = self.crowd.book.circuits.sights();
         reached.closed_ms = self.crowd.book.circuits.last_closed().since(self.healed_at).as_millis() as u64;
         for counters in &self.shared.counters {
@@ -463,8 +471,6 @@ fn start_provider(node: &Sim, draw: &mut Rng, calm: bool, provider: Provider) ->
     node.link(&host, |l| *l = link);
     let known_from = if !calm && one_in(draw, 10) { Instant(draw.below(HEALED.0)) } else { Instant::ZERO };
     launch::start_provider(node, &host, &provider, known_from);
-    #[cfg(feature = "http2")]
-    launch::start_front(&host, draw.fork(41));
     (host, provider)
 }
 

@@ -64,6 +64,8 @@ mod speaking {
     use std::rc::Rc;
     use std::task::Poll;
 
+    const LINGER_MS: u64 = 2_000;
+
     /// Serves at `at` what `behind` serves.
     pub fn start(host: &Sim, at: SocketAddr, behind: SocketAddr, mut draw: Rng, seen: &Rc<Seen>) {
         let mut listener = host.listen(at).expect("the simulated port is free");
@@ -102,6 +104,9 @@ mod speaking {
                 connection.graceful_shutdown();
             }
         }
+        // As nginx lingers: what was sent last must not be lost to a reset, because the client said something meanwhile.
+        host.sleep_until(host.now().plus_ms(LINGER_MS)).await;
+        drop(connection);
     }
 
     /// Until the answer is passed on, or nobody wants it any more.

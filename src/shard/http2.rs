@@ -184,12 +184,6 @@ impl<W: World> Lanes<W> {
             roomy.pool.call_all();
         }
     }
-
-    /// Its connections that take calls, each with its streams.
-    #[cfg(test)]
-    fn streams(&self) -> Vec<usize> {
-        self.connections.borrow().iter().map(|c| c.streams.get()).collect()
-    }
 }
 
 /// The turn to make a connection. When it ends, however it does, those who wait look again.

@@ -514,3 +514,23 @@ fn long_answers_pass_through_nginx() {
         }
     }
 }
+
+#[test]
+fn the_largest_body_passes_through_nginx() {
+    if !Nginx::is_here() {
+        return;
+    }
+    for (driver, face) in [("io_uring", Face::Plain), ("epoll", Face::Tls)] {
+        let provider = Provider::new(|got, stream| write(stream, &answer(&ok(&got.id, OWN))));
+        let nginx = Nginx::start(provider.address, face);
+        let lasso = Lasso::start(&profile(&[nginx.url()], &nginx.trust()), driver);
+        let empty = r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[""]}"#;
+        for bytes in [100_000, 8_000_000] {
+            let body = empty.replace("\"\"", &format!("\"{}\"", "e".repeat(bytes - empty.len())));
+            let got = post(lasso.address, "/rpc/one", &body);
+            assert!(got.text().contains(OWN), "{bytes} on {driver}: {}", got.text());
+            let seen = provider.got().pop().expect("it came");
+            assert!(seen.body == body, "{bytes} on {driver}: {} bytes came, altered", seen.body.len());
+        }
+    }
+}

@@ -20,6 +20,8 @@ struct Seen {
     calls: Cell<u64>,
     refused: Cell<u64>,
     goaways: Cell<u64>,
+    /// Connections that only the fronts hold: to the providers behind them, and lingering.
+    own: Cell<u64>,
 }
 
 impl Fronts {
@@ -36,6 +38,11 @@ impl Fronts {
 
     pub fn is_of(&self, provider: u64) -> bool {
         self.chosen.get(provider as usize) == Some(&true)
+    }
+
+    /// Connections that are none of the node's.
+    pub fn own_connections(&self) -> u64 {
+        self.seen.own.get()
     }
 
     /// Calls, those refused unseen, connections ended in good order.
@@ -79,6 +86,22 @@ mod speaking {
         });
     }
 
+    /// One connection that is none of the node's.
+    struct Own(Rc<Seen>);
+
+    impl Own {
+        fn new(seen: &Rc<Seen>) -> Own {
+            count(&seen.own);
+            Own(seen.clone())
+        }
+    }
+
+    impl Drop for Own {
+        fn drop(&mut self) {
+            self.0.own.set(self.0.own.get() - 1);
+        }
+    }
+
     fn count(of: &Cell<u64>) {
         of.set(of.get() + 1);
     }
@@ -98,19 +121,20 @@ mod speaking {
                 continue;
             }
             count(&seen.calls);
-            host.spawn("front call", call(host.clone(), request, respond, behind));
+            host.spawn("front call", call(host.clone(), request, respond, behind, Own::new(&seen)));
             if calls == ends_after {
                 count(&seen.goaways);
                 connection.graceful_shutdown();
             }
         }
         // As nginx lingers: what was sent last must not be lost to a reset, because the client said something meanwhile.
+        let _own = Own::new(&seen);
         host.sleep_until(host.now().plus_ms(LINGER_MS)).await;
         drop(connection);
     }
 
     /// Until the answer is passed on, or nobody wants it any more.
-    async fn call(host: Sim, request: Request<RecvStream>, mut respond: SendResponse<Bytes>, behind: SocketAddr) {
+    async fn call(host: Sim, request: Request<RecvStream>, mut respond: SendResponse<Bytes>, behind: SocketAddr, _own: Own) {
         let answer = {
             let mut asking = pin!(ask(host, request, behind));
             poll_fn(|cx| match respond.poll_reset(cx) {

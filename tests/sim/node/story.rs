@@ -443,7 +443,7 @@ impl Story {
         // The control thread goes on probing, on a few connections that it keeps.
         let (control, shards) = self.shards.split_last().expect("the control thread's shard");
         let of_control: u64 = control.upstream_counts().iter().map(|&n| u64::from(n)).sum();
-        check("connections", self.node.open_connections() as u64, of_control);
+        check("connections", self.node.open_connections() as u64, of_control + self.fronts.own_connections());
         let most = u64::from(limits::CONTROL_CONNECTIONS) * self.providers.len() as u64;
         check("connections of the control thread", of_control, most);
         for shard in shards {

@@ -24,7 +24,18 @@ struct Ration {
 
 const RATIONED: &[Ration] = &[
     Ration {
-        names: &["monoio", "io_uring", "libc", "socket2", "signal_hook", "rustls", "rustls_native_certs", "webpki_roots"],
+        names: &[
+            "monoio",
+            "io_uring",
+            "libc",
+            "socket2",
+            "signal_hook",
+            "rustls",
+            "rustls_native_certs",
+            "webpki_roots",
+            "h2",
+            "tokio",
+        ],
         rooms: &["runtime"],
         instead: "use the traits of runtime::world, or give runtime a function that does it",
     },

@@ -74,6 +74,23 @@ pub const UPSTREAM_IDLE_MS: u64 = 60_000;
 /// A call that must not be repeated takes no connection idle longer than this.
 pub const FRESH_IDLE_MS: u64 = 1_000;
 
+// --- HTTP/2 to providers ---
+/// Connections of one shard to one instance that take calls; more calls than their streams wait.
+pub const H2_CONNECTIONS: usize = 4;
+/// Calls at once on one connection, where the provider allows as many.
+pub const H2_STREAMS: usize = 256;
+/// What one answer may send ahead of its reader, and all answers of a connection: a stalled one never stops another.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = H2_STREAMS as u32 * H2_STREAM_WINDOW_BYTES;
+pub const H2_FRAME_BYTES: u32 = 64 * 1024;
+/// Read at once, and gathered before a write.
+pub const H2_BUFFER_BYTES: usize = 64 * 1024;
+/// Times one attempt is sent again because the provider said that it did not look at it.
+pub const H2_RESENDS: u8 = 3;
+/// A connection silent this long is asked for a sign of life, which must come within the second.
+pub const H2_PING_MS: u64 = 10_000;
+pub const H2_PONG_MS: u64 = 5_000;
+
 // --- attempts [C §4, LB §1.9, §2.4] ---
 pub const ATTEMPTS: u8 = 3;
 pub const ATTEMPT_MIN_MS: u64 = 25;
@@ -360,6 +377,8 @@ const _: () = assert!(HOLD_BYTES <= BATCH_ANSWER_BYTES && BATCH_ANSWER_BYTES as 
 const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);
 const _: () = assert!(SLOTS_PER_CHAIN <= 128, "a set of channels is one u128");
+const _: () = assert!(H2_STREAM_WINDOW_BYTES as usize >= HOLD_BYTES && H2_CONNECTION_WINDOW_BYTES < 1 << 31);
+const _: () = assert!(PROVIDERS_PER_CHAIN <= 64, "a set of providers is one u64");
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
 const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");

@@ -146,13 +146,13 @@ fn routing_of_the_chain_stands_over_the_profiles() {
 #[test]
 fn one_warning_names_every_key_that_comes_later() {
     let Loaded { warnings, .. } = load_one(
-        "chains:\n  c:\n    chain_id: 1\n    websocket: {new_heads_timeout_ms: 9000}\n    providers:\n      - {id: p, url: http://h, http2: on, regions: [eu]}\n",
+        "chains:\n  c:\n    chain_id: 1\n    websocket: {new_heads_timeout_ms: 9000}\n    providers:\n      - {id: p, url: http://h, subscribe_new_heads: true, regions: [eu]}\n",
     )
     .expect("good");
     assert_eq!(warnings.len(), 1);
     assert_eq!(
         warnings[0].to_string(),
-        "default.yml:4: these keys are read but have no effect in this version: http2, websocket (leave them; a later version acts on them)"
+        "default.yml:4: these keys are read but have no effect in this version: subscribe_new_heads, websocket (leave them; a later version acts on them)"
     );
 }
 

@@ -204,7 +204,7 @@ pub static TABLES: [&Table; 14] = [
 /// Keys that are read and checked but whose behaviour this version does not have yet: named in one warning at start
 /// (CONTRACT §8). A name stands for the key wherever it is and for everything under it.
 /// Delete a line when its behaviour arrives.
-pub const LATER: &[&str] = &["websocket", "subscribe_new_heads", "http2"];
+pub const LATER: &[&str] = &["websocket", "subscribe_new_heads"];
 
 /// Keys of the existing implementation that never had an effect there either (LB §14.2): tolerated with a warning, so
 /// that its profiles can be used as they are.

@@ -86,6 +86,36 @@ impl<F> Drop for Caught<F> {
     }
 }
 
+/// Something foreign that may panic: each use of it, and its drop, is guarded. After a panic it answers nothing more.
+pub struct Guarded<T>(Option<T>);
+
+impl<T> Guarded<T> {
+    pub fn new(inner: T) -> Guarded<T> {
+        Guarded(Some(inner))
+    }
+
+    /// `None` after a panic, this one or an earlier one.
+    pub fn with<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let inner = self.0.as_mut()?;
+        let done = catch_unwind(AssertUnwindSafe(|| f(inner))).ok();
+        if done.is_none() {
+            self.end();
+        }
+        done
+    }
+
+    fn end(&mut self) {
+        // What is left of it may panic once more on its way out.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.0 = None));
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +145,16 @@ mod tests {
         let held = PanicsInDrop;
         drop(Caught::new("never polled", async move { drop(held) }, panics.clone()));
         assert_eq!(panics.by_name(), [("poll", 2), ("local", 1), ("never polled", 1)]);
+    }
+
+    #[test]
+    fn a_guarded_thing_that_panicked_answers_nothing_more_and_drops_quietly() {
+        let mut calm = Guarded::new(1);
+        assert_eq!((calm.with(|n| *n + 1), calm.with(|n| *n + 1)), (Some(2), Some(2)));
+        let mut guarded = Guarded::new(PanicsInDrop);
+        assert_eq!(guarded.with(|_| 1), Some(1));
+        assert_eq!(guarded.with(|_| -> u8 { panic!("foreign") }), None);
+        assert_eq!(guarded.with(|_| 1), None);
+        drop(Guarded::new(PanicsInDrop));
     }
 }

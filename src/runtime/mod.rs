@@ -16,6 +16,9 @@ pub mod dns;
 pub mod driver;
 /// One write of several pieces, none of them copied.
 pub mod gather;
+/// HTTP/2 to providers: many calls on one connection.
+#[cfg(feature = "http2")]
+pub mod http2;
 /// The node-wide table of client limits.
 pub mod limiter;
 /// A yes or no between threads.

@@ -22,6 +22,9 @@ use rustls::{
 };
 use std::{cell::RefCell, collections::HashMap, fmt, io, rc::Rc, sync::Arc};
 
+/// What HTTP/2 is called in a handshake.
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// Sessions that a shard may resume with one provider.
 const SESSIONS: usize = 8;
 
@@ -157,8 +160,8 @@ impl TlsSettings {
     }
 
     /// One provider as one shard sees it. A `ca_file` that was not loaded, or a host that no certificate can name, shows
-    /// at the handshake.
-    pub fn client(&self, host: &str, ca_file: Option<&str>) -> TlsClient {
+    /// at the handshake. With `http2` that is offered too; the server chooses (`TlsStream::is_http2`).
+    pub fn client(&self, host: &str, ca_file: Option<&str>, http2: bool) -> TlsClient {
         let base = match ca_file {
             None => Some(&self.usual),
             Some(path) => self.with_ca_file.get(path),
@@ -166,6 +169,9 @@ impl TlsSettings {
         let config = base.map(|base| {
             let mut own = ClientConfig::clone(base);
             own.resumption = Resumption::in_memory_sessions(SESSIONS);
+            if http2 {
+                own.alpn_protocols.insert(0, HTTP2.to_vec());
+            }
             Arc::new(own)
         });
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);

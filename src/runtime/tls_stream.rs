@@ -65,6 +65,11 @@ impl<S: Duplex> TlsStream<S> {
         TlsStream { read, write: TlsWrite { session, raw: write, outbox, broken: false }, closer, peer }
     }
 
+    /// Whether the server chose HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.read.session.borrow().connection.alpn_protocol() == Some(super::tls::HTTP2)
+    }
+
     /// Whether the handshake resumed an earlier session.
     pub fn is_resumed(&self) -> bool {
         let session = self.read.session.borrow();

@@ -44,7 +44,7 @@ impl Authority {
     }
 
     fn client(&self, host: &str) -> TlsClient {
-        TlsSettings::only([self.path()]).unwrap().client(host, Some(self.path()))
+        TlsSettings::only([self.path()]).unwrap().client(host, Some(self.path()), false)
     }
 
     fn server(&self, names: &[&str], years: (i32, i32), versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
@@ -274,9 +274,11 @@ fn addresses_and_the_usual_roots_work() {
     let at = server(authority.server(&["127.0.0.1"], (2020, 2100), BOTH), echo);
     let with_system_roots = TlsSettings::load([authority.path()]).unwrap();
     on_both(|world| {
-        let trusting = with_system_roots.client("127.0.0.1", Some(authority.path()));
-        let strangers =
-            [with_system_roots.client("127.0.0.1", None), with_system_roots.client("127.0.0.1", Some("/not/loaded.pem"))];
+        let trusting = with_system_roots.client("127.0.0.1", Some(authority.path()), false);
+        let strangers = [
+            with_system_roots.client("127.0.0.1", None, false),
+            with_system_roots.client("127.0.0.1", Some("/not/loaded.pem"), false),
+        ];
         async move {
             assert!(connect(&world, &trusting, at).await.is_ok());
             for stranger in &strangers {

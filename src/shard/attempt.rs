@@ -21,7 +21,7 @@ use crate::shard::deadlines::{Watch, Watched};
 use crate::shard::dial::ConnectFault;
 use crate::shard::incoming::{Broken, Incoming};
 use crate::shard::relay::Relay;
-use crate::shard::target::Target;
+use crate::shard::target::{Target, Way};
 use crate::shard::upstream_http::Upstream;
 use crate::wire::http::write_decimal;
 use crate::wire::jsonrpc::{self, Answer, AnswerFault, AnswerKind, Prefix};
@@ -127,17 +127,32 @@ async fn attempt_over_http<W: World>(
 ) -> Got<W> {
     let Some(target) = shard.target(instance) else { return Got::NotSent(ConnectFault::NoEndpoint) };
     let watch = shard.attempts.watch_attempt(now, deadline, call.client.clone());
-    let (mut connection, slot) = match target.connection(&shard.world, rule, &watch, deadline, now).await {
-        Ok(ready) => ready,
-        Err(fault) => return Got::NotSent(fault),
+    let mut resends = 0;
+    let (started, reused) = loop {
+        match target.connection(&shard.world, rule, &watch, deadline, now).await {
+            Err(fault) => return Got::NotSent(fault),
+            Ok(Way::Http1(mut connection, slot)) => {
+                watch.set_upstream(connection.closer());
+                let reused = connection.is_reused();
+                send(shard, call, target, &mut connection).await;
+                break (Incoming::start(shard, connection, slot).await, reused);
+            }
+            Ok(Way::Http2(lane)) => {
+                let mut body = Vec::with_capacity(call.outgoing.len());
+                call.outgoing.append_to(&mut body);
+                match Incoming::over_http2(shard, lane, body, &watch).await {
+                    // A connection that its provider is about to close; the next one is as good.
+                    Err(Broken::NotTaken) if resends < limits::H2_RESENDS => resends += 1,
+                    started => break (started, false),
+                }
+            }
+        }
     };
-    watch.set_upstream(connection.closer());
-    let reused = connection.is_reused();
-    send(shard, call, target, &mut connection).await;
-    match Incoming::start(shard, connection, slot).await {
+    match started {
         // A provider that tires of an idle connection may say so just as the call is written (RFC 9110 §15.5.9).
         Ok(incoming) if reused && incoming.head.status == 408 => Got::Lost { stale: true },
         Ok(incoming) => collect(shard, call, Source { target, rules, watch }, incoming).await,
+        Err(Broken::NotTaken) => Got::NotSent(ConnectFault::TurnedAway),
         Err(Broken::Ended { unanswered }) => match watch.state() {
             Watched::Running => Got::Lost { stale: reused && unanswered },
             Watched::ClientGone => Got::ClientGone,
@@ -197,7 +212,7 @@ async fn collect<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>
             return refused(Outcome::too_large());
         }
         let room = if permit.is_some() { limits::BATCH_ANSWER_BYTES } else { limits::HOLD_BYTES };
-        if let Err(fault) = incoming.read(shard, room).await {
+        if let Err(fault) = incoming.read(shard, &from.watch, room).await {
             return ended_early(fault, &from.watch);
         }
     }
@@ -315,7 +330,7 @@ fn ended_early<W: World>(fault: Broken, watch: &Watch<W>) -> Got<W> {
     match (fault, watch.state()) {
         (_, Watched::ClientGone) => Got::ClientGone,
         (_, Watched::Late | Watched::Drained) => Got::TimedOut,
-        (Broken::Ended { .. } | Broken::Truncated, Watched::Running) => Got::Lost { stale: false },
+        (Broken::Ended { .. } | Broken::Truncated | Broken::NotTaken, Watched::Running) => Got::Lost { stale: false },
         (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(Outcome::malformed()),
     }
 }

@@ -6,7 +6,7 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::{Endpoint, Instance};
 use crate::runtime::tls::{TlsClient, TlsFault, TlsSettings, Transport};
-use crate::runtime::world::{Duplex, World};
+use crate::runtime::world::World;
 use crate::shard::deadlines::{Watch, Watched};
 use std::net::SocketAddr;
 
@@ -30,6 +30,10 @@ pub enum ConnectFault {
     NotUpgraded(u16),
     /// The last connection ended a moment ago; the next is not due yet.
     Resting,
+    /// `http2: on` for a provider that does not speak it.
+    NoHttp2,
+    /// It turned the call away unseen, as often as that is tried.
+    TurnedAway,
 }
 
 impl std::fmt::Display for ConnectFault {
@@ -46,6 +50,8 @@ impl std::fmt::Display for ConnectFault {
                 write!(out, "it answered the WebSocket handshake with HTTP {status} (check ws_url)")
             }
             ConnectFault::Resting => out.write_str("its WebSocket ended a moment ago"),
+            ConnectFault::NoHttp2 => out.write_str("it does not speak HTTP/2 here (write `http2: off` for it)"),
+            ConnectFault::TurnedAway => out.write_str("it takes no calls (HTTP/2 GOAWAY or REFUSED_STREAM)"),
         }
     }
 }
@@ -65,12 +71,13 @@ pub struct Dial {
 }
 
 impl Dial {
-    pub fn new(endpoint: &Endpoint, instance: &Instance, tls: &TlsSettings) -> Dial {
-        let tls = endpoint.tls.then(|| tls.client(&endpoint.host, instance.ca_file.as_deref()));
+    pub fn new(endpoint: &Endpoint, instance: &Instance, tls: &TlsSettings, offers_http2: bool) -> Dial {
+        let tls = endpoint.tls.then(|| tls.client(&endpoint.host, instance.ca_file.as_deref(), offers_http2));
         Dial { endpoint: endpoint.clone(), tls }
     }
 
-    /// A connection within `watch`'s time, which is `deadline` again when it is made.
+    /// A connection within `watch`'s time, which is `deadline` again when it is made. It is not yet what `watch` closes: it may
+    /// be shared by other calls.
     pub async fn connect<W: World>(
         &self,
         world: &W,
@@ -82,7 +89,7 @@ impl Dial {
         for (tried, &address) in addresses.iter().enumerate() {
             let left = deadline.since(world.now()) / (addresses.len() - tried) as u32;
             watch.set_deadline((world.now() + left).min(world.now().plus_ms(limits::CONNECT_TIMEOUT_MS)));
-            let made = watch.bound(self.connect_to(world, address, watch)).await;
+            let made = watch.bound(self.connect_to(world, address)).await;
             match made {
                 Ok(Ok(stream)) => {
                     watch.set_deadline(deadline);
@@ -96,21 +103,14 @@ impl Dial {
         Err(last)
     }
 
-    async fn connect_to<W: World>(
-        &self,
-        world: &W,
-        address: SocketAddr,
-        watch: &Watch<W>,
-    ) -> Result<Transport<W::Stream>, ConnectFault> {
+    async fn connect_to<W: World>(&self, world: &W, address: SocketAddr) -> Result<Transport<W::Stream>, ConnectFault> {
         let stream = world.connect(address).await.map_err(|e| ConnectFault::Refused(e.kind()))?;
-        let stream = match &self.tls {
+        Ok(match &self.tls {
             None => Transport::Plain(stream),
             Some(client) => {
                 let done = client.handshake(stream).await.map_err(|fault: TlsFault| ConnectFault::Tls(fault.to_string()))?;
                 Transport::Tls(done)
             }
-        };
-        watch.set_upstream(stream.closer());
-        Ok(stream)
+        })
     }
 }

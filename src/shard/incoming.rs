@@ -10,6 +10,8 @@ use crate::base::time::Instant;
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::buffers::Size;
+use crate::shard::deadlines::Watch;
+use crate::shard::http2::{Failed, Lane, Stream};
 use crate::shard::pool::Slot;
 use crate::shard::upstream_http::Upstream;
 use crate::wire::gzip::Gunzip;
@@ -27,17 +29,30 @@ pub enum Broken {
     Compression,
     /// The body ended before its framing said so.
     Truncated,
+    /// The provider says that it did not look at the call.
+    NotTaken,
 }
 
 enum Framed {
-    Length { left: u64 },
+    Length {
+        left: u64,
+    },
     Chunked(Chunked),
     UntilClose,
+    /// HTTP/2: to the stream's end, with so many more bytes if that was said.
+    Stream {
+        left: Option<u64>,
+    },
+}
+
+/// What it comes over.
+enum Carrier<W: World> {
+    Http1(Upstream<W>, Slot<W>),
+    Http2(Box<Stream<W>>),
 }
 
 pub struct Incoming<W: World> {
-    connection: Upstream<W>,
-    slot: Slot<W>,
+    carrier: Carrier<W>,
     pub head: AnswerHead,
     /// Taken out of the head, whose bytes may move.
     retry_after: Box<[u8]>,
@@ -83,7 +98,10 @@ impl<W: World> Incoming<W> {
                 }
             };
             match scanned {
-                Scan::Done(head) => return Incoming::with_head(connection, slot, head, buf),
+                Scan::Done(head) => {
+                    let retry_after = head.retry_after.of(&buf).into();
+                    return Incoming::with_head(Carrier::Http1(connection, slot), framed(&head), head, retry_after, buf);
+                }
                 Scan::Bad(fault) => return Err(Broken::Malformed(fault)),
                 Scan::NeedMore => seen = buf.len(),
             }
@@ -91,18 +109,29 @@ impl<W: World> Incoming<W> {
         }
     }
 
-    fn with_head(connection: Upstream<W>, slot: Slot<W>, head: AnswerHead, raw: Vec<u8>) -> Result<Incoming<W>, Broken> {
-        let framed = match head.framing {
-            AnswerFraming::None => Framed::Length { left: 0 },
-            AnswerFraming::Length(left) => Framed::Length { left },
-            AnswerFraming::Chunked => Framed::Chunked(Chunked::new(u64::MAX)),
-            AnswerFraming::UntilClose => Framed::UntilClose,
+    /// Sends `body` over HTTP/2 and waits for the head of its answer.
+    pub async fn over_http2(shard: &Shard<W>, lane: Lane<W>, body: Vec<u8>, watch: &Watch<W>) -> Result<Incoming<W>, Broken> {
+        let (stream, head, retry_after) = Stream::call(lane, body, watch).await?;
+        let left = match head.framing {
+            AnswerFraming::Length(length) => Some(length),
+            AnswerFraming::None => Some(0),
+            AnswerFraming::Chunked | AnswerFraming::UntilClose => None,
         };
+        let raw = shard.buffers.take(Size::Upstream);
+        Incoming::with_head(Carrier::Http2(Box::new(stream)), Framed::Stream { left }, head, retry_after, raw)
+    }
+
+    fn with_head(
+        carrier: Carrier<W>,
+        framed: Framed,
+        head: AnswerHead,
+        retry_after: Box<[u8]>,
+        raw: Vec<u8>,
+    ) -> Result<Incoming<W>, Broken> {
         let inflate = head.gzip.then(|| Box::new(Inflate { machine: Gunzip::new(), plain: Vec::new(), may_end: false }));
         let body = head.len..head.len;
-        let retry_after = head.retry_after.of(&raw).into();
         let (complete, surplus) = (false, false);
-        let mut incoming = Incoming { connection, slot, head, retry_after, raw, body, framed, inflate, complete, surplus };
+        let mut incoming = Incoming { carrier, head, retry_after, raw, body, framed, inflate, complete, surplus };
         incoming.decode()?;
         Ok(incoming)
     }
@@ -127,22 +156,32 @@ impl<W: World> Incoming<W> {
     /// Bytes of payload in all, when the framing says so in advance.
     pub fn total(&self) -> Option<u64> {
         match (&self.framed, &self.inflate) {
-            (Framed::Length { left }, None) => Some(left + self.body.len() as u64),
+            (Framed::Length { left } | Framed::Stream { left: Some(left) }, None) => Some(left + self.body.len() as u64),
             _ => None,
         }
     }
 
-    /// Reads once and decodes. `room` is how large the buffer may grow to take in more at a time.
-    pub async fn read(&mut self, shard: &Shard<W>, room: usize) -> Result<(), Broken> {
+    /// Reads once and decodes. `room` is how large the buffer may grow to take in more at a time. `watch` is the attempt's.
+    pub async fn read(&mut self, shard: &Shard<W>, watch: &Watch<W>, room: usize) -> Result<(), Broken> {
         let raw = std::mem::take(&mut self.raw);
         let wanted = match &self.framed {
-            Framed::Length { left } => raw.len() + usize::try_from(*left).unwrap_or(usize::MAX).min(room),
+            Framed::Length { left } | Framed::Stream { left: Some(left) } => {
+                raw.len() + usize::try_from(*left).unwrap_or(usize::MAX).min(room)
+            }
             _ if raw.len() == raw.capacity() => raw.len() * 2,
             _ => raw.len() + 1,
         };
         let limit = self.body.start + room.max(limits::UPSTREAM_BUFFER_BYTES);
-        let raw = shard.with_room(raw, wanted.min(limit));
-        let (result, raw) = self.connection.read(|| raw).await;
+        let mut raw = shard.with_room(raw, wanted.min(limit));
+        let connection = match &mut self.carrier {
+            Carrier::Http1(connection, _) => connection,
+            Carrier::Http2(stream) => {
+                let ended = stream.read(&mut raw, watch).await;
+                self.raw = raw;
+                return self.streamed(ended?);
+            }
+        };
+        let (result, raw) = connection.read(|| raw).await;
         self.raw = raw;
         match result {
             Ok(0) => self.ended(),
@@ -159,6 +198,14 @@ impl<W: World> Incoming<W> {
         self.complete = true;
         self.surplus = true;
         self.inflated_whole()
+    }
+
+    /// More of a stream is here; its end may be.
+    fn streamed(&mut self, ended: bool) -> Result<(), Broken> {
+        self.complete = ended;
+        self.decode()?;
+        let missing = matches!(self.framed, Framed::Stream { left: Some(1..) });
+        if ended && missing { Err(Broken::Truncated) } else { Ok(()) }
     }
 
     fn decode(&mut self) -> Result<(), Broken> {
@@ -178,6 +225,13 @@ impl<W: World> Incoming<W> {
                 self.surplus = step.rest_start < self.raw.len();
             }
             Framed::UntilClose => self.body.end = self.raw.len(),
+            Framed::Stream { left } => {
+                let here = (self.raw.len() - self.body.end) as u64;
+                if let Some(left) = left {
+                    *left = left.checked_sub(here).ok_or(Broken::Truncated)?;
+                }
+                self.body.end = self.raw.len();
+            }
         }
         self.inflate()
     }
@@ -235,9 +289,28 @@ impl<W: World> Incoming<W> {
         if self.inflate.is_some() {
             shard.buffers.give(std::mem::take(&mut self.raw));
         }
-        if reusable {
-            self.slot.give_back(self.connection, shard.buffers.take(Size::Upstream), now);
+        if reusable && let Carrier::Http1(connection, slot) = self.carrier {
+            slot.give_back(connection, shard.buffers.take(Size::Upstream), now);
         }
         (payload, range)
+    }
+}
+
+fn framed(head: &AnswerHead) -> Framed {
+    match head.framing {
+        AnswerFraming::None => Framed::Length { left: 0 },
+        AnswerFraming::Length(left) => Framed::Length { left },
+        AnswerFraming::Chunked => Framed::Chunked(Chunked::new(u64::MAX)),
+        AnswerFraming::UntilClose => Framed::UntilClose,
+    }
+}
+
+impl From<Failed> for Broken {
+    fn from(failed: Failed) -> Broken {
+        match failed {
+            Failed::NotTaken => Broken::NotTaken,
+            Failed::Lost => Broken::Ended { unanswered: false },
+            Failed::Malformed(fault) => Broken::Malformed(fault),
+        }
     }
 }

@@ -18,6 +18,11 @@ mod deadlines;
 mod dial;
 mod explain;
 mod forward;
+#[cfg(feature = "http2")]
+mod http2;
+#[cfg(not(feature = "http2"))]
+#[path = "no_http2.rs"]
+mod http2;
 mod incoming;
 mod inquiry;
 mod link;
@@ -461,7 +466,7 @@ async fn sweep_connections<W: World>(shard: Rc<Shard<W>>) {
             shard.clients.drain_idle();
         }
         for target in &shard.targets {
-            target.pool.sweep(now);
+            target.sweep(now);
         }
         shard.buffers.trim();
         shard.clients.trim();

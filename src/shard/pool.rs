@@ -115,8 +115,20 @@ impl<W: World> Pool<W> {
         (0..dead).for_each(|_| self.closed());
     }
 
+    #[cfg(feature = "http2")]
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
     pub fn open(&self) -> u32 {
         self.open.get()
+    }
+
+    /// Calls everybody who waits: a connection has come, or none will.
+    #[cfg(feature = "http2")]
+    pub fn call_all(&self) {
+        let waiting = self.waiting.borrow().len();
+        (0..waiting).for_each(|_| self.call_next());
     }
 
     fn closed(&self) {
@@ -124,7 +136,8 @@ impl<W: World> Pool<W> {
         self.call_next();
     }
 
-    fn call_next(&self) {
+    /// Calls who waits longest, if anybody does.
+    pub fn call_next(&self) {
         let Some(turn) = self.waiting.borrow_mut().pop_front() else { return };
         turn.called.set(true);
         self.called.set(self.called.get() + 1);

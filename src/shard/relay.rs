@@ -115,7 +115,7 @@ impl<W: World> Relay<W> {
                 return self.end(shard, reply, chunked).await;
             }
             self.watch.set_deadline(shard.world.now().plus_ms(limits::STREAM_STALL_MS));
-            self.incoming.read(shard, limits::STREAM_BUFFER_BYTES).await.map_err(|_| RelayFault::Answer)?;
+            self.incoming.read(shard, &self.watch, limits::STREAM_BUFFER_BYTES).await.map_err(|_| RelayFault::Answer)?;
         }
     }
 

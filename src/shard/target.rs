@@ -11,6 +11,7 @@ use crate::runtime::tls::TlsSettings;
 use crate::runtime::world::World;
 use crate::shard::deadlines::Watch;
 use crate::shard::dial::{ConnectFault, Dial};
+use crate::shard::http2::{self, Lane, Lanes};
 use crate::shard::node::Settings;
 use crate::shard::pool::{Pool, Slot};
 use crate::shard::upstream_http::Upstream;
@@ -25,6 +26,14 @@ pub struct Target<W: World> {
     http: Option<Dial>,
     /// Its WebSocket endpoint, and the handshake's head from `GET` to `sec-websocket-key: `.
     pub ws: Option<(Dial, Box<[u8]>)>,
+    /// For a provider with which HTTP/2 may be spoken.
+    lanes: Option<Lanes<W>>,
+}
+
+/// What a call goes over.
+pub enum Way<W: World> {
+    Http1(Upstream<W>, Slot<W>),
+    Http2(Lane<W>),
 }
 
 impl<W: World> Target<W> {
@@ -44,12 +53,22 @@ impl<W: World> Target<W> {
             pool: Pool::new(if is_control { of_control } else { of_shard.max(1) }),
             head: endpoint.as_ref().map(|e| call_head(e, instance)).unwrap_or_default(),
             secrets: instance.secrets.clone(),
-            http: endpoint.as_ref().map(|e| Dial::new(e, instance, tls)),
-            ws: ws.map(|e| (Dial::new(e, instance, tls), upgrade_head(e, instance))),
+            http: endpoint.as_ref().map(|e| Dial::new(e, instance, tls, http2::is_offered(instance))),
+            ws: ws.map(|e| (Dial::new(e, instance, tls, false), upgrade_head(e, instance))),
+            lanes: endpoint.as_ref().and_then(|e| Lanes::new(instance, e)),
         }
     }
 
-    /// A connection that `rule` allows: pooled, or new within `watch`'s time. Waits its turn at the pool's bound.
+    /// Sweeps what idles.
+    pub fn sweep(&self, now: Instant) {
+        self.pool.sweep(now);
+        if let Some(lanes) = &self.lanes {
+            lanes.beat(now);
+        }
+    }
+
+    /// A connection, or a stream on one, that `rule` allows: there already, or new within `watch`'s time. Waits its turn
+    /// at the bounds.
     pub async fn connection(
         &self,
         world: &W,
@@ -57,30 +76,46 @@ impl<W: World> Target<W> {
         watch: &Watch<W>,
         deadline: Instant,
         mut now: Instant,
-    ) -> Result<(Upstream<W>, Slot<W>), ConnectFault> {
+    ) -> Result<Way<W>, ConnectFault> {
+        let failures = self.lanes.as_ref().map_or(0, Lanes::failures);
         let mut waited = false;
         loop {
             if waited || !self.pool.has_queue() {
-                if let Some(pooled) = self.pool.take(rule, now) {
-                    return Ok(pooled);
+                if let Some(lane) = self.lanes.as_ref().and_then(|lanes| lanes.take(rule, now)) {
+                    return Ok(Way::Http2(lane));
                 }
-                if let Some(slot) = self.pool.reserve() {
+                if let Some((connection, slot)) = self.pool.take(rule, now) {
+                    return Ok(Way::Http1(connection, slot));
+                }
+                if self.lanes.as_ref().is_none_or(|lanes| lanes.may_connect(&self.pool, rule))
+                    && let Some(slot) = self.pool.reserve()
+                {
+                    let turn = self.lanes.as_ref().map(|lanes| lanes.turn(&self.pool));
                     // Boxed: a rare path whose state would sit in every call.
-                    let connection = Box::pin(self.connect(world, watch, deadline)).await?;
-                    return Ok((connection, slot));
+                    let made = Box::pin(self.connect(world, slot, watch, deadline)).await;
+                    if let (Some(turn), Err(fault)) = (&turn, &made) {
+                        turn.failed(fault);
+                    }
+                    return made;
                 }
             }
             if !watch.bound(self.pool.wait()).await? {
                 return Err(ConnectFault::TooManyWaiting);
             }
+            if let Some(fault) = self.lanes.as_ref().and_then(|lanes| lanes.fault_since(failures)) {
+                return Err(fault);
+            }
             (waited, now) = (true, world.now());
         }
     }
 
-    async fn connect(&self, world: &W, watch: &Watch<W>, deadline: Instant) -> Result<Upstream<W>, ConnectFault> {
+    async fn connect(&self, world: &W, slot: Slot<W>, watch: &Watch<W>, deadline: Instant) -> Result<Way<W>, ConnectFault> {
         let dial = self.http.as_ref().ok_or(ConnectFault::NoEndpoint)?;
         let stream = dial.connect(world, watch, deadline).await?;
-        Ok(Upstream::new(stream, world.now()))
+        match self.lanes.as_ref().filter(|lanes| lanes.is_spoken_on(&stream)) {
+            Some(lanes) => watch.bound(lanes.begin(world, stream, slot, &self.pool)).await?.map(Way::Http2),
+            None => Ok(Way::Http1(Upstream::new(stream, world.now()), slot)),
+        }
     }
 }
 
@@ -88,21 +123,9 @@ const USER_AGENT: &str = concat!("lasso/", env!("CARGO_PKG_VERSION"));
 
 fn call_head(endpoint: &Endpoint, instance: &Instance) -> Box<[u8]> {
     let mut head = format!("POST {} HTTP/1.1\r\nhost: {}\r\n", endpoint.path, endpoint.authority());
-    let mut field = |name: &str, value: &str| {
-        for part in [name, ": ", value, "\r\n"] {
-            head.push_str(part);
-        }
-    };
-    let has = |name: &str| instance.headers.iter().any(|(n, _)| n.as_ref() == name);
-    let unless_set = [("content-type", "application/json"), ("accept", "application/json"), ("user-agent", USER_AGENT)];
-    unless_set.iter().filter(|(name, _)| !has(name)).for_each(|(name, value)| field(name, value));
-    if !endpoint.is_loopback() && !has("accept-encoding") {
-        field("accept-encoding", "gzip");
+    for (name, value) in call_fields(endpoint, instance) {
+        [name, ": ", value, "\r\n"].iter().for_each(|part| head.push_str(part));
     }
-    if let Some(basic) = endpoint.basic_auth.as_deref().filter(|_| !has("authorization")) {
-        field("authorization", basic);
-    }
-    instance.headers.iter().for_each(|(name, value)| field(name, value));
     head.push_str("content-length: ");
     head.into_bytes().into_boxed_slice()
 }
@@ -129,4 +152,20 @@ fn upgrade_head(endpoint: &Endpoint, instance: &Instance) -> Box<[u8]> {
     field("sec-websocket-version", "13");
     head.push_str("sec-websocket-key: ");
     head.into_bytes().into_boxed_slice()
+}
+
+/// The fields of every call: what the configuration says, and ours where it says nothing.
+pub fn call_fields<'a>(endpoint: &'a Endpoint, instance: &'a Instance) -> Vec<(&'a str, &'a str)> {
+    let has = |name: &str| instance.headers.iter().any(|(n, _)| n.as_ref() == name);
+    let mut fields = Vec::new();
+    let unless_set = [("content-type", "application/json"), ("accept", "application/json"), ("user-agent", USER_AGENT)];
+    fields.extend(unless_set.into_iter().filter(|(name, _)| !has(name)));
+    if !endpoint.is_loopback() && !has("accept-encoding") {
+        fields.push(("accept-encoding", "gzip"));
+    }
+    if let Some(basic) = endpoint.basic_auth.as_deref().filter(|_| !has("authorization")) {
+        fields.push(("authorization", basic));
+    }
+    fields.extend(instance.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())));
+    fields
 }

@@ -135,7 +135,12 @@ fn read<W: World>(got: &Got<W>, allotted: Duration) -> Option<(Effect, Option<Ca
         Got::Answer { category, .. } => Some((Effect::Neutral, *category)),
         Got::Refused { outcome, .. } => Some((of_refusal(outcome), Some(outcome.category))),
         Got::NotSent(
-            ConnectFault::Unresolved | ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::NotUpgraded(_),
+            ConnectFault::Unresolved
+            | ConnectFault::Refused(_)
+            | ConnectFault::Tls(_)
+            | ConnectFault::NotUpgraded(_)
+            | ConnectFault::NoHttp2
+            | ConnectFault::TurnedAway,
         ) => Some((Effect::Penalised, Some(Category::Network))),
         Got::NotSent(ConnectFault::Late) if had_time => Some((Effect::Penalised, Some(Category::Timeout))),
         // Idle connections may be closed by whoever likes; only a call under way is owed its answer.

@@ -6,9 +6,13 @@ mod actor;
 mod api;
 mod behaviour;
 mod clients;
+#[cfg(feature = "http2")]
+mod h2_server;
 mod harness;
 mod hostile;
 mod http;
+#[cfg(feature = "http2")]
+mod http2;
 mod lessons;
 mod life;
 mod limits;
@@ -17,6 +21,8 @@ mod llhttp;
 mod load;
 mod malformed;
 mod memory;
+#[cfg(feature = "http2")]
+mod nginx;
 mod provider;
 mod recovery;
 mod scenario;

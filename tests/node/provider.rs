@@ -108,7 +108,7 @@ pub fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
         if line == "\r\n" {
             break;
         }
-        if let Some(value) = line.strip_prefix("content-length: ") {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
             length = value.trim().parse().ok()?;
         }
     }

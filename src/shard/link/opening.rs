@@ -53,6 +53,7 @@ pub(super) async fn open<W: World>(shard: &Shard<W>, instance: InstanceId, deadl
     let watch = shard.attempts.watch_attempt(shard.now(), deadline, None);
     let dial: &Dial = dial;
     let stream = dial.connect(&shard.world, &watch, deadline).await.map_err(LinkFault::Connect)?;
+    watch.set_upstream(stream.closer());
     // Dropped half-way it takes the connection with it, so no read is ever missed.
     let opened = watch.bound(shake_hands(shard, head, stream)).await;
     opened.map_err(|ended| LinkFault::Connect(ended.into()))?

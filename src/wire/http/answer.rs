@@ -83,6 +83,22 @@ pub(super) fn head_of(buf: &[u8], seen: usize) -> Scan<&[u8]> {
     }
 }
 
+/// The same of a head that came as fields (HTTP/2): where its body ends is told by the stream. The spans are none.
+pub fn answer_of_fields<'a>(status: u16, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<AnswerHead, HttpFault> {
+    let mut collected = Collected::default();
+    for (name, value) in fields {
+        match name {
+            b"transfer-encoding" => return Err(fault::ANSWER_ENCODING),
+            b"retry-after" | b"content-type" | b"connection" => {}
+            _ => collected.add(&[], name, value)?,
+        }
+    }
+    if !(200..=599).contains(&status) {
+        return Err(fault::ANSWER_STATUS);
+    }
+    collected.finish(status, 1, 0)
+}
+
 fn parse<const FIELDS: usize>(buf: &[u8], head: &[u8]) -> Result<AnswerHead, HttpFault> {
     let mut space = [const { MaybeUninit::uninit() }; FIELDS];
     let mut tokens = httparse::Response::new(&mut []);

@@ -29,7 +29,7 @@ mod properties;
 #[cfg(test)]
 mod vectors;
 
-pub use answer::{AnswerFraming, AnswerHead, scan_answer};
+pub use answer::{AnswerFraming, AnswerHead, answer_of_fields, scan_answer};
 pub use chunked::{ChunkStep, Chunked, Compacted, compact};
 pub use fault::HttpFault;
 pub use field::Field;

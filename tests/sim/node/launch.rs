@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 pub const NODE_PORT: u16 = 4000;
 pub const PROVIDER_PORT: u16 = 8545;
+/// Where the same provider speaks HTTP/2.
+pub const FRONT_PORT: u16 = 8546;
 
 /// Starts `provider` on `host`, under its name from `known_from` on.
 pub fn start_provider(node: &Sim, host: &Sim, provider: &Rc<Provider>, known_from: Instant) {
@@ -101,14 +103,21 @@ pub fn settings(node: &Sim, shards: u32) -> Settings {
 
 /// The profile, as a person would write it: providers `p0`, `p1`, ... `limit`: calls a second, and burst.
 pub fn topology(priorities: &[u64], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
+    let providers = priorities.iter().map(|priority| (*priority, false)).collect::<Vec<_>>();
+    topology_of(&providers, limit, max_connections)
+}
+
+/// The same with whether each is spoken to over HTTP/2.
+pub fn topology_of(providers: &[(u64, bool)], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
     let (rps, burst) = limit.unwrap_or((0, 1));
     let mut text = format!(
         "name: Simulated\nslug: default\nrps_limit: {rps}\nburst_limit: {burst}\nchains:\n  main:\n    chain_id: {CHAIN_ID}\n    providers:\n"
     );
-    for (index, priority) in priorities.iter().enumerate() {
+    for (index, (priority, is_http2)) in providers.iter().enumerate() {
+        let (port, http2) = if *is_http2 { (FRONT_PORT, "on") } else { (PROVIDER_PORT, "auto") };
         text += &format!(
             "      - id: p{index}\n        name: P{index}\n        priority: {priority}\n        \
-             url: http://p{index}.example:{PROVIDER_PORT}/{SECRET}\n        max_connections: {max_connections}\n"
+             url: http://p{index}.example:{port}/{SECRET}\n        max_connections: {max_connections}\n        http2: {http2}\n"
         );
     }
     let files = [SourceFile { name: "default.yml".into(), text }];

@@ -9,6 +9,7 @@ mod check;
 mod circuits;
 mod client;
 mod continuity;
+mod front;
 mod http;
 mod idler;
 mod launch;
@@ -75,6 +76,9 @@ fn every_corner_is_reached() {
         all.refusals += r.refusals;
         all.filters += r.filters;
         all.long_replies += r.long_replies;
+        all.over_http2 += r.over_http2;
+        all.not_taken += r.not_taken;
+        all.goaways += r.goaways;
         all.sights += r.sights;
         all.closed_ms = all.closed_ms.max(r.closed_ms);
         tally.resets_injected += t.resets_injected;
@@ -86,6 +90,9 @@ fn every_corner_is_reached() {
     assert!(all.results > 5_000 && all.errors > 500 && all.limited > 50 && all.excused > 20, "{all:?}");
     assert!(all.failovers > 500 && all.refusals > 100, "{all:?}");
     assert!(all.filters > 50 && all.long_replies > 5 && all.truncated > 0, "{all:?}");
+    if cfg!(feature = "http2") {
+        assert!(all.over_http2 > 1_000 && all.not_taken > 20 && all.goaways > 20, "{all:?}");
+    }
     let s = all.sights;
     assert!(s.opened > 200 && s.trials > 200 && s.leases > 40 && s.leased_calls > 10, "{s:?}");
     assert!(s.limited > 50 && s.lagging > 50 && s.misconfigured > 50 && s.wrong_chain > 50, "{s:?}");

@@ -5,6 +5,7 @@ use super::calls::{CHAIN_ID, Caller, Menu};
 use super::check::Sky;
 use super::circuits::Sights;
 use super::client::{Crowd, CrowdTally, Manner, client};
+use super::front::Fronts;
 use super::idler::{Silence, idler};
 use super::launch::{self, NODE_PORT};
 use super::trouble::{self, Trouble, Victim};
@@ -59,6 +60,7 @@ struct Story {
     limit: Option<(u32, u32)>,
     max_connections: u32,
     providers: Vec<(Sim, Rc<Provider>)>,
+    fronts: Fronts,
     /// The control thread's is the last.
     shards: Vec<Rc<Shard<Sim>>>,
     judge: Rc<RefCell<Aggregator>>,
@@ -97,6 +99,10 @@ pub struct Reached {
     pub refusals: u64,
     pub filters: u64,
     pub long_replies: u64,
+    /// Calls that came over HTTP/2; those refused unseen; connections that ended in good order.
+    pub over_http2: u64,
+    pub not_taken: u64,
+    pub goaways: u64,
     pub sights: Sights,
     /// How long after healing the last circuit closed.
     pub closed_ms: u64,
@@ -141,8 +147,9 @@ impl Story {
             providers.push(start_provider(&node, &mut draw, calm, provider.with_journal(book.clone())));
         }
         let shards = 1 + draw.below(8) as u32;
-        let priorities = (0..count).map(|_| 1 + draw.below(3)).collect::<Vec<_>>();
-        let topology = launch::topology(&priorities, limit, max_connections);
+        let fronts = Fronts::start(seed, &providers);
+        let configured = (0..count).map(|index| (1 + draw.below(3), fronts.is_of(index))).collect::<Vec<_>>();
+        let topology = launch::topology_of(&configured, limit, max_connections);
         let strategy = STRATEGIES[draw.below(4) as usize];
         let shared = Node::new(
             launch::settings(&node, shards),
@@ -162,6 +169,7 @@ impl Story {
             limit,
             max_connections,
             providers,
+            fronts,
             shards,
             judge,
             shared,
@@ -330,6 +338,7 @@ impl Story {
         let (crowd, mut reached) = (self.crowd.tally.get(), Reached::default());
         (reached.results, reached.errors, reached.limited) = (crowd.results, crowd.errors, crowd.limited);
         (reached.excused, reached.filters, reached.long_replies) = (crowd.excused, crowd.filters, crowd.long_replies);
+        (reached.over_http2, reached.not_taken, reached.goaways) = self.fronts.seen();
         reached.sights = self.crowd.book.circuits.sights();
         reached.closed_ms = self.crowd.book.circuits.last_closed().since(self.healed_at).as_millis() as u64;
         for counters in &self.shared.counters {
@@ -434,7 +443,7 @@ impl Story {
         // The control thread goes on probing, on a few connections that it keeps.
         let (control, shards) = self.shards.split_last().expect("the control thread's shard");
         let of_control: u64 = control.upstream_counts().iter().map(|&n| u64::from(n)).sum();
-        check("connections", self.node.open_connections() as u64, of_control);
+        check("connections", self.node.open_connections() as u64, of_control + self.fronts.own_connections());
         let most = u64::from(limits::CONTROL_CONNECTIONS) * self.providers.len() as u64;
         check("connections of the control thread", of_control, most);
         for shard in shards {

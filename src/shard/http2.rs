@@ -67,9 +67,8 @@ impl<W: World> Lanes<W> {
         if !is_offered(instance) {
             return None;
         }
-        let fields = call_fields(endpoint, instance);
-        let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
-        let head = CallHead::new(if endpoint.tls { "https" } else { "http" }, &endpoint.authority(), &endpoint.path, fields)?;
+        let (scheme, fields) = (if endpoint.tls { "https" } else { "http" }, call_fields(endpoint, instance));
+        let head = CallHead::new(scheme, &endpoint.authority(), &endpoint.path, fields.into_iter())?;
         Some(Lanes {
             connections: RefCell::default(),
             leaving: RefCell::default(),

@@ -224,13 +224,11 @@ fn serve(mut stream: TcpStream, connection: usize, greeting: &[u8], seen: &Mutex
             DATA => {
                 bodies.entry(id).or_default().extend_from_slice(&payload);
                 let credit = (payload.len() as u32).to_be_bytes();
+                // The call's own window too, unless that was all of it.
+                let is_all = flags & END_STREAM != 0;
                 let given = payload.is_empty()
-                    || flags & END_STREAM == 0 && reply.frame(WINDOW_UPDATE, 0, id, &credit)
-                    || flags & END_STREAM != 0;
-                let given = given && (payload.is_empty() || reply.frame(WINDOW_UPDATE, 0, 0, &credit));
-                given
-                    && (flags & END_STREAM == 0
-                        || called(connection, id, &bodies.remove(&id).unwrap_or_default(), seen, &reply, act))
+                    || (is_all || reply.frame(WINDOW_UPDATE, 0, id, &credit)) && reply.frame(WINDOW_UPDATE, 0, 0, &credit);
+                given && (!is_all || called(connection, id, &bodies.remove(&id).unwrap_or_default(), seen, &reply, act))
             }
             RST_STREAM => {
                 with(seen, |s| s.resets.push((connection, id, number())));

@@ -99,17 +99,32 @@ pub fn settings(node: &Sim, shards: u32) -> Settings {
     }
 }
 
+/// How a provider is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    Http,
+    Ws,
+    Both,
+}
+
 /// The profile, as a person would write it: providers `p0`, `p1`, ... `limit`: calls a second, and burst.
-pub fn topology(priorities: &[u64], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
+pub fn topology(priorities: &[(u64, Way)], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
     let (rps, burst) = limit.unwrap_or((0, 1));
     let mut text = format!(
         "name: Simulated\nslug: default\nrps_limit: {rps}\nburst_limit: {burst}\nchains:\n  main:\n    chain_id: {CHAIN_ID}\n    providers:\n"
     );
-    for (index, priority) in priorities.iter().enumerate() {
+    for (index, (priority, way)) in priorities.iter().enumerate() {
         text += &format!(
             "      - id: p{index}\n        name: P{index}\n        priority: {priority}\n        \
-             url: http://p{index}.example:{PROVIDER_PORT}/{SECRET}\n        max_connections: {max_connections}\n"
+             max_connections: {max_connections}\n"
         );
+        let at = format!("p{index}.example:{PROVIDER_PORT}/{SECRET}");
+        if *way != Way::Ws {
+            text += &format!("        url: http://{at}\n");
+        }
+        if *way != Way::Http {
+            text += &format!("        ws_url: ws://{at}\n");
+        }
     }
     let files = [SourceFile { name: "default.yml".into(), text }];
     match load(&files, &|_| None) {

@@ -73,6 +73,7 @@ fn every_corner_is_reached() {
         all.filters += r.filters;
         all.long_replies += r.long_replies;
         all.sights += r.sights;
+        all.over_ws += r.over_ws;
         all.closed_ms = all.closed_ms.max(r.closed_ms);
         tally.resets_injected += t.resets_injected;
         tally.resets_sent += t.resets_sent;
@@ -82,6 +83,7 @@ fn every_corner_is_reached() {
     eprintln!("{all:?}\n{tally:?}");
     assert!(all.results > 5_000 && all.errors > 500 && all.limited > 50 && all.excused > 20, "{all:?}");
     assert!(all.failovers > 500 && all.refusals > 100, "{all:?}");
+    assert!(all.over_ws > 1_000, "{all:?}");
     assert!(all.filters > 50 && all.long_replies > 5 && all.truncated > 0, "{all:?}");
     let s = all.sights;
     assert!(s.opened > 200 && s.trials > 200 && s.leases > 40 && s.leased_calls > 10, "{s:?}");

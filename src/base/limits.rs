@@ -171,6 +171,8 @@ pub const LINK_STABLE_MS: u64 = 5_000;
 pub const LINK_RETRY_STEP_MS: u64 = 5_000;
 pub const LINK_RETRY_MAX_MS: u64 = 30_000;
 pub const LINK_RETRY_JITTER_MS: u64 = 1_000;
+/// The first connections of a node are spread over this.
+pub const LINK_START_JITTER_MS: u64 = 3_000;
 /// The same cap where calls want the connection and the breaker does the long waiting.
 pub const LINK_WANTED_RETRY_MAX_MS: u64 = 1_000;
 

@@ -55,6 +55,11 @@ impl Incoming {
 pub async fn subscribe<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
     let instance = feed.id.instance;
     let silence = Duration::from_millis(silence_ms(&shard.latest().topology, &feed));
+    if !feed.is_urgent() {
+        // Not every feed of every node at the same moment.
+        let jitter_ms = shard.world().rng().below(limits::LINK_START_JITTER_MS);
+        rest(&shard, &feed, shard.world().now().plus_ms(jitter_ms)).await;
+    }
     while feed.is_wanted() && !shard.node().draining.is_raised() {
         feed.incoming.clear();
         let now = shard.world().now();
@@ -67,11 +72,17 @@ pub async fn subscribe<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
         }
         feed.say(Said::Lost);
         let retry_at = shard.links().retry_at(instance, feed.is_urgent());
-        if feed.is_wanted() && shard.world().now() < retry_at {
-            select(pin!(shard.world().sleep_until(retry_at)), pin!(feed.changed.heard())).await;
-        }
+        rest(&shard, &feed, retry_at).await;
     }
     feed.end();
+}
+
+/// Until then; not so long when clients begin to wait, or nobody wants it any more.
+async fn rest<W: World>(shard: &Shard<W>, feed: &Feed, until: Instant) {
+    let was_urgent = feed.is_urgent();
+    while feed.is_wanted() && feed.is_urgent() == was_urgent && shard.world().now() < until {
+        select(pin!(shard.world().sleep_until(until)), pin!(feed.changed.heard())).await;
+    }
 }
 
 fn say<W: World>(shard: &Shard<W>, feed: &Feed, what: Streaming) {

@@ -1,6 +1,6 @@
 //! Probes of one chain's channels: on schedule while a circuit is closed or open, by permit while it is half-open.
 
-use crate::base::ids::{ChannelId, InstanceId, PermitId};
+use crate::base::ids::{ChannelId, InstanceId, PermitId, Transport};
 use crate::base::limits;
 use crate::chain::{hex, method};
 use crate::control::{Announced, Watched};
@@ -80,6 +80,9 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
         // Only its trials may go there; the schedule asks again soon.
         let (now, mut rng) = (shard.world().now(), shard.world().rng());
         return chain.schedule.borrow_mut().on_end(channel, ProbeEnd::Ok, now, &mut rng);
+    }
+    if channel.transport() == Transport::Ws {
+        shard.links().expect_probe(channel.instance());
     }
     let method = method::lookup(b"eth_chainId");
     let found =

@@ -51,6 +51,11 @@ impl Reconnect {
         self.not_before = self.not_before.min(soon).max(self.limited_until);
     }
 
+    /// A probe is about to be sent, which has a schedule of its own: only the provider's wish stands.
+    pub fn on_probe(&mut self) {
+        self.not_before = self.limited_until;
+    }
+
     /// From when on it may be tried.
     pub fn at(&self) -> Instant {
         self.not_before
@@ -89,6 +94,9 @@ mod tests {
         assert_eq!(reconnect.at(), now.plus_ms(limits::LINK_WANTED_RETRY_MAX_MS));
         reconnect.on_limited(None, now);
         reconnect.hurry();
+        assert_eq!(reconnect.at(), now.plus_ms(limits::COOLDOWN_MS));
+        (0..5).for_each(|_| reconnect.on_end(false, now.plus_ms(limits::COOLDOWN_MS), &mut rng));
+        reconnect.on_probe();
         assert_eq!(reconnect.at(), now.plus_ms(limits::COOLDOWN_MS));
     }
 

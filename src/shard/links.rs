@@ -129,6 +129,13 @@ impl<W: World> Links<W> {
         place.settled().await
     }
 
+    /// A probe is due, and makes a link of its own if there is none.
+    pub fn expect_probe(&self, instance: InstanceId) {
+        if let Some(place) = self.places.get(instance.index()) {
+            place.reconnect.borrow_mut().on_probe();
+        }
+    }
+
     /// When a link to `instance` may be tried again; sooner for whoever `is_urgent`.
     pub fn retry_at(&self, instance: InstanceId, is_urgent: bool) -> Instant {
         let Some(place) = self.places.get(instance.index()) else { return Instant::NEVER };

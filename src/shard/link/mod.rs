@@ -81,7 +81,7 @@ impl<W: World> Link<W> {
             instance,
             closer: opened.closer,
             outbox: Outbox::default(),
-            pending: Pending::default(),
+            pending: Pending::new(shard.is_control()),
             hear: Box::new(hear),
             opened_at: now,
             has_ended: Cell::new(false),

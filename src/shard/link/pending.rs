@@ -42,8 +42,15 @@ struct Waiting {
 }
 
 const PLACE_BITS: u32 = 8;
+/// Ids of the node's own questions begin at 2^48, so that whoever reads a provider's log can tell them from calls.
+const OWN_SERIAL: u64 = 1 << 40;
 
 impl Pending {
+    /// `is_own`: for the node's own questions.
+    pub fn new(is_own: bool) -> Pending {
+        Pending { next_serial: Cell::new(if is_own { OWN_SERIAL } else { 0 }), ..Pending::default() }
+    }
+
     pub fn len(&self) -> usize {
         self.waiting.borrow().len()
     }
@@ -164,6 +171,13 @@ mod tests {
         assert_eq!(look(&pending, a), Some(Err(CallFault::Lost)));
         assert_eq!(look(&pending, b), Some(Ok(b"x".to_vec())));
         assert_eq!(look(&pending, c), Some(Err(CallFault::NotSent)));
+    }
+
+    #[test]
+    fn own_questions_have_ids_of_their_own_and_all_are_exact_in_a_double() {
+        let (calls, own) = (Pending::default(), Pending::new(true));
+        assert!(calls.insert().is_some_and(|id| id < 1 << 48));
+        assert!(own.insert().is_some_and(|id| (1 << 48..1 << 52).contains(&id)));
     }
 
     #[test]

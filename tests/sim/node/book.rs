@@ -3,13 +3,13 @@
 //!
 //! Calls are told apart by method and parameters: the callers give nearly each one parameters of its own.
 
-use super::circuits::Circuits;
+use super::circuits::{Circuits, channel_name};
 use crate::world::Sim;
 use lasso::chain::method::{self, Safety};
 use lasso::demo::journal::{Attached, Ended, Journal, Received};
 use lasso::demo::knobs::Fault;
 use lasso::runtime::world::{Instant, World};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 
@@ -21,6 +21,8 @@ const MOST_SENDS: usize = 6;
 /// The ids of what the node asks for itself: `lasso-probe`, `lasso-head`, `lasso-block`.
 const OWN_ID: &[u8] = b"\"lasso-";
 const PROBE_ID: &[u8] = b"\"lasso-probe\"";
+/// Over WebSocket the node's own ids are numbers from here on.
+const OWN_NUMBER: u64 = 1 << 48;
 /// Providers that one raw transaction may reach.
 const MOST_RAW: usize = 3;
 
@@ -59,6 +61,9 @@ pub struct Book {
     seen: RefCell<BTreeMap<Key, Vec<Seen>>>,
     /// Raw id (quoted) to who made it.
     filters: RefCell<BTreeMap<Vec<u8>, BTreeSet<String>>>,
+    /// WebSocket connections, by provider and its count.
+    sockets: RefCell<BTreeSet<(String, u64)>>,
+    over_ws: Cell<u64>,
 }
 
 impl Book {
@@ -69,7 +74,14 @@ impl Book {
             asked: RefCell::default(),
             seen: RefCell::default(),
             filters: RefCell::default(),
+            sockets: RefCell::default(),
+            over_ws: Cell::new(0),
         }
+    }
+
+    /// Clients' calls that came over WebSockets.
+    pub fn over_ws(&self) -> u64 {
+        self.over_ws.get()
     }
 
     /// A client sends this call (once more).
@@ -139,10 +151,10 @@ impl Book {
     }
 
     /// Judged when it is the only one of its kind, so that it is known when it was sent.
-    fn arrived(&self, key: &Key, provider: &str) {
+    fn arrived(&self, key: &Key, channel: &str) {
         let asked = self.asked.borrow();
         if let Some(Asked { times: 1, at, .. }) = asked.get(key) {
-            self.circuits.on_call(provider, *at);
+            self.circuits.on_call(channel, *at);
         }
     }
 
@@ -176,13 +188,18 @@ impl Journal for Book {
         let shown = || String::from_utf8_lossy(&key.1[..key.1.len().min(200)]).into_owned();
         self.sim
             .say(|| format!("{} gets {} {} on connection {} ({:?})", call.provider, key.0, shown(), call.connection, call.fault));
-        if call.id == PROBE_ID {
-            self.circuits.on_probe(call.provider, call.request);
+        let is_ws = self.sockets.borrow().contains(&(call.provider.to_owned(), call.connection));
+        let channel = channel_name(call.provider, is_ws);
+        let number = std::str::from_utf8(call.id).ok().and_then(|id| id.parse::<u64>().ok());
+        let is_own = if is_ws { number.is_some_and(|id| id >= OWN_NUMBER) } else { call.id.starts_with(OWN_ID) };
+        if call.id == PROBE_ID || (is_own && is_ws && call.method == "eth_chainId") {
+            self.circuits.on_probe(&channel, call.request);
         }
-        if call.id.starts_with(OWN_ID) {
+        if is_own {
             return;
         }
-        self.arrived(&key, call.provider);
+        self.over_ws.set(self.over_ws.get() + u64::from(is_ws));
+        self.arrived(&key, &channel);
         if let Some(id) = call.result.filter(|_| method::is_filter_create(method::lookup(call.method.as_bytes()))) {
             self.filters.borrow_mut().entry(id.to_vec()).or_default().insert(call.provider.to_string());
         }
@@ -194,9 +211,14 @@ impl Journal for Book {
 
     fn attached(&self, what: &Attached<'_>) {
         self.sim.say(|| format!("{what:?}"));
+        if what.key.is_none() && what.is_open {
+            self.sockets.borrow_mut().insert((what.provider.to_owned(), what.connection));
+        }
     }
 
     fn ended(&self, request: &Ended<'_>) {
-        self.circuits.on_end(request.provider, request.request);
+        for is_ws in [false, true] {
+            self.circuits.on_end(&channel_name(request.provider, is_ws), request.request);
+        }
     }
 }

@@ -24,7 +24,7 @@ use std::ops::AddAssign;
 /// A probe that has not been answered for so long may have been given up.
 const ABANDONED: Duration = Duration::from_secs(2);
 
-/// What is known of one provider's HTTP channel.
+/// What is known of one channel.
 struct Circuit {
     /// Since when the gate is as it is; the first is closed.
     gates: Vec<(Instant, Gate)>,
@@ -74,6 +74,11 @@ impl AddAssign for Sights {
     }
 }
 
+/// Under which a channel is kept.
+pub fn channel_name(provider: &str, is_ws: bool) -> String {
+    format!("{provider}{}", if is_ws { " over ws" } else { "" })
+}
+
 pub struct Circuits {
     sim: Sim,
     seen: RefCell<Seen>,
@@ -121,16 +126,16 @@ impl Circuits {
         for (profile, plans) in snapshot.plans.iter() {
             for (chain, plan) in plans.iter() {
                 let providers = &snapshot.chain(profile, chain).providers;
-                for (id, provider) in plan.fixed.providers.iter().filter(|(id, _)| plan.fixed.ws & bit(*id) == 0) {
-                    let provider = &providers[*provider];
-                    let circuit = seen.circuits.entry(provider.id.to_string()).or_insert_with(Circuit::new);
-                    circuit.look(&self.sim, &provider.id, plan, snapshot, id, now, &mut seen.sights);
+                for (id, provider) in plan.fixed.providers.iter() {
+                    let name = channel_name(&providers[*provider].id, plan.fixed.ws & bit(id) != 0);
+                    let circuit = seen.circuits.entry(name.clone()).or_insert_with(Circuit::new);
+                    circuit.look(&self.sim, &name, plan, snapshot, id, now, &mut seen.sights);
                 }
             }
         }
     }
 
-    /// A client's call, sent at `sent`, has come to `provider`.
+    /// A client's call, sent at `sent`, has come to a channel.
     pub fn on_call(&self, provider: &str, sent: Instant) {
         let (mut seen, now) = (self.seen.borrow_mut(), self.sim.now());
         let Some(circuit) = seen.circuits.get_mut(provider) else { return };
@@ -152,7 +157,7 @@ impl Circuits {
         ));
     }
 
-    /// A probe of ours has come to `provider`.
+    /// A probe of ours has come to a channel.
     pub fn on_probe(&self, provider: &str, request: u64) {
         let (mut seen, now) = (self.seen.borrow_mut(), self.sim.now());
         let Some(circuit) = seen.circuits.get_mut(provider) else { return };
@@ -275,7 +280,8 @@ fn snapshots_out_of_order_are_noticed() {
         let sim = Sim::new(0);
         let circuits = Circuits::new(&sim);
         for (version, merged) in published {
-            let mut snapshot = Snapshot::new(super::launch::topology(&[1], None, 4), Strategy::Priority, "sim", 2);
+            let mut snapshot =
+                Snapshot::new(super::launch::topology(&[(1, super::launch::Way::Http)], None, 4), Strategy::Priority, "sim", 2);
             snapshot.merged_epochs = merged.to_vec();
             circuits.look(*version, &snapshot);
         }

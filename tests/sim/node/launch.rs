@@ -101,24 +101,38 @@ pub fn settings(node: &Sim, shards: u32) -> Settings {
     }
 }
 
+/// How a provider is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    Http,
+    Ws,
+    Both,
+}
+
 /// The profile, as a person would write it: providers `p0`, `p1`, ... `limit`: calls a second, and burst.
-pub fn topology(priorities: &[u64], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
-    let providers = priorities.iter().map(|priority| (*priority, false)).collect::<Vec<_>>();
+pub fn topology(priorities: &[(u64, Way)], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
+    let providers = priorities.iter().map(|(priority, way)| (*priority, *way, false)).collect::<Vec<_>>();
     topology_of(&providers, limit, max_connections)
 }
 
 /// The same with whether each is spoken to over HTTP/2.
-pub fn topology_of(providers: &[(u64, bool)], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
+pub fn topology_of(providers: &[(u64, Way, bool)], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
     let (rps, burst) = limit.unwrap_or((0, 1));
     let mut text = format!(
         "name: Simulated\nslug: default\nrps_limit: {rps}\nburst_limit: {burst}\nchains:\n  main:\n    chain_id: {CHAIN_ID}\n    providers:\n"
     );
-    for (index, (priority, is_http2)) in providers.iter().enumerate() {
+    for (index, (priority, way, is_http2)) in providers.iter().enumerate() {
         let (port, http2) = if *is_http2 { (FRONT_PORT, "on") } else { (PROVIDER_PORT, "auto") };
         text += &format!(
             "      - id: p{index}\n        name: P{index}\n        priority: {priority}\n        \
-             url: http://p{index}.example:{port}/{SECRET}\n        max_connections: {max_connections}\n        http2: {http2}\n"
+             max_connections: {max_connections}\n        http2: {http2}\n"
         );
+        if *way != Way::Ws {
+            text += &format!("        url: http://p{index}.example:{port}/{SECRET}\n");
+        }
+        if *way != Way::Http {
+            text += &format!("        ws_url: ws://p{index}.example:{PROVIDER_PORT}/{SECRET}\n");
+        }
     }
     let files = [SourceFile { name: "default.yml".into(), text }];
     match load(&files, &|_| None) {

@@ -31,7 +31,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let snapshot = Snapshot::new(launch::topology(&[1], None, 4), Strategy::Priority, "sim", 2);
+        let snapshot = Snapshot::new(launch::topology(&[(1, launch::Way::Http)], None, 4), Strategy::Priority, "sim", 2);
         let shared = Node::new(launch::settings(&Sim::new(0), 1), snapshot, [1, 2]);
         let rules = Rules { breaker: Policy::new(5, 2, RECOVERY_MS), beta: 3.0 };
         let judge = Aggregator::new(shared.clone(), rules, Rng::new(1));

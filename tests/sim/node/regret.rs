@@ -100,7 +100,7 @@ fn run(seed: u64, strategy: Strategy) -> Told {
         providers.push((provider, Cell::new(p50_ms)));
     }
     let shards = 1 + draw.below(4) as u32;
-    let topology = launch::topology(&vec![1; count as usize], None, 256);
+    let topology = launch::topology(&vec![(1, launch::Way::Http); count as usize], None, 256);
     let snapshot = Snapshot::new(topology, strategy, "sim", shards as usize + 1);
     let shared = Node::new(launch::settings(&node, shards), snapshot, [draw.next(), draw.next()]);
     let shards = launch::start_shards(&node, &shared, Fault::None);

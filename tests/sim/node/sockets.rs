@@ -56,7 +56,7 @@ fn scene(seed: u64, draw: &mut Rng, is_calm: bool, fault: Fault) -> Rc<Scene> {
         });
     }
     let shards = 1 + draw.below(3) as u32;
-    let topology = launch::topology(&vec![1; count as usize], None, 64);
+    let topology = launch::topology(&vec![(1, launch::Way::Http); count as usize], None, 64);
     let snapshot = Snapshot::new(topology, Strategy::LoadBalanced, "sim", shards as usize + 1);
     let shared = Node::new(launch::settings(&node, shards), snapshot, [draw.next(), draw.next()]);
     let shards = launch::start_shards(&node, &shared, fault);

@@ -7,11 +7,12 @@ use super::circuits::Sights;
 use super::client::{Crowd, CrowdTally, Manner, client};
 use super::front::Fronts;
 use super::idler::{Silence, idler};
-use super::launch::{self, NODE_PORT};
+use super::launch::{self, NODE_PORT, Way};
 use super::trouble::{self, Trouble, Victim};
 use crate::weather::{self, one_in, pick};
 use crate::world::{Ended, Link, Sim, Trace};
 use lasso::aggregator::Aggregator;
+use lasso::base::ids::InstanceId;
 use lasso::base::limits;
 use lasso::base::rng::Rng;
 use lasso::config::topology::Strategy;
@@ -104,6 +105,8 @@ pub struct Reached {
     pub not_taken: u64,
     pub goaways: u64,
     pub sights: Sights,
+    /// Calls that providers got over WebSockets.
+    pub over_ws: u64,
     /// How long after healing the last circuit closed.
     pub closed_ms: u64,
 }
@@ -147,8 +150,18 @@ impl Story {
             providers.push(start_provider(&node, &mut draw, calm, provider.with_journal(book.clone())));
         }
         let shards = 1 + draw.below(8) as u32;
+        let priorities = (0..count).map(|_| 1 + draw.below(3)).collect::<Vec<_>>();
+        let mut ways = Rng::new(seed).fork(22);
+        // A provider that has only a WebSocket is reached from the shards that keep one.
+        let alone = if shards as usize <= limits::LINK_SHARDS { Way::Ws } else { Way::Both };
+        let mut way = || match ways.below(4) {
+            0 | 1 => Way::Http,
+            2 => Way::Both,
+            _ => alone,
+        };
         let fronts = Fronts::start(seed, &providers);
-        let configured = (0..count).map(|index| (1 + draw.below(3), fronts.is_of(index))).collect::<Vec<_>>();
+        let reached = |(index, priority): (usize, u64)| (priority, way(), fronts.is_of(index as u64));
+        let configured: Vec<(u64, Way, bool)> = priorities.into_iter().enumerate().map(reached).collect();
         let topology = launch::topology_of(&configured, limit, max_connections);
         let strategy = STRATEGIES[draw.below(4) as usize];
         let shared = Node::new(
@@ -206,12 +219,20 @@ impl Story {
     fn start_watch(&self) {
         let (node, shards, healed) = (self.node.clone(), self.shards.clone(), self.healed.clone());
         let most = (self.max_connections / (shards.len() - 1) as u32).max(1);
+        let providers = self.providers.len() as u16;
         node.clone().spawn("watch", async move {
             while !healed.get() {
                 node.sleep_until(node.now().plus_ms(100)).await;
                 for shard in &shards {
                     if let Some(open) = shard.upstream_counts().into_iter().find(|open| *open > most) {
                         node.violation(format!("{open} connections to one provider, at most {most} a shard"));
+                    }
+                }
+                for instance in (0..providers).map(InstanceId) {
+                    let calls = &shards[..shards.len() - 1];
+                    let links: usize = calls.iter().map(|shard| shard.links().count_to(instance)).sum();
+                    if links > calls.len().min(limits::LINK_SHARDS) {
+                        node.violation(format!("{links} WebSockets for calls to one provider, on {} shards", calls.len()));
                     }
                 }
             }
@@ -339,6 +360,7 @@ impl Story {
         (reached.results, reached.errors, reached.limited) = (crowd.results, crowd.errors, crowd.limited);
         (reached.excused, reached.filters, reached.long_replies) = (crowd.excused, crowd.filters, crowd.long_replies);
         (reached.over_http2, reached.not_taken, reached.goaways) = self.fronts.seen();
+        reached.over_ws = self.crowd.book.over_ws();
         reached.sights = self.crowd.book.circuits.sights();
         reached.closed_ms = self.crowd.book.circuits.last_closed().since(self.healed_at).as_millis() as u64;
         for counters in &self.shared.counters {
@@ -443,7 +465,8 @@ impl Story {
         // The control thread goes on probing, on a few connections that it keeps.
         let (control, shards) = self.shards.split_last().expect("the control thread's shard");
         let of_control: u64 = control.upstream_counts().iter().map(|&n| u64::from(n)).sum();
-        check("connections", self.node.open_connections() as u64, of_control + self.fronts.own_connections());
+        let links: u64 = self.shards.iter().map(|shard| shard.links().count() as u64).sum();
+        check("connections", self.node.open_connections() as u64, of_control + self.fronts.own_connections() + links);
         let most = u64::from(limits::CONTROL_CONNECTIONS) * self.providers.len() as u64;
         check("connections of the control thread", of_control, most);
         for shard in shards {

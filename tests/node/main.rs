@@ -4,6 +4,7 @@
 
 mod actor;
 mod api;
+mod autobahn;
 mod behaviour;
 mod clients;
 mod harness;

@@ -14,6 +14,7 @@ loadtest mock  [--serve ADDR=SIZE[:SHAPE]]...   a provider with answers of a fix
 loadtest relay --listen ADDR --upstream ADDR    copies bytes both ways and looks at none of them
                [--buffer-bytes SIZE]   what a buffer may grow to, default 512k
 loadtest load  --target ADDR                    calls, checks every answer, prints one JSON object
+               [--ws]   each connection is a WebSocket; path /ws/rpc/bench
                [--path /rpc/bench] [--host NAME] [--method NAME] [--header 'name: value']...
                [--concurrency N]   connections, one call each at a time; default 1
                [--rate N]          open loop: N calls a second on a fixed schedule; without it closed loop
@@ -65,6 +66,8 @@ pub struct Relay {
 pub struct Load {
     pub driver: Driver,
     pub target: SocketAddr,
+    /// Calls go over WebSockets.
+    pub over_socket: bool,
     pub path: String,
     pub host: String,
     pub method: String,
@@ -135,11 +138,12 @@ fn relay(mut parser: Parser) -> Result<Command, String> {
 }
 
 fn load(mut parser: Parser) -> Result<Command, String> {
-    let mut target = None;
+    let (mut target, mut path) = (None, None);
     let mut options = Load {
         driver: Driver::Auto,
         target: SocketAddr::from(([127, 0, 0, 1], 0)),
-        path: "/rpc/bench".into(),
+        over_socket: false,
+        path: String::new(),
         host: "127.0.0.1".into(),
         method: "eth_getBalance".into(),
         headers: Vec::new(),
@@ -155,7 +159,8 @@ fn load(mut parser: Parser) -> Result<Command, String> {
         match arg {
             Arg::Long("driver") => options.driver = value(&mut parser)?,
             Arg::Long("target") => target = Some(value(&mut parser)?),
-            Arg::Long("path") => options.path = value(&mut parser)?,
+            Arg::Long("ws") => options.over_socket = true,
+            Arg::Long("path") => path = Some(value(&mut parser)?),
             Arg::Long("host") => options.host = value(&mut parser)?,
             Arg::Long("method") => options.method = value(&mut parser)?,
             Arg::Long("header") => options.headers.push(value(&mut parser)?),
@@ -170,6 +175,7 @@ fn load(mut parser: Parser) -> Result<Command, String> {
         }
     }
     options.target = target.ok_or("load needs --target ADDR")?;
+    options.path = path.unwrap_or_else(|| if options.over_socket { "/ws/rpc/bench" } else { "/rpc/bench" }.into());
     check_load(options)
 }
 

@@ -8,6 +8,7 @@
 mod answer;
 mod args;
 mod call;
+mod frame;
 mod gather;
 mod load;
 mod meter;

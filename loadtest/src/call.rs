@@ -30,7 +30,7 @@ impl Request {
             ("{\"jsonrpc\":\"2.0\",\"id\":", format!(",\"method\":\"{}\",\"params\":{params}}}", options.method));
         let id = FIRST_ID.to_string();
         if options.over_socket {
-            return Request::frame(&before, &id, &after);
+            return Request::frame(before, &id, &after);
         }
         let body_bytes = before.len() + id.len() + after.len();
         let (path, host) = (&options.path, &options.host);

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// No head for so long ends the run.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Stalled clients that are not ended by then never are.
+const GRACE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(2);
 /// A stalled client's: the smallest that the kernel gives, so that what it does not read stays with the other side.
 const STALLED_RECEIVE_BYTES: libc::c_int = 4096;
@@ -84,7 +86,8 @@ async fn measure(options: Subscribe, driver: &str) -> Result<(), String> {
     let (length, own) = (started.elapsed(), cpu_ns(std::process::id())?.saturating_sub(ticks));
     let after = usages(&options.watch)?;
     run.is_over.set(true);
-    run.until(|| run.ends.borrow().len() == options.stalled).await?;
+    let until = Instant::now() + GRACE;
+    run.until(|| run.ends.borrow().len() == options.stalled || Instant::now() > until).await?;
     print(&run, driver, connect, length, &empty, [&before, &after], end, own);
     Ok(())
 }

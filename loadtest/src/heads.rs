@@ -8,7 +8,7 @@
 use crate::args::Heads;
 use crate::{call, frame, ring, scan};
 use bytes::Bytes;
-use monoio::io::{AsyncWriteRentExt, Splitable};
+use monoio::io::{AsyncWriteRent, AsyncWriteRentExt, Splitable};
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 use monoio::net::{TcpListener, TcpStream};
 use serde_json::{Value, json};
@@ -328,6 +328,11 @@ impl Link {
         let first = heads.front()?.number;
         for (place, next) in self.next.borrow_mut().iter_mut().enumerate() {
             let Some(number) = next else { continue };
+            if *number < first {
+                // Too far behind to be told everything: the end is better than a hole.
+                self.has_ended.set(true);
+                return None;
+            }
             let found = number.checked_sub(first).and_then(|at| heads.get(at as usize));
             let Some(head) = found else { continue };
             *number += 1;
@@ -352,11 +357,12 @@ async fn write_all(mut to: TcpOwnedWriteHalf, chain: Rc<Chain>, link: Rc<Link>) 
                 Poll::Pending
             }
         });
-        let Some(bytes) = next.await else { return };
+        let Some(bytes) = next.await else { break };
         if to.write_all(bytes).await.0.is_err() {
-            return;
+            break;
         }
     }
+    let _ = to.shutdown().await;
 }
 
 #[cfg(test)]

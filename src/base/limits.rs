@@ -147,6 +147,29 @@ pub const SOCKET_PONG_MS: u64 = 5_000;
 /// Pings in a row without a pong, after which the client is taken for gone.
 pub const SOCKET_MISSES: u8 = 2;
 
+// --- WebSockets to providers [LB §9.2] ---
+/// A provider's message, and a frame of one.
+pub const LINK_MESSAGE_BYTES: usize = 16 << 20;
+/// Calls of one connection that wait for their answer; one more goes elsewhere.
+pub const LINK_PENDING: usize = 256;
+/// Bytes that wait to be written before no more calls are taken.
+pub const LINK_OUTBOX_BYTES: usize = 16 << 20;
+pub const LINK_PING_MS: u64 = 15_000;
+/// A pong, or anything else, must have come this long after a ping.
+pub const LINK_PONG_MS: u64 = 5_000;
+/// Pings in a row that nothing came after.
+pub const LINK_MISSES: u8 = 2;
+/// What is written must have been taken by then.
+pub const LINK_WRITE_MS: u64 = 5_000;
+/// A connection that lived this long had been made well.
+pub const LINK_STABLE_MS: u64 = 5_000;
+/// Each failure in a row adds this to the wait for the next connection, up to the second; with jitter up to the third.
+pub const LINK_RETRY_STEP_MS: u64 = 5_000;
+pub const LINK_RETRY_MAX_MS: u64 = 30_000;
+pub const LINK_RETRY_JITTER_MS: u64 = 1_000;
+/// The same cap where calls want the connection and the breaker does the long waiting.
+pub const LINK_WANTED_RETRY_MAX_MS: u64 = 1_000;
+
 // --- limits learnt from a provider's errors ---
 /// How long a lesson holds.
 pub const LEARNT_MS: u64 = 600_000;
@@ -262,6 +285,8 @@ const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIE
 const _: () = assert!(PROVIDERS_PER_CHAIN <= 64, "a set of providers is one u64");
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
+const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");
+const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES);
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS);
 const _: () = assert!(PROFILES < INSTANCES && CHAINS_PER_PROFILE < INSTANCES);
 const _: () = assert!(2 * INSTANCES < u16::MAX as usize, "ids of instances and channels are u16");

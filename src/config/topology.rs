@@ -217,6 +217,11 @@ impl Instance {
     pub fn http_from(&self, region: &str) -> Option<&Endpoint> {
         self.region_urls.iter().find(|r| *r.region == *region).and_then(|r| r.http.as_ref()).or(self.http.as_ref())
     }
+
+    /// Where a node of `region` reaches it over WebSocket.
+    pub fn ws_from(&self, region: &str) -> Option<&Endpoint> {
+        self.region_urls.iter().find(|r| *r.region == *region).and_then(|r| r.ws.as_ref()).or(self.ws.as_ref())
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

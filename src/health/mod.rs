@@ -2,7 +2,9 @@
 
 pub mod breaker;
 pub mod cooldown;
+pub mod ending;
 pub mod evidence;
 pub mod heads;
 pub mod learnt;
 pub mod probe;
+pub mod reconnect;

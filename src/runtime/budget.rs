@@ -129,6 +129,13 @@ impl Permit {
         self.bytes += more;
         true
     }
+
+    /// Lowers it to `bytes`: what was feared did not come.
+    pub fn lower_to(&mut self, bytes: u64) {
+        let less = self.bytes.saturating_sub(bytes);
+        self.bytes -= less;
+        self.reserve.release(less);
+    }
 }
 
 impl Drop for Permit {
@@ -154,6 +161,9 @@ mod tests {
         assert_eq!(share.in_use(), STEP_BYTES + 100);
         drop(last);
         assert!(share.take(11).is_none() && share.take(10).is_some());
+        first.lower_to(7);
+        first.lower_to(100);
+        assert_eq!((first.bytes(), share.in_use()), (7, 7));
         drop((first, share));
         assert_eq!(budget.drawn(), 0, "all of it came back");
     }

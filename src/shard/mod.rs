@@ -14,10 +14,12 @@ mod buffers;
 mod call;
 mod client_http;
 mod deadlines;
+mod dial;
 mod explain;
 mod forward;
 mod incoming;
 mod inquiry;
+mod link;
 mod listener;
 mod local;
 mod node;
@@ -36,9 +38,10 @@ mod veto;
 mod witness;
 
 pub use deadlines::Deadlines;
+pub use dial::ConnectFault;
 pub use inquiry::{Found, inquire};
+pub use link::{CallFault, Link, LinkFault, Word};
 pub use node::{Node, Settings};
-pub use target::ConnectFault;
 
 use crate::base::ids::{Id, InstanceId};
 use crate::base::limits;
@@ -88,7 +91,9 @@ pub struct Shard<W: World> {
     used: Used,
     /// Client connections, swept coarsely.
     clients: Rc<Deadlines<W>>,
-    /// WebSocket connections.
+    /// WebSockets to providers.
+    links: RefCell<Slab<Rc<Link<W>>>>,
+    /// WebSockets of clients.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
     rng: RefCell<Rng>,
     /// Connections that may hold a buffer while they wait.
@@ -145,6 +150,7 @@ impl<W: World> Shard<W> {
             vetoes,
             used: Used::default(),
             clients: Rc::default(),
+            links: RefCell::default(),
             sockets: RefCell::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),
@@ -210,6 +216,9 @@ impl<W: World> Shard<W> {
     /// What time asks of the WebSockets.
     fn beat(&self, now: Instant) {
         self.sockets.borrow().iter().for_each(|(_, socket)| socket.beat(now));
+        // A link that ends tells whoever uses it, who may make another.
+        let links: Vec<Rc<Link<W>>> = self.links.borrow().iter().map(|(_, link)| link.clone()).collect();
+        links.iter().for_each(|link| link.beat(now));
     }
 
     /// Attempts under way here, for the simulator's checks of the bounds.

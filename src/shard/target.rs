@@ -1,62 +1,20 @@
 //! A provider instance as one shard sees it: how a call's head begins, and how a connection is made.
 //!
-//! Everything of the request head that does not depend on the call is rendered once. Connecting tries every address in
-//! turn, each with its share of the time that is left, so one dead address of several costs a part of an attempt and
-//! never all of it. Shards do not resolve names: they read what the resolver published.
+//! Everything of a request's head that does not depend on the call is rendered once, for calls over HTTP and for the
+//! handshake of a WebSocket.
 
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::{Endpoint, Instance, Topology};
 use crate::route::exchange::ConnectionRule;
-use crate::runtime::tls::{TlsClient, TlsFault, TlsSettings, Transport};
-use crate::runtime::world::{Duplex, World};
-use crate::shard::deadlines::{Watch, Watched};
+use crate::runtime::tls::TlsSettings;
+use crate::runtime::world::World;
+use crate::shard::deadlines::Watch;
+use crate::shard::dial::{ConnectFault, Dial};
 use crate::shard::node::Settings;
 use crate::shard::pool::{Pool, Slot};
 use crate::shard::upstream_http::Upstream;
-use std::net::SocketAddr;
 use std::rc::Rc;
-
-/// Why there is no connection to a provider. Nothing was written to it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ConnectFault {
-    /// The resolver has no address for the name.
-    Unresolved,
-    /// Every address refused or was unreachable; the last one's reason.
-    Refused(std::io::ErrorKind),
-    Tls(String),
-    /// The attempt's time was over.
-    Late,
-    /// The client left.
-    ClientGone,
-    /// More calls wait for this instance than `CONNECTION_WAITERS`.
-    TooManyWaiting,
-    /// It has no HTTP endpoint.
-    NoEndpoint,
-}
-
-impl std::fmt::Display for ConnectFault {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ConnectFault::Unresolved => out.write_str("its host name has no address (check the name, or the resolver)"),
-            ConnectFault::Refused(kind) => write!(out, "no connection: {kind}"),
-            ConnectFault::Tls(why) => write!(out, "TLS failed: {why}"),
-            ConnectFault::Late => out.write_str("no connection in time"),
-            ConnectFault::ClientGone => out.write_str("the client left"),
-            ConnectFault::TooManyWaiting => out.write_str("too many calls wait for a connection to it"),
-            ConnectFault::NoEndpoint => out.write_str("it has no HTTP endpoint"),
-        }
-    }
-}
-
-impl From<Watched> for ConnectFault {
-    fn from(watched: Watched) -> ConnectFault {
-        match watched {
-            Watched::ClientGone => ConnectFault::ClientGone,
-            _ => ConnectFault::Late,
-        }
-    }
-}
 
 pub struct Target<W: World> {
     pub pool: Rc<Pool<W>>,
@@ -64,8 +22,9 @@ pub struct Target<W: World> {
     pub head: Box<[u8]>,
     /// What must not appear in anything shown to a client.
     pub secrets: Vec<Box<str>>,
-    endpoint: Option<Endpoint>,
-    tls: Option<TlsClient>,
+    http: Option<Dial>,
+    /// Its WebSocket endpoint, and the handshake's head from `GET` to `sec-websocket-key: `.
+    pub ws: Option<(Dial, Box<[u8]>)>,
 }
 
 impl<W: World> Target<W> {
@@ -80,13 +39,13 @@ impl<W: World> Target<W> {
         let endpoint = instance.http_from(&settings.region).cloned();
         let of_control = limits::CONTROL_CONNECTIONS.min(instance.max_connections / 8).max(1);
         let of_shard = instance.max_connections.saturating_sub(of_control) / settings.shards.max(1);
-        let secured = endpoint.as_ref().filter(|e| e.tls);
+        let ws = instance.ws_from(&settings.region);
         Target {
             pool: Pool::new(if is_control { of_control } else { of_shard.max(1) }),
             head: endpoint.as_ref().map(|e| call_head(e, instance)).unwrap_or_default(),
             secrets: instance.secrets.clone(),
-            tls: secured.map(|e| tls.client(&e.host, instance.ca_file.as_deref())),
-            endpoint,
+            http: endpoint.as_ref().map(|e| Dial::new(e, instance, tls)),
+            ws: ws.map(|e| (Dial::new(e, instance, tls), upgrade_head(e, instance))),
         }
     }
 
@@ -119,37 +78,9 @@ impl<W: World> Target<W> {
     }
 
     async fn connect(&self, world: &W, watch: &Watch<W>, deadline: Instant) -> Result<Upstream<W>, ConnectFault> {
-        let endpoint = self.endpoint.as_ref().ok_or(ConnectFault::NoEndpoint)?;
-        let addresses = world.addresses(&endpoint.host, endpoint.port);
-        let mut last = ConnectFault::Unresolved;
-        for (tried, &address) in addresses.iter().enumerate() {
-            let left = deadline.since(world.now()) / (addresses.len() - tried) as u32;
-            watch.set_deadline((world.now() + left).min(world.now().plus_ms(limits::CONNECT_TIMEOUT_MS)));
-            let made = watch.bound(self.connect_to(world, address, watch)).await;
-            match made {
-                Ok(Ok(upstream)) => {
-                    watch.set_deadline(deadline);
-                    return Ok(upstream);
-                }
-                Ok(Err(fault)) => last = fault,
-                Err(Watched::Late) if watch.revive(deadline, world.now()) => last = ConnectFault::Late,
-                Err(ended) => return Err(ended.into()),
-            }
-        }
-        Err(last)
-    }
-
-    async fn connect_to(&self, world: &W, address: SocketAddr, watch: &Watch<W>) -> Result<Upstream<W>, ConnectFault> {
-        let stream = world.connect(address).await.map_err(|e| ConnectFault::Refused(e.kind()))?;
-        let link = match &self.tls {
-            None => Transport::Plain(stream),
-            Some(client) => {
-                let done = client.handshake(stream).await.map_err(|fault: TlsFault| ConnectFault::Tls(fault.to_string()))?;
-                Transport::Tls(done)
-            }
-        };
-        watch.set_upstream(link.closer());
-        Ok(Upstream::new(link, world.now()))
+        let dial = self.http.as_ref().ok_or(ConnectFault::NoEndpoint)?;
+        let stream = dial.connect(world, watch, deadline).await?;
+        Ok(Upstream::new(stream, world.now()))
     }
 }
 
@@ -173,5 +104,29 @@ fn call_head(endpoint: &Endpoint, instance: &Instance) -> Box<[u8]> {
     }
     instance.headers.iter().for_each(|(name, value)| field(name, value));
     head.push_str("content-length: ");
+    head.into_bytes().into_boxed_slice()
+}
+
+/// The handshake's own fields may not be set by configuration: they are the program's answer to what it can do.
+fn upgrade_head(endpoint: &Endpoint, instance: &Instance) -> Box<[u8]> {
+    let mut head = format!("GET {} HTTP/1.1\r\nhost: {}\r\n", endpoint.path, endpoint.authority());
+    let mut field = |name: &str, value: &str| {
+        for part in [name, ": ", value, "\r\n"] {
+            head.push_str(part);
+        }
+    };
+    let has = |name: &str| instance.headers.iter().any(|(n, _)| n.as_ref() == name);
+    if !has("user-agent") {
+        field("user-agent", USER_AGENT);
+    }
+    if let Some(basic) = endpoint.basic_auth.as_deref().filter(|_| !has("authorization")) {
+        field("authorization", basic);
+    }
+    let own = instance.headers.iter().filter(|(name, _)| !name.starts_with("sec-websocket-") && name.as_ref() != "accept");
+    own.for_each(|(name, value)| field(name, value));
+    field("upgrade", "websocket");
+    field("connection", "Upgrade");
+    field("sec-websocket-version", "13");
+    head.push_str("sec-websocket-key: ");
     head.into_bytes().into_boxed_slice()
 }

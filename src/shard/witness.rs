@@ -13,7 +13,7 @@ use crate::route::classify::{Category, Class, Outcome};
 use crate::runtime::world::World;
 use crate::shard::attempt::Got;
 use crate::shard::call::Call;
-use crate::shard::target::ConnectFault;
+use crate::shard::dial::ConnectFault;
 use crate::shard::{Fault, Shard};
 use crate::snapshot::{ChainPlan, bit};
 use arrayvec::ArrayVec;

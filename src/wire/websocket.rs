@@ -2,7 +2,8 @@
 //!
 //! Reading is tungstenite's, driven in memory: it checks masks, opcodes, fragments, UTF-8 and close codes, joins fragments up
 //! to a bound, and answers pings and closes. What we send is framed here: a server's frames are two to ten bytes before the
-//! payload, so a provider's answer goes out as it lies in its buffer. No extension is offered: JSON-RPC clients do without
+//! payload, so a provider's answer goes out as it lies in its buffer; a client's are masked while they are copied together,
+//! with masks that the caller draws. No extension is offered: JSON-RPC clients do without
 //! compression, and it invites bombs. Fails towards closing: whatever breaks the protocol ends with the close code for it.
 
 use std::io::{self, Read, Write};
@@ -57,27 +58,50 @@ impl Write for Pipe {
     }
 }
 
-/// The server's side of one connection.
+/// One side of a connection.
 pub struct Protocol {
     context: WebSocketContext,
     pipe: Pipe,
     has_ended: bool,
+    is_client: bool,
+    /// Bytes fed since the last event, and their bound.
+    fed: usize,
+    fed_max: usize,
+    close_code: Option<u16>,
 }
 
 impl Protocol {
-    /// Messages longer than `max_message` bytes end the connection with 1009.
+    /// The server's side. Messages longer than `max_message` bytes end the connection with 1009.
     pub fn server(max_message: usize) -> Protocol {
+        Protocol::new(Role::Server, max_message)
+    }
+
+    /// The client's side.
+    pub fn client(max_message: usize) -> Protocol {
+        Protocol::new(Role::Client, max_message)
+    }
+
+    fn new(role: Role, max_message: usize) -> Protocol {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
-        Protocol { context: WebSocketContext::new(Role::Server, Some(config)), pipe: Pipe::default(), has_ended: false }
+        Protocol {
+            context: WebSocketContext::new(role, Some(config)),
+            pipe: Pipe::default(),
+            has_ended: false,
+            is_client: role == Role::Client,
+            fed: 0,
+            fed_max: max_message.saturating_mul(2).saturating_add(FRAGMENT_SLACK),
+            close_code: None,
+        }
     }
 
     /// Bytes that came from the peer.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.pipe.incoming.extend_from_slice(bytes);
+        self.fed = self.fed.saturating_add(bytes.len());
     }
 
     /// What they said; `None` until more come.
@@ -85,17 +109,44 @@ impl Protocol {
         if self.has_ended {
             return None;
         }
+        let event = self.read();
+        match event {
+            // Fragments without end, each perhaps empty, are a message that is too long.
+            None if self.fed > self.fed_max => Some(self.end(&too_long(self.fed_max))),
+            None => None,
+            Some(event) => {
+                self.fed = 0;
+                Some(event)
+            }
+        }
+    }
+
+    fn read(&mut self) -> Option<Event> {
         loop {
             match self.context.read(&mut self.pipe) {
                 Ok(Message::Text(text)) => return Some(Event::Message(tungstenite::Bytes::from(text).into())),
                 Ok(Message::Binary(bytes)) => return Some(Event::Message(bytes.into())),
                 Ok(Message::Pong(_)) => return Some(Event::Pong),
+                Ok(Message::Close(frame)) => {
+                    self.close_code = Some(frame.map_or(NO_CODE, |frame| frame.code.into()));
+                    // A client's side would wait for the end of the connection; nothing more is said on it.
+                    if self.is_client {
+                        let _ = self.context.flush(&mut self.pipe);
+                        self.has_ended = true;
+                        return Some(Event::End);
+                    }
+                }
                 // tungstenite has queued the answer.
-                Ok(Message::Ping(_) | Message::Close(_) | Message::Frame(_)) => {}
+                Ok(Message::Ping(_) | Message::Frame(_)) => {}
                 Err(Error::Io(fault)) if fault.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(fault) => return Some(self.end(&fault)),
             }
         }
+    }
+
+    /// What the peer's close frame said: `NO_CODE` when it said nothing.
+    pub fn close_code(&self) -> Option<u16> {
+        self.close_code
     }
 
     fn end(&mut self, fault: &Error) -> Event {
@@ -122,9 +173,33 @@ impl Protocol {
     pub fn take_outgoing(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.pipe.outgoing)
     }
+
+    /// The same of a client's side, masked with `mask` instead of a mask of tungstenite's own drawing, so that a seed replays.
+    pub fn take_outgoing_masked(&mut self, mask: [u8; 4]) -> Vec<u8> {
+        let mut out = self.take_outgoing();
+        let mut rest = out.as_mut_slice();
+        // Control frames only: two bytes, the mask, at most 125 bytes.
+        while let Some(([_, length, old @ ..], tail)) = rest.split_first_chunk_mut::<6>() {
+            let change = [0, 1, 2, 3].map(|i: usize| old.get(i).copied().unwrap_or(0) ^ mask.get(i).copied().unwrap_or(0));
+            old.copy_from_slice(&mask);
+            let (payload, next) = tail.split_at_mut(usize::from(*length & 0x7f).min(tail.len()));
+            payload.iter_mut().zip(change.iter().cycle()).for_each(|(byte, change)| *byte ^= change);
+            rest = next;
+        }
+        out
+    }
 }
 
 const READ_BUFFER: usize = 4 * 1024;
+/// A message may take twice its greatest length and this much more in heads of fragments. Looked at when bytes run out, so the
+/// exact point depends on how they came; nobody sends such a message in earnest.
+const FRAGMENT_SLACK: usize = 64 * 1024;
+/// What a close frame without a code means (RFC 6455 §7.1.5).
+pub const NO_CODE: u16 = 1005;
+
+fn too_long(max_size: usize) -> Error {
+    Error::Capacity(tungstenite::error::CapacityError::MessageTooLong { size: max_size, max_size })
+}
 
 /// What a frame carries, as RFC 6455 §5.2 numbers it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,6 +225,42 @@ pub fn write_frame_head(out: &mut Vec<u8>, opcode: Opcode, length: usize) {
     }
 }
 
+/// A whole frame of a client's, its payload the `parts` in a row.
+pub fn write_masked_frame(out: &mut Vec<u8>, opcode: Opcode, mask: [u8; 4], parts: &[&[u8]]) {
+    let length = parts.iter().map(|part| part.len()).sum();
+    out.reserve(length + 14);
+    let head = out.len() + 1;
+    write_frame_head(out, opcode, length);
+    if let Some(byte) = out.get_mut(head) {
+        *byte |= 0x80;
+    }
+    out.extend_from_slice(&mask);
+    let mut turn = 0;
+    for part in parts {
+        let mut mask = mask;
+        mask.rotate_left(turn % 4);
+        append_masked(out, mask, part);
+        turn += part.len();
+    }
+}
+
+/// Eight bytes at a time; the compiler makes more of it.
+fn append_masked(out: &mut Vec<u8>, mask: [u8; 4], part: &[u8]) {
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (blocks, rest) = part.as_chunks::<8>();
+    out.extend(blocks.iter().flat_map(|block| (u64::from_ne_bytes(*block) ^ wide).to_ne_bytes()));
+    out.extend(rest.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+}
+
+/// A client's whole close frame.
+pub fn masked_close_frame(mask: [u8; 4], code: u16, reason: &str) -> Vec<u8> {
+    let reason: String = reason.chars().filter(char::is_ascii).take(123).collect();
+    let mut out = Vec::with_capacity(8 + reason.len());
+    write_masked_frame(&mut out, Opcode::Close, mask, &[&code.to_be_bytes(), reason.as_bytes()]);
+    out
+}
+
 /// A whole close frame; `reason` is cut to what a control frame holds.
 pub fn close_frame(code: u16, reason: &str) -> Vec<u8> {
     let reason: String = reason.chars().filter(char::is_ascii).take(123).collect();
@@ -165,6 +276,14 @@ pub fn accept_key(key: &[u8]) -> Option<String> {
     use base64::Engine as _;
     let decoded = base64::engine::general_purpose::STANDARD.decode(key).ok()?;
     (decoded.len() == 16).then(|| tungstenite::handshake::derive_accept_key(key))
+}
+
+/// A client's key of 16 random bytes, and the `Sec-WebSocket-Accept` that answers it.
+pub fn new_key(random: [u8; 16]) -> (String, String) {
+    use base64::Engine as _;
+    let key = base64::engine::general_purpose::STANDARD.encode(random);
+    let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+    (key, accept)
 }
 
 #[cfg(test)]

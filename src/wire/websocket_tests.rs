@@ -103,3 +103,66 @@ fn keys() {
         assert_eq!(accept_key(wrong), None, "{}", String::from_utf8_lossy(wrong));
     }
 }
+
+#[test]
+fn a_clients_frames_are_read_by_a_server() {
+    let long = vec![b'z'; 70_000];
+    let mut input = Vec::new();
+    for (mask, parts) in [
+        ([1, 2, 3, 4], &[&b"{}"[..]][..]),
+        ([200, 0, 9, 77], &[b"[1,", b"", b"22,333,4444,55555", b"]"]),
+        ([0; 4], &[b""]),
+        ([255, 1, 7, 3], &[b"x", &long, b"yy"]),
+    ] {
+        write_masked_frame(&mut input, Opcode::Text, mask, parts);
+    }
+    input.extend(masked_close_frame([9, 8, 7, 6], 1000, "done"));
+    let mut protocol = Protocol::server(100_000);
+    protocol.feed(&input);
+    let whole = [b"x".as_slice(), &long, b"yy"].concat();
+    assert_eq!(events(&mut protocol), [text(b"{}"), text(b"[1,22,333,4444,55555]"), text(b""), text(&whole), Event::End]);
+    assert_eq!(protocol.close_code(), Some(1000));
+}
+
+/// An unmasked server frame.
+fn plain(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_frame_head(&mut out, Opcode::Text, payload.len());
+    out[0] = first;
+    out.extend_from_slice(payload);
+    out
+}
+
+#[test]
+fn a_client_reads_answers_and_masks_its_own_with_our_mask() {
+    let input = [plain(0x81, b"{}"), plain(0x89, b"hi"), plain(0x8a, b""), plain(0x88, &[0x03, 0xf5])].concat();
+    for at in 0..=input.len() {
+        let mut protocol = Protocol::client(1000);
+        protocol.feed(&input[..at]);
+        let mut got = events(&mut protocol);
+        protocol.feed(&input[at..]);
+        got.extend(events(&mut protocol));
+        assert_eq!(got, [text(b"{}"), Event::Pong, Event::End], "split at {at}");
+        assert_eq!(protocol.close_code(), Some(1013));
+        let want = [&[0x8a, 0x82, 1, 2, 3, 4, b'h' ^ 1, b'i' ^ 2][..], &[0x88, 0x82, 1, 2, 3, 4, 0x03 ^ 1, 0xf5 ^ 2]].concat();
+        assert_eq!(protocol.take_outgoing_masked([1, 2, 3, 4]), want, "split at {at}");
+    }
+    let faults: [(&str, Vec<u8>); 4] = [
+        ("masked", masked(0x81, b"{}")),
+        ("compressed", plain(0xc1, b"{}")),
+        ("too long", plain(0x81, &[b' '; 1001])),
+        ("fragments without end", [plain(0x01, b"["), [0, 0].repeat(34_000)].concat()),
+    ];
+    for (what, input) in faults {
+        let mut protocol = Protocol::client(1000);
+        protocol.feed(&input);
+        assert_eq!(events(&mut protocol), [Event::End], "{what}");
+        assert!(protocol.has_ended() && protocol.close_code().is_none() && !protocol.take_outgoing().is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn a_key_and_its_answer() {
+    let (key, accept) = new_key(*b"the sample nonce");
+    assert_eq!((key.as_str(), accept.as_str()), ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+}

@@ -55,16 +55,11 @@ const SHAPE: Shape = Shape {
 
 /// Reads the answer head at the start of `buf`; `seen` as for `scan_request`. Nothing may stand before the status line.
 pub fn scan_answer(buf: &[u8], seen: usize) -> Scan<AnswerHead> {
-    // Told at once, so that a provider that speaks something else (SSH, HTTP/0.9) does not cost the whole timeout.
-    if buf.iter().zip(b"HTTP/1.").any(|(got, want)| got != want) {
-        return Scan::Bad(fault::ANSWER_LINE);
-    }
-    let end = match find_head(buf, seen, &SHAPE, |_| None) {
-        Lines::NeedMore => return Scan::NeedMore,
-        Lines::Bad(fault) => return Scan::Bad(fault),
-        Lines::Head { end, .. } => end,
+    let head = match head_of(buf, seen) {
+        Scan::NeedMore => return Scan::NeedMore,
+        Scan::Bad(fault) => return Scan::Bad(fault),
+        Scan::Done(head) => head,
     };
-    let head = buf.get(..end).unwrap_or(&[]);
     let parsed = match parse::<COMMON_FIELDS>(buf, head) {
         Err(fault) if fault == fault::ANSWER_TOO_MANY_FIELDS => parse::<{ limits::ANSWER_HEADERS }>(buf, head),
         parsed => parsed,
@@ -72,6 +67,19 @@ pub fn scan_answer(buf: &[u8], seen: usize) -> Scan<AnswerHead> {
     match parsed {
         Ok(answer) => Scan::Done(answer),
         Err(fault) => Scan::Bad(fault),
+    }
+}
+
+/// The bytes of the head, its closing blank line included, once they are all here.
+pub(super) fn head_of(buf: &[u8], seen: usize) -> Scan<&[u8]> {
+    // Told at once, so that a provider that speaks something else (SSH, HTTP/0.9) does not cost the whole timeout.
+    if buf.iter().zip(b"HTTP/1.").any(|(got, want)| got != want) {
+        return Scan::Bad(fault::ANSWER_LINE);
+    }
+    match find_head(buf, seen, &SHAPE, |_| None) {
+        Lines::NeedMore => Scan::NeedMore,
+        Lines::Bad(fault) => Scan::Bad(fault),
+        Lines::Head { end, .. } => Scan::Done(buf.get(..end).unwrap_or(&[])),
     }
 }
 

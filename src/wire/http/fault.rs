@@ -103,6 +103,15 @@ pub(super) const ANSWER_ENCODING: HttpFault = fault(502, "the provider's answer 
 pub(super) const ANSWER_CONTENT_ENCODING: HttpFault =
     fault(502, "the provider's answer has a Content-Encoding that was not asked for");
 
+// --- a provider's answer to the wish for a WebSocket ---
+pub(super) const UPGRADE_VERSION: HttpFault = fault(502, "the provider switched protocols in HTTP/1.0, which cannot");
+pub(super) const UPGRADE_FIELDS: HttpFault =
+    fault(502, "the provider's 101 answer lacks `Upgrade: websocket` or `Connection: Upgrade`, or repeats Upgrade");
+pub(super) const UPGRADE_ACCEPT: HttpFault =
+    fault(502, "the provider's 101 answer has no Sec-WebSocket-Accept, two, or one for another key");
+pub(super) const UPGRADE_EXTENSION: HttpFault =
+    fault(502, "the provider's 101 answer names an extension or subprotocol that nobody asked for");
+
 const _: () = assert!(limits::HEAD_BYTES == 16384 && limits::HEADERS == 100, "texts above name these numbers");
 const _: () = assert!(limits::REQUEST_BODY_BYTES == 8_000_000 && limits::TRAILER_BYTES == 8192, "texts above name these numbers");
 const _: () = assert!(limits::ANSWER_HEAD_BYTES == 65536 && limits::ANSWER_HEADERS == 128, "texts above name these numbers");

@@ -17,6 +17,7 @@ mod field;
 mod lines;
 mod request;
 mod target;
+mod upgrade;
 mod write;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub use chunked::{ChunkStep, Chunked, Compacted, compact};
 pub use fault::HttpFault;
 pub use field::Field;
 pub use request::{Framing, Method, RequestHead, scan_request};
+pub use upgrade::{UpgradeAnswer, scan_upgrade};
 pub use write::{write_chunk_end, write_chunk_head, write_decimal, write_status_line};
 
 /// What a look at a buffer gave.

@@ -1,0 +1,333 @@
+//! One WebSocket to one provider: calls out under ids of ours, answers and events in. Shards make them for calls, the
+//! control thread for subscriptions.
+//!
+//! One task reads and one writes; callers queue frames and wait for a message with their id, so a slow answer holds up no
+//! other. The link belongs to nobody's call: a call that is given up is forgotten here and the connection lives on. What
+//! ends it ends it once, for everyone: pending calls are told whether they had been written, and the owner hears how it
+//! ended. Whatever comes counts as a sign of life, so a provider that sends events but answers no ping is not dropped.
+//! Fails towards closing: a frame that breaks the protocol, a message beyond 16 MiB or without end, silence.
+
+mod opening;
+mod outbox;
+mod pending;
+
+pub use opening::LinkFault;
+pub use pending::{CallFault, Message};
+
+use crate::base::ids::InstanceId;
+use crate::base::limits;
+use crate::base::time::{Duration, Instant};
+use crate::health::ending::{Ending, How};
+use crate::runtime::budget::Permit;
+use crate::runtime::bytes_io::read_more;
+use crate::runtime::tls::Transport;
+use crate::runtime::world::{Closer, Duplex, World};
+use crate::shard::Shard;
+use crate::shard::buffers::Size;
+use crate::shard::deadlines::{UpstreamCloser, Watched};
+use crate::wire::jsonrpc::{Inbound, sort_inbound, write_integer};
+use crate::wire::websocket::{Event, Opcode, Protocol, masked_close_frame, write_masked_frame};
+use outbox::Outbox;
+use pending::Pending;
+use std::cell::Cell;
+use std::ops::Range;
+use std::rc::Rc;
+
+type ReadOf<W> = <Transport<<W as World>::Stream> as Duplex>::Read;
+type WriteOf<W> = <Transport<<W as World>::Stream> as Duplex>::Write;
+
+/// What comes without having been asked for in particular.
+pub enum Word {
+    /// `result` is the raw value in `message`, proven to be JSON.
+    Event { subscription: Box<[u8]>, result: Range<usize>, message: Vec<u8> },
+    /// The last word.
+    Ended(Ending),
+}
+
+pub struct Link<W: World> {
+    shard: Rc<Shard<W>>,
+    instance: InstanceId,
+    closer: UpstreamCloser<W>,
+    outbox: Outbox,
+    pending: Pending,
+    hear: Box<dyn Fn(Word)>,
+    opened_at: Instant,
+    has_ended: Cell<bool>,
+    /// What the provider still owes beside answers: the owner's subscriptions.
+    owed: Cell<usize>,
+    /// Messages that nobody had asked for.
+    strays: Cell<u64>,
+    ping_at: Cell<Instant>,
+    pong_by: Cell<Instant>,
+    misses: Cell<u8>,
+    /// When what is being written must have been taken.
+    write_by: Cell<Instant>,
+    /// After the end: when the connection is cut.
+    end_by: Cell<Instant>,
+}
+
+impl<W: World> Link<W> {
+    /// Connects and upgrades within `deadline`. `hear` is told of events and, once, of the end.
+    pub async fn open(
+        shard: &Rc<Shard<W>>,
+        instance: InstanceId,
+        deadline: Instant,
+        hear: impl Fn(Word) + 'static,
+    ) -> Result<Rc<Link<W>>, LinkFault> {
+        let opened = opening::open(shard, instance, deadline).await?;
+        let now = shard.now();
+        let link = Rc::new(Link {
+            shard: shard.clone(),
+            instance,
+            closer: opened.closer,
+            outbox: Outbox::default(),
+            pending: Pending::default(),
+            hear: Box::new(hear),
+            opened_at: now,
+            has_ended: Cell::new(false),
+            owed: Cell::new(0),
+            strays: Cell::new(0),
+            ping_at: Cell::new(now.plus_ms(limits::LINK_PING_MS)),
+            pong_by: Cell::new(Instant::NEVER),
+            misses: Cell::new(0),
+            write_by: Cell::new(Instant::NEVER),
+            end_by: Cell::new(Instant::NEVER),
+        });
+        let place = shard.links.borrow_mut().insert(link.clone());
+        shard.world.spawn("link writer", outbox::write(link.clone(), opened.write));
+        shard.world.spawn("link reader", read(link.clone(), opened.read, opened.rest, place));
+        Ok(link)
+    }
+
+    /// Sends one call and waits for the message that answers it; it is whole, but not judged. `params` is raw JSON.
+    pub async fn call(&self, method: &[u8], params: &[u8], deadline: Instant) -> Result<Vec<u8>, CallFault> {
+        let sent =
+            self.send(&[b"{\"jsonrpc\":\"2.0\",\"id\":"], &[b",\"method\":\"", method, b"\",\"params\":", params, b"}"])?;
+        let watch = self.shard.attempts.watch_attempt(self.shard.now(), deadline, None);
+        match watch.bound(sent.answer()).await {
+            Ok(answer) => answer.map(|message| message.bytes),
+            Err(Watched::Running | Watched::Late | Watched::ClientGone | Watched::Drained) => Err(CallFault::Late),
+        }
+    }
+
+    /// Queues a call whose text is `before`, an id of ours, `after`.
+    pub fn send(&self, before: &[&[u8]], after: &[&[u8]]) -> Result<Sent<'_, W>, CallFault> {
+        if !self.outbox.has_room() {
+            return Err(CallFault::NotSent);
+        }
+        let id = self.pending.insert().ok_or(CallFault::NotSent)?;
+        let mut token = Vec::with_capacity(20);
+        write_integer(&mut token, id as i64);
+        let parts: arrayvec::ArrayVec<&[u8], 12> =
+            before.iter().copied().chain(std::iter::once(&token[..])).chain(after.iter().copied()).collect();
+        let mask = self.mask();
+        self.outbox.push(|frames| write_masked_frame(frames, Opcode::Text, mask, &parts));
+        Ok(Sent { link: self, id })
+    }
+
+    /// Ends it in order.
+    pub fn close(&self) {
+        if !self.has_ended.get() {
+            self.say_close(1000, "");
+            self.end(How::Ours);
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        !self.has_ended.get()
+    }
+
+    pub fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
+    pub fn opened_at(&self) -> Instant {
+        self.opened_at
+    }
+
+    /// Calls that wait for their answer.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Messages that nobody had asked for, since it was opened.
+    pub fn strays(&self) -> u64 {
+        self.strays.get()
+    }
+
+    /// How many subscriptions it carries: an end then leaves something owed.
+    pub fn set_owed(&self, subscriptions: usize) {
+        self.owed.set(subscriptions);
+    }
+
+    fn mask(&self) -> [u8; 4] {
+        (self.shard.rng.borrow_mut().next() as u32).to_ne_bytes()
+    }
+
+    fn say_close(&self, code: u16, reason: &str) {
+        let frame = masked_close_frame(self.mask(), code, reason);
+        self.outbox.push(|frames| frames.extend_from_slice(&frame));
+    }
+
+    /// Once, whoever notices first.
+    fn end(&self, how: How) {
+        if self.has_ended.replace(true) {
+            return;
+        }
+        self.outbox.end();
+        let now = self.shard.recent();
+        self.end_by.set(now.plus_ms(limits::LINGER_MS));
+        let pending = self.pending.end() + self.owed.get();
+        let was_stable = now.since(self.opened_at) >= Duration::from_millis(limits::LINK_STABLE_MS);
+        (self.hear)(Word::Ended(Ending { how, was_stable, pending }));
+    }
+
+    /// What time asks of it; called by the shard's coarse sweep.
+    pub(super) fn beat(&self, now: Instant) {
+        if now >= self.write_by.get() {
+            self.end(How::Silent);
+            return self.closer.close();
+        }
+        if self.has_ended.get() {
+            if now >= self.end_by.get() {
+                self.closer.close();
+            }
+            return;
+        }
+        if now >= self.pong_by.get() {
+            self.misses.set(self.misses.get() + 1);
+            if self.misses.get() >= limits::LINK_MISSES {
+                self.end(How::Silent);
+                return self.closer.close();
+            }
+            self.ping_at.set(now);
+        }
+        if now >= self.ping_at.get() {
+            let mask = self.mask();
+            self.outbox.push(|frames| write_masked_frame(frames, Opcode::Ping, mask, &[]));
+            self.ping_at.set(now.plus_ms(limits::LINK_PING_MS));
+            self.pong_by.set(now.plus_ms(limits::LINK_PONG_MS));
+        }
+    }
+
+    fn note_life(&self) {
+        self.misses.set(0);
+        self.pong_by.set(Instant::NEVER);
+    }
+
+    fn take(&self, message: Message) {
+        match sort_inbound(&message.bytes) {
+            Inbound::Answer(id) => {
+                if !self.pending.answer(id, message) {
+                    self.strays.set(self.strays.get() + 1);
+                }
+            }
+            Inbound::Event { subscription, result } => {
+                let subscription = subscription.of(&message.bytes).into();
+                (self.hear)(Word::Event { subscription, result: result.range(), message: message.bytes });
+            }
+            Inbound::Error(error) if gives_up(error.of(&message.bytes)) => {
+                self.say_close(1013, "");
+                self.end(How::Closed(1013));
+            }
+            Inbound::Error(_) | Inbound::Unknown => self.strays.set(self.strays.get() + 1),
+        }
+    }
+}
+
+/// An error for no call in particular by which a provider says that its connection is of no further use (LB §9.2).
+fn gives_up(error: &[u8]) -> bool {
+    let has = |word: &[u8]| error.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    has(b"-32701") || has(b"timeout")
+}
+
+/// A call that was queued. Dropped, it is forgotten; its answer then finds nobody.
+pub struct Sent<'a, W: World> {
+    link: &'a Link<W>,
+    id: u64,
+}
+
+impl<W: World> Sent<'_, W> {
+    /// The id under which it went out.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub async fn answer(&self) -> Result<Message, CallFault> {
+        self.link.pending.wait(self.id).await
+    }
+}
+
+impl<W: World> Drop for Sent<'_, W> {
+    fn drop(&mut self) {
+        self.link.pending.forget(self.id);
+    }
+}
+
+async fn read<W: World>(link: Rc<Link<W>>, mut from: ReadOf<W>, rest: Vec<u8>, place: usize) {
+    let how = read_messages(&link, &mut from, &rest).await;
+    link.end(how);
+    linger(&link, &mut from).await;
+    link.closer.close();
+    link.shard.links.borrow_mut().try_remove(place);
+}
+
+async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest: &[u8]) -> How {
+    let shard = &link.shard;
+    let mut protocol = Protocol::client(limits::LINK_MESSAGE_BYTES);
+    protocol.feed(rest);
+    // Of the message that is coming: its bytes so far, and their charge.
+    let (mut bytes, mut permit) = (rest.len(), None);
+    let mut buf = shard.buffers.take(Size::Upstream);
+    loop {
+        while let Some(event) = protocol.event() {
+            if let Event::Message(message) = event {
+                bytes = 0;
+                let mut permit: Option<Permit> = permit.take();
+                permit.iter_mut().for_each(|permit| permit.lower_to(message.len() as u64));
+                link.take(Message { bytes: message, permit });
+            }
+        }
+        let answers = protocol.take_outgoing_masked(link.mask());
+        if !answers.is_empty() {
+            link.outbox.push(|frames| frames.extend_from_slice(&answers));
+        }
+        if protocol.has_ended() || link.has_ended.get() {
+            shard.buffers.give(buf);
+            return protocol.close_code().map_or(How::Broken, How::Closed);
+        }
+        buf.clear();
+        let (result, more) = read_more(from, buf).await;
+        buf = more;
+        if !matches!(result, Ok(1..)) {
+            shard.buffers.give(buf);
+            return How::Lost;
+        }
+        link.note_life();
+        bytes += buf.len();
+        while bytes > limits::HOLD_BYTES && permit.is_none() {
+            // Nothing more is read until the node has room for the longest message.
+            permit = shard.answers.take(limits::LINK_MESSAGE_BYTES as u64);
+            if permit.is_none() {
+                shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
+            }
+        }
+        protocol.feed(&buf);
+    }
+}
+
+/// Reads away what still comes after the end, so that our last frame is not lost to a reset.
+async fn linger<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>) {
+    let mut left = limits::LINGER_BYTES;
+    let mut buf = link.shard.buffers.take(Size::Client);
+    while left > 0 {
+        buf.clear();
+        let (result, more) = read_more(from, buf).await;
+        buf = more;
+        match result {
+            Ok(n @ 1..) => left = left.saturating_sub(n),
+            _ => break,
+        }
+    }
+    link.shard.buffers.give(buf);
+}

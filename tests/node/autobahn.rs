@@ -9,14 +9,15 @@
 
 use crate::harness::{DRIVERS, Lasso, no_limit};
 use crate::provider::Provider;
-use lasso::wire::websocket::{Event, Opcode, Protocol, accept_key, write_frame_head};
+use lasso::wire::websocket::{Event, Opcode, Protocol, accept_key, new_key, write_frame_head, write_masked_frame};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// What the runner and its cases stand in.
 struct Suite {
@@ -130,7 +131,7 @@ fn serve(mut stream: TcpStream) {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accepted}\r\n\r\n"
     );
     if stream.write_all(answer.as_bytes()).is_ok() {
-        echo(stream, &rest, Protocol::server(MAX_MESSAGE), write_frame);
+        echo(stream, &rest, Protocol::server(MAX_MESSAGE), &SERVER);
     }
 }
 
@@ -146,22 +147,55 @@ fn read_head(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     }
 }
 
-/// Says every message back, in the frames that the node would write, until the protocol has ended.
-fn echo(mut stream: TcpStream, first: &[u8], mut protocol: Protocol, frame: fn(&[u8], bool) -> Vec<u8>) {
+/// How one side writes.
+struct Side {
+    frame: fn(&[u8]) -> Vec<u8>,
+    outgoing: fn(&mut Protocol) -> Vec<u8>,
+}
+
+const MASK: [u8; 4] = [0xa5, 0x00, 0x5a, 0xff];
+
+const SERVER: Side = Side {
+    frame: |body| {
+        let mut out = Vec::with_capacity(body.len() + 10);
+        write_frame_head(&mut out, Opcode::Text, body.len());
+        out.extend_from_slice(body);
+        out
+    },
+    outgoing: Protocol::take_outgoing,
+};
+
+const CLIENT: Side = Side {
+    frame: |body| {
+        let mut out = Vec::new();
+        // In two parts, as the node writes a call around its id.
+        let (left, right) = body.split_at(body.len() / 3);
+        write_masked_frame(&mut out, Opcode::Text, MASK, &[left, right]);
+        out
+    },
+    outgoing: |protocol| protocol.take_outgoing_masked(MASK),
+};
+
+/// Says every message back, in the frames that the node would write, until the protocol has ended. The last message.
+fn echo(mut stream: TcpStream, first: &[u8], mut protocol: Protocol, side: &Side) -> Vec<u8> {
     stream.set_nodelay(true).expect("no delay");
-    let (mut kinds, mut piece) = (Kinds::default(), vec![0; 64 * 1024]);
+    let (mut kinds, mut piece, mut last) = (Kinds::default(), vec![0; 64 * 1024], Vec::new());
     let mut take = |protocol: &mut Protocol, bytes: &[u8], stream: &mut TcpStream| {
         kinds.feed(bytes);
         protocol.feed(bytes);
         let mut out = Vec::new();
         while let Some(event) = protocol.event() {
             // What was read before a message is answered before it.
-            out.extend(protocol.take_outgoing());
+            out.extend((side.outgoing)(protocol));
             if let Event::Message(body) = event {
-                out.extend(frame(&body, kinds.is_binary.pop_front().expect("its kind")));
+                let mut frame = (side.frame)(&body);
+                // The node itself never says anything binary.
+                frame[0] ^= if kinds.is_binary.pop_front().expect("its kind") { 0x03 } else { 0 };
+                out.extend(frame);
+                last = body;
             }
         }
-        out.extend(protocol.take_outgoing());
+        out.extend((side.outgoing)(protocol));
         stream.write_all(&out).is_ok() && !protocol.has_ended()
     };
     let mut goes_on = take(&mut protocol, first, &mut stream);
@@ -175,14 +209,52 @@ fn echo(mut stream: TcpStream, first: &[u8], mut protocol: Protocol, frame: fn(&
     let _ = stream.shutdown(std::net::Shutdown::Write);
     let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
     while matches!(stream.read(&mut piece), Ok(1..)) {}
+    last
 }
 
-fn write_frame(body: &[u8], is_binary: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len() + 10);
-    write_frame_head(&mut out, Opcode::Text, body.len());
-    out[0] ^= if is_binary { 0x03 } else { 0 };
-    out.extend_from_slice(body);
-    out
+#[test]
+fn the_framing_keeps_the_rfc_as_a_client() {
+    let Some(suite) = suite() else { return };
+    // The runner takes no port 0; this one was free a moment ago.
+    let at = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let results = results("client", &at.to_string());
+    let mut runner = suite.command("server", &at.to_string(), &results).stdout(Stdio::null()).spawn().expect("python3 runs");
+    let end = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(at).is_err() {
+        assert!(Instant::now() < end, "the runner does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let count: usize = String::from_utf8(ask(at, "/getCaseCount")).expect("text").parse().expect("a count");
+    let next = AtomicUsize::new(1);
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let cases = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+                cases.take_while(|case| *case <= count).for_each(|case| {
+                    ask(at, &format!("/runCase?case={case}&agent=lasso"));
+                });
+            });
+        }
+    });
+    // The last verdicts are written when their connections have ended.
+    std::thread::sleep(Duration::from_millis(500));
+    ask(at, "/updateReports?agent=lasso");
+    assert!(runner.wait().expect("its state").success(), "the runner");
+    compare("client", &results);
+}
+
+/// A client's whole life; the last message that it got.
+fn ask(at: SocketAddr, path: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(at).expect("the runner accepts");
+    let (key, accepted) = new_key([7; 16]);
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {at}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n\
+         Sec-WebSocket-Version: 13\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("sent");
+    let (head, rest) = read_head(&mut stream).expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 101 ") && head.contains(&accepted), "{head}");
+    echo(stream, &rest, Protocol::client(MAX_MESSAGE), &CLIENT)
 }
 
 /// Whether messages were binary, which an echo must know and JSON-RPC need not: walks the frame heads beside the protocol.

@@ -19,6 +19,8 @@ pub mod health;
 pub mod snapshot;
 /// Which provider a call goes to, what its answer means, what happens next.
 pub mod route;
+/// Subscriptions: which are the same, and what a client is told when providers fail, fork and come back.
+pub mod stream;
 
 // ════ the seam: above it no async, clock, socket, lock, thread ════
 

@@ -7,7 +7,7 @@ use crate::health::breaker::{Breaker, Cause, Gate, Outcomes, Policy, Transition}
 use crate::health::cooldown::Cooldown;
 use crate::health::learnt::{Learnt, Lesson};
 use crate::observe::category::Category;
-use crate::observe::report::Probe;
+use crate::observe::report::{FeedState, Probe};
 use crate::observe::tally::ChannelCounts;
 
 pub struct Channel {
@@ -25,6 +25,8 @@ pub struct Channel {
     /// A shard's calls found nobody else.
     pub is_wanted: bool,
     pub wanted_by: u16,
+    /// As a source of subscriptions.
+    pub feed: FeedState,
     /// Of the epoch that is being merged.
     outcomes: Vec<(u16, Outcomes)>,
 }
@@ -41,6 +43,7 @@ impl Channel {
             last_failure: None,
             is_wanted: false,
             wanted_by: 0,
+            feed: FeedState::default(),
             outcomes: Vec::new(),
         }
     }

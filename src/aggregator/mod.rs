@@ -19,7 +19,7 @@ use crate::health::evidence::{Evidence, RowCounts};
 use crate::health::heads::Heads;
 use crate::observe::buckets::BUCKETS;
 use crate::observe::figures::Figures;
-use crate::observe::report::{Event, Probe, Report};
+use crate::observe::report::{Event, Probe, Report, Streaming};
 use crate::observe::tally::{Row, Tally};
 use crate::shard::Node;
 use crate::snapshot::{Grant, Snapshot};
@@ -40,6 +40,8 @@ pub struct Rules {
 #[derive(Clone, Debug)]
 pub struct Notice {
     pub event: &'static str,
+    /// Somebody should look at it.
+    pub is_trouble: bool,
     pub channel: ChannelId,
     pub text: String,
 }
@@ -253,6 +255,8 @@ impl Aggregator {
                     heads.on_served(instance, height, now);
                 }
             }
+            Event::Streaming { channel, what } => self.on_streaming(channel, what),
+            Event::Feed { channel, state } => self.with(channel, |c| c.feed = state),
             Event::Probed { channel, probe } => self.on_probe(channel, probe, now),
         }
     }
@@ -275,7 +279,7 @@ impl Aggregator {
             && channel.wrong_chain != Some(got)
         {
             let text = format!("it serves chain {got}: no call is sent to it (correct its url or the chain_id)");
-            self.notices.push(Notice { event: "provider.chain", channel: id, text });
+            self.notices.push(Notice { event: "provider.chain", is_trouble: true, channel: id, text });
         }
         let transition = channel.on_probe(probe, self.control, now);
         if let Probe::Ok { latency } = probe {
@@ -297,8 +301,27 @@ impl Aggregator {
         if heads.alert(instance, threshold, now) {
             let behind = heads.lag(instance, now).map_or(0, |lag| lag.unsigned_abs());
             let text = format!("{behind} blocks behind the other providers of its chain");
-            self.notices.push(Notice { event: "provider.lag", channel: ChannelId::of(instance, Transport::Http), text });
+            self.notices.push(Notice {
+                event: "provider.lag",
+                is_trouble: true,
+                channel: ChannelId::of(instance, Transport::Http),
+                text,
+            });
         }
+    }
+
+    /// What people should know of subscriptions.
+    fn on_streaming(&mut self, channel: ChannelId, what: Streaming) {
+        let is_trouble = matches!(what, Streaming::Silent | Streaming::Lost | Streaming::Closed { .. });
+        let (event, text) = match what {
+            Streaming::Connected => ("provider.connected", "its connection for subscriptions is open".to_owned()),
+            Streaming::Ended { code } => ("provider.disconnected", format!("its connection for subscriptions ended ({code})")),
+            Streaming::Silent => ("provider.silent", "it announced no block for too long: connected anew".to_owned()),
+            Streaming::Leads => ("stream.leads", "subscribers hear this provider from now on".to_owned()),
+            Streaming::Lost => ("stream.lost", "subscribers lost this provider: another one is sought".to_owned()),
+            Streaming::Closed { reason } => ("stream.closed", format!("subscribers were closed with 1013: {reason}")),
+        };
+        self.notices.push(Notice { event, is_trouble, channel, text });
     }
 
     fn tick(&mut self, now: Instant) -> bool {
@@ -343,7 +366,7 @@ impl Aggregator {
     fn tell(&mut self, channel: ChannelId, transition: Option<Transition>) {
         if let Some(Transition { from, to, reason }) = transition {
             let text = format!("{} -> {} ({reason})", from.word(), to.word());
-            self.notices.push(Notice { event: "provider.circuit", channel, text });
+            self.notices.push(Notice { event: "provider.circuit", is_trouble: true, channel, text });
         }
     }
 }

@@ -207,6 +207,8 @@ pub const PROBE_TICK_MS: u64 = 200;
 pub const PROBE_TIMEOUT_MS: u64 = 5_000;
 /// While all circuits of a chain are open, each of its providers is asked this often.
 pub const PROBE_MISSED_MS: u64 = 2_000;
+/// Polls of the height that may be left out in a row while it is announced.
+pub const HEAD_POLLS_LEFT_OUT: u32 = 2;
 /// First probes are spread over this.
 pub const PROBE_SPREAD_MS: u64 = 2_000;
 /// A provider that refuses our credentials is asked again this often.
@@ -215,6 +217,66 @@ pub const PROBE_AUTH_MS: u64 = 120_000;
 pub const TRIAL_START_MS: u64 = 1_000;
 /// Its result is awaited this long: twice the longest total time of a call.
 pub const TRIAL_RESULT_MS: u64 = 90_000;
+
+// --- subscriptions [C §6] ---
+/// Addresses of one log filter, positions of its topics, and choices at one position: geth's own bounds.
+pub const FILTER_ADDRESSES: usize = 1_000;
+pub const FILTER_TOPICS: usize = 4;
+pub const FILTER_CHOICES: usize = 1_000;
+/// A head as clients get it, without its transactions; extra data of some chains lists hundreds of validators.
+pub const HEAD_EVENT_BYTES: usize = 64 * 1024;
+/// Blocks behind the newest that a stream remembers: a deeper reorg ends it.
+pub const STREAM_CHAIN_BLOCKS: usize = 256;
+/// Heads announced or fetched that wait for a missing one, per stream.
+pub const STREAM_HELD_HEADS: usize = 2_048;
+/// Logs that a stream keeps to take them back in a reorg, or until their head is known.
+pub const STREAM_LOG_BYTES: usize = 8 << 20;
+/// Pending transactions that a stream remembers to have told; a mempool's order of size.
+pub const STREAM_SEEN_TRANSACTIONS: usize = 16_384;
+/// A block's logs are awaited this long after its head, then asked for.
+pub const LOGS_WAIT_MS: u64 = 2_000;
+/// And not before they have paused for so long.
+pub const LOGS_QUIET_MS: u64 = 200;
+/// What a stream asks for at once, and the pause before it asks again.
+pub const FILL_PARALLEL: usize = 4;
+pub const FILL_RETRY_MS: u64 = 250;
+/// Letters of one shard that wait in its mailbox, and behind it; then its subscriptions are cut.
+pub const LETTERS: usize = 4_096;
+pub const LETTERS_HELD: usize = 65_536;
+/// Wishes that wait for the control thread; one more is refused.
+pub const WISHES: usize = 16_384;
+/// Subscriptions of one client connection.
+pub const SOCKET_SUBSCRIPTIONS: usize = 128;
+/// Events and bytes that wait for one client before it is called slow.
+pub const SOCKET_EVENTS: usize = 10_000;
+pub const SOCKET_EVENT_BYTES: usize = 4 << 20;
+/// A subscription is answered within this time.
+pub const SUBSCRIBE_MS: u64 = 10_000;
+/// Before a connection is closed with its stream: for its calls in flight.
+pub const SOCKET_LEAVE_MS: u64 = 1_000;
+/// An upstream subscription outlives its last client by this [LB §9.5].
+pub const TOPIC_LINGER_MS: u64 = 60_000;
+/// A provider that failed a stream is not asked again by it for this long, doubling up to the second.
+pub const SHUN_MS: u64 = 1_000;
+pub const SHUN_MAX_MS: u64 = 30_000;
+/// Events that may come before their subscription's confirmation, for each connection.
+pub const FEED_EARLY_EVENTS: usize = 256;
+pub const UNSUBSCRIBE_MS: u64 = 5_000;
+/// Blocks whose first announcement is remembered, to time the others by.
+pub const PACE_BLOCKS: usize = 128;
+/// Topics of all shards at once.
+pub const TOPICS: usize = 16_384;
+/// One fetch of a missing block or its logs.
+pub const FILL_TIMEOUT_MS: u64 = 5_000;
+/// Polling for heads: as often as a part of the block time, within bounds; and how many failures in a row end it.
+pub const POLLS_PER_BLOCK: u64 = 4;
+pub const POLL_MIN_MS: u64 = 250;
+pub const POLL_MAX_MS: u64 = 3_000;
+pub const POLL_FAILURES: u32 = 3;
+/// A chain whose block time is not configured is polled as if it were this.
+pub const POLLED_BLOCK_MS: u64 = 2_000;
+/// A block that nobody has after so many answers is given up, if the provider has announced a newer one.
+pub const FILL_TRIES: u32 = 5;
 
 // --- client limits [C §7] ---
 pub const LIMIT_RPS: u32 = 100;
@@ -276,6 +338,15 @@ pub const MODEL_SIZED_BYTES: usize = 8 << 20;
 pub const MODEL_CONNECTIONS: usize = 4_096;
 /// Items in a batch to a simulated provider.
 pub const MODEL_BATCH_ITEMS: usize = 1_000;
+/// Subscriptions of one connection to a simulated provider.
+pub const MODEL_FEEDS: usize = 1_024;
+/// Of a longer jump of its head only so many blocks are told.
+pub const MODEL_FEED_BLOCKS: u64 = 128;
+/// How often it looks whether there is something to tell, with and without subscriptions.
+pub const MODEL_FEED_LOOK_MS: u64 = 25;
+pub const MODEL_FEED_IDLE_MS: u64 = 250;
+/// Messages that wait for a peer which does not read, before it is cut off.
+pub const MODEL_SOCKET_OUTBOX: usize = 20_000;
 
 const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES);
 const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES);

@@ -1,4 +1,4 @@
-//! Quantities as Ethereum writes them: `0x` and hex digits, most significant first, no leading zero.
+//! Quantities as Ethereum writes them (`0x` and hex digits, most significant first, no leading zero), and byte strings.
 
 /// A quantity between its quotes. Leading zeros are read, as nodes read them; more than 64 bits are not.
 pub fn parse_quantity(text: &[u8]) -> Option<u64> {
@@ -10,6 +10,27 @@ pub fn parse_quantity(text: &[u8]) -> Option<u64> {
         let digit = char::from(*byte).to_digit(16)?;
         if sum >> 60 == 0 { Some(sum << 4 | u64::from(digit)) } else { None }
     })
+}
+
+/// Exactly `N` bytes in hex, between their quotes; upper and lower case are the same.
+pub fn parse_bytes<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let digits = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X"))?;
+    let (pairs, rest) = digits.as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let digit = |c: u8| char::from(c).to_digit(16);
+        *byte = (digit(*high)? << 4 | digit(*low)?) as u8;
+    }
+    Some(bytes)
+}
+
+/// Appends bytes as lower-case hex with `0x`, without quotes.
+pub fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(b"0x");
+    bytes.iter().for_each(|byte| write_hex(out, u64::from(*byte), 2));
 }
 
 /// Appends a quantity, without quotes, in lower case.
@@ -43,6 +64,19 @@ mod tests {
         for bad in ["0x10000000000000000", "0x", "", "1", "x1", "0xg", "0x-1", "0x+1", " 0x1", "0x1 ", "\"0x1\"", "latest"] {
             check(bad, None);
         }
+    }
+
+    #[test]
+    fn bytes_are_read_and_written() {
+        let check = |text: &str, want: Option<[u8; 3]>| assert_eq!(parse_bytes(text.as_bytes()), want, "{text}");
+        check("0x00aBfF", Some([0, 0xab, 0xff]));
+        check("0X00abff", Some([0, 0xab, 0xff]));
+        for bad in ["00abff", "0x00abf", "0x00ab", "0x00abff00", "0x00abfg", "0x+1abff", ""] {
+            check(bad, None);
+        }
+        let mut out = Vec::new();
+        write_bytes(&mut out, &[0, 0xab, 0xff]);
+        assert_eq!(out, b"0x00abff");
     }
 
     #[test]

@@ -155,6 +155,8 @@ impl Start {
         let listener = self.listeners.of_shard(seat.shard).map_err(|e| format!("its socket: {e}"))?;
         let (mailbox, address) = Mailbox::new(16).map_err(|e| format!("its mailbox: {e}"))?;
         self.orders.register(seat.shard, mailbox);
+        let (mailbox, letters) = Mailbox::new(limits::LETTERS).map_err(|e| format!("its mailbox: {e}"))?;
+        self.node.letters.register(seat.shard, mailbox);
         let options = ShardOptions { driver: self.driver, listeners: vec![listener], names: self.resolver.clone() };
         let at = self.listeners.address();
         let (result, _) = uring::run(options, async |world| {
@@ -162,6 +164,7 @@ impl Start {
             let listener = world.listen(at).map_err(|e| format!("listening: {e}"))?;
             let shard = Shard::new(world.clone(), self.node.clone(), seat.shard, &self.tls, Fault::None);
             shard.start();
+            shard.correspond(letters.open().map_err(|e| format!("its mailbox: {e}"))?);
             shard.listen(listener);
             self.started.arrive(Ok(world.driver().clone()));
             let Order::Drain { within_ms } = orders.receive().await.map_err(|e| format!("its mailbox: {e}"))?;
@@ -188,7 +191,10 @@ fn start_aggregator(node: &Arc<Node>, options: &Options, log: Log) -> Result<Bac
         for notice in aggregator.step(uring::process_now()) {
             let label = topology.instances.get(notice.channel.instance()).map_or("", |i| &i.label);
             let text = format!("{label} over {}: {}", notice.channel.transport().word(), notice.text);
-            log.warn(notice.event, &text);
+            match notice.is_trouble {
+                true => log.warn(notice.event, &text),
+                false => log.info(notice.event, &[("message", text.into())]),
+            }
         }
     };
     background::every("aggregator", Duration::from_millis(limits::EPOCH_MS), step).map_err(|e| format!("no thread: {e}"))
@@ -197,16 +203,22 @@ fn start_aggregator(node: &Arc<Node>, options: &Options, log: Log) -> Result<Bac
 /// The thread that probes.
 fn start_control(start: &Start) -> Result<Background, String> {
     let (node, tls, names, driver) = (start.node.clone(), start.tls.clone(), start.resolver.clone(), start.driver);
+    let (mailbox, wishes) = Mailbox::new(limits::WISHES).map_err(|e| format!("its mailbox: {e}"))?;
+    node.wishes.register(0, mailbox);
     let body = move || {
         let options = ShardOptions { driver, listeners: Vec::new(), names };
         let index = node.settings.shards as usize;
         let run = uring::run(options, async |world| {
             let shard = Shard::new(world.clone(), node.clone(), index, &tls, Fault::None);
             shard.start();
-            control::start(&shard);
-            std::future::pending::<()>().await;
+            control::start(&shard, wishes.open().map_err(|e| format!("its mailbox: {e}"))?);
+            std::future::pending::<Result<(), String>>().await
         });
-        run.map_or_else(|fault| fault.to_string(), |_| "it returned".to_owned())
+        match run {
+            Ok((Err(why), _)) => why,
+            Ok((Ok(()), _)) => "it returned".to_owned(),
+            Err(fault) => fault.to_string(),
+        }
     };
     background::vital("control", body).map_err(|e| format!("no thread: {e}"))
 }
@@ -226,7 +238,7 @@ fn stop_on_signal(start: &Start, within_ms: u64, log: Log) -> Result<(), String>
 }
 
 fn resolve_names(topology: &Topology, log: Log) -> Result<Resolver, String> {
-    let endpoints = topology.instances.values().filter_map(|i| i.http.as_ref());
+    let endpoints = topology.instances.values().flat_map(|i| i.http.iter().chain(&i.ws));
     let hosts: BTreeSet<&str> = endpoints.map(|e| e.host.as_ref()).collect();
     let resolver = Resolver::start(hosts).map_err(|e| format!("resolver: {e}"))?;
     if !resolver.ready(NAMES_WAIT) {

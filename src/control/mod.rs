@@ -6,10 +6,15 @@
 //! return.
 
 mod probing;
+mod streams;
 
 use crate::base::ids::{EntryId, InstanceId};
+use crate::base::limits;
+use crate::base::time::{Duration, Instant};
+use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::World;
 use crate::shard::Shard;
+use crate::stream::fanout::Wish;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -24,12 +29,30 @@ struct Watched {
     chain_number: u64,
 }
 
-/// Starts everything on `shard`, which must be the control thread's.
-pub fn start<W: World>(shard: &Rc<Shard<W>>) {
+/// When each instance last announced a head by subscription.
+#[derive(Default)]
+pub(crate) struct Announced(RefCell<BTreeMap<InstanceId, Instant>>);
+
+impl Announced {
+    fn note(&self, instance: InstanceId, now: Instant) {
+        self.0.borrow_mut().insert(instance, now);
+    }
+
+    /// Its height is known without asking for it.
+    fn is_fresh(&self, instance: InstanceId, now: Instant) -> bool {
+        let fresh = Duration::from_millis(limits::HEAD_FRESH_MS);
+        self.0.borrow().get(&instance).is_some_and(|at| now.since(*at) < fresh)
+    }
+}
+
+/// Starts everything on `shard`, which must be the control thread's. `wishes`: what the shards want of it.
+pub fn start<W: World>(shard: &Rc<Shard<W>>, wishes: Inbox<Wish>) {
+    let announced = Rc::new(Announced::default());
+    shard.world().spawn("streams", streams::run(shard.clone(), wishes, announced.clone()));
     let by_chain = watched(shard);
     let unanswered = Rc::new(RefCell::new(by_chain.keys().copied().collect::<BTreeSet<u64>>()));
     for (_, instances) in by_chain {
-        shard.world().spawn("probes", probing::watch(shard.clone(), instances, unanswered.clone()));
+        shard.world().spawn("probes", probing::watch(shard.clone(), instances, unanswered.clone(), announced.clone()));
     }
 }
 

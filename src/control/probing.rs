@@ -3,13 +3,13 @@
 use crate::base::ids::{ChannelId, InstanceId, PermitId, Transport};
 use crate::base::limits;
 use crate::chain::{hex, method};
-use crate::control::Watched;
+use crate::control::{Announced, Watched};
 use crate::health::probe::{ProbeEnd, Schedule};
 use crate::observe::report::{Event, Probe};
 use crate::runtime::world::World;
 use crate::shard::{Found, Shard, inquire};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 const CHAIN_QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-probe","method":"eth_chainId","params":[]}"#;
@@ -21,13 +21,21 @@ struct Chain<W: World> {
     schedule: RefCell<Schedule>,
     /// Chains of which no provider has answered yet.
     unanswered: Rc<RefCell<BTreeSet<u64>>>,
+    announced: Rc<Announced>,
+    /// Polls of an instance that were left out in a row.
+    unpolled: RefCell<BTreeMap<InstanceId, u32>>,
 }
 
 /// Probes until the node drains.
-pub(super) async fn watch<W: World>(shard: Rc<Shard<W>>, instances: Vec<Watched>, unanswered: Rc<RefCell<BTreeSet<u64>>>) {
+pub(super) async fn watch<W: World>(
+    shard: Rc<Shard<W>>,
+    instances: Vec<Watched>,
+    unanswered: Rc<RefCell<BTreeSet<u64>>>,
+    announced: Rc<Announced>,
+) {
     let intervals: Vec<_> = instances.iter().map(|w| (w.instance, w.interval_ms)).collect();
     let schedule = RefCell::new(Schedule::new(&intervals, shard.world().now()));
-    let chain = Rc::new(Chain { shard, instances, schedule, unanswered });
+    let chain = Rc::new(Chain { shard, instances, schedule, unanswered, announced, unpolled: RefCell::default() });
     let world = chain.shard.world().clone();
     let mut last_permit = PermitId(0);
     while !chain.shard.node().draining.is_raised() {
@@ -76,7 +84,9 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
     let (probe, end) = read(&found, watched.chain_number);
     if matches!(probe, Probe::Ok { .. }) {
         answered(&chain, watched.chain_number);
-        poll_head(shard, watched).await;
+        if must_poll(&chain, watched.instance) {
+            poll_head(shard, watched).await;
+        }
     }
     if let Some(permit) = permit {
         let ok = match end {
@@ -89,6 +99,16 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
     shard.tell(Event::Probed { channel, probe });
     let (now, mut rng) = (shard.world().now(), shard.world().rng());
     chain.schedule.borrow_mut().on_end(watched.instance, end, now, &mut rng);
+}
+
+/// A height that is announced is asked for less often, but never not at all: a subscription may be the one part of a node
+/// that still works.
+fn must_poll<W: World>(chain: &Chain<W>, instance: InstanceId) -> bool {
+    let mut unpolled = chain.unpolled.borrow_mut();
+    let left_out = unpolled.entry(instance).or_default();
+    let may_rest = chain.announced.is_fresh(instance, chain.shard.world().now()) && *left_out < limits::HEAD_POLLS_LEFT_OUT;
+    *left_out = if may_rest { *left_out + 1 } else { 0 };
+    !may_rest
 }
 
 /// Asks for the height; a provider that has just answered a probe is not judged by it.

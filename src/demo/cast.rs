@@ -35,11 +35,47 @@ pub struct Member {
     pub id: &'static str,
     pub name: &'static str,
     pub priority: u32,
+    offers: Offer,
     manners: fn() -> Knobs,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Offer {
+    Both,
+    HttpOnly,
+    SocketOnly,
+}
+
+/// Which transports the demo shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transports {
+    /// Every member by HTTP, and nothing else.
+    Http,
+    /// Each member as it offers.
+    All,
+}
+
 const fn member(id: &'static str, name: &'static str, priority: u32, manners: fn() -> Knobs) -> Member {
-    Member { id, name, priority, manners }
+    Member { id, name, priority, offers: Offer::Both, manners }
+}
+
+impl Member {
+    const fn offers(self, offers: Offer) -> Member {
+        Member { offers, ..self }
+    }
+
+    fn takes_http(&self, shown: Transports) -> bool {
+        shown == Transports::Http || self.offers != Offer::SocketOnly
+    }
+
+    fn takes_sockets(&self, shown: Transports) -> bool {
+        shown == Transports::All && self.offers != Offer::HttpOnly
+    }
+
+    fn knobs(&self, shown: Transports) -> Knobs {
+        let (takes_http, takes_sockets) = (self.takes_http(shown), self.takes_sockets(shown));
+        Knobs { takes_http, takes_sockets, ..manners::scaled((self.manners)(), PACE) }
+    }
 }
 
 pub const CHAINS: &[CastChain] = &[
@@ -57,8 +93,8 @@ pub const CHAINS: &[CastChain] = &[
         members: &[
             member("meridian", "Meridian (paid, near)", 1, manners::near_paid),
             member("harbor", "Harbor (paid, same continent)", 2, manners::region_paid),
-            member("homestead", "Homestead (own node)", 3, manners::own_node),
-            member("commons", "Commons (free)", 4, manners::free_good),
+            member("homestead", "Homestead (own node)", 3, manners::own_node).offers(Offer::SocketOnly),
+            member("commons", "Commons (free)", 4, manners::free_good).offers(Offer::HttpOnly),
             member("driftwood", "Driftwood (free, stalls)", 5, manners::free_tail),
         ],
     },
@@ -76,7 +112,7 @@ pub const CHAINS: &[CastChain] = &[
         members: &[
             member("meridian", "Meridian (paid, near)", 1, manners::near_paid),
             member("commons", "Commons (free)", 2, manners::free_good),
-            member("pocketful", "Pocketful (free, short ranges)", 3, manners::free_batchless),
+            member("pocketful", "Pocketful (free, short ranges)", 3, manners::free_batchless).offers(Offer::HttpOnly),
             member("yesterday", "Yesterday (330 blocks behind)", 4, manners::stale),
         ],
     },
@@ -110,7 +146,7 @@ pub fn size() -> usize {
 
 /// The providers, in the order of `CHAINS` and their members. `start_unix_ms` is the wall's time at the world's
 /// `Instant::ZERO`.
-pub fn providers(seed: u64, start_unix_ms: u64) -> Vec<Rc<Provider>> {
+pub fn providers(seed: u64, start_unix_ms: u64, shown: Transports) -> Vec<Rc<Provider>> {
     let mut rng = Rng::new(seed);
     let mut providers = Vec::with_capacity(size());
     for chain in CHAINS {
@@ -119,8 +155,8 @@ pub fn providers(seed: u64, start_unix_ms: u64) -> Vec<Rc<Provider>> {
         let network = Rc::new(Network::new(model));
         for (place, member) in chain.members.iter().enumerate() {
             let name = format!("{}-{}", chain.key, member.id);
-            let knobs = manners::scaled((member.manners)(), PACE);
-            providers.push(Rc::new(Provider::new(&name, network.clone(), knobs, rng.fork(place as u64))));
+            let rng = rng.fork(place as u64);
+            providers.push(Rc::new(Provider::new(&name, network.clone(), member.knobs(shown), rng)));
         }
     }
     providers
@@ -128,14 +164,14 @@ pub fn providers(seed: u64, start_unix_ms: u64) -> Vec<Rc<Provider>> {
 
 /// The profile `default` for providers on these ports of 127.0.0.1, in the order of `providers`. A member without a port
 /// is left out.
-pub fn profile_yaml(ports: &[u16]) -> String {
+pub fn profile_yaml(ports: &[u16], shown: Transports) -> String {
     let mut text = String::from("---\nname: \"Demo\"\nslug: default\nrps_limit: 0\n---\nchains:\n");
     let mut ports = ports.iter();
     for chain in CHAINS {
         write_chain(&mut text, chain);
         for member in chain.members {
             if let Some(port) = ports.next() {
-                write_member(&mut text, member, *port);
+                write_member(&mut text, member, *port, shown);
             }
         }
     }
@@ -155,14 +191,17 @@ fn write_chain(text: &mut String, chain: &CastChain) {
     );
 }
 
-fn write_member(text: &mut String, member: &Member, port: u16) {
-    let (Member { id, name, priority, .. }, knobs) = (member, (member.manners)());
+fn write_member(text: &mut String, member: &Member, port: u16, shown: Transports) {
+    let (Member { id, name, priority, .. }, knobs) = (member, member.knobs(shown));
     let archival = knobs.archive_depth.is_none();
-    let _ = write!(
-        text,
-        "      - id: {id}\n        name: \"{name}\"\n        priority: {priority}\n        url: \"http://127.0.0.1:{port}\"\n        \
-         archival: {archival}\n"
-    );
+    let _ = write!(text, "      - id: {id}\n        name: \"{name}\"\n        priority: {priority}\n");
+    if knobs.takes_http {
+        let _ = writeln!(text, "        url: \"http://127.0.0.1:{port}\"");
+    }
+    if knobs.takes_sockets {
+        let _ = writeln!(text, "        ws_url: \"ws://127.0.0.1:{port}\"");
+    }
+    let _ = writeln!(text, "        archival: {archival}");
     if knobs.log_range < Knobs::default().log_range {
         let _ = write!(text, "        capabilities:\n          limits:\n            max_block_range: {}\n", knobs.log_range - 1);
     }
@@ -181,30 +220,45 @@ mod tests {
 
     #[test]
     fn the_profile_loads_and_points_at_every_provider_in_order() {
-        let file = SourceFile { name: "default.yml".into(), text: profile_yaml(&ports()) };
-        let loaded = load(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let top = loaded.topology;
-        let profile = top.profiles.values().next().expect("a profile");
-        assert_eq!((&*profile.slug, profile.rps_limit, profile.chains.len()), ("default", 0, 3));
-        let mut ports = ports().into_iter();
-        for (chain, want) in profile.chains.values().zip(CHAINS) {
-            assert_eq!((&*chain.key, chain.chain_number, chain.max_lag_blocks), (want.key, want.number, want.max_lag_blocks));
-            assert_eq!(chain.providers.len(), want.members.len());
-            for (provider, member) in chain.providers.values().zip(want.members) {
-                let endpoint = top.instances[provider.instance].http.as_ref().expect("an endpoint");
-                assert_eq!((&*provider.id, Some(endpoint.port)), (member.id, ports.next()));
-                let knobs = (member.manners)();
-                assert_eq!(provider.archival, knobs.archive_depth.is_none());
-                let declared = provider.capabilities.max_block_range;
-                assert!(declared.is_none_or(|range| range < knobs.log_range), "a range as declared is served");
+        for shown in [Transports::Http, Transports::All] {
+            let file = SourceFile { name: "default.yml".into(), text: profile_yaml(&ports(), shown) };
+            let loaded = load(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+            let top = loaded.topology;
+            let profile = top.profiles.values().next().expect("a profile");
+            assert_eq!((&*profile.slug, profile.rps_limit, profile.chains.len()), ("default", 0, 3));
+            let mut ports = ports().into_iter();
+            for (chain, want) in profile.chains.values().zip(CHAINS) {
+                let got = (&*chain.key, chain.chain_number, chain.max_lag_blocks);
+                assert_eq!(got, (want.key, want.number, want.max_lag_blocks));
+                assert_eq!(chain.providers.len(), want.members.len());
+                for (provider, member) in chain.providers.values().zip(want.members) {
+                    let (instance, port) = (&top.instances[provider.instance], ports.next());
+                    let knobs = member.knobs(shown);
+                    let port_of = |is_offered: bool| port.filter(|_| is_offered);
+                    assert_eq!(&*provider.id, member.id);
+                    assert_eq!(instance.http.as_ref().map(|endpoint| endpoint.port), port_of(knobs.takes_http));
+                    assert_eq!(instance.ws.as_ref().map(|endpoint| endpoint.port), port_of(knobs.takes_sockets));
+                    assert_eq!(provider.archival, knobs.archive_depth.is_none());
+                    let declared = provider.capabilities.max_block_range;
+                    assert!(declared.is_none_or(|range| range < knobs.log_range), "a range as declared is served");
+                }
             }
+            assert_eq!(ports.next(), None);
         }
-        assert_eq!(ports.next(), None);
+    }
+
+    #[test]
+    fn every_combination_of_transports_is_cast() {
+        let members = || CHAINS.iter().flat_map(|chain| chain.members);
+        let offered = |shown| members().map(move |member| (member.takes_http(shown), member.takes_sockets(shown)));
+        assert!(offered(Transports::Http).all(|offered| offered == (true, false)));
+        let kinds: HashSet<_> = offered(Transports::All).collect();
+        assert_eq!(kinds, HashSet::from([(true, true), (true, false), (false, true)]));
     }
 
     #[test]
     fn providers_follow_the_table() {
-        let (providers, now) = (providers(1, 1_795_000_000_000), Instant::ZERO.plus_ms(60_000));
+        let (providers, now) = (providers(1, 1_795_000_000_000, Transports::All), Instant::ZERO.plus_ms(60_000));
         let names: HashSet<_> = providers.iter().map(|provider| provider.name.clone()).collect();
         assert_eq!((providers.len(), names.len()), (size(), size()));
         let table = CHAINS.iter().flat_map(|chain| chain.members.iter().map(move |member| (chain, member)));

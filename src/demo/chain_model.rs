@@ -2,8 +2,9 @@
 //! function of time. Nothing is stored, so any height can be asked for at any time, in any order.
 //!
 //! Times are relative to the world's beginning: at `Instant::ZERO` the head is `start_height` and the clock on the wall
-//! shows `start_unix_ms`. Reorgs will come as a choice of branch per height (`branch_at`); identities already carry it.
+//! shows `start_unix_ms`. Which branch is canonical when is `forks`' history; a block belongs to the branch that made it.
 
+use super::forks::Forks;
 use super::identity::{Address, Hash, Kind, Name, Naming, digest, keccak, mix};
 use crate::base::{rng::Rng, time::Duration, time::Instant};
 
@@ -20,6 +21,8 @@ pub struct ChainModel {
     pub start_unix_ms: u64,
     /// Fewest and most transactions of a block (without those that users sent).
     pub transactions: (u64, u64),
+    /// Set before anybody asks: it decides what blocks there are.
+    pub forks: Forks,
     naming: Naming,
 }
 
@@ -84,6 +87,7 @@ impl ChainModel {
             start_height: 1_000_000,
             start_unix_ms: 1_760_000_000_000,
             transactions: (2, 8),
+            forks: Forks::default(),
             naming: Naming::new(seed, chain_number),
         }
     }
@@ -100,13 +104,9 @@ impl ChainModel {
         Instant(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// The fork that is canonical at `height`.
-    pub fn branch_at(&self, _height: u64) -> u32 {
-        0
-    }
-
-    pub fn block_hash(&self, height: u64) -> Hash {
-        self.naming.hash(Name { kind: Kind::Block, branch: self.branch_at(height), height, index: 0 })
+    /// Of the block at `height` on the path of `branch`.
+    pub fn block_hash(&self, branch: u32, height: u64) -> Hash {
+        self.naming.hash(Name { kind: Kind::Block, branch: self.forks.owner(branch, height), height, index: 0 })
     }
 
     /// What a hash stands for, if it is one of this chain; it may lie above the head.
@@ -147,9 +147,9 @@ impl ChainModel {
         Address(bytes)
     }
 
-    /// The block at `height`, with the transactions that users sent (`sent`) after the model's own.
-    pub fn block(&self, height: u64, sent: &[Hash]) -> Block {
-        let branch = self.branch_at(height);
+    /// The block at `height` on the path of `branch`, with the transactions that users sent (`sent`) after the model's own.
+    pub fn block(&self, branch: u32, height: u64, sent: &[Hash]) -> Block {
+        let branch = self.forks.owner(branch, height);
         let mut rng = Rng::new(mix(&[self.seed, self.chain_number, u64::from(branch), height]));
         let (fewest, most) = self.transactions;
         let count = fewest + rng.below(most.saturating_sub(fewest) + 1);
@@ -165,8 +165,8 @@ impl ChainModel {
         }
         Block {
             height,
-            hash: self.block_hash(height),
-            parent: height.checked_sub(1).map_or(Hash::ZERO, |parent| self.block_hash(parent)),
+            hash: self.block_hash(branch, height),
+            parent: height.checked_sub(1).map_or(Hash::ZERO, |parent| self.block_hash(branch, parent)),
             timestamp: self.timestamp(height),
             miner: self.account(mix(&[self.seed, height]) % 8),
             gas_limit: GAS_LIMIT,
@@ -366,9 +366,9 @@ mod tests {
         #[test]
         fn blocks_are_consistent(seed: u64, number in 1u64..1_000_000, height in 1u64..u64::MAX / 2) {
             let chain = ChainModel::new(seed, number, Duration::from_millis(250));
-            let block = chain.block(height, &[]);
-            prop_assert_eq!(&block, &ChainModel::new(seed, number, Duration::from_millis(250)).block(height, &[]));
-            prop_assert_eq!(block.parent, chain.block(height - 1, &[]).hash);
+            let block = chain.block(0, height, &[]);
+            prop_assert_eq!(&block, &ChainModel::new(seed, number, Duration::from_millis(250)).block(0, height, &[]));
+            prop_assert_eq!(block.parent, chain.block(0, height - 1, &[]).hash);
             prop_assert_eq!(chain.name(&block.hash).map(|name| (name.kind, name.height)), Some((Kind::Block, height)));
             prop_assert!((2..=8).contains(&block.transactions.len()));
             let bloom = block.bloom();
@@ -383,14 +383,25 @@ mod tests {
                 prop_assert_eq!(log.index as usize, place);
                 prop_assert!(bloom_has(&bloom, &log.address.0) && log.topics.iter().all(|topic| bloom_has(&bloom, &topic.0)));
             }
-            prop_assert_ne!(ChainModel::new(seed ^ 1, number, Duration::from_millis(250)).block(height, &[]).hash, block.hash);
+            prop_assert_ne!(ChainModel::new(seed ^ 1, number, Duration::from_millis(250)).block(0, height, &[]).hash, block.hash);
         }
+    }
+
+    #[test]
+    fn branches_share_what_is_below_their_fork() {
+        let mut chain = model();
+        let branch = chain.forks.fork(0, 100);
+        assert_eq!(chain.block(0, 99, &[]), chain.block(branch, 99, &[]));
+        let (ours, theirs) = (chain.block(0, 100, &[]), chain.block(branch, 100, &[]));
+        assert!(ours.hash != theirs.hash && ours.parent == theirs.parent && ours.transactions != theirs.transactions);
+        assert_eq!(chain.block(branch, 101, &[]).parent, theirs.hash);
+        assert_eq!(chain.name(&theirs.hash).map(|name| name.branch), Some(branch));
     }
 
     #[test]
     fn a_bloom_excludes_most_of_what_is_not_there() {
         let (chain, strangers) = (model(), 200);
-        let bits = chain.block(1_000_000, &[]).bloom();
+        let bits = chain.block(0, 1_000_000, &[]).bloom();
         let hits = (0..strangers).filter(|n| bloom_has(&bits, &Address::from_number(*n).0)).count();
         assert!(hits < 10, "{hits} of {strangers}");
     }
@@ -398,7 +409,7 @@ mod tests {
     #[test]
     fn sent_transactions_follow_the_models_own() {
         let sent = [keccak(b"one"), keccak(b"two")];
-        let (with, without) = (model().block(5, &sent), model().block(5, &[]));
+        let (with, without) = (model().block(0, 5, &sent), model().block(0, 5, &[]));
         let own = without.transactions.len();
         assert_eq!(with.transactions[..own], without.transactions[..]);
         assert_eq!(

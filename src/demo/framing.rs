@@ -181,7 +181,8 @@ fn broken_chunks(out: &mut Vec<u8>, body: &[u8], fault: Option<Fault>) {
     match fault {
         Some(Fault::HugeChunk) => out.extend_from_slice(b"80000000\r\n"),
         Some(Fault::BadChunk) => out.extend_from_slice(b"0x10\r\n"),
-        _ => write_chunk_head(out, body.len()),
+        // No chunk of an empty body: a chunk of 0 bytes would be a right end.
+        _ => write_chunk_head(out, body.len().max(1)),
     }
     out.extend_from_slice(body);
     match fault {

@@ -5,6 +5,7 @@ use super::identity::{Hash, digest_bytes};
 use super::knobs::Fault;
 use crate::base::time::Instant;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 /// One call, as a provider understood it. Raw bytes are the caller's own.
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +39,21 @@ pub struct Ended<'a> {
     pub sent_whole: bool,
 }
 
+/// A WebSocket connection, or a subscription on one, began or ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attached<'a> {
+    pub provider: &'a str,
+    pub connection: u64,
+    /// Equal for subscriptions to the same; `None`: the connection itself.
+    pub key: Option<&'a str>,
+    pub is_open: bool,
+}
+
 /// Where providers write down what they see. Called on the server's thread, once per call and once per request.
 pub trait Journal {
     fn received(&self, call: &Received<'_>);
     fn ended(&self, request: &Ended<'_>);
+    fn attached(&self, what: &Attached<'_>);
 }
 
 /// A line of a `Ledger`.
@@ -63,17 +75,28 @@ pub struct Entry {
     pub sent_whole: Option<bool>,
 }
 
+/// How many connections or subscriptions of one kind there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Count {
+    pub open: u64,
+    pub ever: u64,
+    /// At one time.
+    pub most: u64,
+}
+
 /// A journal that keeps everything, up to a bound; what did not fit is counted.
 #[derive(Debug)]
 pub struct Ledger {
     pub entries: RefCell<Vec<Entry>>,
+    /// By provider and subscription key; without a key its connections.
+    attached: RefCell<BTreeMap<(String, Option<String>), Count>>,
     pub dropped: Cell<u64>,
     most: usize,
 }
 
 impl Ledger {
     pub fn new(most: usize) -> Ledger {
-        Ledger { entries: RefCell::default(), dropped: Cell::default(), most }
+        Ledger { entries: RefCell::default(), attached: RefCell::default(), dropped: Cell::default(), most }
     }
 
     /// How often `provider` received a call of `method` with these raw parameters.
@@ -84,7 +107,27 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// The WebSocket connections of `provider`, or its subscriptions with this key.
+    pub fn count(&self, provider: &str, key: Option<&str>) -> Count {
+        let name = (provider.to_owned(), key.map(str::to_owned));
+        self.attached.borrow().get(&name).copied().unwrap_or_default()
+    }
+}
+
 impl Journal for Ledger {
+    fn attached(&self, what: &Attached<'_>) {
+        let mut attached = self.attached.borrow_mut();
+        let count = attached.entry((what.provider.to_owned(), what.key.map(str::to_owned))).or_default();
+        if what.is_open {
+            count.open += 1;
+            count.ever += 1;
+            count.most = count.most.max(count.open);
+        } else {
+            count.open = count.open.saturating_sub(1);
+        }
+    }
+
     fn received(&self, call: &Received<'_>) {
         let mut entries = self.entries.borrow_mut();
         if entries.len() >= self.most {
@@ -146,5 +189,10 @@ mod tests {
         let ends: Vec<_> = ledger.entries.borrow().iter().map(|entry| entry.sent_whole).collect();
         assert_eq!((ends, ledger.dropped.get()), (vec![Some(true), Some(true), None], 1));
         assert_eq!((ledger.times("a", "eth_call", b"[1]"), ledger.times("a", "eth_call", b"[2]")), (3, 0));
+        for is_open in [true, true, false, true] {
+            ledger.attached(&Attached { provider: "a", connection: 1, key: Some("k"), is_open });
+        }
+        assert_eq!(ledger.count("a", Some("k")), Count { open: 2, ever: 3, most: 2 });
+        assert_eq!((ledger.count("a", None), ledger.count("b", Some("k"))), (Count::default(), Count::default()));
     }
 }

@@ -9,6 +9,9 @@ use crate::base::{rng::Rng, time::Duration, time::Instant};
 pub struct Knobs {
     /// Gone: connections are closed as they come.
     pub down: bool,
+    /// Which transports it offers.
+    pub takes_http: bool,
+    pub takes_sockets: bool,
     pub latency: Latency,
     /// Methods that are slower or faster: name, factor on the drawn delay.
     pub method_factors: Vec<(&'static str, f64)>,
@@ -25,6 +28,12 @@ pub struct Knobs {
     pub announce_ahead: u64,
     /// Its head has stopped here.
     pub frozen_at: Option<u64>,
+    /// Follows this branch, whatever is canonical.
+    pub branch: Option<u32>,
+    /// Hears of a reorg so much later.
+    pub turns_late_ms: u64,
+    /// Serves blocks that a reorg dropped, by their hash.
+    pub keeps_orphans: bool,
     /// Blocks of state it keeps; `None` keeps all.
     pub archive_depth: Option<u64>,
     /// Most blocks and logs of one `eth_getLogs`.
@@ -44,6 +53,8 @@ impl Default for Knobs {
     fn default() -> Knobs {
         Knobs {
             down: false,
+            takes_http: true,
+            takes_sockets: true,
             latency: Latency::NONE,
             method_factors: Vec::new(),
             kib_us: 0,
@@ -53,6 +64,9 @@ impl Default for Knobs {
             late_blocks: 0,
             announce_ahead: 0,
             frozen_at: None,
+            branch: None,
+            turns_late_ms: 0,
+            keeps_orphans: true,
             archive_depth: None,
             log_range: MODEL_LOG_RANGE,
             log_results: MODEL_LOG_RESULTS,

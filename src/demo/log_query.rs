@@ -11,9 +11,9 @@ use super::rpc::{Reply, RpcError, View, json_list, json_text};
 impl View<'_> {
     pub fn logs(&self, filter: &LogFilter) -> Reply {
         let (from, to) = match filter.range {
-            LogRange::Block(_) => {
-                let height = self.block_of(filter).ok_or_else(|| RpcError::new(-32000, "unknown block"))?;
-                (height, height)
+            LogRange::Block(hash) => {
+                let at = self.tip_of(BlockRef::Hash(hash)).ok_or_else(|| RpcError::new(-32000, "unknown block"))?;
+                return self.logs_between(filter, at.branch, at.height, at.height);
             }
             LogRange::Span { from, to } => (self.edge(from), self.edge(to).min(self.head)),
         };
@@ -25,14 +25,7 @@ impl View<'_> {
         if to - from >= self.log_range {
             return Err(RpcError::new(-32602, format!("eth_getLogs is limited to a {} block range", self.log_range)));
         }
-        self.logs_between(filter, from, to)
-    }
-
-    fn block_of(&self, filter: &LogFilter) -> Option<u64> {
-        match filter.range {
-            LogRange::Block(hash) => self.height_of(BlockRef::Hash(hash)),
-            LogRange::Span { .. } => None,
-        }
+        self.logs_between(filter, self.branch, from, to)
     }
 
     /// A range's edge, which may lie above the head.
@@ -43,10 +36,10 @@ impl View<'_> {
         }
     }
 
-    fn logs_between(&self, filter: &LogFilter, from: u64, to: u64) -> Reply {
+    fn logs_between(&self, filter: &LogFilter, branch: u32, from: u64, to: u64) -> Reply {
         let (mut out, mut count) = (vec![b'['], 0);
         for height in from..=to {
-            let block = self.network.block(height);
+            let block = self.network.block(branch, height);
             for (transaction, log) in block.logs().filter(|(_, log)| matches(filter, log)) {
                 if count == self.log_results {
                     let text = format!("query returned more than {} results", self.log_results);
@@ -55,7 +48,7 @@ impl View<'_> {
                 if count > 0 {
                     out.push(b',');
                 }
-                render::log(&mut out, &block.hash, height, transaction, log);
+                render::log(&mut out, &block, transaction, log, false);
                 count += 1;
             }
         }
@@ -95,11 +88,11 @@ impl View<'_> {
             FilterKind::Blocks => {
                 filter.seen = self.head;
                 let heights = from.max(self.head.saturating_sub(self.log_range))..=self.head;
-                Ok(json_list(heights, |out, height| render::data(out, &self.network.chain.block_hash(height).0)))
+                Ok(json_list(heights, |out, height| render::data(out, &self.network.chain.block_hash(self.branch, height).0)))
             }
             FilterKind::Logs(logs) => {
                 filter.seen = self.head;
-                self.logs_between(logs, from.max(self.head.saturating_sub(self.log_range)), self.head)
+                self.logs_between(logs, self.branch, from.max(self.head.saturating_sub(self.log_range)), self.head)
             }
         }
     }

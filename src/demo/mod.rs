@@ -1,19 +1,22 @@
 //! Simulated providers. A deterministic chain, looked at by providers that are slow, limited, behind or broken in ways
-//! that a number chooses, served over HTTP/1.1 by code generic over the `World`.
+//! that a number chooses, served over HTTP/1.1 and WebSockets by code generic over the `World`.
 //!
 //! One set of providers serves three users: `lasso demo` (real sockets, no network needed), the load test, and the
 //! simulator, whose checkers read the providers' journal. What they answer is a pure function of the chain's seed, the
 //! time, and what was asked, so the same seed gives the same bytes. Recorded answers were rejected: they hold few
 //! methods, and their parts (hashes, receipts, logs) do not follow a head that moves.
 //!
-//! Reading order: identity, chain_model, pool, render, params, filters, state, rpc, log_query (the pure half: what a
-//! healthy node would say); knobs, envelope, framing, journal, provider (what this one says instead); server; manners and
-//! cast (who is who in the demo).
+//! Reading order: identity, forks, chain_model, pool, render, params, filters, state, rpc, log_query, feeds (the pure half: what
+//! a healthy node would say); knobs, envelope, framing, frames, journal, provider (what this one says instead); server,
+//! socket; manners and cast (who is who in the demo).
 
 pub mod cast;
 pub mod chain_model;
 pub mod envelope;
+pub mod feeds;
 pub mod filters;
+pub mod forks;
+pub mod frames;
 pub mod framing;
 pub mod identity;
 pub mod journal;
@@ -26,6 +29,7 @@ pub mod provider;
 pub mod render;
 pub mod rpc;
 pub mod server;
+pub mod socket;
 pub mod state;
 
 #[cfg(test)]
@@ -34,3 +38,5 @@ mod framing_tests;
 mod provider_tests;
 #[cfg(test)]
 mod server_tests;
+#[cfg(test)]
+mod socket_tests;

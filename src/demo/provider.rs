@@ -6,13 +6,15 @@
 
 use super::chain_model::ChainModel;
 use super::envelope;
+use super::feeds::{Feeds, Subject};
 use super::filters::Filters;
+use super::frames;
 use super::framing::{self, Plan};
 use super::identity::{digest, digest_bytes};
-use super::journal::{Ended, Journal, Received};
+use super::journal::{Attached, Ended, Journal, Received};
 use super::knobs::{Bucket, Fault, Knobs};
 use super::params::Params;
-use super::rpc::{Network, Reply, RpcError, View};
+use super::rpc::{Network, Reply, RpcError, View, json_text};
 use crate::base::{rng::Rng, time::Duration, time::Instant};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::{RawValue, Value};
@@ -47,6 +49,8 @@ pub struct Asked<'a> {
     /// The client would use the connection again.
     pub keep_alive: bool,
     pub now: Instant,
+    /// The subscriptions of the WebSocket that it came on; `None`: it came over HTTP.
+    pub feeds: Option<&'a Feeds>,
 }
 
 /// A scripted fault: for the next request (of this method, if one is named), exactly this (`None`: no fault).
@@ -66,6 +70,8 @@ pub struct Provider {
     bucket: Cell<Bucket>,
     script: RefCell<VecDeque<Scripted>>,
     requests: Cell<u64>,
+    restarts: Cell<u64>,
+    subscriptions: Cell<u64>,
 }
 
 /// What one call comes to, before it is written.
@@ -89,6 +95,8 @@ impl Provider {
             bucket: Cell::default(),
             script: RefCell::default(),
             requests: Cell::new(0),
+            restarts: Cell::new(0),
+            subscriptions: Cell::new(0),
         }
     }
 
@@ -106,13 +114,27 @@ impl Provider {
         self.script.borrow_mut().extend(faults);
     }
 
-    /// As after a restart: filters are gone.
+    /// As after a restart: filters are gone, and so are WebSocket connections.
     pub fn restart(&self) {
         self.filters.borrow_mut().clear();
+        self.restarts.set(self.restarts.get() + 1);
+    }
+
+    /// How often it was restarted.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.get()
     }
 
     pub fn is_down(&self) -> bool {
         self.knobs.borrow().down
+    }
+
+    pub fn takes_http(&self) -> bool {
+        self.knobs.borrow().takes_http
+    }
+
+    pub fn takes_sockets(&self) -> bool {
+        self.knobs.borrow().takes_sockets
     }
 
     /// Requests so far.
@@ -132,12 +154,16 @@ impl Provider {
 
     fn view<'a>(&'a self, knobs: &Knobs, now: Instant) -> View<'a> {
         let (chain, head): (&ChainModel, u64) = (&self.network.chain, self.head_at(now));
+        let heard = now - Duration::from_millis(knobs.turns_late_ms);
         View {
             network: &self.network,
+            heard,
+            branch: knobs.branch.unwrap_or_else(|| chain.forks.canonical(heard)),
             head,
             announced: head.saturating_add(knobs.announce_ahead),
             tip: chain.height_at(now),
             archive_depth: knobs.archive_depth,
+            keeps_orphans: knobs.keeps_orphans,
             log_range: knobs.log_range,
             log_results: knobs.log_results,
             chain_number: knobs.chain_number.unwrap_or(chain.chain_number),
@@ -171,7 +197,10 @@ impl Provider {
         let extra = Duration::from_micros(knobs.kib_us.saturating_mul(body.len() as u64 / 1024));
         let drawn = knobs.latency.draw(&mut rng).mul_f64(factor.clamp(0.0, 1e3));
         let last = !asked.keep_alive || knobs.close_after.is_some_and(|most| asked.earlier + 1 >= most);
-        let plan = framing::plan(body, fault, last, &mut rng);
+        let plan = match asked.feeds {
+            Some(_) => frames::plan(&body, fault, last, &mut rng),
+            None => framing::plan(body, fault, last, &mut rng),
+        };
         (request, Plan { delay: plan.delay + drawn + extra, ..plan })
     }
 
@@ -187,7 +216,7 @@ impl Provider {
     ) -> (Vec<u8>, f64) {
         let (mut body, mut slowest) = (Vec::new(), 0.0f64);
         for (place, item) in items.calls.iter().enumerate() {
-            let answered = self.answer(knobs, item, fault, asked.now);
+            let answered = self.answer(knobs, item, fault, request, asked);
             self.note(request, asked, &answered, items.batch.then_some(place), fault);
             slowest = slowest.max(answered.method().map_or(1.0, |method| knobs.factor(method)));
             let Some(id) = answered.id() else { continue };
@@ -224,7 +253,7 @@ impl Provider {
         refused.map(|rate| Fault::TooMany(rate.refusal)).or_else(|| knobs.draw_fault(rng))
     }
 
-    fn answer<'a>(&self, knobs: &Knobs, item: &'a [u8], fault: Option<Fault>, now: Instant) -> Answered<'a> {
+    fn answer<'a>(&self, knobs: &Knobs, item: &'a [u8], fault: Option<Fault>, request: u64, asked: &Asked<'_>) -> Answered<'a> {
         let call = match parse(item) {
             Ok(call) => call,
             Err(error) => return Answered { call: None, reply: Err(error) },
@@ -235,17 +264,67 @@ impl Provider {
             (Some(method), _) if knobs.lacks(method) => {
                 Err(RpcError::new(-32601, format!("the method {method} does not exist/is not available")))
             }
-            (Some(method), _) => self.work(knobs, method, call.params, now),
+            (Some(method), _) => self.work(knobs, method, call.params, request, asked),
         };
         Answered { call: Some(call), reply }
     }
 
-    fn work(&self, knobs: &Knobs, method: &str, params: Option<&RawValue>, now: Instant) -> Reply {
+    fn work(&self, knobs: &Knobs, method: &str, params: Option<&RawValue>, request: u64, asked: &Asked<'_>) -> Reply {
         let params: Vec<Value> = match params {
             None => Vec::new(),
             Some(raw) => serde_json::from_str(raw.get()).map_err(|_| RpcError::new(-32602, "non-array args"))?,
         };
-        self.view(knobs, now).answer(&mut self.filters.borrow_mut(), method, Params(&params))
+        let params = Params(&params);
+        match (method, asked.feeds) {
+            ("eth_subscribe", Some(feeds)) => self.subscribe(feeds, params, request, asked.connection),
+            ("eth_unsubscribe", Some(feeds)) => self.unsubscribe(feeds, params, asked.connection),
+            ("eth_subscribe" | "eth_unsubscribe", None) => Err(RpcError::new(-32601, "notifications not supported")),
+            _ => self.view(knobs, asked.now).answer(&mut self.filters.borrow_mut(), method, params),
+        }
+    }
+
+    fn subscribe(&self, feeds: &Feeds, params: Params<'_>, request: u64, connection: u64) -> Reply {
+        let subject = Subject::parse(params)?;
+        let key = subject.key();
+        let made = self.subscriptions.replace(self.subscriptions.get() + 1);
+        let hash = digest(&[self.salt, made, 0xfeed]);
+        let id = hash.0[..16].iter().fold(String::from("0x"), |id, byte| format!("{id}{byte:02x}"));
+        feeds.add(id.clone(), subject, request)?;
+        self.attached(connection, Some(&key), true);
+        Ok(json_text(&id))
+    }
+
+    fn unsubscribe(&self, feeds: &Feeds, params: Params<'_>, connection: u64) -> Reply {
+        let subject = feeds.remove(params.text(0)?).ok_or_else(|| RpcError::new(-32000, "subscription not found"))?;
+        self.attached(connection, Some(&subject.key()), false);
+        Ok(b"true".to_vec())
+    }
+
+    /// The answer to `request` is on its way: what it subscribed to begins.
+    pub fn open(&self, feeds: &Feeds, request: u64, now: Instant) {
+        feeds.open(request, &self.view(&self.knobs.borrow(), now));
+    }
+
+    /// What is to be told on a WebSocket at `now`, in order.
+    pub fn tell(&self, feeds: &Feeds, now: Instant) -> Vec<Plan> {
+        let events = feeds.advance(&self.view(&self.knobs.borrow(), now));
+        events.iter().map(|event| frames::send(frames::message(&frames::notification(&event.id, &event.result)))).collect()
+    }
+
+    /// Ends a WebSocket's subscriptions.
+    pub fn forget(&self, feeds: &Feeds, connection: u64) {
+        feeds.take_all().iter().for_each(|subject| self.attached(connection, Some(&subject.key()), false));
+    }
+
+    /// A WebSocket began or ended.
+    pub fn connected(&self, connection: u64, is_open: bool) {
+        self.attached(connection, None, is_open);
+    }
+
+    fn attached(&self, connection: u64, key: Option<&str>, is_open: bool) {
+        if let Some(journal) = &self.journal {
+            journal.attached(&Attached { provider: &self.name, connection, key, is_open });
+        }
     }
 
     fn note(&self, request: u64, asked: &Asked<'_>, answered: &Answered<'_>, item: Option<usize>, fault: Option<Fault>) {

@@ -23,7 +23,7 @@ fn provider(knobs: Knobs) -> Provider {
 
 fn serve_at(provider: &Provider, body: &str, ms: u64, earlier: u32) -> Plan {
     let now = Instant::ZERO.plus_ms(ms);
-    provider.serve(&Asked { body: body.as_bytes(), connection: 1, earlier, keep_alive: true, now }).1
+    provider.serve(&Asked { body: body.as_bytes(), connection: 1, earlier, keep_alive: true, now, feeds: None }).1
 }
 
 fn body_at(provider: &Provider, body: &str, ms: u64) -> Value {
@@ -181,7 +181,7 @@ fn connections_close_after_so_many_requests() {
     let closing = provider(Knobs { close_after: Some(3), ..Knobs::default() });
     let end = |earlier| serve_at(&closing, &call("eth_chainId", json!([])), 0, earlier).end;
     assert_eq!((end(0), end(1), end(2)), (End::KeepAlive, End::KeepAlive, End::Close));
-    let asked = Asked { body: b"{}", connection: 1, earlier: 0, keep_alive: false, now: Instant::ZERO };
+    let asked = Asked { body: b"{}", connection: 1, earlier: 0, keep_alive: false, now: Instant::ZERO, feeds: None };
     assert_eq!(closing.serve(&asked).1.end, End::Close);
 }
 
@@ -250,7 +250,7 @@ fn the_journal_knows_every_call() {
     let (number, _) = {
         let body =
             r#"[{"jsonrpc":"2.0","id":"a","method":"eth_chainId"},{"jsonrpc":"2.0","method":"eth_syncing","params":[ 1 ]}]"#;
-        noted.serve(&Asked { body: body.as_bytes(), connection: 4, earlier: 0, keep_alive: true, now: Instant(5) })
+        noted.serve(&Asked { body: body.as_bytes(), connection: 4, earlier: 0, keep_alive: true, now: Instant(5), feeds: None })
     };
     noted.ended(number, true);
     serve_at(&noted, "nonsense", 0, 0);
@@ -282,7 +282,7 @@ proptest! {
     #[test]
     fn any_body_is_answered(body in proptest::collection::vec(any::<u8>(), 0..80), fault in 0..Fault::ALL.len(), keep_alive: bool, now: u64) {
         let faulty = provider(Knobs { faults: vec![(500_000, Fault::ALL[fault])], archive_depth: Some(0), ..Knobs::default() });
-        let plan = faulty.serve(&Asked { body: &body, connection: 0, earlier: 0, keep_alive, now: Instant(now) }).1;
+        let plan = faulty.serve(&Asked { body: &body, connection: 0, earlier: 0, keep_alive, now: Instant(now), feeds: None }).1;
         prop_assert!(keep_alive || plan.end != End::KeepAlive);
     }
 

@@ -2,7 +2,7 @@
 //! leading zeros, data as even-length lower-case hex.
 
 use super::chain_model::{Block, ChainModel, Log, Transaction, bloom};
-use super::identity::{Hash, digest};
+use super::identity::digest;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
@@ -120,12 +120,25 @@ fn header_fields(object: &mut Object<'_>, chain: &ChainModel, block: &Block) {
 
 /// A transaction as `eth_getTransactionByHash` shows it, type 2.
 pub fn transaction(out: &mut Vec<u8>, chain: &ChainModel, block: &Block, one: &Transaction) {
-    let price = block.base_fee + one.tip;
-    let signature = |salt| digest(&[chain.seed, salt, block.height, u64::from(one.index)]).0;
     let mut object = Object::new(out);
     object.data("blockHash", &block.hash.0);
     object.quantity("blockNumber", block.height);
     object.quantity("transactionIndex", one.index);
+    transaction_fields(&mut object, chain, block, one);
+    object.end();
+}
+
+/// The same before it is in a block; `block` is the one that will have it.
+pub fn pending_transaction(out: &mut Vec<u8>, chain: &ChainModel, block: &Block, one: &Transaction) {
+    let mut object = Object::new(out);
+    ["blockHash", "blockNumber", "transactionIndex"].iter().for_each(|key| object.raw(key, "null"));
+    transaction_fields(&mut object, chain, block, one);
+    object.end();
+}
+
+fn transaction_fields(object: &mut Object<'_>, chain: &ChainModel, block: &Block, one: &Transaction) {
+    let price = block.base_fee + one.tip;
+    let signature = |salt| digest(&[chain.seed, salt, block.height, u64::from(one.index)]).0;
     object.data("hash", &one.hash.0);
     object.quantity("type", 2u64);
     object.quantity("chainId", chain.chain_number);
@@ -143,7 +156,6 @@ pub fn transaction(out: &mut Vec<u8>, chain: &ChainModel, block: &Block, one: &T
     object.quantity("yParity", u64::from(one.index & 1));
     object.data("r", &signature(7));
     object.data("s", &signature(8));
-    object.end();
 }
 
 pub fn receipt(out: &mut Vec<u8>, block: &Block, one: &Transaction) {
@@ -162,21 +174,22 @@ pub fn receipt(out: &mut Vec<u8>, block: &Block, one: &Transaction) {
     object.quantity("cumulativeGasUsed", before + one.gas_used);
     object.quantity("effectiveGasPrice", block.base_fee + one.tip);
     object.data("logsBloom", &bloom(one.logs.iter()));
-    list(object.key("logs"), &one.logs, |out, entry| log(out, &block.hash, block.height, one, entry));
+    list(object.key("logs"), &one.logs, |out, entry| log(out, block, one, entry, false));
     object.end();
 }
 
-pub fn log(out: &mut Vec<u8>, block: &Hash, height: u64, of: &Transaction, log: &Log) {
+/// `removed`: as a subscription takes it back.
+pub fn log(out: &mut Vec<u8>, block: &Block, of: &Transaction, log: &Log, removed: bool) {
     let mut object = Object::new(out);
     object.data("address", &log.address.0);
     list(object.key("topics"), &log.topics, |out, topic| data(out, &topic.0));
     object.data("data", &log.data);
-    object.data("blockHash", &block.0);
-    object.quantity("blockNumber", height);
+    object.data("blockHash", &block.hash.0);
+    object.quantity("blockNumber", block.height);
     object.data("transactionHash", &of.hash.0);
     object.quantity("transactionIndex", of.index);
     object.quantity("logIndex", log.index);
-    object.raw("removed", "false");
+    object.raw("removed", if removed { "true" } else { "false" });
     object.end();
 }
 
@@ -203,7 +216,7 @@ mod tests {
     #[test]
     fn header_is_the_block_without_its_body() {
         let chain = ChainModel::new(3, 1, Duration::from_secs(12));
-        let one = chain.block(17, &[]);
+        let one = chain.block(0, 17, &[]);
         let (mut whole, mut short) = (Vec::new(), Vec::new());
         block(&mut whole, &chain, &one, false);
         header(&mut short, &chain, &one);

@@ -3,11 +3,13 @@
 
 use super::chain_model::{Block, ChainModel, Transaction};
 use super::filters::Filters;
-use super::identity::{Kind, keccak};
+use super::forks::Tip;
+use super::identity::{Hash, Kind, Name, keccak};
 use super::params::{BlockRef, Params};
 use super::pool::Pool;
 use super::{render, state};
 use crate::base::limits::{MODEL_LOG_RANGE, MODEL_LOG_RESULTS, MODEL_RAW_BYTES};
+use crate::base::time::Instant;
 use std::cell::RefCell;
 
 /// A JSON-RPC error; `data` is raw JSON.
@@ -39,8 +41,9 @@ impl Network {
         Network { chain, pool: RefCell::default() }
     }
 
-    pub fn block(&self, height: u64) -> Block {
-        self.chain.block(height, self.pool.borrow().in_block(height))
+    /// The block at `height` on the path of `branch`.
+    pub fn block(&self, branch: u32, height: u64) -> Block {
+        self.chain.block(branch, height, self.pool.borrow().in_block(height))
     }
 }
 
@@ -48,6 +51,10 @@ impl Network {
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub network: &'a Network,
+    /// What the network decided up to then has come to it.
+    pub heard: Instant,
+    /// The branch that it follows.
+    pub branch: u32,
     /// The newest block it serves.
     pub head: u64,
     /// What it says its newest block is; a liar says more than it serves.
@@ -56,6 +63,8 @@ pub struct View<'a> {
     pub tip: u64,
     /// State older than this many blocks is gone; `None`: an archive.
     pub archive_depth: Option<u64>,
+    /// Blocks that were canonical once and are not any more are still served by hash.
+    pub keeps_orphans: bool,
     /// Most blocks of one `eth_getLogs`.
     pub log_range: u64,
     /// Most logs of one answer.
@@ -71,10 +80,13 @@ impl<'a> View<'a> {
     pub fn honest(network: &'a Network, head: u64) -> View<'a> {
         View {
             network,
+            heard: Instant::ZERO,
+            branch: 0,
             head,
             announced: head,
             tip: head,
             archive_depth: None,
+            keeps_orphans: true,
             log_range: MODEL_LOG_RANGE,
             log_results: MODEL_LOG_RESULTS,
             chain_number: network.chain.chain_number,
@@ -172,28 +184,45 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The height of a block that this view serves.
-    pub fn height_of(&self, block: BlockRef) -> Option<u64> {
+    /// The newest block, as a place among the forks.
+    pub fn tip(&self) -> Tip {
+        Tip { branch: self.branch, height: self.head }
+    }
+
+    /// A block that this view serves.
+    pub fn tip_of(&self, block: BlockRef) -> Option<Tip> {
         let height = match block {
             BlockRef::Height(height) => height,
             BlockRef::Earliest => 0,
             BlockRef::Latest | BlockRef::Pending => self.head,
             BlockRef::Safe => self.head.saturating_sub(32),
             BlockRef::Finalized => self.head.saturating_sub(64),
-            BlockRef::Hash(hash) => {
-                let name = self.network.chain.name(&hash).filter(|name| name.kind == Kind::Block)?;
-                // A block of another fork has a hash of ours but is not on the chain.
-                (name.height <= self.head && self.network.chain.block_hash(name.height) == hash).then_some(name.height)?
-            }
+            BlockRef::Hash(hash) => return self.known(&hash),
         };
-        (height <= self.head).then_some(height)
+        (height <= self.head).then_some(Tip { branch: self.branch, height })
+    }
+
+    fn known(&self, hash: &Hash) -> Option<Tip> {
+        let chain = &self.network.chain;
+        let name = chain.name(hash).filter(|name| name.kind == Kind::Block && name.height <= self.head)?;
+        let is_orphan = || chain.forks.was_canonical(name.branch, name.height, self.heard, |at| chain.height_at(at));
+        let is_known = self.is_on_path(name) || (self.keeps_orphans && is_orphan());
+        is_known.then_some(Tip { branch: name.branch, height: name.height })
+    }
+
+    fn is_on_path(&self, name: Name) -> bool {
+        self.network.chain.forks.owner(self.branch, name.height) == name.branch
+    }
+
+    pub(super) fn height_of(&self, block: BlockRef) -> Option<u64> {
+        self.tip_of(block).map(|at| at.height)
     }
 
     fn state_height(&self, block: BlockRef) -> Result<u64, RpcError> {
         let height = self.height_of(block).ok_or_else(|| RpcError::new(-32000, "header not found"))?;
         match self.archive_depth {
             Some(depth) if self.head - height > depth => {
-                let root = self.network.chain.block_hash(height).number();
+                let root = self.network.chain.block_hash(self.branch, height).number();
                 Err(RpcError::new(-32000, format!("missing trie node {root:016x} (path ) state {root:016x} is not available")))
             }
             _ => Ok(height),
@@ -201,21 +230,24 @@ impl<'a> View<'a> {
     }
 
     fn show_block(&self, params: Params<'_>, which: impl Fn(Params<'_>) -> Result<BlockRef, RpcError>) -> Reply {
-        let (height, full) = (self.height_of(which(params)?), params.flag(1));
-        Ok(or_null(height, |out, height| render::block(out, &self.network.chain, &self.network.block(height), full)))
+        let (at, full) = (self.tip_of(which(params)?), params.flag(1));
+        Ok(or_null(at, |out, at| {
+            render::block(out, &self.network.chain, &self.network.block(at.branch, at.height), full);
+        }))
     }
 
     /// Something of the block that the first parameter names; `null` when there is none.
     fn of_block(&self, params: Params<'_>, write: impl FnOnce(&mut Vec<u8>, &Block)) -> Reply {
-        let height = self.height_of(params.block(0)?);
-        Ok(or_null(height, |out, height| write(out, &self.network.block(height))))
+        let at = self.tip_of(params.block(0)?);
+        Ok(or_null(at, |out, at| write(out, &self.network.block(at.branch, at.height))))
     }
 
     fn of_transaction(&self, params: Params<'_>, write: impl FnOnce(&mut Vec<u8>, &Block, &Transaction)) -> Reply {
         let hash = params.hash(0)?;
-        let named = self.network.chain.name(&hash).filter(|name| name.kind == Kind::Transaction).map(|name| name.height);
+        let is_mined = |name: &Name| name.kind == Kind::Transaction && self.is_on_path(*name);
+        let named = self.network.chain.name(&hash).filter(is_mined).map(|name| name.height);
         let height = named.or_else(|| self.network.pool.borrow().height_of(&hash)).filter(|height| *height <= self.head);
-        let block = height.map(|height| self.network.block(height));
+        let block = height.map(|height| self.network.block(self.branch, height));
         let found = block.as_ref().and_then(|block| Some((block, block.transactions.iter().find(|one| one.hash == hash)?)));
         Ok(or_null(found, |out, (block, one)| write(out, block, one)))
     }
@@ -256,11 +288,11 @@ impl<'a> View<'a> {
         let fees = oldest..=newest.saturating_add(1);
         render::list(object.key("baseFeePerGas"), fees, |out, height| render::quantity(out, chain.base_fee(height).into()));
         render::list(object.key("gasUsedRatio"), oldest..=newest, |out, height| {
-            out.extend_from_slice(format!("0.{:03}", chain.block_hash(height).number() % 1000).as_bytes());
+            out.extend_from_slice(format!("0.{:03}", chain.block_hash(self.branch, height).number() % 1000).as_bytes());
         });
         if let Some(percentiles) = percentiles.filter(|count| *count > 0) {
             render::list(object.key("reward"), oldest..=newest, |out, height| {
-                let tip = 1_000_000 + chain.block_hash(height).number() % 1_000_000_000;
+                let tip = 1_000_000 + chain.block_hash(self.branch, height).number() % 1_000_000_000;
                 render::list(out, 1..=percentiles, |out, place| render::quantity(out, u128::from(tip) * place as u128));
             });
         }
@@ -305,7 +337,6 @@ pub fn json_text(text: &str) -> Vec<u8> {
 pub mod tests {
     use super::*;
     use crate::base::time::Duration;
-    use crate::demo::identity::Hash;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -360,7 +391,7 @@ pub mod tests {
         let network = network();
         let view = View { archive_depth: Some(64), ..View::honest(&network, HEAD) };
         let address = json!("0x00000000000000000000000000000000000000aa");
-        let ahead = network.block(HEAD + 1);
+        let ahead = network.block(0, HEAD + 1);
         let hash = |hash: Hash| hash.0.iter().fold(String::from("0x"), |text, byte| format!("{text}{byte:02x}"));
         assert_eq!(ask(&view, "eth_getBlockByNumber", json!([hex(HEAD + 1), false])), Ok(Value::Null));
         assert_eq!(ask(&view, "eth_getBlockByHash", json!([hash(ahead.hash), false])), Ok(Value::Null));
@@ -370,6 +401,30 @@ pub mod tests {
         assert_eq!(ask(&view, "eth_getBalance", json!([address, hex(HEAD - 65)])), Err(-32000));
         assert!(ask(&view, "eth_getBalance", json!([address, hex(HEAD - 64)])).is_ok());
         assert!(ask(&view, "eth_getBlockByNumber", json!(["earliest", true])).is_ok_and(|block| block["number"] == "0x0"));
+    }
+
+    #[test]
+    fn a_view_follows_its_branch_and_may_keep_orphans() {
+        let mut network = network();
+        let branch = network.chain.forks.fork(0, HEAD - 1);
+        let turned = network.chain.born_at(HEAD).plus_ms(1);
+        network.chain.forks.turn(turned, branch);
+        let before = View { heard: network.chain.born_at(HEAD), ..View::honest(&network, HEAD) };
+        let after = View { heard: turned, branch, ..before };
+        let get = |view: &View<'_>, method: &str, params: Value| ask(view, method, params).expect(method);
+        let old = get(&before, "eth_getBlockByNumber", json!(["latest", false]));
+        let new = get(&after, "eth_getBlockByNumber", json!(["latest", false]));
+        assert!(old["hash"] != new["hash"] && old["number"] == new["number"]);
+        let shared = json!([hex(HEAD - 2), false]);
+        assert_eq!(get(&before, "eth_getBlockByNumber", shared.clone()), get(&after, "eth_getBlockByNumber", shared));
+        assert_eq!(get(&after, "eth_getBlockByHash", json!([old["hash"], false])), old);
+        let of_old = json!([{"blockHash": old["hash"]}]);
+        assert_eq!(get(&after, "eth_getLogs", of_old.clone()), get(&before, "eth_getLogs", of_old.clone()));
+        assert_eq!(get(&after, "eth_getTransactionByHash", json!([old["transactions"][0]])), Value::Null);
+        let pruned = View { keeps_orphans: false, ..after };
+        assert_eq!(get(&pruned, "eth_getBlockByHash", json!([old["hash"], false])), Value::Null);
+        assert_eq!(ask(&pruned, "eth_getLogs", of_old), Err(-32000));
+        assert_eq!(get(&before, "eth_getBlockByHash", json!([new["hash"], false])), Value::Null, "it is not there yet");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A provider behind HTTP/1.1, over any `World`. One task per connection: read a request, let the provider plan, carry
-//! the plan out, in order (pipelined requests wait their turn, as RFC 9112 §9.3.2 wants).
+//! the plan out, in order (pipelined requests wait their turn, as RFC 9112 §9.3.2 wants). An upgrade makes it a `socket`.
 //!
 //! It has no timeouts of its own. An idle or silent connection ends when its client ends it, which is what many real
 //! providers do, and what a router has to live with. Bounded all the same: connections, heads and bodies have limits.
 
 use super::framing::{End, Step};
 use super::provider::{Asked, Provider};
+use super::socket;
 use crate::base::limits::{CLIENT_BUFFER_BYTES, HEAD_BYTES, MODEL_CONNECTIONS, REQUEST_BODY_BYTES};
 use crate::base::time::{Duration, Instant};
 use crate::runtime::bytes_io::{read_more, write_all, write_static};
@@ -17,16 +18,22 @@ use std::{cell::Cell, io, net::SocketAddr, ops::Range, rc::Rc};
 /// says how; without one, cutting off is closing both directions at once.
 pub type Cut<W> = Rc<dyn Fn(&<<W as World>::Stream as Duplex>::Closer)>;
 
-struct Server<W: World> {
-    world: W,
-    provider: Rc<Provider>,
-    cut: Cut<W>,
+pub struct Server<W: World> {
+    pub world: W,
+    pub provider: Rc<Provider>,
+    pub cut: Cut<W>,
     live: Cell<usize>,
     made: Cell<u64>,
 }
 
 /// Counts a connection while it lives.
-struct Seat<W: World>(Rc<Server<W>>);
+pub struct Seat<W: World>(Rc<Server<W>>);
+
+impl<W: World> Seat<W> {
+    pub fn server(&self) -> &Server<W> {
+        &self.0
+    }
+}
 
 impl<W: World> Drop for Seat<W> {
     fn drop(&mut self) {
@@ -78,7 +85,21 @@ async fn connection<W: World>(seat: Seat<W>, number: u64, stream: W::Stream) {
     let mut buf = Vec::with_capacity(CLIENT_BUFFER_BYTES);
     let mut earlier = 0;
     loop {
-        let request = match read_request(&mut read, &mut write, buf).await {
+        let head;
+        (head, buf) = match read_head(&mut read, buf).await {
+            Ok(read) => read,
+            Err(Some(fault)) => return refuse(&mut write, &fault).await,
+            Err(None) => return,
+        };
+        if head.upgrade && head.method == Method::Get && server.provider.takes_sockets() {
+            let accepted = match socket::accept(&head, &buf) {
+                Ok(accepted) => accepted,
+                Err(fault) => return refuse(&mut write, &fault).await,
+            };
+            buf.drain(..head.len.min(buf.len()));
+            return socket::run(seat, number, closer, read, write, accepted, &buf).await;
+        }
+        let request = match read_request(server, &mut read, &mut write, head, buf).await {
             Ok(request) => request,
             Err(Some(fault)) => return refuse(&mut write, &fault).await,
             Err(None) => return,
@@ -88,7 +109,7 @@ async fn connection<W: World>(seat: Seat<W>, number: u64, stream: W::Stream) {
         }
         let (keep_alive, now) = (request.keep_alive, server.world.now());
         let body = request.buf.get(request.body.clone()).unwrap_or(&[]);
-        let (id, plan) = server.provider.serve(&Asked { body, connection: number, earlier, keep_alive, now });
+        let (id, plan) = server.provider.serve(&Asked { body, connection: number, earlier, keep_alive, now, feeds: None });
         let sent = send(&server.world, &mut write, now + plan.delay, plan.steps).await;
         server.provider.ended(id, sent.is_ok());
         match plan.end {
@@ -128,22 +149,32 @@ struct Request {
 
 const NOT_POST: HttpFault = HttpFault { status: 405, reason: "a provider takes JSON-RPC by POST" };
 
-/// The next request; `Err(None)` when the client is gone.
-async fn read_request<R: ReadHalf>(
-    read: &mut R,
-    write: &mut impl WriteHalf,
-    mut buf: Vec<u8>,
-) -> Result<Request, Option<HttpFault>> {
+const NOT_HTTP: HttpFault = HttpFault { status: 426, reason: "this provider speaks WebSocket only" };
+
+/// The next request's head; `Err(None)` when the client is gone.
+async fn read_head<R: ReadHalf>(read: &mut R, mut buf: Vec<u8>) -> Result<(RequestHead, Vec<u8>), Option<HttpFault>> {
     let mut seen = 0;
-    let head = loop {
+    loop {
         match scan_request(&buf, seen) {
-            Scan::Done(head) => break head,
+            Scan::Done(head) => return Ok((head, buf)),
             Scan::Bad(fault) => return Err(Some(fault)),
             Scan::NeedMore => seen = buf.len(),
         }
         // The scanner refuses a head above `HEAD_BYTES`, so the buffer stops growing.
         buf = read_on(read, buf, HEAD_BYTES).await.ok_or(None)?;
-    };
+    }
+}
+
+async fn read_request<W: World, R: ReadHalf>(
+    server: &Server<W>,
+    read: &mut R,
+    write: &mut impl WriteHalf,
+    head: RequestHead,
+    buf: Vec<u8>,
+) -> Result<Request, Option<HttpFault>> {
+    if !server.provider.takes_http() {
+        return Err(Some(NOT_HTTP));
+    }
     if head.method != Method::Post {
         return Err(Some(NOT_POST));
     }

@@ -41,6 +41,67 @@ pub struct Load {
     pub truncated: u64,
     /// Client connections taken.
     pub connections: u64,
+    /// WebSocket clients, what they subscribed to, and how many different things that is.
+    pub sockets: u32,
+    pub subscriptions: u32,
+    pub topics: u32,
+    /// Subscription events queued for clients.
+    pub events: u64,
+    /// Clients closed for not taking theirs.
+    pub slow_consumers: u64,
+    /// The control thread's.
+    pub streams: StreamLoad,
+}
+
+/// What subscriptions cost and did upstream; all but the first three since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct StreamLoad {
+    /// Routes of clients that follow a provider.
+    pub followers: u32,
+    /// Instances that are subscribed to or polled.
+    pub feeds: u32,
+    pub upstream_subscriptions: u32,
+    /// Events before they were fanned out.
+    pub events: u64,
+    /// Announcements that said nothing new.
+    pub duplicates: u64,
+    /// Leaders that were lost, and changes from one to another.
+    pub losses: u64,
+    pub switches: u64,
+    /// Blocks, and logs of blocks, that had to be asked for.
+    pub filled: u64,
+    /// Streams that could not be kept whole.
+    pub closed: u64,
+}
+
+/// What happened between the node and one provider's subscriptions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Streaming {
+    Connected,
+    /// Its connection is gone, with this close code.
+    Ended {
+        code: u16,
+    },
+    /// It announced nothing for too long.
+    Silent,
+    /// It leads a stream from now on.
+    Leads,
+    /// A stream that it led has nobody.
+    Lost,
+    /// A stream ended for this reason.
+    Closed {
+        reason: &'static str,
+    },
+}
+
+/// How one provider's feed stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FeedState {
+    pub is_connected: bool,
+    pub subscriptions: u32,
+    pub heads: u64,
+    /// Behind the first provider to announce the same block, on average.
+    pub delay_us: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +120,10 @@ pub enum Event {
     Head { instance: InstanceId, height: u64 },
     /// It has served the block of that height (control).
     HeadServed { instance: InstanceId, height: u64 },
+    /// Something about its subscriptions (control).
+    Streaming { channel: ChannelId, what: Streaming },
+    /// Its feed's figures, when they have changed (control).
+    Feed { channel: ChannelId, state: FeedState },
     /// A probe of ours ended (control).
     Probed { channel: ChannelId, probe: Probe },
 }

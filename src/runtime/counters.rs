@@ -37,6 +37,10 @@ pub struct Counters {
     pub truncated: Count,
     /// Client connections taken.
     pub connections: Count,
+    /// Subscription events put into clients' queues.
+    pub events: Count,
+    /// Clients closed because they did not take their events.
+    pub slow_consumers: Count,
     /// Panics of connection tasks are counted by the runtime; these are answers that no rule knew.
     pub unknown_outcomes: Count,
     /// Attempts, and failed ones, for each instance.

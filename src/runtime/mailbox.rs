@@ -3,17 +3,21 @@
 //! The bell is an eventfd that the shard awaits in its own ring, so monoio's `sync` feature (6 % a call) is not needed
 //! and both drivers serve it. It is rung once per sleep, not once per message: without that, p99 of a wake-up is twenty
 //! times worse. A full box refuses the message, and the sender decides; a message is never lost in silence.
+//!
+//! Where all shards are tasks of one thread (the simulator) the bell is the reader's waker.
 
 use crossbeam_queue::ArrayQueue;
 use monoio::net::UnixStream;
 use parking_lot::Mutex;
 use std::{
+    future::poll_fn,
     io,
     os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Poll, Waker},
 };
 
 /// The sending side; any thread, any number of clones.
@@ -21,9 +25,33 @@ pub struct Mailbox<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
     queue: ArrayQueue<T>,
-    bell: OwnedFd,
+    bell: Bell,
     /// Set from the ring until the shard has begun to drain: whoever finds it set need not ring.
     rung: AtomicBool,
+}
+
+enum Bell {
+    EventFd(OwnedFd),
+    /// Of the task that waits, in the same thread.
+    Waker(Mutex<Option<Waker>>),
+}
+
+impl Bell {
+    fn ring(&self) {
+        match self {
+            Bell::EventFd(bell) => {
+                let one = 1u64;
+                // SAFETY: writes the 8 bytes of a live local to an open descriptor. It cannot fail but on a counter at
+                // its maximum, where the bell already sounds.
+                unsafe { libc::write(bell.as_raw_fd(), (&raw const one).cast(), 8) };
+            }
+            Bell::Waker(waiting) => {
+                if let Some(waker) = waiting.lock().take() {
+                    waker.wake();
+                }
+            }
+        }
+    }
 }
 
 impl<T> Mailbox<T> {
@@ -36,8 +64,17 @@ impl<T> Mailbox<T> {
         }
         // SAFETY: `fd` was just opened and belongs to nobody else.
         let bell = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Mailbox::with_bell(capacity, Bell::EventFd(bell)))
+    }
+
+    /// The same for a reader in the sender's own thread.
+    pub fn within_thread(capacity: usize) -> (Mailbox<T>, Address<T>) {
+        Mailbox::with_bell(capacity, Bell::Waker(Mutex::default()))
+    }
+
+    fn with_bell(capacity: usize, bell: Bell) -> (Mailbox<T>, Address<T>) {
         let shared = Arc::new(Shared { queue: ArrayQueue::new(capacity.max(1)), bell, rung: AtomicBool::new(false) });
-        Ok((Mailbox(shared.clone()), Address(shared)))
+        (Mailbox(shared.clone()), Address(shared))
     }
 
     /// Puts a message in and wakes the shard; gives it back when the box is full.
@@ -45,10 +82,7 @@ impl<T> Mailbox<T> {
         self.0.queue.push(message)?;
         // The swap pairs with the one in `receive`: either it sees our message, or we see `false` and ring.
         if !self.0.rung.swap(true, Ordering::AcqRel) {
-            let one = 1u64;
-            // SAFETY: writes the 8 bytes of a live local to an open descriptor. It cannot fail but on a counter at its
-            // maximum, where the bell already sounds.
-            unsafe { libc::write(self.0.bell.as_raw_fd(), (&raw const one).cast(), 8) };
+            self.0.bell.ring();
         }
         Ok(())
     }
@@ -74,9 +108,17 @@ impl<T> Clone for Directory<T> {
     }
 }
 
-impl<T: Copy> Directory<T> {
+impl<T> Directory<T> {
     pub fn new(shards: usize) -> Directory<T> {
         Directory(Arc::new(Mutex::new((0..shards).map(|_| None).collect())))
+    }
+
+    /// Posts to one shard; gives the message back when its box is full, or it has none.
+    pub fn post(&self, shard: usize, message: T) -> Result<(), T> {
+        match self.0.lock().get(shard) {
+            Some(Some(mailbox)) => mailbox.post(message),
+            _ => Err(message),
+        }
     }
 
     pub fn register(&self, shard: usize, mailbox: Mailbox<T>) {
@@ -84,7 +126,9 @@ impl<T: Copy> Directory<T> {
             *slot = Some(mailbox);
         }
     }
+}
 
+impl<T: Copy> Directory<T> {
     /// Posts to every shard; a full box is left out, because what fills it is the same message.
     pub fn post_all(&self, message: T) {
         for mailbox in self.0.lock().iter().flatten() {
@@ -99,18 +143,25 @@ pub struct Address<T>(Arc<Shared<T>>);
 impl<T> Address<T> {
     /// Opens the box on the shard that will read it; call inside its runtime.
     pub fn open(self) -> io::Result<Inbox<T>> {
-        let own = self.0.bell.try_clone()?;
-        // SAFETY: `own` is handed over whole. monoio only polls this descriptor and closes it; nothing socket-like is
-        // ever asked of it (its type for sockets is the one that offers `readable`).
-        let as_stream = unsafe { std::os::unix::net::UnixStream::from_raw_fd(own.into_raw_fd()) };
-        Ok(Inbox { shared: self.0, bell: UnixStream::from_std(as_stream)? })
+        let bell = match &self.0.bell {
+            Bell::Waker(_) => None,
+            Bell::EventFd(bell) => {
+                let own = bell.try_clone()?;
+                // SAFETY: `own` is handed over whole. monoio only polls this descriptor and closes it; nothing
+                // socket-like is ever asked of it (its type for sockets is the one that offers `readable`).
+                let as_stream = unsafe { std::os::unix::net::UnixStream::from_raw_fd(own.into_raw_fd()) };
+                Some(UnixStream::from_std(as_stream)?)
+            }
+        };
+        Ok(Inbox { shared: self.0, bell })
     }
 }
 
 /// The receiving side on its shard.
 pub struct Inbox<T> {
     shared: Arc<Shared<T>>,
-    bell: UnixStream,
+    /// Of another thread's ring.
+    bell: Option<UnixStream>,
 }
 
 impl<T> Inbox<T> {
@@ -130,17 +181,36 @@ impl<T> Inbox<T> {
             if let Some(message) = self.try_receive() {
                 return Ok(message);
             }
-            self.bell.readable(false).await?;
-            self.silence();
+            match &self.bell {
+                Some(bell) => {
+                    bell.readable(false).await?;
+                    silence(bell);
+                }
+                None => self.woken().await,
+            }
         }
     }
 
-    fn silence(&mut self) {
-        let mut count = 0u64;
-        // SAFETY: reads 8 bytes into a live local from an open, non-blocking descriptor; a bell that was silenced
-        // already answers EAGAIN, which is as good.
-        unsafe { libc::read(self.bell.as_raw_fd(), (&raw mut count).cast(), 8) };
+    /// Resolves when there is something, in the sender's own thread.
+    async fn woken(&self) {
+        poll_fn(|cx| {
+            if let Bell::Waker(waiting) = &self.shared.bell
+                && self.shared.queue.is_empty()
+            {
+                *waiting.lock() = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
+}
+
+fn silence(bell: &UnixStream) {
+    let mut count = 0u64;
+    // SAFETY: reads 8 bytes into a live local from an open, non-blocking descriptor; a bell that was silenced already
+    // answers EAGAIN, which is as good.
+    unsafe { libc::read(bell.as_raw_fd(), (&raw mut count).cast(), 8) };
 }
 
 #[cfg(test)]

@@ -31,12 +31,14 @@ mod reply;
 mod request;
 mod rpc;
 mod socket;
+mod subscribers;
 mod target;
 mod upstream_http;
 mod used;
 mod veto;
 mod witness;
 
+pub use bell::Bell;
 pub use deadlines::Deadlines;
 pub use dial::ConnectFault;
 pub use inquiry::{Found, inquire};
@@ -47,15 +49,18 @@ use crate::base::ids::{Id, InstanceId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
-use crate::observe::report::{Event, Load};
+use crate::observe::report::{Event, Load, StreamLoad};
 use crate::runtime::budget::{Permit, Share};
 use crate::runtime::counters::Counters;
 use crate::runtime::gather::Gather;
+use crate::runtime::mailbox::Inbox;
 use crate::runtime::publish::Reader;
 use crate::runtime::reports::Lane;
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::world::World;
 use crate::snapshot::Snapshot;
+use crate::stream::bug::Bug;
+use crate::stream::fanout::Letter;
 use buffers::{Buffers, Size};
 use reporter::Reporter;
 use slab::Slab;
@@ -63,6 +68,7 @@ use socket::Socket;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use subscribers::Subscribers;
 use target::Target;
 use used::Used;
 use veto::Vetoes;
@@ -95,6 +101,9 @@ pub struct Shard<W: World> {
     links: RefCell<Slab<Rc<Link<W>>>>,
     /// WebSockets of clients.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
+    subscribers: Subscribers<W>,
+    /// The control thread's streams.
+    stream_load: Cell<StreamLoad>,
     rng: RefCell<Rng>,
     /// Connections that may hold a buffer while they wait.
     seats: Cell<usize>,
@@ -122,6 +131,8 @@ pub enum Fault {
     IgnoreCircuits,
     /// A permit that is used up is used once more.
     SharePermit,
+    /// A machine of the streams has one.
+    Stream(Bug),
 }
 
 impl<W: World> Shard<W> {
@@ -152,6 +163,8 @@ impl<W: World> Shard<W> {
             clients: Rc::default(),
             links: RefCell::default(),
             sockets: RefCell::default(),
+            subscribers: Subscribers::default(),
+            stream_load: Cell::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),
             next_call_id: Cell::new(1),
@@ -177,6 +190,11 @@ impl<W: World> Shard<W> {
         self.world.spawn("listener", listener::accept(self.clone(), listener));
     }
 
+    /// Takes what the control thread writes to this shard's subscribers.
+    pub fn correspond(self: &Rc<Self>, inbox: Inbox<Letter>) {
+        self.world.spawn("letters", subscribers::read_letters(self.clone(), inbox));
+    }
+
     pub fn world(&self) -> &W {
         &self.world
     }
@@ -188,6 +206,19 @@ impl<W: World> Shard<W> {
     /// The current snapshot, for tasks beside the data path.
     pub fn latest(&self) -> Arc<Snapshot> {
         (*self.snapshot()).clone()
+    }
+
+    /// The deliberate bug of this node's streams, if it has one.
+    pub fn stream_bug(&self) -> Option<Bug> {
+        match self.fault {
+            Fault::Stream(bug) => Some(bug),
+            Fault::None | Fault::DoubleReply | Fault::RepeatRaw | Fault::IgnoreCircuits | Fault::SharePermit => None,
+        }
+    }
+
+    /// How its streams stand, for the next report.
+    pub fn set_stream_load(&self, load: StreamLoad) {
+        self.stream_load.set(load);
     }
 
     /// Tells the aggregator of something.
@@ -348,6 +379,12 @@ impl<W: World> Shard<W> {
             failovers: self.counters.failovers.get(),
             truncated: self.counters.truncated.get(),
             connections: self.counters.connections.get(),
+            sockets: self.sockets.borrow().len() as u32,
+            subscriptions: self.subscription_count() as u32,
+            topics: self.topic_count() as u32,
+            events: self.counters.events.get(),
+            slow_consumers: self.counters.slow_consumers.get(),
+            streams: self.stream_load.get(),
         };
         self.reporter.send(now, load);
     }
@@ -396,6 +433,7 @@ async fn sweep_connections<W: World>(shard: Rc<Shard<W>>) {
         let now = shard.now();
         shard.clients.sweep(now, None);
         shard.beat(now);
+        shard.send_owed_wishes();
         if shard.node.draining.is_raised() {
             shard.clients.drain_idle();
         }

@@ -13,9 +13,11 @@ use crate::runtime::counters::Counters;
 use crate::runtime::desk::Desk;
 use crate::runtime::flag::Flag;
 use crate::runtime::limiter::{ClientKey, Limiter};
+use crate::runtime::mailbox::Directory;
 use crate::runtime::publish::Published;
 use crate::runtime::reports::Lane;
 use crate::snapshot::Snapshot;
+use crate::stream::fanout::{Letter, Wish};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -49,6 +51,9 @@ pub struct Node {
     pub counters: Vec<Arc<Counters>>,
     /// People's questions to the aggregator.
     pub desk: Arc<Desk<Asked, Answer>>,
+    /// About subscriptions: to the control thread (the one place), and to each shard.
+    pub wishes: Directory<Wish>,
+    pub letters: Directory<Letter>,
     /// Every chain had an answer from a provider, or has had its time.
     pub ready: Flag,
     /// The node is ending.
@@ -70,6 +75,8 @@ impl Node {
             lanes,
             counters,
             desk: Desk::new(limits::QUESTIONS),
+            wishes: Directory::new(1),
+            letters: Directory::new(settings.shards as usize),
             ready: Flag::default(),
             draining: Flag::default(),
             settings,

@@ -124,7 +124,22 @@ impl RpcRefusal {
         refusal(503, -32008, "The node is stopping; connect again")
     }
 
-    pub fn subscriptions_not_available() -> RpcRefusal {
-        refusal(200, -32601, "Subscriptions are not available in this version; calls work")
+    pub fn subscribe_in_batch() -> RpcRefusal {
+        refusal(200, -32600, "eth_subscribe and eth_unsubscribe cannot be part of a batch: send them by themselves")
+    }
+
+    pub fn invalid_params(message: String) -> RpcRefusal {
+        refusal(200, -32602, message)
+    }
+
+    /// LB §9.1.
+    pub fn too_many_subscriptions() -> RpcRefusal {
+        let data = format!("{{\"limit_subscriptions\":{}}}", limits::SOCKET_SUBSCRIPTIONS);
+        refusal(200, -32008, "Subscription capacity unavailable").with_data(data)
+    }
+
+    /// LB §9.3. `reason` is ours: plain text without quotes.
+    pub fn no_subscription(reason: &str) -> RpcRefusal {
+        refusal(200, -32000, "Failed to create subscription").with_data(format!("{{\"reason\":\"{reason}\"}}"))
     }
 }

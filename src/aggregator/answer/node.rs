@@ -7,7 +7,7 @@ use crate::base::time::{Duration, Instant};
 use crate::chain::method;
 use crate::config::topology::{Chain, Provider};
 use crate::observe::figures::Latencies;
-use crate::observe::report::Load;
+use crate::observe::report::{Load, StreamLoad};
 use serde_json::{Value, json};
 
 /// What a producer's last report said.
@@ -20,6 +20,21 @@ pub struct Heard {
     /// Since the start.
     pub stall_max: Duration,
     pub latencies: Latencies,
+}
+
+/// Subscriptions upstream of the shards.
+fn streams(load: StreamLoad) -> Value {
+    json!({
+        "followers": load.followers,
+        "feeds": load.feeds,
+        "upstream_subscriptions": load.upstream_subscriptions,
+        "events": load.events,
+        "duplicates_dropped": load.duplicates,
+        "leaders_lost": load.losses,
+        "switches": load.switches,
+        "blocks_filled": load.filled,
+        "streams_closed": load.closed,
+    })
 }
 
 impl Aggregator {
@@ -45,6 +60,11 @@ impl Aggregator {
                 "failovers": load.failovers,
                 "truncated": load.truncated,
                 "connections_taken": load.connections,
+                "websocket_clients": load.sockets,
+                "subscriptions": load.subscriptions,
+                "topics": load.topics,
+                "subscription_events": load.events,
+                "slow_consumers": load.slow_consumers,
                 "panics": load.panics,
                 "stall_ms": ms_of(load.stall_max),
                 "stall_max_ms": ms_of(*stall_max),
@@ -69,12 +89,17 @@ impl Aggregator {
                 "replies": sum(|l| l.replies),
                 "refusals": sum(|l| l.refusals),
                 "failovers": sum(|l| l.failovers),
+                "websocket_clients": sum(|l| l.sockets.into()),
+                "subscriptions": sum(|l| l.subscriptions.into()),
+                "subscription_events": sum(|l| l.events),
+                "slow_consumers": sum(|l| l.slow_consumers),
                 "panics": sum(|l| l.panics),
                 "merged_attempts": self.merged_samples,
                 // Beyond the bounds of memory: in no figure by method.
                 "unfiled_attempts": self.unfiled_samples + self.figures.homeless,
                 "dropped_events": self.dropped_events,
             },
+            "streams": self.heard.get(control).map(|heard| streams(heard.load.streams)),
         })
     }
 

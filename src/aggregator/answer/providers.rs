@@ -5,7 +5,7 @@ use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
 use crate::base::ids::{ChannelId, EntryId, Transport};
 use crate::chain::method;
-use crate::config::topology::{Chain, Profile, Provider};
+use crate::config::topology::{Chain, Instance, Profile, Provider};
 use crate::health::breaker::{Gate, Manual};
 use crate::observe::figures::{Counts, Window};
 use serde_json::{Value, json};
@@ -57,12 +57,26 @@ impl Aggregator {
             "lag_blocks": lag.map(|lag| lag.min(0).unsigned_abs()),
             "probe_latency_ms": self.evidence.standing(id, method::UNKNOWN, at.now).prior_us.map(|us| ms(us.into())),
             "learnt_limits": learnt(channel, at),
+            "subscriptions": self.subscriptions_of(provider, instance),
             "last_minute": {
                 "calls": minute.attempts(),
                 "success_rate": rounded(minute.success_rate()),
                 "p50_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.5))),
                 "p99_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.99))),
             },
+        })
+    }
+
+    /// Its feed, where it has a WebSocket; a polled one is known by its heads.
+    fn subscriptions_of(&self, provider: &Provider, instance: &Instance) -> Value {
+        let transport = if instance.ws_from(&self.node.settings.region).is_some() { Transport::Ws } else { Transport::Http };
+        let feed = self.channels[ChannelId::of(provider.instance, transport)].feed;
+        json!({
+            "source": if transport == Transport::Ws { "websocket" } else { "polling" },
+            "connected": feed.is_connected,
+            "upstream_subscriptions": feed.subscriptions,
+            "heads_announced": feed.heads,
+            "announce_delay_ms": feed.delay_us.map(ms),
         })
     }
 

@@ -24,7 +24,7 @@ use std::rc::Rc;
 pub fn take<W: World>(socket: &Rc<Socket<W>>, body: Vec<u8>, permit: Option<Permit>) {
     let now = socket.shard.now();
     socket.shard.sweep_if_overdue(now);
-    if socket.shard.node.draining.is_raised() {
+    if socket.shard.node.draining.is_raised() || socket.is_leaving() {
         return socket.refuse(&RpcRefusal::stopping(), b"null");
     }
     match jsonrpc::scan_body(&body) {
@@ -53,14 +53,18 @@ fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, per
     socket.shard.counters.calls.add(1);
     let context = socket.context(&snapshot, now);
     let whole = 0..body.len();
-    let (todo, _) = context.decide(&socket.shard, &request, Source::Own(body), whole);
+    let (todo, source) = context.decide(&socket.shard, &request, Source::Own(body), whole);
     let is_silent = request.id == Id::Absent;
     let call = match todo {
         Todo::Forward(call) => call,
         Todo::Local(_) if is_silent => return,
         Todo::Local(result) => return socket.reply(Body::of_result(&result, &client_id)),
         Todo::Refuse(refusal) => return refuse(&refusal),
-        Todo::Subscribe => return refuse(&RpcRefusal::subscriptions_not_available()),
+        Todo::Subscribe => {
+            let body = source.map(Source::into_bytes).unwrap_or_default();
+            let client_id = (!is_silent).then_some(&client_id[..]);
+            return socket.on_subscription_call(request.method.of(&body), request.params.of(&body), client_id);
+        }
     };
     let work = carry_out(room, call, client_id, is_silent, wants_notice);
     socket.shard.world.spawn("websocket call", work);
@@ -104,7 +108,7 @@ fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, permi
     let context = socket.context(&snapshot, now);
     let work = async move {
         let socket = &room.socket;
-        let subscribe = RpcRefusal::subscriptions_not_available();
+        let subscribe = RpcRefusal::subscribe_in_batch();
         let done = batch::carry_out(&socket.shard, &context, &Rc::new(body), 0, items, &subscribe).await;
         let Some(bodies) = done.bodies else { return };
         socket.shard.counters.replies.add(bodies.len() as u64);
@@ -149,7 +153,9 @@ impl<W: World> Drop for Room<W> {
     fn drop(&mut self) {
         self.socket.calls.set(self.socket.calls.get() - 1);
         self.socket.bytes.set(self.socket.bytes.get() - self.bytes);
-        self.socket.end_if_drained(self.socket.shard.recent());
+        let now = self.socket.shard.recent();
+        self.socket.end_if_drained(now);
+        self.socket.leave_if_due(now);
     }
 }
 
@@ -168,7 +174,7 @@ impl<W: World> Socket<W> {
         rpc::meta_json(&self.shard, snapshot, self.route, &id, started, trace)
     }
 
-    fn reply(&self, body: Body) {
+    pub(super) fn reply(&self, body: Body) {
         self.shard.counters.replies.add(1);
         if let Some(again) = self.repeat_by_fault(&body) {
             self.outbox.push_reply(again);
@@ -183,7 +189,7 @@ impl<W: World> Socket<W> {
         is_twice.then(|| Body { front: front(), ..Body::default() })
     }
 
-    fn refuse(&self, refusal: &RpcRefusal, id: &[u8]) {
+    pub fn refuse(&self, refusal: &RpcRefusal, id: &[u8]) {
         self.reply(Body::of_refusal(refusal, id));
     }
 }

@@ -8,8 +8,10 @@
 mod handshake;
 mod message;
 mod outbox;
+mod subscription;
 
 pub use handshake::{NoUpgrade, Upgrade, upgrade};
+pub use subscription::SubscriptionId;
 
 use crate::base::limits;
 use crate::base::time::Instant;
@@ -23,7 +25,7 @@ use crate::shard::client_http::{Client, ReadOf};
 use crate::shard::deadlines::ClientCloser;
 use crate::wire::websocket::{Event, Opcode, Protocol, close_frame, write_frame_head};
 use outbox::Outbox;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 pub struct Socket<W: World> {
@@ -47,6 +49,15 @@ pub struct Socket<W: World> {
     write_by: Cell<Instant>,
     /// After our close: when the client's must have come.
     end_by: Cell<Instant>,
+    subscriptions: RefCell<Vec<subscription::Held>>,
+    /// To be closed so, once its calls in flight are answered or some time has passed.
+    leaving: RefCell<Option<Leaving>>,
+}
+
+struct Leaving {
+    code: u16,
+    reason: Box<str>,
+    by: Instant,
 }
 
 /// Serves a connection that has been upgraded, to its end.
@@ -67,6 +78,8 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
         misses: Cell::new(0),
         write_by: Cell::new(Instant::NEVER),
         end_by: Cell::new(Instant::NEVER),
+        subscriptions: RefCell::default(),
+        leaving: RefCell::default(),
         shard: shard.clone(),
     });
     let place = shard.sockets.borrow_mut().insert(socket.clone());
@@ -76,6 +89,7 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
     read_messages(&socket, read, protocol).await;
     socket.is_gone.set(true);
     socket.outbox.end();
+    socket.end_subscriptions();
     shard.sockets.borrow_mut().try_remove(place);
 }
 
@@ -157,6 +171,7 @@ impl<W: World> Socket<W> {
             return;
         }
         self.end_if_drained(now);
+        self.leave_if_due(now);
         if now >= self.pong_by.get() {
             self.misses.set(self.misses.get() + 1);
             self.pong_by.set(Instant::NEVER);
@@ -177,6 +192,28 @@ impl<W: World> Socket<W> {
     fn end_if_drained(&self, now: Instant) {
         if self.shard.node.draining.is_raised() && self.calls.get() == 0 && !self.outbox.has_ended() {
             self.close(1001, "the node is stopping", now);
+        }
+    }
+
+    /// Closes it once its calls in flight are answered, or soon (CONTRACT §6: within 2 s).
+    pub fn leave(&self, code: u16, reason: &str, now: Instant) {
+        if !self.is_leaving() {
+            let by = now.plus_ms(limits::SOCKET_LEAVE_MS);
+            *self.leaving.borrow_mut() = Some(Leaving { code, reason: reason.into(), by });
+        }
+        self.leave_if_due(now);
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.borrow().is_some()
+    }
+
+    fn leave_if_due(&self, now: Instant) {
+        if let Some(leaving) = &*self.leaving.borrow()
+            && !self.outbox.has_ended()
+            && (self.calls.get() == 0 || now >= leaving.by)
+        {
+            self.close(leaving.code, &leaving.reason, now);
         }
     }
 

@@ -12,16 +12,20 @@ use crate::shard::buffers::Size;
 use crate::shard::client_http::WriteOf;
 use crate::shard::reply::{self, Body};
 use crate::shard::socket::Socket;
+use crate::shard::socket::subscription::{SubscriptionId, event_len, write_event};
 use crate::wire::websocket::{Opcode, write_frame_head};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 enum Item {
     /// Whole frames.
     Frames(Vec<u8>),
     /// One text message.
     Reply(Body),
+    /// One message about a subscription; the payload is shared by all who get it.
+    Event(SubscriptionId, Rc<Arc<[u8]>>),
 }
 
 impl Item {
@@ -29,6 +33,7 @@ impl Item {
         match self {
             Item::Frames(bytes) => bytes.len(),
             Item::Reply(body) => body.len(),
+            Item::Event(_, payload) => event_len(payload),
         }
     }
 }
@@ -37,6 +42,8 @@ impl Item {
 pub struct Outbox {
     items: RefCell<VecDeque<Item>>,
     bytes: Cell<usize>,
+    /// Of them, subscription events: how many, and their bytes.
+    events: Cell<(usize, usize)>,
     /// Nothing more is taken; what is here is still written.
     has_ended: Cell<bool>,
     /// For the writer: there is something.
@@ -52,6 +59,29 @@ impl Outbox {
 
     pub fn push_reply(&self, body: Body) {
         self.push(Item::Reply(body));
+    }
+
+    /// False when the client has let too many wait. A connection that has ended takes them and forgets them.
+    pub fn push_event(&self, id: SubscriptionId, payload: Rc<Arc<[u8]>>) -> bool {
+        if self.has_ended.get() {
+            return true;
+        }
+        let (events, bytes) = self.events.get();
+        let (events, bytes) = (events + 1, bytes + event_len(&payload));
+        if events > limits::SOCKET_EVENTS || bytes > limits::SOCKET_EVENT_BYTES {
+            return false;
+        }
+        self.events.set((events, bytes));
+        self.push(Item::Event(id, payload));
+        true
+    }
+
+    /// Forgets what is not being written yet.
+    pub fn drop_waiting(&self) {
+        let items = std::mem::take(&mut *self.items.borrow_mut());
+        let bytes = items.iter().map(Item::len).sum::<usize>();
+        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+        self.events.set((0, 0));
     }
 
     fn push(&self, item: Item) {
@@ -83,6 +113,7 @@ impl Outbox {
     async fn next(&self) -> Option<Item> {
         loop {
             if let Some(item) = self.items.borrow_mut().pop_front() {
+                self.taken(&item);
                 return Some(item);
             }
             if self.has_ended.get() {
@@ -93,8 +124,16 @@ impl Outbox {
     }
 
     fn next_short(&self, room: usize) -> Option<Item> {
-        let mut items = self.items.borrow_mut();
-        items.pop_front_if(|item| item.len() <= room)
+        let item = self.items.borrow_mut().pop_front_if(|item| item.len() <= room)?;
+        self.taken(&item);
+        Some(item)
+    }
+
+    fn taken(&self, item: &Item) {
+        if let Item::Event(_, payload) = item {
+            let (events, bytes) = self.events.get();
+            self.events.set((events.saturating_sub(1), bytes.saturating_sub(event_len(payload))));
+        }
     }
 
     fn written(&self, bytes: usize) {
@@ -143,6 +182,10 @@ fn append<W: World>(shard: &Shard<W>, out: &mut Vec<u8>, item: Item) {
         Item::Reply(body) => {
             write_frame_head(out, Opcode::Text, body.len());
             shard.buffers.give(body.append_to(out));
+        }
+        Item::Event(id, payload) => {
+            write_frame_head(out, Opcode::Text, event_len(&payload));
+            write_event(out, id, &payload);
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::circuits::Circuits;
 use crate::world::Sim;
 use lasso::chain::method::{self, Safety};
-use lasso::demo::journal::{Ended, Journal, Received};
+use lasso::demo::journal::{Attached, Ended, Journal, Received};
 use lasso::demo::knobs::Fault;
 use lasso::runtime::world::{Instant, World};
 use std::cell::RefCell;
@@ -190,6 +190,10 @@ impl Journal for Book {
         self.sim.note(digest(&key.1));
         let seen = Seen { provider, at, result: call.result.map(digest), fault: call.fault };
         self.seen.borrow_mut().entry(key).or_default().push(seen);
+    }
+
+    fn attached(&self, what: &Attached<'_>) {
+        self.sim.say(|| format!("{what:?}"));
     }
 
     fn ended(&self, request: &Ended<'_>) {

@@ -15,6 +15,7 @@ use lasso::demo::provider::Provider;
 use lasso::demo::server;
 use lasso::health::breaker::Policy;
 use lasso::route::limit::TrustedProxies;
+use lasso::runtime::mailbox::Mailbox;
 use lasso::runtime::tls::TlsSettings;
 use lasso::runtime::world::{Instant, World};
 use lasso::shard::{Fault, Node, Settings, Shard};
@@ -35,6 +36,9 @@ pub fn start_provider(node: &Sim, host: &Sim, provider: &Rc<Provider>, known_fro
 fn start_shard(node: &Sim, shared: &Arc<Node>, index: usize, fault: Fault) -> Rc<Shard<Sim>> {
     let shard = new_shard(node, shared, index, fault);
     shard.start();
+    let (mailbox, letters) = Mailbox::within_thread(limits::LETTERS);
+    shared.letters.register(index, mailbox);
+    shard.correspond(letters.open().expect("nothing to open"));
     shard.listen(node.listen(node.at(NODE_PORT)).expect("the simulated port is free"));
     shard
 }
@@ -49,13 +53,17 @@ fn new_shard(node: &Sim, shared: &Arc<Node>, index: usize, fault: Fault) -> Rc<S
 /// Every shard, and the control thread's last.
 pub fn start_shards(node: &Sim, shared: &Arc<Node>, fault: Fault) -> Vec<Rc<Shard<Sim>>> {
     let clients = (0..shared.settings.shards as usize).map(|index| start_shard(node, shared, index, fault));
-    clients.chain([start_control(node, shared)]).collect()
+    clients.chain([start_control(node, shared, fault)]).collect()
 }
 
-fn start_control(node: &Sim, shared: &Arc<Node>) -> Rc<Shard<Sim>> {
-    let shard = new_shard(node, shared, shared.settings.shards as usize, Fault::None);
+/// Of the other deliberate bugs it has none: they are a data path's.
+fn start_control(node: &Sim, shared: &Arc<Node>, fault: Fault) -> Rc<Shard<Sim>> {
+    let fault = if matches!(fault, Fault::Stream(_)) { fault } else { Fault::None };
+    let shard = new_shard(node, shared, shared.settings.shards as usize, fault);
     shard.start();
-    control::start(&shard);
+    let (mailbox, wishes) = Mailbox::within_thread(limits::WISHES);
+    shared.wishes.register(0, mailbox);
+    control::start(&shard, wishes.open().expect("nothing to open"));
     shard
 }
 

@@ -1,0 +1,62 @@
+//! A feed without a WebSocket: the newest block is asked for a few times in a block's time, and what is new is announced.
+//!
+//! What lies between two answers is found by the followers' machines, which fetch what does not link; logs are always asked
+//! for. A few failures in a row end the feed.
+
+use super::feed::{Feed, Said};
+use crate::base::ids::{EntryId, InstanceId};
+use crate::base::limits;
+use crate::chain::method;
+use crate::config::topology::Topology;
+use crate::runtime::world::World;
+use crate::shard::{Found, Shard, inquire};
+use crate::stream::event::Head;
+use crate::stream::key::Key;
+use futures_util::future::select;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+const QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-head","method":"eth_getBlockByNumber","params":["latest",false]}"#;
+
+pub async fn poll<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
+    let Some((entry, pause_ms)) = place(&shard.latest().topology, feed.id.instance) else { return feed.end() };
+    let (mut failures, mut is_confirmed, mut last) = (0, false, None);
+    while feed.is_wanted() && !shard.node().draining.is_raised() {
+        match newest(&shard, entry).await {
+            Some(head) => {
+                if !std::mem::replace(&mut is_confirmed, true) {
+                    feed.say(Said::Confirmed(Key::NewHeads));
+                }
+                failures = 0;
+                if last.replace(head.hash) != Some(head.hash) {
+                    feed.say(Said::Head(Arc::new(head)));
+                }
+            }
+            None => failures += 1,
+        }
+        if failures == limits::POLL_FAILURES || (failures > 0 && !is_confirmed) {
+            (failures, is_confirmed, last) = (0, false, None);
+            feed.say(Said::Lost);
+        }
+        let pause = shard.world().sleep_until(shard.world().now().plus_ms(pause_ms));
+        select(pin!(pause), pin!(feed.changed.heard())).await;
+    }
+    feed.end();
+}
+
+async fn newest<W: World>(shard: &Shard<W>, entry: EntryId) -> Option<Head> {
+    let method = method::lookup(b"eth_getBlockByNumber");
+    match inquire(shard, entry, method, QUESTION, limits::PROBE_TIMEOUT_MS).await {
+        Found::Result(result, _) => Head::of_block(&result),
+        Found::Limited { .. } | Found::Auth | Found::Failed(_) => None,
+    }
+}
+
+/// Some entry of an instance, and the pause between two questions.
+fn place(topology: &Topology, instance: InstanceId) -> Option<(EntryId, u64)> {
+    let (entry, _) = topology.entries.iter().find(|(_, entry)| entry.instance == instance)?;
+    let (_, chain, _) = topology.of_entry(entry)?;
+    let block_ms = chain.block_time_ms.unwrap_or(limits::POLLED_BLOCK_MS);
+    Some((entry, (block_ms / limits::POLLS_PER_BLOCK).clamp(limits::POLL_MIN_MS, limits::POLL_MAX_MS)))
+}

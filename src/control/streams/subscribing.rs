@@ -1,0 +1,292 @@
+//! A feed over the instance's WebSocket: one connection that carries every subscription, made again when it ends.
+//!
+//! Each key is subscribed to once. Its events are known by the provider's id for it; events that overtake their own
+//! confirmation wait for it, others that nobody asked for are dropped. A newHeads subscription that is silent for longer
+//! than the chain's `new_heads_timeout_ms` ends the connection: half-open sockets and stalled nodes look like that.
+//! Rejected: subscribing again on the same connection (what stalled it once will stall it again).
+
+use super::feed::{Feed, Said};
+use crate::base::limits;
+use crate::base::time::{Duration, Instant};
+use crate::config::topology::Topology;
+use crate::health::ending::Ending;
+use crate::observe::category::Category;
+use crate::observe::report::{Event, Probe, Streaming};
+use crate::runtime::world::World;
+use crate::shard::{CallFault, Link, LinkFault, Shard, Word};
+use crate::stream::event::{Head, Log};
+use crate::stream::key::Key;
+use futures_util::future::select;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What came of an `eth_subscribe`: the provider's id, raw.
+type Answered = (Key, Result<Box<[u8]>, NoSubscription>);
+
+enum NoSubscription {
+    Refused,
+    /// The connection has other troubles.
+    Lost,
+}
+
+/// What the link's tasks bring, until the feed's own task looks.
+#[derive(Default)]
+struct Incoming {
+    words: RefCell<VecDeque<Word>>,
+    answered: RefCell<VecDeque<Answered>>,
+}
+
+/// Keeps the connection for as long as anything is wanted of it.
+pub async fn subscribe<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
+    let silence = Duration::from_millis(silence_ms(&shard.latest().topology, &feed));
+    let mut failures = 0;
+    while feed.is_wanted() && !shard.node().draining.is_raised() {
+        let incoming = Rc::new(Incoming::default());
+        let began = shard.world().now();
+        let hear = {
+            let (incoming, feed) = (incoming.clone(), feed.clone());
+            move |word| {
+                incoming.words.borrow_mut().push_back(word);
+                feed.changed.ring();
+            }
+        };
+        let deadline = began.plus_ms(limits::CONNECT_TIMEOUT_MS);
+        let ended = match Link::open(&shard, feed.id.instance, deadline, hear).await {
+            Ok(link) => {
+                tell(&shard, &feed, Probe::Ok { latency: shard.world().now().since(began) });
+                say(&shard, &feed, Streaming::Connected);
+                let carried = Carried::new(link, incoming, shard.world().now());
+                Some(carried.carry(&shard, &feed, silence).await)
+            }
+            Err(fault) => {
+                tell(&shard, &feed, probe_of(&fault));
+                None
+            }
+        };
+        feed.say(Said::Lost);
+        failures = if ended.is_some_and(|ending| ending.was_stable) { 0 } else { failures + 1 };
+        pause(&shard, &feed, failures).await;
+    }
+    feed.end();
+}
+
+/// Before the next connection: the first comes at once (LB §9.2). While clients wait it is never long.
+async fn pause<W: World>(shard: &Shard<W>, feed: &Feed, failures: u64) {
+    if failures == 0 || !feed.is_wanted() {
+        return;
+    }
+    let most = if feed.is_urgent() { limits::LINK_WANTED_RETRY_MAX_MS } else { limits::LINK_RETRY_MAX_MS };
+    let base_ms = (limits::LINK_RETRY_STEP_MS * (failures - 1)).clamp(limits::LINK_WANTED_RETRY_MAX_MS, most);
+    let jitter_ms = shard.world().rng().below(limits::LINK_RETRY_JITTER_MS);
+    let until = shard.world().now().plus_ms(base_ms + jitter_ms);
+    let was_urgent = feed.is_urgent();
+    while shard.world().now() < until && feed.is_wanted() && feed.is_urgent() == was_urgent {
+        select(pin!(shard.world().sleep_until(until)), pin!(feed.changed.heard())).await;
+    }
+}
+
+fn tell<W: World>(shard: &Shard<W>, feed: &Feed, probe: Probe) {
+    shard.tell(Event::Probed { channel: feed.id.channel(), probe });
+}
+
+fn say<W: World>(shard: &Shard<W>, feed: &Feed, what: Streaming) {
+    shard.tell(Event::Streaming { channel: feed.id.channel(), what });
+}
+
+fn probe_of(fault: &LinkFault) -> Probe {
+    match fault {
+        LinkFault::Refused { status: 401 | 403, .. } => Probe::Auth,
+        LinkFault::Refused { status: 429, retry_after } => {
+            let seconds = std::str::from_utf8(retry_after).ok().and_then(|text| text.trim().parse::<u64>().ok());
+            Probe::Limited { hint_ms: seconds.map(|s| s.saturating_mul(1000).min(limits::RETRY_AFTER_MAX_MS)) }
+        }
+        LinkFault::Refused { .. } => Probe::Failed { category: Category::ServerError },
+        LinkFault::Malformed(_) => Probe::Failed { category: Category::MalformedResponse },
+        LinkFault::Connect(_) | LinkFault::Ended => Probe::Failed { category: Category::Network },
+    }
+}
+
+/// The shortest of the chains that share the instance.
+fn silence_ms(topology: &Topology, feed: &Feed) -> u64 {
+    let mine = topology.entries.iter().filter(|(_, entry)| entry.instance == feed.id.instance);
+    let timeouts = mine.filter_map(|(id, _)| topology.of_entry(id)).map(|(_, chain, _)| chain.new_heads_timeout_ms);
+    timeouts.min().unwrap_or(limits::HEAD_FRESH_MS)
+}
+
+/// What one connection carries.
+struct Carried<W: World> {
+    link: Rc<Link<W>>,
+    incoming: Rc<Incoming>,
+    asked: BTreeSet<Key>,
+    live: BTreeMap<Key, Box<[u8]>>,
+    by_id: BTreeMap<Box<[u8]>, Key>,
+    /// Not asked for again before then.
+    refused: BTreeMap<Key, Instant>,
+    /// Events of ids that are not known yet.
+    early: VecDeque<(Box<[u8]>, Vec<u8>)>,
+    last_head: Instant,
+}
+
+impl<W: World> Carried<W> {
+    fn new(link: Rc<Link<W>>, incoming: Rc<Incoming>, now: Instant) -> Carried<W> {
+        Carried {
+            link,
+            incoming,
+            asked: BTreeSet::new(),
+            live: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            early: VecDeque::new(),
+            last_head: now,
+        }
+    }
+
+    /// Serves the feed until the connection ends or nobody wants it.
+    async fn carry(mut self, shard: &Rc<Shard<W>>, feed: &Rc<Feed>, silence: Duration) -> Ending {
+        loop {
+            let now = shard.world().now();
+            if let Some(ending) = self.take_in(feed, now) {
+                say(shard, feed, Streaming::Ended { code: ending.code() });
+                if let Some(category) = ending.penalty() {
+                    tell(shard, feed, Probe::Failed { category });
+                }
+                return ending;
+            }
+            let wanted = feed.wanted();
+            if wanted.is_empty() || shard.node().draining.is_raised() {
+                self.link.close();
+            } else {
+                self.adjust(shard, feed, &wanted, now);
+                if self.live.contains_key(&Key::NewHeads) && now.since(self.last_head) >= silence {
+                    tell(shard, feed, Probe::Failed { category: Category::Timeout });
+                    say(shard, feed, Streaming::Silent);
+                    self.link.close();
+                }
+            }
+            let again = shard.world().sleep_until(now.plus_ms(limits::IDLE_SWEEP_MS));
+            if self.incoming.words.borrow().is_empty() {
+                select(pin!(again), pin!(feed.changed.heard())).await;
+            }
+        }
+    }
+
+    /// What has come; the end, if that was it.
+    fn take_in(&mut self, feed: &Feed, now: Instant) -> Option<Ending> {
+        while let Some((key, answer)) = { self.incoming.answered.borrow_mut().pop_front() } {
+            self.on_answered(feed, key, answer, now);
+        }
+        while let Some(word) = { self.incoming.words.borrow_mut().pop_front() } {
+            match word {
+                Word::Event { subscription, result, message } => {
+                    let event = message.get(result).unwrap_or(&[]);
+                    match self.by_id.get(&subscription).cloned() {
+                        Some(key) => self.on_event(feed, &key, event, now),
+                        None => self.keep_early(subscription, event),
+                    }
+                }
+                Word::Ended(ending) => return Some(ending),
+            }
+        }
+        None
+    }
+
+    fn keep_early(&mut self, id: Box<[u8]>, event: &[u8]) {
+        if self.asked.is_empty() || event.len() > limits::HEAD_EVENT_BYTES {
+            return;
+        }
+        self.early.push_back((id, event.to_vec()));
+        if self.early.len() > limits::FEED_EARLY_EVENTS {
+            self.early.pop_front();
+        }
+    }
+
+    fn on_answered(&mut self, feed: &Feed, key: Key, answer: Result<Box<[u8]>, NoSubscription>, now: Instant) {
+        self.asked.remove(&key);
+        match answer {
+            Ok(id) => {
+                self.last_head = if key == Key::NewHeads { now } else { self.last_head };
+                self.by_id.insert(id.clone(), key.clone());
+                self.live.insert(key.clone(), id.clone());
+                self.link.set_owed(self.live.len());
+                feed.say(Said::Confirmed(key.clone()));
+                let (mine, others) = std::mem::take(&mut self.early).into_iter().partition::<VecDeque<_>, _>(|(of, _)| *of == id);
+                self.early = others;
+                mine.iter().for_each(|(_, event)| self.on_event(feed, &key, event, now));
+            }
+            Err(NoSubscription::Refused) => {
+                self.refused.insert(key.clone(), now.plus_ms(limits::SHUN_MAX_MS));
+                feed.say(Said::Refused(key));
+            }
+            Err(NoSubscription::Lost) => {}
+        }
+        if self.asked.is_empty() {
+            self.early.clear();
+        }
+    }
+
+    fn on_event(&mut self, feed: &Feed, key: &Key, event: &[u8], now: Instant) {
+        let said = match key {
+            Key::NewHeads => {
+                let Some(head) = Head::announced(event) else { return };
+                self.last_head = now;
+                Said::Head(Arc::new(head))
+            }
+            Key::Logs(_) => {
+                let Some(log) = Log::parse(event) else { return };
+                Said::Log(key.clone(), Arc::new(log))
+            }
+            Key::NewPendingTransactions { .. } | Key::Syncing => Said::Other(key.clone(), event.into()),
+        };
+        feed.say(said);
+    }
+
+    /// Subscribes to what is wanted, and ends what is not.
+    fn adjust(&mut self, shard: &Rc<Shard<W>>, feed: &Rc<Feed>, wanted: &BTreeSet<Key>, now: Instant) {
+        self.refused.retain(|key, until| *until > now && wanted.contains(key));
+        for key in wanted {
+            if !self.live.contains_key(key) && !self.refused.contains_key(key) && self.asked.insert(key.clone()) {
+                let work = ask(self.link.clone(), shard.clone(), key.clone(), self.incoming.clone(), feed.clone());
+                shard.world().spawn("subscribe", work);
+            }
+        }
+        let unwanted: Vec<Key> = self.live.keys().filter(|key| !wanted.contains(key)).cloned().collect();
+        for key in unwanted {
+            let Some(id) = self.live.remove(&key) else { continue };
+            self.by_id.remove(&id);
+            self.link.set_owed(self.live.len());
+            let (link, world) = (self.link.clone(), shard.world().clone());
+            shard.world().spawn("unsubscribe", async move {
+                let params = [b"[\"", &id[..], b"\"]"].concat();
+                // Its answer changes nothing: what still comes finds nobody.
+                let _ = link.call(b"eth_unsubscribe", &params, world.now().plus_ms(limits::UNSUBSCRIBE_MS)).await;
+            });
+        }
+    }
+}
+
+/// One `eth_subscribe`.
+async fn ask<W: World>(link: Rc<Link<W>>, shard: Rc<Shard<W>>, key: Key, incoming: Rc<Incoming>, feed: Rc<Feed>) {
+    let deadline = shard.world().now().plus_ms(limits::SUBSCRIBE_MS);
+    let answer = match link.call(b"eth_subscribe", &key.params(), deadline).await {
+        Ok(message) => id_of(&message).ok_or(NoSubscription::Refused),
+        Err(CallFault::Late) => Err(NoSubscription::Refused),
+        Err(_) => Err(NoSubscription::Lost),
+    };
+    incoming.answered.borrow_mut().push_back((key, answer));
+    feed.changed.ring();
+}
+
+/// The subscription's id in an answer; nothing in an error.
+fn id_of(message: &[u8]) -> Option<Box<[u8]>> {
+    #[derive(serde::Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow)]
+        result: &'a serde_json::value::RawValue,
+    }
+    let answer: Answer<'_> = serde_json::from_slice(message).ok()?;
+    let id = answer.result.get().as_bytes();
+    Some(id.strip_prefix(b"\"")?.strip_suffix(b"\"")?.into())
+}

@@ -1,0 +1,91 @@
+//! One topic of a follower: which shards want it, which still wait for the word that it is open.
+
+use crate::base::limits;
+use crate::base::time::Instant;
+use crate::stream::fanout::{Letter, StreamId, Ticket, Topic};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::Act;
+
+pub struct Audience {
+    pub topic: Arc<Topic>,
+    pub stream: StreamId,
+    /// Shards that were told that it is open.
+    open: BTreeSet<u16>,
+    /// Shards that wait to be, and until when.
+    waiting: BTreeMap<u16, (Ticket, Instant)>,
+    /// Nobody wants it since then.
+    idle_since: Option<Instant>,
+}
+
+impl Audience {
+    pub fn new(topic: Arc<Topic>, stream: StreamId) -> Audience {
+        Audience { topic, stream, open: BTreeSet::new(), waiting: BTreeMap::new(), idle_since: None }
+    }
+
+    pub fn on_open(&mut self, shard: u16, ticket: Ticket, now: Instant) {
+        self.idle_since = None;
+        self.open.remove(&shard);
+        self.waiting.insert(shard, (ticket, now.plus_ms(limits::SUBSCRIBE_MS)));
+    }
+
+    pub fn on_close(&mut self, shard: u16, now: Instant) {
+        self.open.remove(&shard);
+        self.waiting.remove(&shard);
+        if self.open.is_empty() && self.waiting.is_empty() {
+            self.idle_since.get_or_insert(now);
+        }
+    }
+
+    /// Nobody has wanted it for long, or nobody was ever told of it.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.idle_since.is_some_and(|since| now >= since.plus_ms(limits::TOPIC_LINGER_MS))
+    }
+
+    /// It is confirmed: whoever waits is told.
+    pub fn open(&mut self, acts: &mut Vec<Act>) {
+        for (shard, (ticket, _)) in std::mem::take(&mut self.waiting) {
+            self.open.insert(shard);
+            let letter = Letter::Opened { topic: self.topic.clone(), ticket, stream: self.stream };
+            acts.push(Act::Post(usize::from(shard), letter));
+        }
+    }
+
+    /// Whoever has waited too long is told so.
+    pub fn refuse_late(&mut self, now: Instant, acts: &mut Vec<Act>) {
+        let late: Vec<u16> = self.waiting.iter().filter(|(_, (_, until))| *until <= now).map(|(shard, _)| *shard).collect();
+        for shard in late {
+            self.refuse(shard, "no provider confirmed it in time", acts);
+            self.on_close(shard, now);
+        }
+    }
+
+    fn refuse(&mut self, shard: u16, reason: &str, acts: &mut Vec<Act>) {
+        if let Some((ticket, _)) = self.waiting.remove(&shard) {
+            let letter = Letter::Refused { topic: self.topic.clone(), ticket, reason: reason.into() };
+            acts.push(Act::Post(usize::from(shard), letter));
+        }
+    }
+
+    pub fn emit(&self, payload: &Arc<[u8]>, acts: &mut Vec<Act>) {
+        let letter = || Letter::Event { stream: self.stream, payload: payload.clone() };
+        acts.extend(self.open.iter().map(|shard| Act::Post(usize::from(*shard), letter())));
+    }
+
+    /// The end: nobody is left in it.
+    pub fn end(&mut self, reason: &str, acts: &mut Vec<Act>) {
+        let reason: Arc<str> = reason.into();
+        for shard in std::mem::take(&mut self.open) {
+            acts.push(Act::Post(usize::from(shard), Letter::Ended { stream: self.stream, reason: reason.clone() }));
+        }
+        let waiting: Vec<u16> = self.waiting.keys().copied().collect();
+        waiting.into_iter().for_each(|shard| self.refuse(shard, &reason, acts));
+    }
+
+    pub fn wake_at(&self) -> Instant {
+        let late = self.waiting.values().map(|(_, until)| *until);
+        let over = self.idle_since.map(|since| since.plus_ms(limits::TOPIC_LINGER_MS));
+        late.chain(over).min().unwrap_or(Instant::NEVER)
+    }
+}

@@ -1,0 +1,131 @@
+//! `eth_subscribe` and `eth_unsubscribe` of one client, and the events that go to it (CONTRACT §6).
+//!
+//! An id is 16 random bytes, so nobody guesses another's. A client that lets events wait beyond its bound is closed with
+//! 1008, and what waited is dropped at once: it would have a hole to tell otherwise.
+
+use crate::base::limits;
+use crate::base::time::Instant;
+use crate::chain::hex;
+use crate::runtime::world::World;
+use crate::shard::refusal::RpcRefusal;
+use crate::shard::reply::Body;
+use crate::shard::socket::Socket;
+use crate::shard::subscribers::Place;
+use crate::stream::fanout::Topic;
+use crate::stream::key::Key;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Of one client's subscription.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SubscriptionId(pub [u8; 16]);
+
+impl SubscriptionId {
+    /// Appends `0x` and 32 hex digits.
+    pub fn write(self, out: &mut Vec<u8>) {
+        hex::write_bytes(out, &self.0);
+    }
+}
+
+/// One subscription of a connection.
+pub struct Held {
+    id: SubscriptionId,
+    place: Place,
+}
+
+/// The frame's text around an event.
+const BEFORE_ID: &[u8] = br#"{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":""#;
+const BEFORE_EVENT: &[u8] = br#"","result":"#;
+const AFTER_EVENT: &[u8] = b"}}";
+const ID_BYTES: usize = 34;
+
+/// Of an event's frame, without its head.
+pub fn event_len(payload: &[u8]) -> usize {
+    BEFORE_ID.len() + ID_BYTES + BEFORE_EVENT.len() + payload.len() + AFTER_EVENT.len()
+}
+
+pub fn write_event(out: &mut Vec<u8>, id: SubscriptionId, payload: &[u8]) {
+    out.extend_from_slice(BEFORE_ID);
+    id.write(out);
+    [BEFORE_EVENT, payload, AFTER_EVENT].iter().for_each(|part| out.extend_from_slice(part));
+}
+
+impl<W: World> Socket<W> {
+    /// Carries out a request of either method; `client_id` is how it must be answered, nothing for a notification.
+    pub(super) fn on_subscription_call(self: &Rc<Self>, method: &[u8], params: &[u8], client_id: Option<&[u8]>) {
+        let is_end = method.eq_ignore_ascii_case(b"eth_unsubscribe");
+        // Without an answer its id would be unknown: nobody could use it.
+        let Some(client_id) = client_id else { return };
+        let done = if is_end { self.unsubscribe(params, client_id) } else { self.subscribe(params, client_id) };
+        if let Err(refusal) = done {
+            self.refuse(&refusal, client_id);
+        }
+    }
+
+    fn subscribe(self: &Rc<Self>, params: &[u8], client_id: &[u8]) -> Result<(), RpcRefusal> {
+        let key = Key::parse(params).map_err(RpcRefusal::invalid_params)?;
+        if self.subscriptions.borrow().len() >= limits::SOCKET_SUBSCRIPTIONS {
+            return Err(RpcRefusal::too_many_subscriptions());
+        }
+        let route = &self.route;
+        let topic =
+            Topic { profile: route.profile, chain: route.chain, pin: route.pin, allow_failover: route.allow_failover, key };
+        let mut bytes = [0; 16];
+        {
+            let mut rng = self.shard.rng.borrow_mut();
+            bytes.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next().to_be_bytes()));
+        }
+        let id = SubscriptionId(bytes);
+        let place = self.shard.join(self, topic, id, client_id)?;
+        self.subscriptions.borrow_mut().push(Held { id, place });
+        Ok(())
+    }
+
+    fn unsubscribe(&self, params: &[u8], client_id: &[u8]) -> Result<(), RpcRefusal> {
+        let params: Option<[&str; 1]> = serde_json::from_slice(params).ok();
+        let Some([text]) = params else {
+            return Err(RpcRefusal::invalid_params("eth_unsubscribe takes one parameter, the subscription's id".into()));
+        };
+        let id = hex::parse_bytes(text.as_bytes()).map(SubscriptionId);
+        let held = id.and_then(|id| self.take_subscription(id));
+        if let Some(held) = &held {
+            self.shard.part(&held.place);
+        }
+        self.reply(Body::of_result(if held.is_some() { "true" } else { "false" }, client_id));
+        Ok(())
+    }
+
+    fn take_subscription(&self, id: SubscriptionId) -> Option<Held> {
+        let mut all = self.subscriptions.borrow_mut();
+        let at = all.iter().position(|held| held.id == id)?;
+        Some(all.swap_remove(at))
+    }
+
+    /// The shard's table has let go of it.
+    pub fn forget_subscription(&self, id: SubscriptionId) {
+        self.take_subscription(id);
+    }
+
+    /// The connection has ended.
+    pub(super) fn end_subscriptions(&self) {
+        let all = std::mem::take(&mut *self.subscriptions.borrow_mut());
+        all.iter().for_each(|held| self.shard.part(&held.place));
+    }
+
+    /// Answers a subscription's request.
+    pub fn confirm(&self, id: SubscriptionId, client_id: &[u8]) {
+        let mut quoted = vec![b'"'];
+        id.write(&mut quoted);
+        quoted.push(b'"');
+        self.reply(Body::of_result(&String::from_utf8_lossy(&quoted), client_id));
+    }
+
+    /// Queues an event.
+    pub fn push_event(&self, id: SubscriptionId, payload: Rc<Arc<[u8]>>, now: Instant) {
+        if !self.outbox.push_event(id, payload) {
+            self.shard.counters.slow_consumers.add(1);
+            self.outbox.drop_waiting();
+            self.close(1008, "slow consumer", now);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Who on this shard subscribed to what: from a stream's event to its clients' queues.
+//!
+//! A topic is opened with the control thread by its first client here and closed after its last; whoever comes between
+//! joins here, without a word to anyone. A client is answered when the topic is open, and gets every event that comes
+//! after: letters keep their order. Rejected: a table by client (an event would have to look for its clients).
+
+use crate::base::time::Instant;
+use crate::runtime::mailbox::Inbox;
+use crate::runtime::world::World;
+use crate::shard::Shard;
+use crate::shard::refusal::RpcRefusal;
+use crate::shard::socket::{Socket, SubscriptionId};
+use crate::stream::fanout::{Letter, StreamId, Ticket, Topic, Wish};
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// One client's subscription.
+struct Member<W: World> {
+    socket: Rc<Socket<W>>,
+    id: SubscriptionId,
+    /// The id of its request, until that is answered.
+    waiting: Option<Vec<u8>>,
+}
+
+struct Local<W: World> {
+    ticket: Ticket,
+    stream: Option<StreamId>,
+    members: Slab<Member<W>>,
+}
+
+pub struct Subscribers<W: World> {
+    topics: RefCell<BTreeMap<Arc<Topic>, Local<W>>>,
+    by_stream: RefCell<BTreeMap<StreamId, Arc<Topic>>>,
+    next_ticket: Cell<u64>,
+    /// Of all topics.
+    members: Cell<usize>,
+    /// Wishes that found the control thread's box full.
+    owed: RefCell<Vec<Wish>>,
+}
+
+impl<W: World> Default for Subscribers<W> {
+    fn default() -> Self {
+        Subscribers {
+            topics: RefCell::default(),
+            by_stream: RefCell::default(),
+            next_ticket: Cell::new(1),
+            members: Cell::new(0),
+            owed: RefCell::default(),
+        }
+    }
+}
+
+/// Where a subscription stands in the shard's table.
+#[derive(Clone)]
+pub struct Place {
+    pub topic: Arc<Topic>,
+    pub index: usize,
+}
+
+/// Reads what the control thread writes, to the end of the shard.
+pub async fn read_letters<W: World>(shard: Rc<Shard<W>>, mut inbox: Inbox<Letter>) {
+    shard.wish(Wish::Began { shard: shard.producer() });
+    while let Ok(letter) = inbox.receive().await {
+        let now = shard.now();
+        shard.take_letter(letter, now);
+        shard.sweep_if_overdue(now);
+    }
+}
+
+impl<W: World> Shard<W> {
+    /// Subscribes `socket`; its request is answered when the topic is open.
+    pub fn join(&self, socket: &Rc<Socket<W>>, topic: Topic, id: SubscriptionId, client_id: &[u8]) -> Result<Place, RpcRefusal> {
+        let mut topics = self.subscribers.topics.borrow_mut();
+        let topic = match topics.get_key_value(&topic) {
+            Some((have, _)) => have.clone(),
+            None => {
+                let topic = Arc::new(topic);
+                let ticket = Ticket(self.subscribers.next_ticket.get());
+                self.subscribers.next_ticket.set(ticket.0 + 1);
+                if !self.wish(Wish::Open { shard: self.producer(), topic: topic.clone(), ticket }) {
+                    return Err(RpcRefusal::no_subscription("the node is busy with other subscriptions: try again"));
+                }
+                topics.insert(topic.clone(), Local { ticket, stream: None, members: Slab::new() });
+                topic
+            }
+        };
+        let Some(local) = topics.get_mut(&topic) else { return Err(RpcRefusal::no_subscription("it has just ended")) };
+        let waiting = local.stream.is_none().then(|| client_id.to_vec());
+        if waiting.is_none() {
+            socket.confirm(id, client_id);
+        }
+        self.subscribers.members.set(self.subscribers.members.get() + 1);
+        let index = local.members.insert(Member { socket: socket.clone(), id, waiting });
+        Ok(Place { topic, index })
+    }
+
+    /// Ends one subscription.
+    pub fn part(&self, place: &Place) {
+        let mut topics = self.subscribers.topics.borrow_mut();
+        let Some(local) = topics.get_mut(&place.topic) else { return };
+        if local.members.try_remove(place.index).is_some() {
+            self.count_less(1);
+        }
+        if local.members.is_empty() {
+            self.forget_stream(local.stream);
+            topics.remove(&place.topic);
+            self.wish(Wish::Close { shard: self.producer(), topic: place.topic.clone() });
+        }
+    }
+
+    fn count_less(&self, members: usize) {
+        self.subscribers.members.set(self.subscribers.members.get().saturating_sub(members));
+    }
+
+    fn forget_stream(&self, stream: Option<StreamId>) {
+        if let Some(stream) = stream {
+            self.subscribers.by_stream.borrow_mut().remove(&stream);
+        }
+    }
+
+    /// Whether the control thread will hear of it. What closes a topic is told again later, what opens one is not.
+    fn wish(&self, wish: Wish) -> bool {
+        let mut owed = self.subscribers.owed.borrow_mut();
+        let wish = if owed.is_empty() { self.node.wishes.post(0, wish) } else { Err(wish) };
+        match wish {
+            Ok(()) => true,
+            Err(Wish::Open { .. }) => false,
+            Err(wish) => {
+                owed.push(wish);
+                true
+            }
+        }
+    }
+
+    /// Tells what could not be told; called by the coarse sweep.
+    pub(super) fn send_owed_wishes(&self) {
+        let mut owed = self.subscribers.owed.borrow_mut();
+        let mut unsent = owed.drain(..).skip_while(|wish| self.node.wishes.post(0, wish.clone()).is_ok()).collect();
+        owed.append(&mut unsent);
+    }
+
+    fn take_letter(&self, letter: Letter, now: Instant) {
+        match letter {
+            Letter::Opened { topic, ticket, stream } => self.opened(&topic, ticket, stream),
+            Letter::Refused { topic, ticket, reason } => self.refused(&topic, ticket, &reason),
+            Letter::Event { stream, payload } => self.fan_out(stream, payload, now),
+            Letter::Ended { stream, reason } => {
+                if let Some(topic) = self.subscribers.by_stream.borrow_mut().remove(&stream) {
+                    self.end_topic(&topic, &reason, now);
+                }
+            }
+            Letter::Cut => {
+                self.subscribers.by_stream.borrow_mut().clear();
+                let topics: Vec<_> = self.subscribers.topics.borrow().keys().cloned().collect();
+                topics.iter().for_each(|topic| self.end_topic(topic, "this core of the node could not keep up", now));
+            }
+        }
+    }
+
+    fn opened(&self, topic: &Arc<Topic>, ticket: Ticket, stream: StreamId) {
+        let mut topics = self.subscribers.topics.borrow_mut();
+        let Some(local) = topics.get_mut(topic).filter(|local| local.ticket == ticket) else { return };
+        local.stream = Some(stream);
+        self.subscribers.by_stream.borrow_mut().insert(stream, topic.clone());
+        for (_, member) in &mut local.members {
+            if let Some(client_id) = member.waiting.take() {
+                member.socket.confirm(member.id, &client_id);
+            }
+        }
+    }
+
+    fn refused(&self, topic: &Arc<Topic>, ticket: Ticket, reason: &str) {
+        let mut topics = self.subscribers.topics.borrow_mut();
+        if topics.get(topic).is_none_or(|local| local.ticket != ticket) {
+            return;
+        }
+        let Some(local) = topics.remove(topic) else { return };
+        self.count_less(local.members.len());
+        let refusal = RpcRefusal::no_subscription(reason);
+        for (_, member) in &local.members {
+            member.socket.forget_subscription(member.id);
+            if let Some(client_id) = &member.waiting {
+                member.socket.refuse(&refusal, client_id);
+            }
+        }
+    }
+
+    fn fan_out(&self, stream: StreamId, payload: Arc<[u8]>, now: Instant) {
+        let by_stream = self.subscribers.by_stream.borrow();
+        let topics = self.subscribers.topics.borrow();
+        let Some(local) = by_stream.get(&stream).and_then(|topic| topics.get(topic)) else { return };
+        // Counting references within a shard costs no atomic operation.
+        let payload = Rc::new(payload);
+        self.counters.events.add(local.members.len() as u64);
+        for (_, member) in &local.members {
+            if member.waiting.is_none() {
+                member.socket.push_event(member.id, payload.clone(), now);
+            }
+        }
+    }
+
+    /// Closes the connections of a topic's subscribers.
+    fn end_topic(&self, topic: &Arc<Topic>, reason: &str, now: Instant) {
+        let Some(local) = self.subscribers.topics.borrow_mut().remove(topic) else { return };
+        self.count_less(local.members.len());
+        for (_, member) in &local.members {
+            member.socket.forget_subscription(member.id);
+            if let Some(client_id) = &member.waiting {
+                member.socket.refuse(&RpcRefusal::no_subscription(reason), client_id);
+            } else {
+                member.socket.leave(1013, reason, now);
+            }
+        }
+    }
+
+    /// Subscriptions of all clients here.
+    pub fn subscription_count(&self) -> usize {
+        self.subscribers.members.get()
+    }
+
+    /// Topics open or opening here.
+    pub fn topic_count(&self) -> usize {
+        self.subscribers.topics.borrow().len()
+    }
+}

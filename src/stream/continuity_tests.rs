@@ -1,0 +1,281 @@
+//! Heads and logs on the model's stories, the bugs its checkers must find, and the ends of what can be made good.
+
+use super::*;
+use crate::stream::model::{Noise, Story};
+
+const ALL: Noise = Noise {
+    loss: 150_000,
+    repeats: 150_000,
+    disorder: 150_000,
+    reorgs: 250_000,
+    private_forks: 200_000,
+    switches: 150_000,
+    fetch_failures: 200_000,
+    orphans_pruned: false,
+};
+
+fn stories(seeds: std::ops::Range<u64>, noise: Noise) {
+    let failures: Vec<String> = seeds.filter_map(|seed| Story::run(seed, noise, None).err()).take(3).collect();
+    assert!(failures.is_empty(), "{noise:?}\n{}", failures.join("\n"));
+}
+
+#[test]
+fn no_story_makes_a_hole_or_a_repeat() {
+    stories(0..3_000, ALL);
+    // Each of these was once wrong.
+    stories(15_022..15_023, ALL);
+    stories(13_786..13_787, Noise { fetch_failures: 0, ..ALL });
+    stories(0..1_000, Noise { fetch_failures: 0, ..ALL });
+    stories(0..1_000, Noise { orphans_pruned: true, ..ALL });
+}
+
+#[test]
+fn each_trouble_alone_is_made_good() {
+    let check = |noise| stories(0..300, noise);
+    check(Noise::default());
+    check(Noise { loss: 400_000, ..Noise::default() });
+    check(Noise { repeats: 500_000, ..Noise::default() });
+    check(Noise { disorder: 500_000, ..Noise::default() });
+    check(Noise { reorgs: 500_000, ..Noise::default() });
+    check(Noise { switches: 400_000, ..Noise::default() });
+    check(Noise { switches: 300_000, private_forks: 500_000, ..Noise::default() });
+    check(Noise { loss: 200_000, fetch_failures: 400_000, ..Noise::default() });
+}
+
+#[test]
+fn deliberate_bugs_are_found() {
+    for bug in [Bug::GapOffByOne, Bug::DuplicateAfterOverlap, Bug::RemovedDropped] {
+        let found = (0..1_000).find(|seed| Story::run(*seed, ALL, Some(bug)).is_err());
+        assert!(found.is_some(), "{bug:?} passes a thousand stories");
+    }
+}
+
+/// A head of branch `branch`, whose parent is of branch `parent`.
+fn head(number: u64, branch: u8, parent: u8) -> Head {
+    let hash = |number: u64, branch: u8| {
+        let mut hash = [branch; 32];
+        hash[..8].copy_from_slice(&number.to_be_bytes());
+        BlockHash(hash)
+    };
+    let payload = format!("{number}{}", char::from(branch)).into_bytes().into();
+    let (hash, parent) = (hash(number, branch), hash(number.wrapping_sub(1), parent));
+    Head { number, hash, parent, bloom: None, fetched: false, payload }
+}
+
+/// On branch `a`.
+fn plain(number: u64) -> Head {
+    head(number, b'a', b'a')
+}
+
+/// Everything there is to say now, in short: `12a` emitted, `?12` and `?11b` asked for, `?` the newest, or the end.
+fn said(heads: &mut Heads, now: Instant) -> String {
+    let mut said = Vec::new();
+    while let Some(action) = heads.next(now) {
+        let is_end = matches!(action, Action::Close(_));
+        said.push(match action {
+            Action::Emit(head) => String::from_utf8_lossy(&head.payload).into_owned(),
+            Action::Fetch(Ask::Latest) => "?".into(),
+            Action::Fetch(Ask::Number(number)) => format!("?{number}"),
+            Action::Fetch(Ask::Hash(hash)) => format!("?{}{}", hash.0[7], char::from(hash.0[31])),
+            Action::Close(reason) => reason.text(),
+        });
+        if is_end {
+            break;
+        }
+    }
+    said.join(" ")
+}
+
+const RULES: Rules = Rules { max_backfill_blocks: 10, backfill_timeout_ms: 30_000, bug: None };
+const NOW: Instant = Instant(1_000_000_000);
+
+/// A stream that has emitted `10a`.
+fn begun() -> Heads {
+    let mut heads = Heads::new(RULES, NOW);
+    heads.on_head(plain(10), NOW);
+    assert_eq!(said(&mut heads, NOW), "10a");
+    heads
+}
+
+#[test]
+fn the_stream_begins_after_the_newest_block() {
+    let mut heads = Heads::new(RULES, NOW);
+    assert_eq!((said(&mut heads, NOW), heads.tip()), ("?".into(), None));
+    heads.on_filled(Ask::Latest, plain(10), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.tip()), (String::new(), Some((10, plain(10).hash))));
+    heads.on_head(plain(10), NOW);
+    heads.on_head(plain(11), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("11a".into(), Instant::NEVER));
+}
+
+#[test]
+fn a_reorg_is_told_from_the_fork_up_and_back() {
+    let mut heads = begun();
+    for (next, want) in [
+        (plain(11), "11a"),
+        (plain(11), ""),
+        (head(11, b'b', b'a'), "11b"),
+        (head(12, b'b', b'b'), "12b"),
+        (plain(11), "11a"),
+        (plain(10), ""),
+        (head(11, b'b', b'a'), "11b"),
+    ] {
+        heads.on_head(next, NOW);
+        assert_eq!(said(&mut heads, NOW), want);
+    }
+    heads.on_head(head(13, b'a', b'a'), NOW);
+    assert_eq!(said(&mut heads, NOW), "?12");
+    heads.on_filled(Ask::Number(12), plain(12), NOW);
+    assert_eq!(said(&mut heads, NOW), "?11a");
+    heads.on_filled(Ask::Hash(plain(11).hash), plain(11), NOW);
+    assert_eq!(said(&mut heads, NOW), "11a 12a 13a");
+}
+
+#[test]
+fn a_gap_is_filled_oldest_first() {
+    let mut heads = begun();
+    heads.on_head(plain(17), NOW);
+    assert_eq!(said(&mut heads, NOW), "?11 ?12 ?13 ?14");
+    heads.on_filled(Ask::Number(12), plain(12), NOW);
+    heads.on_filled(Ask::Number(14), plain(14), NOW);
+    // By number another fork answers: what does not link is asked for by hash.
+    heads.on_filled(Ask::Number(13), head(13, b'c', b'c'), NOW);
+    heads.on_fill_failed(Ask::Number(11), NOW);
+    assert_eq!(said(&mut heads, NOW), "?15 ?16");
+    heads.on_filled(Ask::Number(15), plain(15), NOW);
+    heads.on_filled(Ask::Number(16), plain(16), NOW);
+    assert_eq!(said(&mut heads, NOW), "?13a");
+    heads.on_filled(Ask::Hash(plain(13).hash), head(13, b'c', b'c'), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), (String::new(), NOW.plus_ms(FILL_RETRY_MS)));
+    let later = NOW.plus_ms(FILL_RETRY_MS);
+    assert_eq!(said(&mut heads, later), "?13a");
+    heads.on_filled(Ask::Hash(plain(13).hash), plain(13), later);
+    assert_eq!(said(&mut heads, later), "?11a");
+    // An announcement is as good as an answer.
+    heads.on_head(plain(11), later);
+    assert_eq!(said(&mut heads, later), "11a 12a 13a 14a 15a 16a 17a");
+    heads.on_filled(Ask::Hash(plain(11).hash), plain(11), later);
+    assert_eq!((said(&mut heads, later), heads.wake_at()), (String::new(), Instant::NEVER));
+}
+
+#[test]
+fn a_switch_is_made_good_from_the_newest_block_of_the_new_provider() {
+    let check = |latest: Head, want: &str| {
+        let mut heads = begun();
+        heads.on_head(plain(11), NOW);
+        said(&mut heads, NOW);
+        heads.on_lost(NOW);
+        heads.on_confirmed(NOW);
+        assert_eq!(said(&mut heads, NOW), "?");
+        heads.on_filled(Ask::Latest, latest, NOW);
+        assert_eq!(said(&mut heads, NOW), want);
+    };
+    check(plain(11), "");
+    check(plain(10), "");
+    check(plain(9), "");
+    check(plain(12), "12a");
+    check(plain(13), "?12");
+    check(head(11, b'b', b'a'), "11b");
+    check(head(11, b'b', b'b'), "?10b");
+    let mut heads = begun();
+    heads.on_confirmed(NOW);
+    heads.on_head(plain(11), NOW);
+    heads.on_filled(Ask::Latest, head(10, b'b', b'b'), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("11a".into(), Instant::NEVER), "announced first, so not asked");
+}
+
+#[test]
+fn the_end_is_said_with_its_reason_and_nothing_after() {
+    let check = |run: &dyn Fn(&mut Heads), at_ms: u64, want: &str| {
+        let mut heads = begun();
+        run(&mut heads);
+        if at_ms > 0 {
+            let before = said(&mut heads, NOW.plus_ms(at_ms - 1));
+            assert!(!before.contains("blocks"), "too early: {before}");
+            assert!(heads.wake_at() <= NOW.plus_ms(at_ms));
+        }
+        let now = NOW.plus_ms(at_ms);
+        let end = said(&mut heads, now);
+        assert!(end.ends_with(want) && want.len() <= 123, "{end}");
+        heads.on_head(plain(11), now);
+        heads.on_confirmed(now);
+        assert_eq!(said(&mut heads, now), want);
+    };
+    let many = "more than 10 blocks are missing (max_backfill_blocks)";
+    let late = "missing blocks did not come within 30000 ms (backfill_timeout_ms)";
+    check(&|heads| heads.on_head(plain(22), NOW), 0, many);
+    check(&|heads| heads.on_head(plain(u64::MAX), NOW), 0, many);
+    check(&|heads| heads.on_head(plain(21), NOW), 30_000, late);
+    check(&|heads| heads.on_lost(NOW), 30_000, late);
+    check(&|heads| heads.on_confirmed(NOW), 30_000, late);
+    check(&|heads| heads.on_no_provider(), 0, "no provider is left for this subscription");
+    let unlinked = |heads: &mut Heads| {
+        (0..=STREAM_HELD_HEADS as u64).for_each(|n| heads.on_head(head(12, (n % 200) as u8, (n / 10) as u8), NOW));
+    };
+    check(&unlinked, 0, many);
+    let repeated = |heads: &mut Heads| (0..=STREAM_HELD_HEADS).for_each(|_| heads.on_head(plain(12), NOW));
+    check(&repeated, 30_000, late);
+    let walk = |heads: &mut Heads| {
+        (11..=100).for_each(|number| heads.on_head(plain(number), NOW));
+        heads.on_head(head(101, b'b', b'b'), NOW);
+        for number in (80..=100).rev() {
+            said(heads, NOW);
+            let block = head(number, b'b', b'b');
+            heads.on_filled(Ask::Hash(block.hash), block, NOW);
+        }
+    };
+    check(&walk, 0, many);
+}
+
+#[test]
+fn a_fork_below_what_is_kept_is_the_end() {
+    let kept = STREAM_CHAIN_BLOCKS as u64;
+    let check = |depth: u64, want: &str| {
+        let mut heads = Heads::new(Rules { max_backfill_blocks: 1_000, ..RULES }, NOW);
+        (10..=10 + kept).for_each(|number| heads.on_head(plain(number), NOW));
+        said(&mut heads, NOW);
+        let branch = |number| head(number, b'b', if number == 10 + kept - depth + 1 { b'a' } else { b'b' });
+        let mut number = 10 + kept;
+        heads.on_head(branch(number), NOW);
+        while let Some(Action::Fetch(ask)) = heads.next(NOW) {
+            number -= 1;
+            assert_eq!(ask, Ask::Hash(branch(number).hash));
+            heads.on_filled(ask, branch(number), NOW);
+        }
+        let end = said(&mut heads, NOW);
+        assert!(end.ends_with(want), "depth {depth}: {end}");
+    };
+    check(1, "");
+    check(kept, "");
+    check(kept + 1, "the chain was reorganised below the last 256 blocks");
+    // Before anything was forgotten there is no below: the stream begins anew with the block that replaces its first.
+    let mut heads = begun();
+    heads.on_head(head(10, b'b', b'b'), NOW);
+    assert_eq!(said(&mut heads, NOW), "10b");
+    heads.on_head(head(9, b'c', b'c'), NOW);
+    heads.on_head(head(11, b'c', b'c'), NOW);
+    assert_eq!(said(&mut heads, NOW), "?10c");
+}
+
+#[test]
+fn what_cannot_be_had_is_given_up_for_what_was_announced_later() {
+    let mut heads = begun();
+    heads.on_head(head(11, b'x', b'x'), NOW);
+    heads.on_head(head(12, b'x', b'x'), NOW);
+    heads.on_head(head(11, b'y', b'x'), NOW);
+    heads.on_head(plain(11), NOW);
+    let mut now = NOW;
+    for _ in 0..FILL_TRIES {
+        assert_eq!(said(&mut heads, now), "?10x");
+        heads.on_fill_failed(Ask::Hash(head(11, b'x', b'x').parent), now);
+        now = now.plus_ms(FILL_RETRY_MS);
+    }
+    assert_eq!(said(&mut heads, now), "11a");
+    // A head that does not count up from its parent is none.
+    heads.on_head(Head { number: 13, ..plain(12) }, now);
+    assert_eq!(said(&mut heads, now), "?12");
+    heads.on_fill_failed(Ask::Number(12), now);
+    assert_eq!(said(&mut heads, now), "?11a");
+    heads.on_filled(Ask::Hash(plain(11).hash), plain(11), now);
+    assert_eq!((said(&mut heads, now), heads.wake_at()), (String::new(), Instant::NEVER));
+}

@@ -75,6 +75,8 @@ async fn measure(options: Subscribe, driver: &str) -> Result<(), String> {
     }
     run.until(|| run.confirmed.get() == options.concurrency + options.stalled).await?;
     let connect = began.elapsed();
+    let seen = run.newest.get();
+    run.until(|| run.newest.get() > seen).await?;
     // The first whole heads are for warming; the measured ones begin behind them.
     let warm = run.newest.get() + 1 + WARM_HEADS;
     run.until(|| run.has_arrived(warm)).await?;
@@ -132,6 +134,7 @@ fn print(
             "connect_seconds": connect.as_secs_f64(),
             "last_client_ms": {"p50": last.get(last.len() / 2).map(|ns| ms(*ns)), "max": last.last().map(|ns| ms(*ns))},
             "client_ms": {"p50": ms(latency.value_at_quantile(0.5)), "p99": ms(latency.value_at_quantile(0.99))},
+            "memory_kib_before": memory(before),
             "memory_bytes_per_client": (memory(before).saturating_sub(memory(empty)) * 1024) as f64 / clients,
             "own_cpu_us_per_delivery": own_ns as f64 / 1e3 / deliveries as f64,
             "stalled": &*run.ends.borrow(),

@@ -7,6 +7,7 @@ mod api;
 mod autobahn;
 mod behaviour;
 mod clients;
+mod feed;
 mod harness;
 mod hostile;
 mod http;

@@ -10,7 +10,7 @@ use std::io::BufReader;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tungstenite::{Message, WebSocket};
 
 /// Whose logs there are.
@@ -26,7 +26,6 @@ pub struct Chain(Arc<Mutex<Vec<Block>>>);
 #[derive(Clone)]
 struct Block {
     head: Value,
-    made: Instant,
 }
 
 fn hash(number: u64) -> String {
@@ -50,7 +49,7 @@ fn block(number: u64) -> Block {
         "gasLimit": "0x1c9c380", "gasUsed": "0xf4240", "timestamp": hex(1_700_000_000 + number), "extraData": "0x",
         "mixHash": hash(5), "nonce": zeros(8), "baseFeePerGas": "0x7", "hash": hash(number),
     });
-    Block { head, made: Instant::now() }
+    Block { head }
 }
 
 fn log(number: u64) -> Value {
@@ -81,11 +80,6 @@ impl Chain {
         next
     }
 
-    /// When this block was made.
-    pub fn made(&self, number: u64) -> Instant {
-        self.at(number).expect("such a block").made
-    }
-
     fn at(&self, number: u64) -> Option<Block> {
         let place = number.checked_sub(FIRST_HEIGHT - 3)?;
         self.blocks().get(place as usize).cloned()
@@ -97,7 +91,9 @@ impl Chain {
             "latest" | "pending" => self.at(height),
             "safe" | "finalized" | "earliest" => self.at(FIRST_HEIGHT - 3),
             // Of a hash the end is the number.
-            hex if hex.len() == 66 => number(&format!("0x{}", &hex[50..])).and_then(|n| self.at(n)).filter(|b| b.head["hash"] == hex),
+            hex if hex.len() == 66 => {
+                number(&format!("0x{}", &hex[50..])).and_then(|n| self.at(n)).filter(|b| b.head["hash"] == hex)
+            }
             hex => number(hex).and_then(|n| self.at(n)),
         }
     }
@@ -149,8 +145,7 @@ impl Feed {
     pub fn new(chain: &Chain) -> Feed {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
-        let feed =
-            Feed { address, chain: chain.clone(), counts: Arc::default(), open: Arc::default(), is_dead: Arc::default() };
+        let feed = Feed { address, chain: chain.clone(), counts: Arc::default(), open: Arc::default(), is_dead: Arc::default() };
         feed.accept(listener);
         feed
     }
@@ -250,7 +245,11 @@ impl Feed {
                     ws.send(Message::text(json!({"jsonrpc": "2.0", "id": call["id"], "result": result}).to_string())).is_ok()
                 }
                 Ok(_) => true,
-                Err(tungstenite::Error::Io(e)) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => true,
+                Err(tungstenite::Error::Io(e))
+                    if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+                {
+                    true
+                }
                 Err(_) => false,
             };
             if !goes_on || !self.tell(&mut ws, &mut subscriptions) {

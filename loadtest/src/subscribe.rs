@@ -183,7 +183,7 @@ const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","par
 
 async fn follow(run: Rc<Run>, mut stream: TcpStream, rest: Vec<u8>, stalls: bool) {
     if stalls {
-        shrink(&stream);
+        receive_buffer(&stream, STALLED_RECEIVE_BYTES);
     }
     let (ask, _) = frame::from_client(frame::TEXT, SUBSCRIBE.as_bytes());
     let mut client = Client { input: rest, is_confirmed: false, last: None };
@@ -199,8 +199,7 @@ async fn follow(run: Rc<Run>, mut stream: TcpStream, rest: Vec<u8>, stalls: bool
     }
 }
 
-fn shrink(stream: &TcpStream) {
-    let bytes = STALLED_RECEIVE_BYTES;
+fn receive_buffer(stream: &TcpStream, bytes: libc::c_int) {
     let size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: `bytes` is a live local of the size that is passed, and the descriptor is open.
     unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const bytes).cast(), size) };
@@ -234,6 +233,7 @@ impl Client {
                     while !run.is_over.get() {
                         monoio::time::sleep(Duration::from_millis(50)).await;
                     }
+                    receive_buffer(stream, 1 << 20);
                 }
             }
             if self.input.is_empty() && self.input.capacity() > SMALL_BYTES {

@@ -20,10 +20,9 @@ fn follow(mut client: Watcher, place: &'static str) -> Heard {
     let heard = Heard::default();
     let told = heard.clone();
     std::thread::spawn(move || {
-        loop {
-            let event = client.event();
+        while let Ok(event) = client.next() {
             let at = Instant::now();
-            told.lock().expect("no panic").push((at, number(&event[place])));
+            told.lock().expect("no panic").push((at, number(&event["params"]["result"][place])));
         }
     });
     heard

@@ -15,7 +15,6 @@ use monoio::net::TcpStream;
 use serde_json::json;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -24,8 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Stalled clients that are not ended by then never are.
 const GRACE: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(2);
-/// A stalled client's: the smallest that the kernel gives, so that what it does not read stays with the other side.
-const STALLED_RECEIVE_BYTES: libc::c_int = 4096;
 
 /// How one head arrived.
 #[derive(Clone, Copy, Default)]
@@ -182,9 +179,6 @@ impl Run {
 const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
 
 async fn follow(run: Rc<Run>, mut stream: TcpStream, rest: Vec<u8>, stalls: bool) {
-    if stalls {
-        receive_buffer(&stream, STALLED_RECEIVE_BYTES);
-    }
     let (ask, _) = frame::from_client(frame::TEXT, SUBSCRIBE.as_bytes());
     let mut client = Client { input: rest, is_confirmed: false, last: None };
     let result = match stream.write_all(ask).await.0 {
@@ -197,12 +191,6 @@ async fn follow(run: Rc<Run>, mut stream: TcpStream, rest: Vec<u8>, stalls: bool
         Err(text) => drop(run.error.borrow_mut().get_or_insert(text)),
         Ok(()) => {}
     }
-}
-
-fn receive_buffer(stream: &TcpStream, bytes: libc::c_int) {
-    let size = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `bytes` is a live local of the size that is passed, and the descriptor is open.
-    unsafe { libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const bytes).cast(), size) };
 }
 
 struct Client {
@@ -233,7 +221,6 @@ impl Client {
                     while !run.is_over.get() {
                         monoio::time::sleep(Duration::from_millis(50)).await;
                     }
-                    receive_buffer(stream, 1 << 20);
                 }
             }
             if self.input.is_empty() && self.input.capacity() > SMALL_BYTES {

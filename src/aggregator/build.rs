@@ -1,13 +1,13 @@
 //! From what is known to what shards read: masks and rankings of the next snapshot.
 
 use crate::aggregator::{Aggregator, Place};
-use crate::base::ids::{ChainId, Id, IdVec, MethodId, ProfileId, ProviderId};
+use crate::base::ids::{ChainId, Id, IdVec, MethodId, ProfileId, SlotId};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method;
 use crate::health::breaker::Gate;
 use crate::health::evidence::Standing;
-use crate::snapshot::{ChainPlan, Gates, Grant, Height, LearntLimits, Lease, Ranking, Trial, bit};
+use crate::snapshot::{ChainPlan, Gates, Grant, Height, LearntLimits, Lease, Ranking, Set, Trial, bit};
 use std::sync::Arc;
 
 impl Aggregator {
@@ -39,7 +39,7 @@ impl Aggregator {
         let (profile, chain, method) = place;
         let fixed = self.next.plans[profile][chain].fixed.clone();
         let standing = |channel| self.evidence.standing(channel, method, now);
-        let standings: IdVec<ProviderId, Standing> = fixed.channels.values().map(|channel| standing(*channel)).collect();
+        let standings: IdVec<SlotId, Standing> = fixed.channels.values().map(|channel| standing(*channel)).collect();
         let grant = self.grant(place, &standings, now);
         let mut ranking = Ranking::new(&fixed, standings, self.rules.beta);
         ranking.grant = grant;
@@ -47,21 +47,21 @@ impl Aggregator {
     }
 
     /// One call of a shard that has such calls may be diverted to the healthy provider that was measured longest ago.
-    fn grant(&mut self, place: Place, standings: &IdVec<ProviderId, Standing>, now: Instant) -> Option<Grant> {
+    fn grant(&mut self, place: Place, standings: &IdVec<SlotId, Standing>, now: Instant) -> Option<Grant> {
         let (profile, chain, method) = place;
         let shard = *self.demand.get(&place)?;
         let plan = &self.next.plans[profile][chain];
         let healthy =
-            plan.fixed.http & plan.tiers()[0] & !plan.gates.misconfigured & !plan.gates.lagging & !plan.gates.wrong_chain;
+            plan.tiers()[0] & plan.fixed.together[0] & !plan.gates.misconfigured & !plan.gates.lagging & !plan.gates.wrong_chain;
         let able = healthy & plan.supports(method, b"");
         let old = Duration::from_millis(limits::REMEASURE_MS);
         let is_old = |s: &Standing| s.last.is_none_or(|last| now.since(last) >= old);
-        let granted = |id: ProviderId| self.grants.get(&(place, plan.fixed.channels[id]));
+        let granted = |id: SlotId| self.grants.get(&(place, plan.fixed.channels[id]));
         let candidates = standings.iter().filter(|(id, s)| bit(*id) & able != 0 && is_old(s));
         let rested = candidates.filter(|(id, _)| granted(*id).is_none_or(|(_, at)| now.since(*at) >= old));
-        let (provider, _) = rested.min_by_key(|(_, s)| s.last)?;
-        let channel = plan.fixed.channels[provider];
-        let grant = Grant { provider, shard, id: self.next_grant };
+        let (slot, _) = rested.min_by_key(|(_, s)| s.last)?;
+        let channel = plan.fixed.channels[slot];
+        let grant = Grant { slot, shard, id: self.next_grant };
         self.next_grant = self.next_grant.wrapping_add(1).max(1);
         self.grants.insert((place, channel), (grant, now));
         Some(grant)
@@ -98,9 +98,9 @@ impl Aggregator {
         let configured = &self.topology.profiles[profile].chains[chain];
         let Some(heads) = self.heads.get(&configured.chain_number) else { return };
         health.consensus = heads.consensus(now);
-        for (id, provider) in configured.providers.iter() {
-            let optimistic = heads.optimistic(provider.instance, now).unwrap_or(0);
-            let lag = heads.lag(provider.instance, now);
+        for (id, channel) in self.next.plans[profile][chain].fixed.channels.iter() {
+            let optimistic = heads.optimistic(channel.instance(), now).unwrap_or(0);
+            let lag = heads.lag(channel.instance(), now);
             if lag.is_some_and(|lag| lag < 0 && lag.unsigned_abs() > configured.max_lag_blocks) {
                 health.gates.lagging |= bit(id);
             }
@@ -121,12 +121,12 @@ impl Aggregator {
                     health.retry_at = [health.retry_at, retry_at].into_iter().flatten().min();
                 }
             }
-            let set = |to: &mut u64, is: bool| *to |= if is { mask } else { 0 };
+            let set = |to: &mut Set, is: bool| *to |= if is { mask } else { 0 };
             set(&mut health.gates.limited, channel.cooldown.is_limited(now));
             set(&mut health.gates.misconfigured, channel.misconfigured_since.is_some());
             set(&mut health.gates.wrong_chain, channel.wrong_chain.is_some());
             if let Some(permit) = channel.breaker.permit().filter(|permit| permit.holder != self.control) {
-                health.leases.push(Lease { provider: id, permit: permit.id, shard: permit.holder, start_by: permit.start_by });
+                health.leases.push(Lease { slot: id, permit: permit.id, shard: permit.holder, start_by: permit.start_by });
             }
             let view = channel.learnt.view(now);
             let rejected = |most: Option<u64>| most.map_or(u64::MAX, |most| most.saturating_add(1));
@@ -150,10 +150,10 @@ struct Health {
     gates: Gates,
     leases: Vec<Lease>,
     retry_at: Option<Instant>,
-    learnt: IdVec<ProviderId, LearntLimits>,
-    methods: Vec<(MethodId, u64)>,
+    learnt: IdVec<SlotId, LearntLimits>,
+    methods: Vec<(MethodId, Set)>,
     consensus: Option<u64>,
-    heights: IdVec<ProviderId, Height>,
+    heights: IdVec<SlotId, Height>,
 }
 
 impl Health {

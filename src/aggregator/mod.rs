@@ -158,6 +158,17 @@ impl Aggregator {
         self.channels.get(channel)
     }
 
+    /// The channels of an instance that have an endpoint here; never none.
+    fn channels_of(&self, instance: InstanceId) -> impl Iterator<Item = ChannelId> + use<> {
+        let region = &self.node.settings.region;
+        let (http, ws) = match self.topology.instances.get(instance) {
+            Some(instance) => (instance.http_from(region).is_some(), instance.ws_from(region).is_some()),
+            None => (false, false),
+        };
+        let has = [(Transport::Http, http || !ws), (Transport::Ws, ws)];
+        has.into_iter().filter(|(_, has)| *has).map(move |(transport, _)| ChannelId::of(instance, transport))
+    }
+
     fn merge_round(&mut self, now: Instant, moved: &mut bool) -> bool {
         let reports: Vec<Report> = self.node.lanes.iter().filter_map(|lane| lane.receive()).collect();
         for report in &reports {
@@ -301,12 +312,8 @@ impl Aggregator {
         if heads.alert(instance, threshold, now) {
             let behind = heads.lag(instance, now).map_or(0, |lag| lag.unsigned_abs());
             let text = format!("{behind} blocks behind the other providers of its chain");
-            self.notices.push(Notice {
-                event: "provider.lag",
-                is_trouble: true,
-                channel: ChannelId::of(instance, Transport::Http),
-                text,
-            });
+            let channel = self.channels_of(instance).next().unwrap_or(ChannelId::of(instance, Transport::Http));
+            self.notices.push(Notice { event: "provider.lag", is_trouble: true, channel, text });
         }
     }
 

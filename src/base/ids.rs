@@ -26,8 +26,11 @@ ids! {
     ProfileId(u16);
     /// A chain's place in its profile.
     ChainId(u16);
-    /// A provider's place in its (profile, chain); below 64, so that sets of them are one `u64`.
+    /// A provider's place in its (profile, chain); below 64.
     ProviderId(u8);
+    /// One transport of one provider: a place among the channels of its (profile, chain), below 128, so that sets of them are
+    /// one `u128`.
+    SlotId(u8);
     /// A physical upstream (chain, URLs, credentials) that profiles may share; node-wide.
     InstanceId(u16);
     /// One provider as configured: a place in (profile, chain, provider) order over the whole topology.

@@ -84,6 +84,8 @@ pub const ATTEMPT_FAIR_MS: u64 = 250;
 /// Providers looked at for one call, sent to or not [LB §2.4].
 pub const CANDIDATES: u8 = 16;
 pub const PROVIDERS_PER_CHAIN: usize = 64;
+/// Each over HTTP and over WebSocket.
+pub const SLOTS_PER_CHAIN: usize = 2 * PROVIDERS_PER_CHAIN;
 
 // --- shards ---
 /// Deadlines are swept, not timed one by one: this is their grain.
@@ -150,6 +152,8 @@ pub const SOCKET_MISSES: u8 = 2;
 // --- WebSockets to providers [LB §9.2] ---
 /// A provider's message, and a frame of one.
 pub const LINK_MESSAGE_BYTES: usize = 16 << 20;
+/// Shards that keep a connection to one instance for calls [C §6].
+pub const LINK_SHARDS: usize = 4;
 /// Calls of one connection that wait for their answer; one more goes elsewhere.
 pub const LINK_PENDING: usize = 256;
 /// Bytes that wait to be written before no more calls are taken.
@@ -167,6 +171,8 @@ pub const LINK_STABLE_MS: u64 = 5_000;
 pub const LINK_RETRY_STEP_MS: u64 = 5_000;
 pub const LINK_RETRY_MAX_MS: u64 = 30_000;
 pub const LINK_RETRY_JITTER_MS: u64 = 1_000;
+/// The first connections of a node are spread over this.
+pub const LINK_START_JITTER_MS: u64 = 3_000;
 /// The same cap where calls want the connection and the breaker does the long waiting.
 pub const LINK_WANTED_RETRY_MAX_MS: u64 = 1_000;
 
@@ -353,7 +359,7 @@ const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES);
 const _: () = assert!(HOLD_BYTES <= BATCH_ANSWER_BYTES && BATCH_ANSWER_BYTES as u64 <= INFLIGHT_ANSWER_BYTES);
 const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);
-const _: () = assert!(PROVIDERS_PER_CHAIN <= 64, "a set of providers is one u64");
+const _: () = assert!(SLOTS_PER_CHAIN <= 128, "a set of channels is one u128");
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
 const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");

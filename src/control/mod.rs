@@ -1,14 +1,14 @@
 //! The control thread: whatever the node asks providers for its own sake. It is a shard without clients, so probes take the
 //! same path as calls, report in the same epochs, and are simulated by the same means.
 //!
-//! Per chain, every 200 ms, at most one instance is probed; trials of half-open circuits come on top, because their
+//! Per chain, every 200 ms, at most one channel is probed; trials of half-open circuits come on top, because their
 //! permits are given one at a time. A node whose providers are all dead starts like any other and finds them when they
 //! return.
 
 mod probing;
 mod streams;
 
-use crate::base::ids::{EntryId, InstanceId};
+use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::runtime::mailbox::Inbox;
@@ -19,14 +19,16 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// One upstream to watch.
+/// One channel to watch.
 #[derive(Clone, Copy, Debug)]
 struct Watched {
-    instance: InstanceId,
+    channel: ChannelId,
     /// Some entry of it: any will do, they share the channel.
     entry: EntryId,
     interval_ms: u64,
     chain_number: u64,
+    /// Its height is asked for too: of an instance's HTTP channel, or of its only one.
+    polls_head: bool,
 }
 
 /// When each instance last announced a head by subscription.
@@ -56,20 +58,22 @@ pub fn start<W: World>(shard: &Rc<Shard<W>>, wishes: Inbox<Wish>) {
     }
 }
 
-/// Every instance with an HTTP endpoint once, by chain; the shortest interval of its entries counts.
+/// Every channel with an endpoint here once, by chain; the shortest interval of its entries counts.
 fn watched<W: World>(shard: &Rc<Shard<W>>) -> BTreeMap<u64, Vec<Watched>> {
     let topology = shard.node().snapshot.latest().topology.clone();
     let region = &shard.node().settings.region;
-    let mut found: BTreeMap<InstanceId, Watched> = BTreeMap::new();
+    let mut found: BTreeMap<ChannelId, Watched> = BTreeMap::new();
     for (entry, place) in topology.entries.iter() {
         let Some((_, chain, _)) = topology.of_entry(entry) else { continue };
-        if topology.instances[place.instance].http_from(region).is_none() {
-            continue;
+        let instance = &topology.instances[place.instance];
+        let (http, ws) = (instance.http_from(region).is_some(), instance.ws_from(region).is_some());
+        for (transport, _) in [(Transport::Http, http), (Transport::Ws, ws)].into_iter().filter(|(_, has)| *has) {
+            let channel = ChannelId::of(place.instance, transport);
+            let (interval_ms, chain_number) = (chain.probe_interval_ms, chain.chain_number);
+            let polls_head = transport == Transport::Http || !http;
+            let have = found.entry(channel).or_insert(Watched { channel, entry, interval_ms, chain_number, polls_head });
+            have.interval_ms = have.interval_ms.min(interval_ms);
         }
-        let interval_ms = chain.probe_interval_ms;
-        let watched = Watched { instance: place.instance, entry, interval_ms, chain_number: chain.chain_number };
-        let have = found.entry(place.instance).or_insert(watched);
-        have.interval_ms = have.interval_ms.min(interval_ms);
     }
     let mut by_chain: BTreeMap<u64, Vec<Watched>> = BTreeMap::new();
     for watched in found.into_values() {

@@ -1,6 +1,6 @@
-//! Probes of one chain's instances: on schedule while a circuit is closed or open, by permit while it is half-open.
+//! Probes of one chain's channels: on schedule while a circuit is closed or open, by permit while it is half-open.
 
-use crate::base::ids::{ChannelId, InstanceId, PermitId, Transport};
+use crate::base::ids::{ChannelId, InstanceId, PermitId};
 use crate::base::limits;
 use crate::chain::{hex, method};
 use crate::control::{Announced, Watched};
@@ -17,7 +17,7 @@ const CHAIN_QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-probe","method":"
 /// One chain's probing, shared by the probes under way.
 struct Chain<W: World> {
     shard: Rc<Shard<W>>,
-    instances: Vec<Watched>,
+    channels: Vec<Watched>,
     schedule: RefCell<Schedule>,
     /// Chains of which no provider has answered yet.
     unanswered: Rc<RefCell<BTreeSet<u64>>>,
@@ -29,13 +29,13 @@ struct Chain<W: World> {
 /// Probes until the node drains.
 pub(super) async fn watch<W: World>(
     shard: Rc<Shard<W>>,
-    instances: Vec<Watched>,
+    channels: Vec<Watched>,
     unanswered: Rc<RefCell<BTreeSet<u64>>>,
     announced: Rc<Announced>,
 ) {
-    let intervals: Vec<_> = instances.iter().map(|w| (w.instance, w.interval_ms)).collect();
+    let intervals: Vec<_> = channels.iter().map(|w| (w.channel, w.interval_ms)).collect();
     let schedule = RefCell::new(Schedule::new(&intervals, shard.world().now()));
-    let chain = Rc::new(Chain { shard, instances, schedule, unanswered, announced, unpolled: RefCell::default() });
+    let chain = Rc::new(Chain { shard, channels, schedule, unanswered, announced, unpolled: RefCell::default() });
     let world = chain.shard.world().clone();
     let mut last_permit = PermitId(0);
     while !chain.shard.node().draining.is_raised() {
@@ -43,18 +43,20 @@ pub(super) async fn watch<W: World>(
         last_permit = start_trials(&chain, last_permit);
         let missed = missed(&chain);
         let due = chain.schedule.borrow_mut().next(world.now(), |id| missed.contains(&id));
-        let Some(watched) = due.and_then(|due| chain.instances.iter().find(|w| w.instance == due)).copied() else { continue };
+        let Some(watched) = due.and_then(|due| chain.channels.iter().find(|w| w.channel == due)).copied() else { continue };
         world.spawn("probe", probe(chain.clone(), watched, None));
     }
 }
 
-/// Instances whose next probe should not wait for its turn: all of their chain are dead, or one that had refused our
+/// Channels whose next probe should not wait for its turn: all of their chain are dead, or one that had refused our
 /// credentials has served a call.
-fn missed<W: World>(chain: &Chain<W>) -> Vec<InstanceId> {
+fn missed<W: World>(chain: &Chain<W>) -> Vec<ChannelId> {
     let (snapshot, schedule) = (chain.shard.latest(), chain.schedule.borrow());
-    let is_missed =
-        |w: &&Watched| snapshot.is_dark(w.entry) || (schedule.was_refused(w.instance) && !snapshot.is_misconfigured(w.entry));
-    chain.instances.iter().filter(is_missed).map(|w| w.instance).collect()
+    let is_missed = |w: &&Watched| {
+        let is_back = || schedule.was_refused(w.channel) && !snapshot.is_misconfigured(w.entry, w.channel.transport());
+        snapshot.is_dark(w.entry) || is_back()
+    };
+    chain.channels.iter().filter(is_missed).map(|w| w.channel).collect()
 }
 
 /// Starts what permits were leased to us; permits are numbered in order, so a newer one is one not yet used.
@@ -62,7 +64,7 @@ fn start_trials<W: World>(chain: &Rc<Chain<W>>, last: PermitId) -> PermitId {
     let (snapshot, now) = (chain.shard.latest(), chain.shard.world().now());
     let mut newest = last;
     for trial in snapshot.trials.iter().filter(|t| t.permit > last && now < t.start_by) {
-        let Some(watched) = chain.instances.iter().find(|w| w.instance == trial.channel.instance()) else { continue };
+        let Some(watched) = chain.channels.iter().find(|w| w.channel == trial.channel) else { continue };
         newest = newest.max(trial.permit);
         chain.shard.tell(Event::TrialStarted { permit: trial.permit, channel: trial.channel });
         chain.shard.world().spawn("trial", probe(chain.clone(), *watched, Some(trial.permit)));
@@ -72,19 +74,20 @@ fn start_trials<W: World>(chain: &Rc<Chain<W>>, last: PermitId) -> PermitId {
 
 async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<PermitId>) {
     let shard = &chain.shard;
-    let channel = ChannelId::of(watched.instance, Transport::Http);
-    let is_half_open = shard.latest().is_half_open(watched.entry);
+    let channel = watched.channel;
+    let is_half_open = shard.latest().is_half_open(watched.entry, channel.transport());
     if is_half_open && permit.is_none() {
         // Only its trials may go there; the schedule asks again soon.
         let (now, mut rng) = (shard.world().now(), shard.world().rng());
-        return chain.schedule.borrow_mut().on_end(watched.instance, ProbeEnd::Ok, now, &mut rng);
+        return chain.schedule.borrow_mut().on_end(channel, ProbeEnd::Ok, now, &mut rng);
     }
     let method = method::lookup(b"eth_chainId");
-    let found = inquire(shard, watched.entry, method, CHAIN_QUESTION, limits::PROBE_TIMEOUT_MS).await;
+    let found =
+        inquire(shard, watched.entry, watched.channel.transport(), method, CHAIN_QUESTION, limits::PROBE_TIMEOUT_MS).await;
     let (probe, end) = read(&found, watched.chain_number);
     if matches!(probe, Probe::Ok { .. }) {
         answered(&chain, watched.chain_number);
-        if must_poll(&chain, watched.instance) {
+        if watched.polls_head && must_poll(&chain, watched.channel.instance()) {
             poll_head(shard, watched).await;
         }
     }
@@ -98,7 +101,7 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
     }
     shard.tell(Event::Probed { channel, probe });
     let (now, mut rng) = (shard.world().now(), shard.world().rng());
-    chain.schedule.borrow_mut().on_end(watched.instance, end, now, &mut rng);
+    chain.schedule.borrow_mut().on_end(channel, end, now, &mut rng);
 }
 
 /// A height that is announced is asked for less often, but never not at all: a subscription may be the one part of a node
@@ -115,11 +118,11 @@ fn must_poll<W: World>(chain: &Chain<W>, instance: InstanceId) -> bool {
 async fn poll_head<W: World>(shard: &Shard<W>, watched: Watched) {
     const QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-head","method":"eth_blockNumber","params":[]}"#;
     let method = method::lookup(b"eth_blockNumber");
-    let found = inquire(shard, watched.entry, method, QUESTION, limits::PROBE_TIMEOUT_MS).await;
+    let found = inquire(shard, watched.entry, watched.channel.transport(), method, QUESTION, limits::PROBE_TIMEOUT_MS).await;
     if let Found::Result(result, _) = found
         && let Some(height) = number(&result)
     {
-        shard.tell(Event::Head { instance: watched.instance, height });
+        shard.tell(Event::Head { instance: watched.channel.instance(), height });
         let consensus = shard.latest().consensus_of(watched.entry).unwrap_or(height);
         if height > consensus.saturating_add(limits::HEAD_SLACK_BLOCKS) {
             verify_height(shard, watched, height).await;
@@ -132,11 +135,12 @@ async fn verify_height<W: World>(shard: &Shard<W>, watched: Watched, height: u64
     let question =
         format!(r#"{{"jsonrpc":"2.0","id":"lasso-block","method":"eth_getBlockByNumber","params":["{height:#x}",false]}}"#);
     let method = method::lookup(b"eth_getBlockByNumber");
-    let found = inquire(shard, watched.entry, method, question.as_bytes(), limits::PROBE_TIMEOUT_MS).await;
+    let found =
+        inquire(shard, watched.entry, watched.channel.transport(), method, question.as_bytes(), limits::PROBE_TIMEOUT_MS).await;
     if let Found::Result(result, _) = found
         && block_number(&result) == Some(height)
     {
-        shard.tell(Event::HeadServed { instance: watched.instance, height });
+        shard.tell(Event::HeadServed { instance: watched.channel.instance(), height });
     }
 }
 

@@ -93,6 +93,8 @@ struct Feed {
 pub struct Event {
     /// The subscription's id.
     pub id: String,
+    /// The height it is about, and whether it takes something back; a block's logs have this in common.
+    pub block: Option<(u64, bool)>,
     /// Raw JSON.
     pub result: Vec<u8>,
 }
@@ -102,6 +104,10 @@ pub struct Event {
 pub struct Feeds {
     live: RefCell<Vec<Feed>>,
     told: Cell<Tip>,
+    /// Nothing is told on this connection any more.
+    is_stalled: Cell<bool>,
+    /// By how much the answer that is being written comes late.
+    late_ms: Cell<u64>,
 }
 
 impl Feeds {
@@ -113,6 +119,29 @@ impl Feeds {
         }
         live.push(Feed { id, subject, request, is_open: false, seen_sent: 0, is_syncing: false });
         Ok(())
+    }
+
+    /// Opens it before its answer, which comes `late_ms` late.
+    pub fn open_early(&self, id: &str, late_ms: u64, view: &View<'_>) {
+        self.be_late(late_ms);
+        self.open_where(view, |feed| feed.id == id);
+    }
+
+    pub fn be_late(&self, late_ms: u64) {
+        self.late_ms.set(self.late_ms.get().max(late_ms));
+    }
+
+    /// What `be_late` said since the last time.
+    pub fn take_late_ms(&self) -> u64 {
+        self.late_ms.take()
+    }
+
+    pub fn stall(&self) {
+        self.is_stalled.set(true);
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.is_stalled.get()
     }
 
     /// Ends one; what it was about, if there was one.
@@ -133,11 +162,15 @@ impl Feeds {
 
     /// What `request` subscribed to is told from now on. The others were told up to `view` (`advance`).
     pub fn open(&self, request: u64, view: &View<'_>) {
+        self.open_where(view, |feed| feed.request == request);
+    }
+
+    fn open_where(&self, view: &View<'_>, is_meant: impl Fn(&Feed) -> bool) {
         let mut live = self.live.borrow_mut();
         if !live.iter().any(|feed| feed.is_open) {
             self.told.set(view.tip());
         }
-        for feed in live.iter_mut().filter(|feed| feed.request == request && !feed.is_open) {
+        for feed in live.iter_mut().filter(|feed| is_meant(feed) && !feed.is_open) {
             feed.is_open = true;
             feed.seen_sent = view.network.pool.borrow().accepted;
         }
@@ -150,7 +183,7 @@ impl Feeds {
         if !live.iter().any(|feed| feed.is_open) {
             return events;
         }
-        let mut tell = |feed: &Feed, result| events.push(Event { id: feed.id.clone(), result });
+        let mut tell = |feed: &Feed, block, result| events.push(Event { id: feed.id.clone(), block, result });
         self.walk(&live, view, &mut tell);
         for feed in live.iter_mut().filter(|feed| feed.is_open) {
             match feed.subject {
@@ -162,7 +195,7 @@ impl Feeds {
         events
     }
 
-    fn walk(&self, live: &[Feed], view: &View<'_>, tell: &mut impl FnMut(&Feed, Vec<u8>)) {
+    fn walk(&self, live: &[Feed], view: &View<'_>, tell: &mut impl Tell) {
         let (told, new) = (self.told.get(), view.tip());
         let shared = view.network.chain.forks.meet(told, new).unwrap_or(0);
         if shared == new.height {
@@ -181,14 +214,18 @@ impl Feeds {
             for feed in open().filter(|feed| feed.subject == Subject::Heads) {
                 let mut out = Vec::new();
                 render::header(&mut out, &view.network.chain, &block);
-                tell(feed, out);
+                tell(feed, Some((height, false)), out);
             }
             open().for_each(|feed| tell_logs(feed, &block, false, tell));
         }
     }
 }
 
-fn tell_logs(feed: &Feed, block: &Block, removed: bool, tell: &mut impl FnMut(&Feed, Vec<u8>)) {
+/// Takes an event's subscription, block and result.
+trait Tell: FnMut(&Feed, Option<(u64, bool)>, Vec<u8>) {}
+impl<T: FnMut(&Feed, Option<(u64, bool)>, Vec<u8>)> Tell for T {}
+
+fn tell_logs(feed: &Feed, block: &Block, removed: bool, tell: &mut impl Tell) {
     let Subject::Logs(filter) = &feed.subject else { return };
     let mut found: Vec<_> = block.logs().filter(|(_, log)| selects(filter, block.height, log)).collect();
     if removed {
@@ -197,11 +234,11 @@ fn tell_logs(feed: &Feed, block: &Block, removed: bool, tell: &mut impl FnMut(&F
     for (transaction, log) in found {
         let mut out = Vec::new();
         render::log(&mut out, block, transaction, log, removed);
-        tell(feed, out);
+        tell(feed, Some((block.height, removed)), out);
     }
 }
 
-fn pending(feed: &mut Feed, whole: bool, view: &View<'_>, tell: &mut impl FnMut(&Feed, Vec<u8>)) {
+fn pending(feed: &mut Feed, whole: bool, view: &View<'_>, tell: &mut impl Tell) {
     let pool = view.network.pool.borrow();
     let unseen = pool.accepted - std::mem::replace(&mut feed.seen_sent, pool.accepted);
     for hash in pool.newest(unseen) {
@@ -214,11 +251,11 @@ fn pending(feed: &mut Feed, whole: bool, view: &View<'_>, tell: &mut impl FnMut(
             }
             None => render::data(&mut out, &hash.0),
         }
-        tell(feed, out);
+        tell(feed, None, out);
     }
 }
 
-fn syncing(feed: &mut Feed, view: &View<'_>, tell: &mut impl FnMut(&Feed, Vec<u8>)) {
+fn syncing(feed: &mut Feed, view: &View<'_>, tell: &mut impl Tell) {
     let is_syncing = view.tip - view.head.min(view.tip) > SYNCING_BLOCKS;
     if std::mem::replace(&mut feed.is_syncing, is_syncing) == is_syncing {
         return;
@@ -237,7 +274,7 @@ fn syncing(feed: &mut Feed, view: &View<'_>, tell: &mut impl FnMut(&Feed, Vec<u8
     } else {
         out.extend_from_slice(b"false");
     }
-    tell(feed, out);
+    tell(feed, None, out);
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub struct Knobs {
     pub kib_us: u64,
     /// Per million requests, which fault; drawn in this order, at most one each.
     pub faults: Vec<(u32, Fault)>,
+    /// The same for subscriptions asked for, and for events told.
+    pub subscribe_faults: Vec<(u32, SubscribeFault)>,
+    pub event_faults: Vec<(u32, EventFault)>,
     pub rate: Option<Rate>,
     /// Blocks that it is behind the network, always.
     pub lag_blocks: u64,
@@ -59,6 +62,8 @@ impl Default for Knobs {
             method_factors: Vec::new(),
             kib_us: 0,
             faults: Vec::new(),
+            subscribe_faults: Vec::new(),
+            event_faults: Vec::new(),
             rate: None,
             lag_blocks: 0,
             late_blocks: 0,
@@ -81,14 +86,7 @@ impl Default for Knobs {
 impl Knobs {
     /// The fault of one request, if any.
     pub fn draw_fault(&self, rng: &mut Rng) -> Option<Fault> {
-        let mut draw = rng.below(1_000_000);
-        for (rate, fault) in &self.faults {
-            match draw.checked_sub(u64::from(*rate)) {
-                Some(rest) => draw = rest,
-                None => return Some(*fault),
-            }
-        }
-        None
+        draw(&self.faults, rng)
     }
 
     pub fn lacks(&self, method: &str) -> bool {
@@ -101,6 +99,18 @@ impl Knobs {
     pub fn factor(&self, method: &str) -> f64 {
         self.method_factors.iter().find(|(name, _)| *name == method).map_or(1.0, |(_, factor)| *factor)
     }
+}
+
+/// At most one of `faults`, each at its rate per million.
+pub fn draw<T: Copy>(faults: &[(u32, T)], rng: &mut Rng) -> Option<T> {
+    let mut draw = rng.below(1_000_000);
+    for (rate, fault) in faults {
+        match draw.checked_sub(u64::from(*rate)) {
+            Some(rest) => draw = rest,
+            None => return Some(*fault),
+        }
+    }
+    None
 }
 
 /// A lognormal delay, given by two of its percentiles as monitors publish them.
@@ -249,6 +259,66 @@ pub enum Fault {
     Silence,
     /// Silent after this many bytes of the answer.
     StallAt(usize),
+}
+
+/// What goes wrong with one subscription that is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SubscribeFault {
+    Refused,
+    /// Confirmed this many milliseconds late, and told from then on.
+    Late(u64),
+    /// Told at once, and confirmed this many milliseconds late.
+    EventsFirst(u64),
+}
+
+/// What goes wrong with one event, or with its connection when it is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventFault {
+    Missing,
+    Duplicate,
+    /// Comes behind its successor.
+    Reordered,
+    /// Under an id that nobody was given.
+    WrongId,
+    /// From here on no events; pings and calls are answered.
+    Stall,
+    /// From here on nothing at all.
+    HalfOpen,
+    /// The connection is closed with this code, 1006: without a word.
+    Close(u16),
+    BadFrame,
+    /// The message stops in the middle, and the connection is cut.
+    CutMessage,
+}
+
+impl EventFault {
+    /// One of each, for tests that want to meet them all.
+    pub const ALL: &[EventFault] = &[
+        EventFault::Missing,
+        EventFault::Duplicate,
+        EventFault::Reordered,
+        EventFault::WrongId,
+        EventFault::Stall,
+        EventFault::HalfOpen,
+        EventFault::Close(1000),
+        EventFault::Close(1001),
+        EventFault::Close(1006),
+        EventFault::Close(1008),
+        EventFault::Close(1011),
+        EventFault::Close(1012),
+        EventFault::Close(1013),
+        EventFault::BadFrame,
+        EventFault::CutMessage,
+    ];
+
+    /// What is lost by it is not seen to be lost.
+    pub fn is_silent(self) -> bool {
+        use EventFault::*;
+        match self {
+            Missing | WrongId | Stall | HalfOpen => true,
+            Duplicate | Reordered | Close(_) | BadFrame | CutMessage => false,
+        }
+    }
 }
 
 impl Fault {

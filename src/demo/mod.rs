@@ -7,7 +7,8 @@
 //! methods, and their parts (hashes, receipts, logs) do not follow a head that moves.
 //!
 //! Reading order: identity, forks, chain_model, pool, render, params, filters, state, rpc, log_query, feeds (the pure half: what
-//! a healthy node would say); knobs, envelope, framing, frames, journal, provider (what this one says instead); server,
+//! a healthy node would say); knobs, envelope, framing, frames, telling,
+//! journal, provider (what this one says instead); server,
 //! socket; manners and cast (who is who in the demo).
 
 pub mod cast;
@@ -31,6 +32,7 @@ pub mod rpc;
 pub mod server;
 pub mod socket;
 pub mod state;
+pub mod telling;
 
 #[cfg(test)]
 mod framing_tests;

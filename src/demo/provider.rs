@@ -10,11 +10,12 @@ use super::feeds::{Feeds, Subject};
 use super::filters::Filters;
 use super::frames;
 use super::framing::{self, Plan};
-use super::identity::{digest, digest_bytes};
+use super::identity::{digest, digest_bytes, mix};
 use super::journal::{Attached, Ended, Journal, Received};
-use super::knobs::{Bucket, Fault, Knobs};
+use super::knobs::{Bucket, Fault, Knobs, SubscribeFault, draw};
 use super::params::Params;
 use super::rpc::{Network, Reply, RpcError, View, json_text};
+use super::telling;
 use crate::base::{rng::Rng, time::Duration, time::Instant};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::{RawValue, Value};
@@ -201,7 +202,8 @@ impl Provider {
             Some(_) => frames::plan(&body, fault, last, &mut rng),
             None => framing::plan(body, fault, last, &mut rng),
         };
-        (request, Plan { delay: plan.delay + drawn + extra, ..plan })
+        let late = Duration::from_millis(asked.feeds.map_or(0, Feeds::take_late_ms));
+        (request, Plan { delay: plan.delay + drawn + extra + late, ..plan })
     }
 
     /// The body that answers all of `items`, and the slowest one's factor on the delay.
@@ -276,21 +278,31 @@ impl Provider {
         };
         let params = Params(&params);
         match (method, asked.feeds) {
-            ("eth_subscribe", Some(feeds)) => self.subscribe(feeds, params, request, asked.connection),
+            ("eth_subscribe", Some(feeds)) => self.subscribe(knobs, feeds, params, request, asked),
             ("eth_unsubscribe", Some(feeds)) => self.unsubscribe(feeds, params, asked.connection),
             ("eth_subscribe" | "eth_unsubscribe", None) => Err(RpcError::new(-32601, "notifications not supported")),
             _ => self.view(knobs, asked.now).answer(&mut self.filters.borrow_mut(), method, params),
         }
     }
 
-    fn subscribe(&self, feeds: &Feeds, params: Params<'_>, request: u64, connection: u64) -> Reply {
+    fn subscribe(&self, knobs: &Knobs, feeds: &Feeds, params: Params<'_>, request: u64, asked: &Asked<'_>) -> Reply {
         let subject = Subject::parse(params)?;
         let key = subject.key();
         let made = self.subscriptions.replace(self.subscriptions.get() + 1);
+        // Apart from the provider's own chance, which is in use while it answers.
+        let fault = draw(&knobs.subscribe_faults, &mut Rng::new(mix(&[self.salt, made])));
+        if fault == Some(SubscribeFault::Refused) {
+            return Err(RpcError::new(-32000, "too many subscriptions"));
+        }
         let hash = digest(&[self.salt, made, 0xfeed]);
         let id = hash.0[..16].iter().fold(String::from("0x"), |id, byte| format!("{id}{byte:02x}"));
         feeds.add(id.clone(), subject, request)?;
-        self.attached(connection, Some(&key), true);
+        match fault {
+            Some(SubscribeFault::Late(ms)) => feeds.be_late(ms),
+            Some(SubscribeFault::EventsFirst(ms)) => feeds.open_early(&id, ms, &self.view(knobs, asked.now)),
+            Some(SubscribeFault::Refused) | None => {}
+        }
+        self.attached(asked.connection, Some(&key), true);
         Ok(json_text(&id))
     }
 
@@ -307,8 +319,8 @@ impl Provider {
 
     /// What is to be told on a WebSocket at `now`, in order.
     pub fn tell(&self, feeds: &Feeds, now: Instant) -> Vec<Plan> {
-        let events = feeds.advance(&self.view(&self.knobs.borrow(), now));
-        events.iter().map(|event| frames::send(frames::message(&frames::notification(&event.id, &event.result)))).collect()
+        let knobs = self.knobs.borrow();
+        telling::plans(feeds.advance(&self.view(&knobs, now)), feeds, &knobs, &mut self.rng.borrow_mut())
     }
 
     /// Ends a WebSocket's subscriptions.

@@ -1,11 +1,13 @@
 //! Each knob does what it says, on the bytes that go out; the journal says what came in; a seed replays.
 
 use super::chain_model::ChainModel;
+use super::feeds::Feeds;
+use super::framing::Step;
 use super::framing::{End, Plan};
 use super::framing_tests::{bytes_of, read};
 use super::identity::keccak;
 use super::journal::Ledger;
-use super::knobs::{Fault, Knobs, Latency, Rate, TooMany};
+use super::knobs::{EventFault, Fault, Knobs, Latency, Rate, SubscribeFault, TooMany};
 use super::provider::{Asked, Provider};
 use super::rpc::Network;
 use crate::base::{rng::Rng, time::Duration, time::Instant};
@@ -264,6 +266,51 @@ fn the_journal_knows_every_call() {
     assert_eq!((entries[0].connection, entries[0].at, entries[0].request), (4, Instant(5), 1));
     assert_eq!((entries[3].fault, noted.requests()), (Some(Fault::Silence), 3));
     assert_eq!(ledger.times("test", "eth_syncing", b"[ 1 ]"), 1);
+}
+
+/// When the answer to a subscription comes and what it says, and how many blocks it is told by then.
+fn subscribe(fault: Option<SubscribeFault>) -> (u64, bool, usize) {
+    let faults = fault.iter().map(|fault| (1_000_000, *fault)).collect();
+    let provider = provider(Knobs { subscribe_faults: faults, ..Knobs::default() });
+    let feeds = Feeds::default();
+    let body = call("eth_subscribe", json!(["newHeads"]));
+    let asked =
+        Asked { body: body.as_bytes(), connection: 1, earlier: 0, keep_alive: true, now: Instant(0), feeds: Some(&feeds) };
+    let (request, plan) = provider.serve(&asked);
+    let Some(Step::Send(bytes)) = plan.steps.first() else { panic!("an answer") };
+    let is_good = serde_json::from_slice::<Value>(&bytes[2..]).is_ok_and(|answer| answer["result"].is_string());
+    let then = Instant(0) + plan.delay;
+    let told = provider.tell(&feeds, then).len();
+    provider.open(&feeds, request, then);
+    let after = provider.tell(&feeds, then.plus_ms(12_000)).len();
+    assert_eq!(after, usize::from(is_good), "{fault:?}");
+    (plan.delay.as_millis() as u64, is_good, told)
+}
+
+#[test]
+fn subscriptions_are_refused_late_or_told_too_early() {
+    assert_eq!(subscribe(None), (0, true, 0));
+    assert_eq!(subscribe(Some(SubscribeFault::Refused)), (0, false, 0));
+    assert_eq!(subscribe(Some(SubscribeFault::Late(24_000))), (24_000, true, 0));
+    assert_eq!(subscribe(Some(SubscribeFault::EventsFirst(24_000))), (24_000, true, 2));
+}
+
+#[test]
+fn events_meet_their_faults_by_the_providers_chance() {
+    let faults = EventFault::ALL.iter().map(|fault| (20_000, *fault)).collect::<Vec<_>>();
+    let run = |seed| {
+        let provider =
+            Provider::new("one", network(), Knobs { event_faults: faults.clone(), ..Knobs::default() }, Rng::new(seed));
+        let feeds = Feeds::default();
+        let body = call("eth_subscribe", json!(["logs"]));
+        let asked =
+            Asked { body: body.as_bytes(), connection: 1, earlier: 0, keep_alive: true, now: Instant(0), feeds: Some(&feeds) };
+        let (request, _) = provider.serve(&asked);
+        provider.open(&feeds, request, Instant(0));
+        (1..60).flat_map(|block| provider.tell(&feeds, Instant(0).plus_ms(12_000 * block))).collect::<Vec<Plan>>()
+    };
+    assert!(run(1) == run(1) && run(1) != run(2));
+    assert!((1..20).any(|seed| run(seed).iter().any(|plan| plan.end == End::Reset)));
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! When each instance of a chain is probed (CONTRACT §5, LB §8.1).
+//! When each channel of a chain is probed (CONTRACT §5, LB §8.1).
 //!
-//! At most one instance a tick, so that a chain with many providers is no burst; among the due, the one that has waited
+//! At most one channel a tick, so that a chain with many providers is no burst; among the due, the one that has waited
 //! longest. A healthy one is due every interval. Failing ones back off, but the first failure is looked into at once: most
 //! are over by then. First probes are spread, so that a node that starts does not ask everybody in the same moment.
 
-use crate::base::ids::InstanceId;
+use crate::base::ids::ChannelId;
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
@@ -28,7 +28,7 @@ const BACKOFF_S: [u64; 6] = [0, 2, 4, 8, 16, 30];
 
 #[derive(Clone, Copy, Debug)]
 struct Probed {
-    instance: InstanceId,
+    channel: ChannelId,
     interval_ms: u64,
     due: Instant,
     ended: Instant,
@@ -44,14 +44,14 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `instances` with their intervals; first probes fall into the first two seconds, or the interval if it is shorter.
-    pub fn new(instances: &[(InstanceId, u64)], now: Instant) -> Schedule {
-        let count = instances.len().max(1) as u64;
-        let first = |(place, (instance, interval_ms)): (usize, &(InstanceId, u64))| {
+    /// `channels` with their intervals; first probes fall into the first two seconds, or the interval if it is shorter.
+    pub fn new(channels: &[(ChannelId, u64)], now: Instant) -> Schedule {
+        let count = channels.len().max(1) as u64;
+        let first = |(place, (channel, interval_ms)): (usize, &(ChannelId, u64))| {
             let spread_ms = (*interval_ms).min(limits::PROBE_SPREAD_MS);
             let due = now.plus_ms(spread_ms * place as u64 / count);
             Probed {
-                instance: *instance,
+                channel: *channel,
                 interval_ms: *interval_ms,
                 due,
                 ended: now,
@@ -60,26 +60,26 @@ impl Schedule {
                 failures: 0,
             }
         };
-        Schedule { all: instances.iter().enumerate().map(first).collect() }
+        Schedule { all: channels.iter().enumerate().map(first).collect() }
     }
 
-    /// The instance to probe in this tick. `is_missed`: calls wait for this instance or its like.
-    pub fn next(&mut self, now: Instant, is_missed: impl Fn(InstanceId) -> bool) -> Option<InstanceId> {
-        let due = |p: &Probed| if is_missed(p.instance) { p.due.min(p.ended.plus_ms(limits::PROBE_MISSED_MS)) } else { p.due };
+    /// The channel to probe in this tick. `is_missed`: calls wait for this channel or its like.
+    pub fn next(&mut self, now: Instant, is_missed: impl Fn(ChannelId) -> bool) -> Option<ChannelId> {
+        let due = |p: &Probed| if is_missed(p.channel) { p.due.min(p.ended.plus_ms(limits::PROBE_MISSED_MS)) } else { p.due };
         let waiting = self.all.iter_mut().filter(|p| !p.is_out && due(p) <= now);
         let chosen = waiting.min_by_key(|p| due(p))?;
         chosen.is_out = true;
-        Some(chosen.instance)
+        Some(chosen.channel)
     }
 
     /// Its last probe was turned away for our credentials.
-    pub fn was_refused(&self, instance: InstanceId) -> bool {
-        self.all.iter().any(|p| p.instance == instance && p.was_refused)
+    pub fn was_refused(&self, channel: ChannelId) -> bool {
+        self.all.iter().any(|p| p.channel == channel && p.was_refused)
     }
 
-    /// The probe of `instance` ended.
-    pub fn on_end(&mut self, instance: InstanceId, end: ProbeEnd, now: Instant, rng: &mut Rng) {
-        let Some(probed) = self.all.iter_mut().find(|p| p.instance == instance) else { return };
+    /// The probe of `channel` ended.
+    pub fn on_end(&mut self, channel: ChannelId, end: ProbeEnd, now: Instant, rng: &mut Rng) {
+        let Some(probed) = self.all.iter_mut().find(|p| p.channel == channel) else { return };
         (probed.is_out, probed.ended, probed.was_refused) = (false, now, end == ProbeEnd::Auth);
         probed.failures = match end {
             ProbeEnd::Ok => 0,
@@ -115,13 +115,13 @@ mod tests {
     fn waits_follow_the_table() {
         let check = |ends: &[ProbeEnd], want_ms: std::ops::RangeInclusive<u64>| {
             for seed in 0..50 {
-                let (mut schedule, mut rng) = (Schedule::new(&[(InstanceId(3), 12_000)], at(0)), Rng::new(seed));
+                let (mut schedule, mut rng) = (Schedule::new(&[(ChannelId(3), 12_000)], at(0)), Rng::new(seed));
                 let mut now = at(0);
                 for end in ends {
                     now = schedule.all[0].due.max(now);
-                    assert_eq!(schedule.next(now, |_| false), Some(InstanceId(3)));
-                    assert_eq!(schedule.next(now, |_| false), None, "one probe of an instance at a time");
-                    schedule.on_end(InstanceId(3), *end, now, &mut rng);
+                    assert_eq!(schedule.next(now, |_| false), Some(ChannelId(3)));
+                    assert_eq!(schedule.next(now, |_| false), None, "one probe of a channel at a time");
+                    schedule.on_end(ChannelId(3), *end, now, &mut rng);
                 }
                 let wait = schedule.all[0].due.since(now).as_millis() as u64;
                 assert!(want_ms.contains(&wait), "{ends:?}: {wait}");
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_missed_one_is_asked_every_few_seconds() {
-        let (mut schedule, mut rng) = (Schedule::new(&[(InstanceId(3), 60_000)], at(0)), Rng::new(1));
+        let (mut schedule, mut rng) = (Schedule::new(&[(ChannelId(3), 60_000)], at(0)), Rng::new(1));
         let mut now = at(0);
         for _ in 0..9 {
-            assert_eq!(schedule.next(now, |_| false), Some(InstanceId(3)));
-            schedule.on_end(InstanceId(3), ProbeEnd::Failed, now, &mut rng);
+            assert_eq!(schedule.next(now, |_| false), Some(ChannelId(3)));
+            schedule.on_end(ChannelId(3), ProbeEnd::Failed, now, &mut rng);
             now = schedule.all[0].due.max(now);
         }
         let ended = schedule.all[0].ended;
@@ -156,19 +156,19 @@ mod tests {
         assert!(wait > 20_000, "{wait}");
         assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS), |_| false), None);
         assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS - 1), |_| true), None);
-        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS), |_| true), Some(InstanceId(3)));
+        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS), |_| true), Some(ChannelId(3)));
     }
 
     #[test]
     fn one_a_tick_and_nobody_is_forgotten() {
-        let instances: Vec<(InstanceId, u64)> = (0..30).map(|n| (InstanceId(n), 10_000)).collect();
-        let (mut schedule, mut rng) = (Schedule::new(&instances, at(0)), Rng::new(1));
+        let channels: Vec<(ChannelId, u64)> = (0..30).map(|n| (ChannelId(n), 10_000)).collect();
+        let (mut schedule, mut rng) = (Schedule::new(&channels, at(0)), Rng::new(1));
         let mut seen = [0u32; 30];
         for tick in 1..=300 {
             let now = at(tick * limits::PROBE_TICK_MS);
-            if let Some(instance) = schedule.next(now, |_| false) {
-                seen[usize::from(instance.0)] += 1;
-                schedule.on_end(instance, ProbeEnd::Ok, now, &mut rng);
+            if let Some(channel) = schedule.next(now, |_| false) {
+                seen[usize::from(channel.0)] += 1;
+                schedule.on_end(channel, ProbeEnd::Ok, now, &mut rng);
             }
         }
         assert!(seen.iter().all(|n| (5..=7).contains(n)), "{seen:?}");

@@ -12,13 +12,15 @@ use crate::base::time::Instant;
 pub struct Reconnect {
     failures: u64,
     not_before: Instant,
+    ended_at: Instant,
+    limited_until: Instant,
     cap_ms: u64,
 }
 
 impl Reconnect {
     /// Never waits longer than `cap_ms`, jitter and a provider's own wish aside.
     pub fn new(cap_ms: u64) -> Reconnect {
-        Reconnect { failures: 0, not_before: Instant::ZERO, cap_ms }
+        Reconnect { failures: 0, not_before: Instant::ZERO, ended_at: Instant::ZERO, limited_until: Instant::ZERO, cap_ms }
     }
 
     /// The connection could not be made, or ended: `was_stable` when it had lived before.
@@ -31,13 +33,22 @@ impl Reconnect {
             n => n.saturating_mul(limits::LINK_RETRY_STEP_MS).min(self.cap_ms) + rng.below(limits::LINK_RETRY_JITTER_MS + 1),
         };
         self.failures += 1;
+        self.ended_at = now;
         self.not_before = self.not_before.max(now.plus_ms(delay_ms));
     }
 
     /// The provider said that we come too often.
     pub fn on_limited(&mut self, hint_ms: Option<u64>, now: Instant) {
         let wait_ms = hint_ms.unwrap_or(0).clamp(limits::COOLDOWN_MS, limits::COOLDOWN_MAX_MS);
-        self.not_before = self.not_before.max(now.plus_ms(wait_ms));
+        self.limited_until = self.limited_until.max(now.plus_ms(wait_ms));
+        self.not_before = self.not_before.max(self.limited_until);
+    }
+
+    /// Clients wait for it: what they lose by waiting is more than what a provider loses by being asked once a second. Its
+    /// own wish stands.
+    pub fn hurry(&mut self) {
+        let soon = self.ended_at.plus_ms(limits::LINK_WANTED_RETRY_MAX_MS);
+        self.not_before = self.not_before.min(soon).max(self.limited_until);
     }
 
     /// From when on it may be tried.
@@ -67,6 +78,18 @@ mod tests {
         let later = now.plus_ms(10_000_000);
         assert_eq!(wait(&mut reconnect, true, later), 0, "a life resets it");
         assert!(wait(&mut reconnect, false, later) >= 5_000, "a short one does not");
+    }
+
+    #[test]
+    fn who_is_in_a_hurry_waits_a_second_or_as_long_as_the_provider_wishes() {
+        let (mut rng, now) = (Rng::new(1), Instant::ZERO.plus_ms(1_000_000));
+        let mut reconnect = Reconnect::new(limits::LINK_RETRY_MAX_MS);
+        (0..5).for_each(|_| reconnect.on_end(false, now, &mut rng));
+        reconnect.hurry();
+        assert_eq!(reconnect.at(), now.plus_ms(limits::LINK_WANTED_RETRY_MAX_MS));
+        reconnect.on_limited(None, now);
+        reconnect.hurry();
+        assert_eq!(reconnect.at(), now.plus_ms(limits::COOLDOWN_MS));
     }
 
     #[test]

@@ -180,6 +180,15 @@ impl Tally {
         }
     }
 
+    /// A failure of the channel itself, which was no attempt: its connection was not made, or ended badly.
+    pub fn blame(&mut self, channel: ChannelId, category: Category) {
+        if let Some(counts) = self.touch(channel) {
+            counts.penalised += 1;
+            counts.trailing += 1;
+            counts.last_failure = Some(category);
+        }
+    }
+
     /// Our credentials were refused: 401, 402, 403 or an error of that kind.
     pub fn refuse(&mut self, channel: ChannelId) {
         if let Some(counts) = self.touch(channel) {

@@ -6,7 +6,7 @@
 //! here it is only a verdict. Rejected: retry loops in the data path, where the rule for raw transactions would be three
 //! `if`s in three files.
 
-use crate::base::ids::{MethodId, ProviderId};
+use crate::base::ids::{MethodId, SlotId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -17,10 +17,10 @@ use crate::snapshot::ChainPlan;
 /// What the shell must do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Send the call to this provider and give up at `deadline`. `fresh`: on a new connection, or for calls that must not
+    /// Send the call over this channel and give up at `deadline`. `fresh`: on a new connection, or for calls that must not
     /// be repeated one idle for less than `FRESH_IDLE_MS`.
     Attempt {
-        provider: ProviderId,
+        slot: SlotId,
         deadline: Instant,
         connection: ConnectionRule,
     },
@@ -77,8 +77,10 @@ pub enum End {
         has_error: bool,
         before_pool: bool,
     },
-    /// Nothing was written: no connection, no name, no room.
+    /// Nothing was written, for a reason of ours: no room, no turn.
     NotSent,
+    /// Nothing was written, because no connection could be made.
+    Unreachable,
     /// The connection ended, or what came was no valid answer. `stale`: it was a pooled connection that ended before any
     /// answer byte.
     Lost {
@@ -99,9 +101,9 @@ pub struct Exchange {
     started: Instant,
     deadline: Instant,
     dispatches: u8,
-    /// Providers tried, sent or not.
+    /// Channels tried, sent or not.
     tried: u8,
-    current: Option<ProviderId>,
+    current: Option<SlotId>,
     /// For the first attempt's patience.
     method: MethodId,
     /// The current attempt was re-sent on a fresh connection once.
@@ -155,9 +157,9 @@ impl Exchange {
         if let Some(reply) = self.over {
             return Action::Reply(reply);
         }
-        if let Some(provider) = self.current {
-            // Set by `on_end` to send once more to the same provider.
-            return self.attempt(plan, provider, now, ConnectionRule::New);
+        if let Some(slot) = self.current {
+            // Set by `on_end` to send once more over the same channel.
+            return self.attempt(plan, slot, now, ConnectionRule::New);
         }
         if now.plus_ms(limits::ATTEMPT_MIN_MS) > self.deadline {
             let timed_out = self.last == Some(Refuse::AttemptTimedOut);
@@ -165,27 +167,27 @@ impl Exchange {
         }
         let may_go_on = self.dispatches < self.dispatch_limit() && self.tried < limits::CANDIDATES;
         let next = if may_go_on { self.walk.next(plan, rng) } else { None };
-        let Some(provider) = next else {
+        let Some(slot) = next else {
             return self.end(self.last.unwrap_or(Refuse::Exhausted));
         };
         self.tried += 1;
         self.resent = false;
-        self.current = Some(provider);
+        self.current = Some(slot);
         let rule = match self.safety {
             Safety::Repeatable => ConnectionRule::Pooled,
             _ => ConnectionRule::RecentlyUsed,
         };
-        self.attempt(plan, provider, now, rule)
+        self.attempt(plan, slot, now, rule)
     }
 
     /// Tells what became of the attempt that `next` asked for.
     pub fn on_end(&mut self, plan: &ChainPlan, end: End) {
-        let Some(provider) = self.current.take() else { return };
+        let Some(slot) = self.current.take() else { return };
         match end {
             End::ClientGone => self.over = Some(Reply::Nothing),
             End::Answered => self.over = Some(Reply::Answer),
             End::Refused { has_error, before_pool } => {
-                self.dispatched(plan, provider);
+                self.dispatched(plan, slot);
                 self.has_error |= has_error;
                 self.last = Some(Refuse::Exhausted);
                 if self.safety == Safety::RawTransaction && !before_pool {
@@ -193,33 +195,43 @@ impl Exchange {
                 }
             }
             End::NotSent => self.last = self.last.or(Some(Refuse::Exhausted)),
+            End::Unreachable => {
+                self.last = self.last.or(Some(Refuse::Exhausted));
+                self.walk.demote_instance_of(plan, slot);
+            }
             End::Lost { wrote, stale } => {
                 let harmless = self.is_repeatable() || !wrote;
                 if stale && harmless && !self.resent {
                     self.resent = true;
-                    self.current = Some(provider);
+                    self.current = Some(slot);
                 } else {
-                    self.unanswered(plan, provider, wrote, Refuse::Exhausted);
+                    self.unanswered(plan, slot, wrote, Refuse::Exhausted);
                 }
             }
-            End::TimedOut { wrote } => self.unanswered(plan, provider, wrote, Refuse::AttemptTimedOut),
+            End::TimedOut { wrote } => self.unanswered(plan, slot, wrote, Refuse::AttemptTimedOut),
         }
     }
 
-    fn unanswered(&mut self, plan: &ChainPlan, provider: ProviderId, wrote: bool, why: Refuse) {
+    fn unanswered(&mut self, plan: &ChainPlan, slot: SlotId, wrote: bool, why: Refuse) {
         self.last = Some(why);
         if !wrote {
             return;
         }
-        self.dispatched(plan, provider);
+        self.dispatched(plan, slot);
         if !self.is_repeatable() {
             self.over = Some(Reply::Refuse(Refuse::Indeterminate));
         }
     }
 
-    fn dispatched(&mut self, plan: &ChainPlan, provider: ProviderId) {
+    /// A raw transaction never reaches one instance twice, whatever the transport.
+    fn dispatched(&mut self, plan: &ChainPlan, slot: SlotId) {
         self.dispatches += 1;
-        self.walk.exclude_instance_of(plan, provider);
+        if self.is_repeatable() {
+            self.walk.exclude_channel_of(plan, slot);
+            self.walk.demote_instance_of(plan, slot);
+        } else {
+            self.walk.exclude_instance_of(plan, slot);
+        }
     }
 
     fn is_repeatable(&self) -> bool {
@@ -233,20 +245,20 @@ impl Exchange {
         }
     }
 
-    fn attempt(&self, plan: &ChainPlan, provider: ProviderId, now: Instant, connection: ConnectionRule) -> Action {
-        Action::Attempt { provider, deadline: self.attempt_deadline(plan, provider, now), connection }
+    fn attempt(&self, plan: &ChainPlan, slot: SlotId, now: Instant, connection: ConnectionRule) -> Action {
+        Action::Attempt { slot, deadline: self.attempt_deadline(plan, slot, now), connection }
     }
 
     /// The first attempt of a repeatable call leaves time for another one, if there is another provider: a share of the
     /// total, or less when the provider is known to answer sooner (CONTRACT §3).
-    fn attempt_deadline(&self, plan: &ChainPlan, provider: ProviderId, now: Instant) -> Instant {
+    fn attempt_deadline(&self, plan: &ChainPlan, slot: SlotId, now: Instant) -> Instant {
         let another = self.is_repeatable() && self.dispatches == 0 && !self.walk.is_empty();
         if !another {
             return self.deadline;
         }
         let total_ms = self.deadline.since(self.started).as_millis() as u64;
         let share_ms = (total_ms * limits::FIRST_ATTEMPT_PERCENT / 100).max(limits::ATTEMPT_MIN_MS);
-        let first_ms = plan.ranking(self.method).patience_ms(provider).map_or(share_ms, |ms| ms.min(share_ms));
+        let first_ms = plan.ranking(self.method).patience_ms(slot).map_or(share_ms, |ms| ms.min(share_ms));
         now.plus_ms(first_ms).min(self.deadline)
     }
 

@@ -3,16 +3,17 @@
 
 use super::*;
 use crate::config::topology::Strategy;
-use crate::snapshot::{bit, test_plan};
+use crate::snapshot::{Set, bit, test_plan};
 use std::sync::Arc;
 
-const ENDS: [End; 12] = [
+const ENDS: [End; 13] = [
     End::Answered,
     End::Refused { has_error: true, before_pool: true },
     End::Refused { has_error: true, before_pool: false },
     End::Refused { has_error: false, before_pool: true },
     End::Refused { has_error: false, before_pool: false },
     End::NotSent,
+    End::Unreachable,
     End::Lost { wrote: false, stale: false },
     End::Lost { wrote: false, stale: true },
     End::Lost { wrote: true, stale: false },
@@ -21,9 +22,12 @@ const ENDS: [End; 12] = [
     End::ClientGone,
 ];
 
-fn plan(providers: u32, same_instance: &[u64]) -> ChainPlan {
+/// `same_channel`: who shares connections with whom.
+fn plan(providers: u32, same_channel: &[Set]) -> ChainPlan {
     let mut plan = test_plan::of_priorities(&(0..providers).collect::<Vec<_>>());
-    Arc::make_mut(&mut plan.fixed).same_instance = same_instance.iter().copied().collect();
+    let fixed = Arc::make_mut(&mut plan.fixed);
+    fixed.same_channel = same_channel.iter().copied().collect();
+    fixed.same_instance = fixed.same_channel.clone();
     plan
 }
 
@@ -35,7 +39,7 @@ fn ask() -> Ask {
 #[derive(Default)]
 struct Seen {
     /// Provider and whether the call's bytes reached it.
-    attempts: Vec<(ProviderId, bool)>,
+    attempts: Vec<(SlotId, bool)>,
     /// Writes that could have been carried out although no complete answer came.
     uncertain: u32,
     pool_refusals: u32,
@@ -48,7 +52,7 @@ fn wrote(end: End) -> bool {
         // A pooled connection that died unanswered is sent over once more: not a dispatch (CONTRACT §3).
         End::Lost { stale: true, .. } => false,
         End::Lost { wrote, .. } | End::TimedOut { wrote } => wrote,
-        End::NotSent | End::ClientGone => false,
+        End::NotSent | End::Unreachable | End::ClientGone => false,
     }
 }
 
@@ -64,10 +68,10 @@ fn run(plan: &ChainPlan, safety: Safety, script: &[End]) -> Option<(Reply, Seen,
                 assert_eq!(exchange.next(plan, &mut rng, now), Action::Reply(reply), "the reply is final");
                 return Some((reply, seen, used));
             }
-            Action::Attempt { provider, deadline, .. } => {
+            Action::Attempt { slot, deadline, .. } => {
                 assert!(deadline <= exchange.deadline() && deadline > now);
                 let end = *script.get(used)?;
-                seen.attempts.push((provider, wrote(end)));
+                seen.attempts.push((slot, wrote(end)));
                 seen.uncertain += u32::from(matches!(end, End::Lost { wrote: true, .. } | End::TimedOut { wrote: true }));
                 if let End::Refused { has_error, before_pool } = end {
                     seen.pool_refusals += u32::from(!before_pool);
@@ -82,7 +86,7 @@ fn run(plan: &ChainPlan, safety: Safety, script: &[End]) -> Option<(Reply, Seen,
 
 fn laws(safety: Safety, script: &[End], reply: Reply, seen: &Seen) {
     let context = format!("{safety:?} {script:?} -> {reply:?}");
-    let sent: Vec<ProviderId> = seen.attempts.iter().filter(|a| a.1).map(|a| a.0).collect();
+    let sent: Vec<SlotId> = seen.attempts.iter().filter(|a| a.1).map(|a| a.0).collect();
     let mut distinct = sent.clone();
     distinct.dedup();
     match safety {

@@ -1,18 +1,19 @@
-//! Why a call would go where it goes: for each provider the question at which it fell out, or its place among those left.
+//! Why a call would go where it goes: for each channel the question at which it fell out, or its place among those left.
 //!
 //! The answers are read off the same sieve and the same walk that route calls, so an explanation cannot drift from what
 //! happens; the test holds both to that in ten thousand random states. For drawn strategies one order is only a sample,
 //! so each candidate also has its odds of being first.
 
-use crate::base::ids::{IdVec, ProviderId};
+use crate::base::ids::{IdVec, SlotId};
+use crate::base::limits::SLOTS_PER_CHAIN;
 use crate::base::rng::Rng;
 use crate::route::select::{Ask, Sieve, Walk};
 use crate::snapshot::{ChainPlan, bit};
 
-/// Where a provider fell out, in the order in which it is asked; the last is for those who did not.
+/// Where a channel fell out, in the order in which it is asked; the last is for those who did not.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Stage {
-    /// No endpoint for the transport.
+    /// Of the other transport, or one that this shard keeps no connection to.
     Unreachable,
     /// Another one is pinned, or the profile's override names others.
     NotAsked,
@@ -58,7 +59,7 @@ impl Stage {
     /// A sentence for people.
     pub fn reason(self) -> &'static str {
         match self {
-            Stage::Unreachable => "it has no endpoint for this transport",
+            Stage::Unreachable => "the call is for the other transport, or this shard keeps no WebSocket to it",
             Stage::NotAsked => "another provider is pinned, or routing.method_overrides names others for this method",
             Stage::WrongChain => "its eth_chainId is not the chain's; correct its url or the chain_id",
             Stage::Unsupported => "its capabilities exclude this method, or it lately answered that it lacks it",
@@ -70,7 +71,7 @@ impl Stage {
         }
     }
 
-    fn of(sieve: &Sieve, provider: ProviderId) -> Stage {
+    fn of(sieve: &Sieve, slot: SlotId) -> Stage {
         let passed = [
             (sieve.reachable, Stage::Unreachable),
             (sieve.asked, Stage::NotAsked),
@@ -81,11 +82,11 @@ impl Stage {
             (sieve.allowed, Stage::HalfOpen),
             (sieve.fit, Stage::Unfit),
         ];
-        passed.into_iter().find(|(set, _)| set & bit(provider) == 0).map_or(Stage::Candidate, |(_, stage)| stage)
+        passed.into_iter().find(|(set, _)| set & bit(slot) == 0).map_or(Stage::Candidate, |(_, stage)| stage)
     }
 }
 
-/// One provider's part in a choice.
+/// One channel's part in a choice.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Part {
     pub stage: Stage,
@@ -103,19 +104,19 @@ pub struct Part {
     pub is_local: bool,
 }
 
-/// Every provider of the plan.
-pub fn explain(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> IdVec<ProviderId, Part> {
+/// Every channel of the plan.
+pub fn explain(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> IdVec<SlotId, Part> {
     let sieve = Sieve::new(plan, ask);
     let mut walk = Walk::new(plan, ask);
     let (whole, odds) = (walk.clone(), walk.odds(plan));
-    let mut turns = [None; 64];
+    let mut turns = [None; SLOTS_PER_CHAIN];
     for turn in 0.. {
-        let Some(provider) = walk.next(plan, rng) else { break };
-        if let Some(place) = turns.get_mut(usize::from(provider.0)) {
+        let Some(slot) = walk.next(plan, rng) else { break };
+        if let Some(place) = turns.get_mut(usize::from(slot.0)) {
             *place = Some(turn);
         }
     }
-    let part = |id: ProviderId| {
+    let part = |id: SlotId| {
         let [is_vetoed, is_behind, is_misconfigured] = whole.demotions(id);
         Part {
             stage: Stage::of(&sieve, id),

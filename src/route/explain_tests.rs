@@ -1,21 +1,24 @@
 //! What is explained is what then happens, in ten thousand random states.
 
 use super::*;
-use crate::base::ids::MethodId;
+use crate::base::ids::{MethodId, ProviderId};
 use crate::base::time::Instant;
 use crate::chain::method::Safety;
 use crate::config::topology::Strategy;
 use crate::health::evidence::Standing;
 use crate::route::exchange::{Action, End, Exchange};
+use crate::snapshot::test_plan;
 use crate::snapshot::test_plan::of_priorities;
-use crate::snapshot::{Gates, Ranking};
+use crate::snapshot::{Gates, Ranking, Set};
 use std::sync::Arc;
 
 const METHOD: MethodId = MethodId(3);
-const PROVIDERS: usize = 10;
+const PROVIDERS: u64 = 7;
+/// Three of them over both transports.
+const SLOTS: u64 = 10;
 
 fn random_plan(base: &ChainPlan, draw: &mut Rng) -> ChainPlan {
-    let mut mask = || draw.next() & draw.next() & draw.next() & 0x3ff;
+    let mut mask = || Set::from(draw.next() & draw.next() & draw.next() & 0x3ff);
     let mut plan = base.clone();
     let open = mask();
     plan.gates =
@@ -27,35 +30,38 @@ fn random_plan(base: &ChainPlan, draw: &mut Rng) -> ChainPlan {
         let qualified = is_measured && draw.below(4) != 0;
         Standing { latency_us, qualified, ..Standing::unknown((draw.below(2) == 0).then_some(us)) }
     };
-    let standings = (0..PROVIDERS).map(|_| standing(draw)).collect();
+    let standings = (0..SLOTS).map(|_| standing(draw)).collect();
     plan.rankings[METHOD] = Arc::new(Ranking::new(&plan.fixed, standings, 3.0));
     plan
 }
 
 fn random_ask(draw: &mut Rng) -> Ask {
     let strategies = [Strategy::Priority, Strategy::LoadBalanced, Strategy::Fastest, Strategy::LatencyWeighted];
-    let provider = |draw: &mut Rng, n| (draw.below(n) == 0).then(|| ProviderId(draw.below(PROVIDERS as u64) as u8));
+    let one_of = |draw: &mut Rng, count| (draw.below(8) == 0).then(|| draw.below(count) as u8);
+    let few = |draw: &mut Rng| Set::from(draw.next() & draw.next() & draw.next());
+    let many = |draw: &mut Rng| Set::from(draw.next() | draw.next() | draw.next());
     Ask {
-        behind: draw.next() & draw.next() & draw.next(),
-        unfit: draw.next() & draw.next() & draw.next(),
-        vetoed: draw.next() & draw.next() & draw.next(),
-        permitted: draw.next(),
-        local: draw.next() | draw.next(),
-        eligible: draw.next() | draw.next() | draw.next(),
-        supports: draw.next() | draw.next() | draw.next(),
-        pin: provider(draw, 8),
+        behind: few(draw),
+        unfit: few(draw),
+        vetoed: few(draw),
+        permitted: Set::from(draw.next()),
+        local: Set::from(draw.next() | draw.next()),
+        eligible: many(draw),
+        reachable: many(draw),
+        supports: many(draw),
+        pin: one_of(draw, PROVIDERS).map(ProviderId),
         allow_failover: draw.below(2) == 0,
-        remeasure: provider(draw, 8),
+        remeasure: one_of(draw, SLOTS).map(SlotId),
         ..Ask::new(strategies[draw.below(4) as usize], METHOD)
     }
 }
 
-/// The providers that an exchange asks while none of them can be reached.
-fn asked(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> Vec<ProviderId> {
+/// The channels that an exchange asks while none of them can be reached.
+fn asked(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> Vec<SlotId> {
     let mut exchange = Exchange::new(plan, ask, Safety::Repeatable, 10_000, Instant::ZERO);
     let mut order = Vec::new();
-    while let Action::Attempt { provider, .. } = exchange.next(plan, rng, Instant::ZERO) {
-        order.push(provider);
+    while let Action::Attempt { slot, .. } = exchange.next(plan, rng, Instant::ZERO) {
+        order.push(slot);
         exchange.on_end(plan, End::NotSent);
     }
     order
@@ -63,7 +69,9 @@ fn asked(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> Vec<ProviderId> {
 
 #[test]
 fn what_is_explained_is_what_happens() {
-    let base = of_priorities(&[1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+    let both = ", ws_url: 'ws://w.example:1'";
+    let base = test_plan::plan(&[(1, both), (1, ""), (2, ""), (2, both), (3, ""), (3, both), (4, "")]);
+    assert_eq!(base.fixed.channels.len() as u64, SLOTS);
     let (mut hits, mut odds_sum, mut tries) = (0u32, 0f64, 0u32);
     for seed in 0..10_000 {
         let mut draw = Rng::new(seed);
@@ -73,7 +81,7 @@ fn what_is_explained_is_what_happens() {
         let happened = asked(&plan, &ask, &mut Rng::new(seed));
         let mut turns: Vec<_> = parts.iter().filter_map(|(id, part)| Some((part.turn?, id))).collect();
         turns.sort_unstable();
-        let told: Vec<ProviderId> = turns.into_iter().map(|(_, id)| id).collect();
+        let told: Vec<SlotId> = turns.into_iter().map(|(_, id)| id).collect();
         assert!(
             told.starts_with(&happened) && (happened.len() == told.len() || happened.len() >= 3),
             "seed {seed}: {told:?} {happened:?}"
@@ -105,11 +113,11 @@ fn each_stage_is_named() {
         let (mut plan, mut ask) = (base.clone(), Ask::new(Strategy::Priority, METHOD));
         change(&mut plan, &mut ask);
         let parts = explain(&plan, &ask, &mut Rng::new(1));
-        assert_eq!(parts[ProviderId(0)].stage, want, "{}", want.word());
-        assert_eq!(parts[ProviderId(0)].turn, (want == Stage::Candidate).then_some(0));
+        assert_eq!(parts[SlotId(0)].stage, want, "{}", want.word());
+        assert_eq!(parts[SlotId(0)].turn, (want == Stage::Candidate).then_some(0));
     };
     check(Stage::Candidate, &|_, _| {});
-    check(Stage::Unreachable, &|plan, _| Arc::make_mut(&mut plan.fixed).http = 0b10);
+    check(Stage::Unreachable, &|_, ask| ask.reachable = 0b10);
     check(Stage::NotAsked, &|_, ask| ask.pin = Some(ProviderId(1)));
     check(Stage::NotAsked, &|_, ask| ask.eligible = 0b10);
     check(Stage::WrongChain, &|plan, _| plan.gates.wrong_chain = 0b01);

@@ -5,17 +5,17 @@
 //! a rejection is paid for once. Only methods that name blocks are looked at, and providers only when there is something
 //! to compare.
 
-use crate::base::ids::{IdVec, MethodId, ProviderId};
+use crate::base::ids::{IdVec, MethodId, SlotId};
 use crate::chain::params::{self, BlockAsk, Needs};
 use crate::route::select::Ask;
-use crate::snapshot::{Bounds, ChainPlan, bit};
+use crate::snapshot::{Bounds, ChainPlan, Set, bit};
 
 /// What the parameters ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Fit {
     pub archival: bool,
-    pub unfit: u64,
-    pub behind: u64,
+    pub unfit: Set,
+    pub behind: Set,
     /// Width of the range of logs, when it is known.
     pub range: Option<u64>,
     /// How far behind the head the oldest block is that is asked for.
@@ -55,20 +55,14 @@ impl Fit {
 }
 
 /// Providers whose head is known and below the block that is asked for.
-fn behind(plan: &ChainPlan, needs: &Needs) -> u64 {
+fn behind(plan: &ChainPlan, needs: &Needs) -> Set {
     let Some(wanted) = needs.min_height() else { return 0 };
     let is_below = |height: u64| height != 0 && height < wanted;
     plan.heights.iter().filter(|(_, h)| is_below(h.optimistic)).fold(0, |mask, (id, _)| mask | bit(id))
 }
 
 /// CONTRACT §4.1, LB §3.2: unknown heights and ranges pass.
-fn beyond_bounds(
-    bounds: &IdVec<ProviderId, Bounds>,
-    consensus: Option<u64>,
-    name: &[u8],
-    params: &[u8],
-    range: Option<u64>,
-) -> u64 {
+fn beyond_bounds(bounds: &IdVec<SlotId, Bounds>, consensus: Option<u64>, name: &[u8], params: &[u8], range: Option<u64>) -> Set {
     let rejects = |bounds: &Bounds| {
         let too_wide = bounds.max_block_range.zip(range).is_some_and(|(most, range)| range > most);
         let too_old = bounds.max_block_age.is_some_and(|most| {
@@ -80,7 +74,7 @@ fn beyond_bounds(
     bounds.iter().filter(|(_, b)| rejects(b)).fold(0, |mask, (id, _)| mask | bit(id))
 }
 
-fn beyond_learnt(plan: &ChainPlan, range: Option<u64>, depth: Option<u64>) -> u64 {
+fn beyond_learnt(plan: &ChainPlan, range: Option<u64>, depth: Option<u64>) -> Set {
     let learnt = plan.learnt.iter();
     let rejects =
         learnt.filter(|(_, l)| range.is_some_and(|r| r >= l.rejected_range) || depth.is_some_and(|d| d >= l.rejected_depth));

@@ -91,7 +91,7 @@ fn a_block_above_a_providers_head_goes_to_others_first() {
     let mut plan = plan("");
     let heights = [HEAD, HEAD - 5, 0];
     plan.heights = heights.map(|optimistic| Height { optimistic, lag: 0 }).into_iter().collect();
-    let check = |block: u64, want: u64| {
+    let check = |block: u64, want: Set| {
         let found = fit(&plan, "eth_getBlockByNumber", &format!("[\"{block:#x}\",false]"));
         assert_eq!(found.behind, want, "{block}");
     };
@@ -106,10 +106,10 @@ fn a_block_above_a_providers_head_goes_to_others_first() {
 #[test]
 fn learnt_limits_act_like_configured_ones() {
     let mut plan = plan("");
-    plan.learnt[ProviderId(0)] = LearntLimits { rejected_range: 500, rejected_depth: 1000 };
+    plan.learnt[SlotId(0)] = LearntLimits { rejected_range: 500, rejected_depth: 1000 };
     plan.has_learnt = true;
     let near = |back: u64| format!("\"{:#x}\"", HEAD - back);
-    let check = |method: &str, params: &str, want: u64| assert_eq!(fit(&plan, method, params).unfit, want, "{method} {params}");
+    let check = |method: &str, params: &str, want: Set| assert_eq!(fit(&plan, method, params).unfit, want, "{method} {params}");
     check("eth_getLogs", &logs(&near(600), &near(101)), 0);
     check("eth_getLogs", &logs(&near(600), &near(100)), 0b001);
     check("eth_getBalance", &format!("[\"0x00\",{}]", near(999)), 0);

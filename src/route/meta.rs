@@ -37,24 +37,27 @@ pub struct Attempted<'a> {
     pub circuit: &'static str,
 }
 
-/// One provider's part in the choice, for metadata.
+/// One channel's part in the choice, for metadata.
 pub struct Candidate<'a> {
     pub id: &'a str,
+    pub transport: Transport,
     pub part: Part,
     /// What ranks it by latency, when it was measured.
     pub latency_us: Option<u32>,
 }
 
-/// Adds every provider's stage and numbers to an object that `write_meta` wrote.
+/// Adds every channel's stage and numbers to an object that `write_meta` wrote.
 pub fn add_candidates<'a>(json: &mut Vec<u8>, candidates: impl Iterator<Item = Candidate<'a>>) {
     if json.pop() != Some(b'}') {
         return;
     }
     json.extend_from_slice(b",\"candidates\":[");
-    for (index, Candidate { id, part, latency_us }) in candidates.enumerate() {
+    for (index, Candidate { id, transport, part, latency_us }) in candidates.enumerate() {
         json.extend_from_slice(if index > 0 { b",{\"id\":" } else { b"{\"id\":" });
         write_string(json, id);
-        json.extend_from_slice(b",\"stage\":\"");
+        json.extend_from_slice(b",\"transport\":\"");
+        json.extend_from_slice(transport.word().as_bytes());
+        json.extend_from_slice(b"\",\"stage\":\"");
         json.extend_from_slice(part.stage.word().as_bytes());
         json.push(b'"');
         if let Some(turn) = part.turn {
@@ -215,14 +218,19 @@ mod tests {
         };
         let parts = crate::route::explain::explain(&plan, &ask, &mut crate::base::rng::Rng::new(1));
         let latencies = [Some(12_340), None, None];
-        let candidate = |(index, part): (usize, &Part)| Candidate { id: "x", part: *part, latency_us: latencies[index] };
+        let candidate = |(index, part): (usize, &Part)| Candidate {
+            id: "x",
+            transport: Transport::Ws,
+            part: *part,
+            latency_us: latencies[index],
+        };
         let mut out = b"{\"version\":\"1.0\"}".to_vec();
         add_candidates(&mut out, parts.values().enumerate().map(candidate));
         let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(read["version"], "1.0");
         assert_eq!(read["candidates"][0]["odds"], 0.5);
         assert_eq!(read["candidates"][0]["latency_ms"], 12.34);
-        assert_eq!(read["candidates"][2], serde_json::json!({"id": "x", "stage": "not_asked"}));
+        assert_eq!(read["candidates"][2], serde_json::json!({"id": "x", "transport": "ws", "stage": "not_asked"}));
     }
 
     #[test]

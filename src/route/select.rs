@@ -1,16 +1,17 @@
-//! Which provider next. A sieve says once which providers a call may go to; a walk then takes them one at a time, best
-//! first.
+//! Which channel next: which provider, over which transport. A sieve says once which channels a call may go to; a walk then
+//! takes them one at a time, best first.
 //!
-//! Sets are `u64` masks, so a step is a few ANDs and a draw: no list, no allocation, no hashing. The walk is lazy because
+//! Sets are `u128` masks, so a step is a few ANDs and a draw: no list, no allocation, no hashing. The walk is lazy because
 //! most calls need its first step only. It goes by demotion (nothing against it; doubtful; behind), inside that by health
 //! tier (CONTRACT §4.3), then by region, and only then by the strategy's own order: that is why every strategy is the
 //! same walk, and why `explain` can show it by walking.
 
-use crate::base::ids::{MethodId, ProviderId};
+use crate::base::ids::{MethodId, ProviderId, SlotId};
+use crate::base::limits::SLOTS_PER_CHAIN;
 use crate::base::rng::Rng;
 use crate::config::topology::Strategy;
 use crate::route::resolve::Route;
-use crate::snapshot::{ChainPlan, Ranking, bit, members};
+use crate::snapshot::{ChainPlan, Ranking, Set, bit, members};
 use arrayvec::ArrayVec;
 
 /// What a call asks of the choice.
@@ -18,27 +19,29 @@ use arrayvec::ArrayVec;
 pub struct Ask {
     pub strategy: Strategy,
     pub method: MethodId,
+    /// Channels of the transport that is asked for, and that this shard has connections to.
+    pub reachable: Set,
     /// Only these may be chosen (override, affinity).
-    pub eligible: u64,
+    pub eligible: Set,
     /// Their capabilities allow the method (`ChainPlan::supports`); does not bind a pinned call, nor when it leaves nobody.
-    pub supports: u64,
+    pub supports: Set,
     /// The call needs old state: only archival providers.
     pub archival: bool,
     /// Would reject the parameters; chosen only when all would.
-    pub unfit: u64,
+    pub unfit: Set,
     /// Have not reached the block that is asked for.
-    pub behind: u64,
+    pub behind: Set,
     /// Of the region to prefer.
-    pub local: u64,
+    pub local: Set,
     /// Ours to leave out of the first choice for a moment: this shard has just seen them fail.
-    pub vetoed: u64,
+    pub vetoed: Set,
     /// Half-open ones for which this shard holds a permit.
-    pub permitted: u64,
+    pub permitted: Set,
     pub pin: Option<ProviderId>,
     /// A pinned call may go on to the others.
     pub allow_failover: bool,
     /// This one is tried first: its evidence is old.
-    pub remeasure: Option<ProviderId>,
+    pub remeasure: Option<SlotId>,
 }
 
 impl Ask {
@@ -46,12 +49,13 @@ impl Ask {
         Ask {
             strategy,
             method,
-            eligible: u64::MAX,
-            supports: u64::MAX,
+            reachable: Set::MAX,
+            eligible: Set::MAX,
+            supports: Set::MAX,
             archival: false,
             unfit: 0,
             behind: 0,
-            local: u64::MAX,
+            local: Set::MAX,
             vetoed: 0,
             permitted: 0,
             pin: None,
@@ -61,14 +65,15 @@ impl Ask {
     }
 }
 
-/// What a route and a method ask by themselves: strategy, capabilities, the profile's own rule, the pin. A strategy in the
-/// path stands over the rule's.
+/// What a route and a method ask by themselves: strategy, transport, capabilities, the profile's own rule, the pin. A strategy in the
+/// path stands over the rule's. Which of the channels this shard reaches is the shard's to add.
 #[inline]
 pub fn ask(plan: &ChainPlan, route: &Route, method: MethodId, name: &[u8]) -> Ask {
     let rule = if route.pin.is_some() { None } else { plan.fixed.rule(method, name) };
     let by_rule = rule.and_then(|rule| rule.strategy);
     Ask {
-        eligible: rule.map_or(u64::MAX, |rule| rule.providers),
+        reachable: plan.fixed.over(route.transport),
+        eligible: rule.map_or(Set::MAX, |rule| rule.providers),
         supports: plan.supports(method, name),
         local: plan.fixed.local,
         pin: route.pin,
@@ -81,33 +86,33 @@ pub fn ask(plan: &ChainPlan, route: &Route, method: MethodId, name: &[u8]) -> As
 /// fell out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sieve {
-    pub reachable: u64,
-    pub asked: u64,
-    pub right_chain: u64,
-    pub supported: u64,
-    pub archival: u64,
+    pub reachable: Set,
+    pub asked: Set,
+    pub right_chain: Set,
+    pub supported: Set,
+    pub archival: Set,
     /// The circuit is not open.
-    pub admitted: u64,
+    pub admitted: Set,
     /// Closed, or half-open with a permit while none is closed.
-    pub allowed: u64,
+    pub allowed: Set,
     /// Would not reject the parameters. This is who the walk goes to.
-    pub fit: u64,
+    pub fit: Set,
 }
 
 impl Sieve {
     #[inline]
     pub fn new(plan: &ChainPlan, ask: &Ask) -> Sieve {
         let gates = &plan.gates;
-        let pin = ask.pin.map_or(0, bit);
-        let pinned_only = pin != 0 && !ask.allow_failover;
-        let reachable = plan.fixed.together[0] & plan.fixed.http;
-        let asked = reachable & ask.eligible & if pinned_only { pin } else { u64::MAX };
+        let pin = ask.pin.map_or(0, |pin| plan.fixed.of_provider(pin));
+        let pinned_only = ask.pin.is_some() && !ask.allow_failover;
+        let reachable = plan.fixed.together[0] & ask.reachable;
+        let asked = reachable & ask.eligible & if pinned_only { pin } else { Set::MAX };
         let right_chain = asked & !gates.wrong_chain;
         // Whoever pins a provider knows what it can do (LB §1.4).
         let exempt = right_chain & pin;
         let able = right_chain & ask.supports;
         let supported = exempt | if able == 0 { right_chain } else { able };
-        let archival = exempt | (supported & if ask.archival { plan.fixed.archival } else { u64::MAX });
+        let archival = exempt | (supported & if ask.archival { plan.fixed.archival } else { Set::MAX });
         let admitted = archival & !gates.open;
         let closed = admitted & !gates.half_open;
         let allowed = if closed == 0 { admitted & ask.permitted } else { closed };
@@ -117,41 +122,51 @@ impl Sieve {
     }
 }
 
-/// The providers of one call, one at a time.
+/// The channels of one call, one at a time.
 #[derive(Clone, Debug)]
 pub struct Walk {
-    remaining: u64,
-    first: u64,
+    remaining: Set,
+    first: Set,
     strategy: Strategy,
     method: MethodId,
-    local: u64,
-    /// Least first: just seen failing, behind, misconfigured.
-    demoted: [u64; 3],
+    local: Set,
+    /// Least first: just seen failing, behind, misconfigured, on an instance that has failed this call over the other transport.
+    demoted: [Set; 4],
 }
 
 impl Walk {
     #[inline]
     pub fn new(plan: &ChainPlan, ask: &Ask) -> Walk {
         let remaining = Sieve::new(plan, ask).fit;
-        let demoted = [ask.vetoed, plan.gates.lagging | ask.behind, plan.gates.misconfigured];
+        let demoted = [ask.vetoed, plan.gates.lagging | ask.behind, plan.gates.misconfigured, 0];
         let untroubled = remaining & !demoted[0] & !demoted[1] & !demoted[2] & plan.tiers()[0];
         let remeasure = ask.remeasure.map_or(0, bit) & untroubled;
-        let first = ask.pin.map_or(remeasure, bit);
+        let first = ask.pin.map_or(remeasure, |pin| plan.fixed.of_provider(pin));
         Walk { remaining, first, strategy: ask.strategy, method: ask.method, local: ask.local, demoted }
     }
 
-    /// The next provider, best first; it is not returned again.
+    /// The next channel, best first; it is not returned again.
     #[inline]
-    pub fn next(&mut self, plan: &ChainPlan, rng: &mut Rng) -> Option<ProviderId> {
+    pub fn next(&mut self, plan: &ChainPlan, rng: &mut Rng) -> Option<SlotId> {
         let group = self.best_group(plan)?;
         let chosen = choose(plan, self.strategy, self.method, group, rng)?;
         self.remaining &= !bit(chosen);
         Some(chosen)
     }
 
-    /// Takes out every provider that shares `provider`'s instance: it was sent the call, so they were.
-    pub fn exclude_instance_of(&mut self, plan: &ChainPlan, provider: ProviderId) {
-        self.remaining &= !plan.fixed.same_instance.get(provider).copied().unwrap_or(0);
+    /// `slot` was sent the call: it and whoever shares its connections are out.
+    pub fn exclude_channel_of(&mut self, plan: &ChainPlan, slot: SlotId) {
+        self.remaining &= !plan.fixed.same_channel.get(slot).copied().unwrap_or(0);
+    }
+
+    /// `slot` was sent what must not reach its instance twice.
+    pub fn exclude_instance_of(&mut self, plan: &ChainPlan, slot: SlotId) {
+        self.remaining &= !plan.fixed.same_instance.get(slot).copied().unwrap_or(0);
+    }
+
+    /// `slot` failed: its instance's other transport is tried after all other instances.
+    pub fn demote_instance_of(&mut self, plan: &ChainPlan, slot: SlotId) {
+        self.demoted[3] |= plan.fixed.same_instance.get(slot).copied().unwrap_or(0);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -159,28 +174,27 @@ impl Walk {
     }
 
     /// Who may be the next one, and how likely: what `next` draws from. The shares sum to 1 while anybody is left.
-    pub fn odds(&self, plan: &ChainPlan) -> ArrayVec<(ProviderId, f32), 64> {
+    pub fn odds(&self, plan: &ChainPlan) -> ArrayVec<(SlotId, f32), SLOTS_PER_CHAIN> {
         let Some(group) = self.best_group(plan) else { return ArrayVec::new() };
         let Contest { set, is_weighted } = contest(plan, self.strategy, self.method, group);
-        let ranking = plan.ranking(self.method);
-        let total = if is_weighted { total_weight(set, ranking) } else { None };
-        let alike = 1.0 / set.count_ones() as f32;
-        members(set).map(|id| (id, total.map_or(alike, |total| ranking.weight(id) / total))).collect()
+        let (draw, ranking) = (Draw::of(plan, set), plan.ranking(self.method));
+        let total = if is_weighted { draw.total_weight(ranking) } else { None };
+        let alike = |id| draw.share(id) / draw.heads().count_ones() as f32;
+        members(set).map(|id| (id, total.map_or_else(|| alike(id), |total| draw.weight(id, ranking) / total))).collect()
     }
 
-    /// What put a provider behind others: just seen failing, behind, misconfigured.
-    pub fn demotions(&self, provider: ProviderId) -> [bool; 3] {
-        self.demoted.map(|set| set & bit(provider) != 0)
+    /// What put a channel behind others: just seen failing, behind, misconfigured.
+    pub fn demotions(&self, slot: SlotId) -> [bool; 3] {
+        let [vetoed, behind, misconfigured, _] = self.demoted.map(|set| set & bit(slot) != 0);
+        [vetoed, behind, misconfigured]
     }
 
     /// Those whom nothing but the strategy ranks.
     #[inline]
-    fn best_group(&self, plan: &ChainPlan) -> Option<u64> {
-        let first = self.first & self.remaining;
-        if first != 0 {
-            return Some(first);
-        }
-        let mut level = self.remaining;
+    fn best_group(&self, plan: &ChainPlan) -> Option<Set> {
+        // Whoever is named goes before all others, its channels among themselves like all others.
+        let named = self.first & self.remaining;
+        let mut level = if named != 0 { named } else { self.remaining };
         for demoted in self.demoted.into_iter().rev() {
             // The worst first: whoever is left when they are taken out goes before them.
             let better = level & !demoted;
@@ -193,25 +207,26 @@ impl Walk {
 }
 
 #[inline]
-fn choose(plan: &ChainPlan, strategy: Strategy, method: MethodId, group: u64, rng: &mut Rng) -> Option<ProviderId> {
+fn choose(plan: &ChainPlan, strategy: Strategy, method: MethodId, group: Set, rng: &mut Rng) -> Option<SlotId> {
     if group.is_power_of_two() {
-        return Some(ProviderId(group.trailing_zeros() as u8));
+        return Some(SlotId(group.trailing_zeros() as u8));
     }
     let Contest { set, is_weighted } = contest(plan, strategy, method, group);
-    if is_weighted { draw_weighted(set, plan.ranking(method), rng) } else { draw(set, rng) }
+    let draw = Draw::of(plan, set);
+    if is_weighted { draw.by_weight(plan.ranking(method), rng) } else { draw.alike(rng) }
 }
 
 /// Among whom a draw is made.
 struct Contest {
-    set: u64,
+    set: Set,
     /// By the ranking's weights, else alike.
     is_weighted: bool,
 }
 
 /// What a strategy makes of a group between whose members nothing else decides.
 #[inline]
-fn contest(plan: &ChainPlan, strategy: Strategy, method: MethodId, group: u64) -> Contest {
-    let alike = |set: u64| Contest { set, is_weighted: false };
+fn contest(plan: &ChainPlan, strategy: Strategy, method: MethodId, group: Set) -> Contest {
+    let alike = |set: Set| Contest { set, is_weighted: false };
     match strategy {
         Strategy::LoadBalanced => alike(group),
         Strategy::Priority => alike(plan.fixed.by_priority.iter().map(|tie| tie & group).find(|tie| *tie != 0).unwrap_or(group)),
@@ -228,38 +243,76 @@ fn contest(plan: &ChainPlan, strategy: Strategy, method: MethodId, group: u64) -
     }
 }
 
-/// A uniformly drawn member of a set.
-#[inline]
-fn draw(set: u64, rng: &mut Rng) -> Option<ProviderId> {
-    let mut rest = set;
-    if set.count_ones() > 1 {
-        for _ in 0..rng.below(u64::from(set.count_ones())) {
-            rest &= rest - 1; // clears the lowest member
-        }
-    }
-    (rest != 0).then(|| ProviderId(rest.trailing_zeros() as u8))
+/// A draw from a set. A provider whose two channels are both in it counts once: they share its turn.
+struct Draw {
+    set: Set,
+    /// The later ones of such pairs; the others stand one place before.
+    seconds: Set,
 }
 
-/// Nothing when nobody weighs anything: then all are alike.
-fn total_weight(set: u64, ranking: &Ranking) -> Option<f32> {
-    let total: f32 = members(set).map(|id| ranking.weight(id)).sum();
-    (total > 0.0 && total.is_finite()).then_some(total)
-}
-
-/// A member drawn by weight; the last one that weighs anything when the sum was rounded up.
-#[inline]
-fn draw_weighted(set: u64, ranking: &Ranking, rng: &mut Rng) -> Option<ProviderId> {
-    let Some(total) = total_weight(set, ranking) else { return draw(set, rng) };
-    let mut left = rng.unit() as f32 * total;
-    let mut last = None;
-    for id in members(set).filter(|id| ranking.weight(*id) > 0.0) {
-        last = Some(id);
-        left -= ranking.weight(id);
-        if left < 0.0 {
-            break;
-        }
+impl Draw {
+    #[inline]
+    fn of(plan: &ChainPlan, set: Set) -> Draw {
+        Draw { set, seconds: set & plan.fixed.second & (set << 1) }
     }
-    last
+
+    /// One for each provider.
+    #[inline]
+    fn heads(&self) -> Set {
+        self.set & !self.seconds
+    }
+
+    /// Of its provider's turn.
+    #[inline]
+    fn share(&self, slot: SlotId) -> f32 {
+        if (self.seconds | self.seconds >> 1) & bit(slot) != 0 { 0.5 } else { 1.0 }
+    }
+
+    #[inline]
+    fn weight(&self, slot: SlotId, ranking: &Ranking) -> f32 {
+        ranking.weight(slot) * self.share(slot)
+    }
+
+    /// Every provider alike.
+    #[inline]
+    fn alike(&self, rng: &mut Rng) -> Option<SlotId> {
+        let mut rest = self.heads();
+        let count = rest.count_ones();
+        if count > 1 {
+            for _ in 0..rng.below(u64::from(count)) {
+                rest &= rest - 1; // clears the lowest member
+            }
+        }
+        let head = (rest != 0).then(|| rest.trailing_zeros() as u8)?;
+        let is_pair = self.seconds & (bit(SlotId(head)) << 1) != 0;
+        Some(SlotId(if is_pair { head + rng.below(2) as u8 } else { head }))
+    }
+
+    /// Nothing when nobody weighs anything: then all are alike.
+    fn total_weight(&self, ranking: &Ranking) -> Option<f32> {
+        let total: f32 = match self.seconds {
+            0 => members(self.set).map(|id| ranking.weight(id)).sum(),
+            _ => members(self.set).map(|id| self.weight(id, ranking)).sum(),
+        };
+        (total > 0.0 && total.is_finite()).then_some(total)
+    }
+
+    /// A member drawn by weight; the last one that weighs anything when the sum was rounded up.
+    #[inline]
+    fn by_weight(&self, ranking: &Ranking, rng: &mut Rng) -> Option<SlotId> {
+        let Some(total) = self.total_weight(ranking) else { return self.alike(rng) };
+        let has_pairs = self.seconds != 0;
+        let mut left = rng.unit() as f32 * total;
+        let mut last = None;
+        for id in members(self.set).filter(|id| ranking.weight(*id) > 0.0) {
+            last = Some(id);
+            left -= if has_pairs { self.weight(id, ranking) } else { ranking.weight(id) };
+            if left < 0.0 {
+                break;
+            }
+        }
+        last
+    }
 }
 
 #[cfg(test)]

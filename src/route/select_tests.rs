@@ -33,7 +33,7 @@ fn with_ranking(plan: &ChainPlan, seen: &[Seen], beta: f32) -> ChainPlan {
         Seen::Probe(ms) => Standing::unknown(Some(ms * 1000)),
         Seen::Never => Standing::unknown(None),
     };
-    let standings: IdVec<ProviderId, Standing> = seen.iter().map(standing).collect();
+    let standings: IdVec<SlotId, Standing> = seen.iter().map(standing).collect();
     let mut plan = plan.clone();
     plan.rankings[METHOD] = Arc::new(Ranking::new(&plan.fixed, standings, beta));
     plan
@@ -94,8 +94,8 @@ fn pins_come_first_and_alone_unless_failover_is_allowed() {
         let ask = Ask { eligible, pin: Some(ProviderId(pin)), allow_failover, ..ask(Strategy::Priority) };
         assert_eq!(order(&plan, &ask, 1), want);
     };
-    check(2, false, u64::MAX, &[2]);
-    check(2, true, u64::MAX, &[2, 0, 1]);
+    check(2, false, Set::MAX, &[2]);
+    check(2, true, Set::MAX, &[2, 0, 1]);
     check(2, false, 0b011, &[]);
     check(2, true, 0b011, &[0, 1]);
 }
@@ -140,8 +140,8 @@ fn tiers_and_demotions_stand_over_the_strategy() {
     check("too wide for some", none, Ask { unfit: 0b0011, ..plain }, &[2, 3]);
     check("too wide for all", none, Ask { unfit: 0b1111, ..plain }, &[0, 1, 2, 3]);
     check("fit but open", Gates { open: 0b1000, ..none }, Ask { unfit: 0b0111, ..plain }, &[0, 1, 2]);
-    check("measured again", none, Ask { remeasure: Some(ProviderId(3)), ..plain }, &[3, 0, 1, 2]);
-    check("not when limited", Gates { limited: 0b1000, ..none }, Ask { remeasure: Some(ProviderId(3)), ..plain }, &[0, 1, 2, 3]);
+    check("measured again", none, Ask { remeasure: Some(SlotId(3)), ..plain }, &[3, 0, 1, 2]);
+    check("not when limited", Gates { limited: 0b1000, ..none }, Ask { remeasure: Some(SlotId(3)), ..plain }, &[0, 1, 2, 3]);
 }
 
 #[test]
@@ -151,14 +151,75 @@ fn archival_calls_go_to_archival_providers_only() {
 }
 
 #[test]
-fn one_dispatch_takes_out_the_whole_instance() {
+fn one_dispatch_takes_out_everyone_on_the_channel() {
     let mut plan = of_priorities(&[1, 1, 1]);
     let fixed = Arc::make_mut(&mut plan.fixed);
-    fixed.same_instance = [0b101, 0b010, 0b101].into_iter().collect();
+    fixed.same_channel = [0b101, 0b010, 0b101].into_iter().collect();
     let mut walk = Walk::new(&plan, &ask(Strategy::Priority));
-    walk.exclude_instance_of(&plan, ProviderId(0));
-    assert_eq!(walk.next(&plan, &mut Rng::new(1)), Some(ProviderId(1)));
+    walk.exclude_channel_of(&plan, SlotId(0));
+    assert_eq!(walk.next(&plan, &mut Rng::new(1)), Some(SlotId(1)));
     assert!(walk.is_empty());
+}
+
+/// Provider 0 over both transports (slots 0, 1), provider 1 over HTTP (2), provider 2 over WebSocket (3).
+fn of_both_transports(priorities: [u32; 3]) -> ChainPlan {
+    let text = format!(
+        "slug: default\nchains:\n  one:\n    chain_id: 1\n    providers:\n\
+         \x20     - {{id: a, priority: {}, url: 'http://a.example:1', ws_url: 'ws://a.example:1'}}\n\
+         \x20     - {{id: b, priority: {}, url: 'http://b.example:1'}}\n\
+         \x20     - {{id: c, priority: {}, ws_url: 'ws://c.example:1'}}\n",
+        priorities[0], priorities[1], priorities[2]
+    );
+    crate::snapshot::test_plan::of_text(text)
+}
+
+#[test]
+fn transports_compete_and_one_can_be_asked_for() {
+    let plan = of_both_transports([1, 2, 3]);
+    assert_eq!((plan.fixed.together[0], plan.fixed.ws, plan.fixed.second), (0b1111, 0b1010, 0b0010));
+    let of = |reachable: Set| {
+        let ask = Ask { reachable, ..ask(Strategy::Priority) };
+        (0..64).map(|seed| order(&plan, &ask, seed)).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    use crate::base::ids::Transport;
+    assert_eq!(of(plan.fixed.over(None)), [vec![0, 1, 2, 3], vec![1, 0, 2, 3]]);
+    assert_eq!(of(plan.fixed.over(Some(Transport::Http))), [vec![0, 2]]);
+    assert_eq!(of(plan.fixed.over(Some(Transport::Ws))), [vec![1, 3]]);
+    let pinned = Ask { pin: Some(ProviderId(0)), ..ask(Strategy::Priority) };
+    let mut both = order(&plan, &pinned, 1);
+    both.sort_unstable();
+    assert_eq!(both, [0, 1]);
+}
+
+#[test]
+fn a_provider_with_two_channels_has_one_turn() {
+    let check = |strategy: Strategy, plan: &ChainPlan| {
+        let mut first = [0u32; 4];
+        (0..30_000).for_each(|seed| first[usize::from(order(plan, &ask(strategy), seed)[0])] += 1);
+        let want = [5_000u32, 5_000, 10_000, 10_000];
+        assert!(first.iter().zip(want).all(|(got, want)| got.abs_diff(want) < 400), "{strategy:?}: {first:?}");
+        let odds = Walk::new(plan, &ask(strategy)).odds(plan);
+        let total: f32 = odds.iter().map(|(_, odds)| odds).sum();
+        assert!(
+            (total - 1.0).abs() < 1e-5
+                && odds.iter().zip(want).all(|((_, odds), want)| (odds * 30_000.0 - want as f32).abs() < 1.0)
+        );
+    };
+    let plan = of_both_transports([1, 1, 1]);
+    check(Strategy::LoadBalanced, &plan);
+    check(Strategy::Priority, &plan);
+    check(Strategy::LatencyWeighted, &with_ranking(&plan, &[Seen::Calls(10); 4], 3.0));
+}
+
+#[test]
+fn the_other_transport_of_an_instance_that_failed_is_tried_last() {
+    let plan = of_both_transports([1, 2, 3]);
+    let mut walk = Walk::new(&plan, &ask(Strategy::Priority));
+    let first = walk.next(&plan, &mut Rng::new(1)).expect("somebody");
+    walk.exclude_channel_of(&plan, first);
+    walk.demote_instance_of(&plan, first);
+    let rest: Vec<u8> = std::iter::from_fn(|| walk.next(&plan, &mut Rng::new(1))).map(|slot| slot.0).collect();
+    assert_eq!(rest, [2, 3, 1 - first.0]);
 }
 
 /// Whatever is drawn: each provider of the sieve once, nobody else, in an order that never goes from a worse class back
@@ -167,7 +228,7 @@ fn one_dispatch_takes_out_the_whole_instance() {
 fn a_walk_visits_exactly_the_sieve_in_order_of_class() {
     for seed in 0..3_000u64 {
         let mut draw = Rng::new(seed);
-        let mask = |draw: &mut Rng| draw.next() & draw.next() & 0xff;
+        let mask = |draw: &mut Rng| Set::from(draw.next() & draw.next() & 0xff);
         let mut plan = of_priorities(&[1, 1, 2, 2, 3, 3, 4, 4]);
         let open = mask(&mut draw);
         plan.gates = Gates {
@@ -183,18 +244,18 @@ fn a_walk_visits_exactly_the_sieve_in_order_of_class() {
             behind: mask(&mut draw),
             unfit: mask(&mut draw),
             vetoed: mask(&mut draw),
-            permitted: draw.next() & 0xff,
-            local: draw.next(),
-            supports: draw.next() | draw.next(),
+            permitted: Set::from(draw.next() & 0xff),
+            local: Set::from(draw.next()),
+            supports: Set::from(draw.next() | draw.next()),
             ..ask(strategy[draw.below(4) as usize])
         };
         let sieve = Sieve::new(&plan, &ask);
         let order = order(&plan, &ask, seed);
-        assert_eq!(order.iter().fold(0, |m, id| m | 1u64 << id), sieve.fit, "seed {seed}");
+        assert_eq!(order.iter().fold(0, |m, id| m | (1 as Set) << id), sieve.fit, "seed {seed}");
         assert_eq!(order.len(), sieve.fit.count_ones() as usize, "seed {seed}");
         let class = |id: &u8| {
-            let bit = 1u64 << id;
-            let is = |set: u64| set & bit != 0;
+            let bit = (1 as Set) << id;
+            let is = |set: Set| set & bit != 0;
             let behind = is(plan.gates.lagging | ask.behind);
             let tier = plan.tiers().iter().position(|tier| is(*tier)).expect("an open circuit is no candidate");
             (is(plan.gates.misconfigured), behind, is(ask.vetoed), tier, !is(ask.local))

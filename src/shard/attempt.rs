@@ -4,7 +4,7 @@
 //! as it comes (`relay`), unless the caller needs it whole. Whatever ends badly says whether bytes were written and
 //! whether the connection was a pooled one that had only died idle: `route::exchange` decides what that permits.
 
-use crate::base::ids::InstanceId;
+use crate::base::ids::{ChannelId, InstanceId, Transport};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::chain::filter_id;
@@ -14,6 +14,7 @@ use crate::route::exchange::{ConnectionRule, End};
 use crate::runtime::budget::Permit;
 use crate::runtime::world::World;
 use crate::shard::Shard;
+use crate::shard::attempt_link::attempt_over_link;
 use crate::shard::buffers::Size;
 use crate::shard::call::Call;
 use crate::shard::deadlines::{Watch, Watched};
@@ -87,6 +88,9 @@ impl<W: World> Got<W> {
             Got::Answer { .. } | Got::Stream(_) => End::Answered,
             Got::Refused { outcome, error } => End::Refused { has_error: error.is_some(), before_pool: outcome.before_pool },
             Got::NotSent(ConnectFault::ClientGone) | Got::ClientGone => End::ClientGone,
+            Got::NotSent(ConnectFault::Unresolved | ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::Late) => {
+                End::Unreachable
+            }
             Got::NotSent(_) => End::NotSent,
             Got::Lost { stale } => End::Lost { wrote: true, stale: *stale },
             Got::TimedOut => End::TimedOut { wrote: true },
@@ -94,8 +98,25 @@ impl<W: World> Got<W> {
     }
 }
 
-/// Sends `call` to `instance` at `now` and waits for its answer until `deadline`.
+/// Sends `call` over `channel` at `now` and waits for its answer until `deadline`.
+#[inline]
 pub async fn attempt<W: World>(
+    shard: &Shard<W>,
+    call: &mut Call<W>,
+    channel: ChannelId,
+    rules: &[ErrorRule],
+    rule: ConnectionRule,
+    deadline: Instant,
+    now: Instant,
+) -> Got<W> {
+    let instance = channel.instance();
+    match channel.transport() {
+        Transport::Http => attempt_over_http(shard, call, instance, rules, rule, deadline, now).await,
+        Transport::Ws => attempt_over_link(shard, call, instance, rules, deadline, now).await,
+    }
+}
+
+async fn attempt_over_http<W: World>(
     shard: &Shard<W>,
     call: &mut Call<W>,
     instance: InstanceId,
@@ -226,12 +247,35 @@ fn whole<W: World>(
     let status = incoming.head.status;
     let retry_after = incoming.retry_after();
     let (buf, body) = incoming.finish(shard, shard.now());
+    let arrived = Arrived { status, retry_after: &retry_after, buf, body, permit };
+    judge(shard, call, (&from.target.secrets, from.rules), &call.outgoing.id, arrived)
+}
+
+/// A whole body, and what came with it.
+pub struct Arrived<'a> {
+    /// 200 for a message that has none.
+    pub status: u16,
+    pub retry_after: &'a [u8],
+    pub buf: Vec<u8>,
+    pub body: Range<usize>,
+    pub permit: Option<Permit>,
+}
+
+/// What a whole body means. `provider`: what must not be shown, and its own rules; `sent_id`: the id's token as it went out.
+pub fn judge<W: World>(
+    shard: &Shard<W>,
+    call: &Call<W>,
+    provider: (&[Box<str>], &[ErrorRule]),
+    sent_id: &[u8],
+    arrived: Arrived<'_>,
+) -> Got<W> {
+    let (secrets, rules) = provider;
+    let Arrived { status, retry_after, buf, body, permit } = arrived;
     let payload = buf.get(body.clone()).unwrap_or(&[]);
     let is_success = (200..300).contains(&status);
-    let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, &call.outgoing.id));
+    let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, sent_id));
     let classifier = &shard.node.classifier;
-    let context =
-        || Context { status, retry_after: &retry_after, wall: shard.world.wall(), method: call.ask.method, rules: from.rules };
+    let context = || Context { status, retry_after, wall: shard.world.wall(), method: call.ask.method, rules };
     let outcome = match &scanned {
         Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => classifier.result(result.of(payload)),
         Ok(Answer { kind: AnswerKind::Error { code, message, data, .. }, .. }) => {
@@ -241,7 +285,7 @@ fn whole<W: World>(
         _ => Some(classifier.status(&context(), payload)),
     };
     let held = scanned.ok().map(|answer| Held { buf, body, answer, permit });
-    judged(held, outcome, &from.target.secrets)
+    judged(held, outcome, secrets)
 }
 
 /// Turns an outcome into what the exchange is told. A provider's text reaches the client only where it may be shown.

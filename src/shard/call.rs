@@ -4,7 +4,7 @@
 //! is the stretch alone; every other form has its params there and the rest written around them. So params are never
 //! copied, whatever their size, and a call can be sent again because the pieces come back from every write.
 
-use crate::base::ids::{ChainId, ProfileId, ProviderId};
+use crate::base::ids::{ChainId, ProfileId, SlotId};
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method::{self, Safety};
@@ -57,13 +57,17 @@ pub struct Outgoing {
     pub id: SentId,
     /// It is the client's own, so the answer needs no splice.
     pub is_client_id: bool,
+    /// Where the id stands in the whole body.
+    id_at: Range<usize>,
 }
 
 impl Outgoing {
     /// The client's bytes `body` untouched.
     pub fn canonical(source: Source, body: Range<usize>, request: &Request) -> Outgoing {
         let id = request.id_span.of(source.bytes()).iter().copied().take(SENT_ID_BYTES).collect();
-        Outgoing { prefix: Vec::new(), source, stretch: body, suffix: b"", id, is_client_id: true }
+        let at = |position: u32| (position as usize).saturating_sub(body.start);
+        let id_at = at(request.id_span.start)..at(request.id_span.end);
+        Outgoing { prefix: Vec::new(), source, stretch: body, suffix: b"", id, is_client_id: true, id_at }
     }
 
     /// Canonical form around the client's params, with an id of ours. `prefix` is an empty buffer to use.
@@ -71,7 +75,7 @@ impl Outgoing {
         let mut id = Vec::with_capacity(20);
         crate::wire::http::write_decimal(&mut id, own_id);
         let method = request.method.of(source.bytes());
-        let parts: [&[u8]; 5] = [b"{\"jsonrpc\":\"2.0\",\"id\":", &id, b",\"method\":\"", method, b"\",\"params\":"];
+        let parts: [&[u8]; 5] = [OPENING, &id, b",\"method\":\"", method, b"\",\"params\":"];
         parts.iter().for_each(|part| prefix.extend_from_slice(part));
         let (open, suffix): (&[u8], &'static [u8]) = match request.params_kind {
             ParamsKind::Array => (b"", b"}"),
@@ -79,8 +83,23 @@ impl Outgoing {
             ParamsKind::None => (b"[", b"]}"),
         };
         prefix.extend_from_slice(open);
+        let start = OPENING.len();
+        let id_at = start..start + id.len();
         let id = id.iter().copied().collect();
-        Outgoing { prefix, source, stretch: request.params.range(), suffix, id, is_client_id: false }
+        Outgoing { prefix, source, stretch: request.params.range(), suffix, id, is_client_id: false, id_at }
+    }
+
+    /// The body's pieces before its id and after it: what goes out under another id.
+    pub fn around_id(&self) -> ([&[u8]; 3], [&[u8]; 3]) {
+        let whole = [&self.prefix[..], self.source.bytes().get(self.stretch.clone()).unwrap_or(&[]), self.suffix];
+        let mut start = 0;
+        let cut = whole.map(|piece| {
+            let own = |at: usize| at.saturating_sub(start).min(piece.len());
+            let (before, after) = (own(self.id_at.start), own(self.id_at.end));
+            start += piece.len();
+            (piece.get(..before).unwrap_or(&[]), piece.get(after..).unwrap_or(&[]))
+        });
+        (cut.map(|(before, _)| before), cut.map(|(_, after)| after))
     }
 
     pub fn len(&self) -> usize {
@@ -116,6 +135,8 @@ impl Outgoing {
         head
     }
 }
+
+const OPENING: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":";
 
 /// What a filter method's call needs (CONTRACT §3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,7 +187,7 @@ impl<W: World> Call<W> {
 #[derive(Clone, Copy, Debug)]
 pub struct Trace {
     pub strategy: Strategy,
-    pub selected: Option<ProviderId>,
+    pub selected: Option<SlotId>,
     pub retries: u8,
     /// The chosen channel's circuit.
     pub circuit: &'static str,
@@ -179,5 +200,43 @@ pub struct Trace {
 impl Trace {
     pub fn new(strategy: Strategy) -> Trace {
         Trace { strategy, selected: None, retries: 0, circuit: "closed", selection: Duration::ZERO, upstream: Duration::ZERO }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::jsonrpc::{Body, scan_body};
+
+    /// Under another id the body differs in its id and in nothing else, in every form it may have.
+    #[test]
+    fn a_body_can_go_out_under_another_id() {
+        let check = |text: &str, shared: bool, want: &str| {
+            let Ok(Body::Single(request)) = scan_body(text.as_bytes()) else { panic!("{text}") };
+            let source = || match shared {
+                true => Source::Shared(Rc::new(text.as_bytes().to_vec())),
+                false => Source::Own(text.as_bytes().to_vec()),
+            };
+            let outgoing = match request.canonical {
+                true => Outgoing::canonical(source(), 0..text.len(), &request),
+                false => Outgoing::emitted(source(), &request, 12, Vec::new()),
+            };
+            let (before, after) = outgoing.around_id();
+            let whole = [before.concat(), b"#".to_vec(), after.concat()].concat();
+            assert_eq!(String::from_utf8(whole).expect("text"), want, "{text}");
+        };
+        let canonical = r#"{"jsonrpc":"2.0","id":"a","method":"m","params":["id"]}"#;
+        check(canonical, false, r#"{"jsonrpc":"2.0","id":#,"method":"m","params":["id"]}"#);
+        check(
+            r#" {"params":[1],"id": 77 ,"method":"m","jsonrpc":"2.0"}"#,
+            true,
+            r#" {"params":[1],"id": # ,"method":"m","jsonrpc":"2.0"}"#,
+        );
+        check(r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, true, r#"{"jsonrpc":"2.0","id":#,"method":"m","params":[]}"#);
+        check(
+            r#"{"id":"\u00e9","method":"m","params":{"id":2}}"#,
+            false,
+            r#"{"jsonrpc":"2.0","id":#,"method":"m","params":[{"id":2}]}"#,
+        );
     }
 }

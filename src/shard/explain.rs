@@ -1,6 +1,6 @@
-//! `/api/explain/:profile/:chain/:method`: what this shard would choose now, and for every provider why or why not.
+//! `/api/explain/:profile/:chain/:method`: what this shard would choose now, and for every channel why or why not.
 
-use crate::base::ids::{ChainId, MethodId, ProfileId, ProviderId};
+use crate::base::ids::{ChainId, MethodId, ProfileId, ProviderId, SlotId, Transport};
 use crate::base::span::Span;
 use crate::chain::method;
 use crate::chain::params::{BlockAsk, block_in_words};
@@ -35,7 +35,7 @@ pub fn answer<W: World>(
         strategy: asked.strategy,
         pin: asked.pin,
         allow_failover: false,
-        transport: None,
+        transport: asked.transport,
         meta: Meta::None,
         region: Span::NONE,
     };
@@ -43,12 +43,14 @@ pub fn answer<W: World>(
     let now = shard.now();
     let mut ask = select::ask(plan, &route, method, name.as_bytes());
     Fit::at_block(plan, name.as_bytes(), asked.block).apply_to(&mut ask);
+    ask.reachable &= shard.links.reach(plan);
     ask.vetoed = shard.vetoes.mask(plan);
     ask.permitted = shard.used.permitted(plan, shard.producer(), now);
     let parts = explain(plan, &ask, &mut shard.rng.borrow_mut().fork(2));
-    let mut rows: Vec<(ProviderId, Part)> = parts.iter().map(|(id, part)| (id, *part)).collect();
+    let mut rows: Vec<(SlotId, Part)> = parts.iter().map(|(id, part)| (id, *part)).collect();
     rows.sort_by_key(|(id, part)| (part.turn.unwrap_or(usize::MAX), std::cmp::Reverse(part.stage), *id));
-    let chosen = rows.first().filter(|(_, part)| part.turn == Some(0)).map(|(id, _)| configured.providers[*id].id.as_ref());
+    let chosen = rows.first().filter(|(_, part)| part.turn == Some(0)).map(|(slot, _)| *slot);
+    let name_of = |slot: SlotId| configured.providers[plan.fixed.providers[slot]].id.as_ref();
     let body = json!({
         "profile": snapshot.topology.profiles[profile].slug,
         "chain": configured.key,
@@ -59,7 +61,8 @@ pub fn answer<W: World>(
         "needs_archive": ask.archival,
         "consensus_height": plan.consensus,
         "timestamp": shard.world.wall().rfc3339(),
-        "chosen": chosen,
+        "chosen": chosen.map(name_of),
+        "chosen_transport": chosen.map(|slot| plan.fixed.channels[slot].transport().word()),
         "is_drawn": parts.values().any(|part| part.odds > 0.0 && part.odds < 1.0),
         "all_circuits_open_for_ms": plan.retry_at.filter(|_| chosen.is_none()).map(|at| at.since(now).as_millis() as u64),
         "providers": rows.iter().map(|(id, part)| provider(plan, configured, &ask, *id, part)).collect::<Vec<_>>(),
@@ -71,6 +74,7 @@ pub fn answer<W: World>(
 struct Thought {
     strategy: Option<Strategy>,
     block: BlockAsk,
+    transport: Option<Transport>,
     pin: Option<ProviderId>,
 }
 
@@ -87,35 +91,38 @@ impl Thought {
             Some(text) => block_in_words(&text)
                 .ok_or_else(|| refused(400, &format!("no block \"{text}\""), "use a number, 0x hex, latest or earliest"))?,
         };
-        match query_value(query, "transport").as_deref() {
-            None | Some("http") => {}
-            Some("ws") => return Err(refused(400, "no WebSocket upstreams in this version", "leave transport out")),
+        let transport = match query_value(query, "transport").as_deref() {
+            None => None,
+            Some("http") => Some(Transport::Http),
+            Some("ws") => Some(Transport::Ws),
             Some(word) => return Err(refused(400, &format!("no transport \"{word}\""), "use http or ws")),
-        }
+        };
         let pin = match query_value(query, "provider") {
             None => None,
             Some(id) => Some(chain.provider_by_id.get(id.as_str()).copied().ok_or_else(|| {
                 refused(404, &format!("no provider \"{id}\" on this chain"), "GET /api/providers/:chain lists them")
             })?),
         };
-        Ok(Thought { strategy, block, pin })
+        Ok(Thought { strategy, block, transport, pin })
     }
 }
 
-fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, id: ProviderId, part: &Part) -> Value {
+fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, id: SlotId, part: &Part) -> Value {
+    let configured = &chain.providers[plan.fixed.providers[id]];
     let height = plan.heights.get(id).filter(|height| height.optimistic > 0);
     let gates = &plan.gates;
     let by_latency = matches!(ask.strategy, Strategy::Fastest | Strategy::LatencyWeighted);
     let is_unmeasured = by_latency && plan.ranking(ask.method).qualified & crate::snapshot::bit(id) == 0;
-    let is = |set: u64| set & crate::snapshot::bit(id) != 0;
+    let is = |set: crate::snapshot::Set| set & crate::snapshot::bit(id) != 0;
     json!({
-        "id": chain.providers[id].id,
+        "id": configured.id,
+        "transport": plan.fixed.channels[id].transport().word(),
         "stage": part.stage.word(),
         "reason": reason(part, is(gates.limited), is_unmeasured),
         "turn": part.turn,
         "odds": rounded(part.odds),
         "tier": part.tier,
-        "priority": chain.providers[id].priority,
+        "priority": configured.priority,
         "is_local": part.is_local,
         "circuit": plan.circuit(id),
         "is_rate_limited": is(gates.limited),
@@ -145,7 +152,7 @@ fn reason(part: &Part, is_limited: bool, is_unmeasured: bool) -> String {
     if found.is_empty() { Stage::Candidate.reason().to_owned() } else { found.join("; ") }
 }
 
-fn evidence(plan: &ChainPlan, method: MethodId, id: ProviderId) -> Value {
+fn evidence(plan: &ChainPlan, method: MethodId, id: SlotId) -> Value {
     let ranking = plan.ranking(method);
     let Some(standing) = ranking.standings.get(id) else { return Value::Null };
     let ms = |us: u32| f64::from(us) / 1000.0;

@@ -3,7 +3,7 @@
 //! `route::exchange` says what to do, `attempt` does it; what is kept in between is the last JSON-RPC error that a
 //! provider gave, because a provider's own words are a better end than ours.
 
-use crate::base::ids::ProviderId;
+use crate::base::ids::SlotId;
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Provider;
@@ -55,21 +55,21 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
                 witness.end(shard);
                 return finish(shard, call, ending, last);
             }
-            Action::Attempt { provider, deadline, connection } => {
+            Action::Attempt { slot, deadline, connection } => {
                 let began = shard.now();
                 call.trace.selection += began.since(now);
-                let Ok(trial) = Trial::begin(shard, plan, provider, began) else {
+                let Ok(trial) = Trial::begin(shard, plan, slot, began) else {
                     // Another call of this shard has just used the permit.
                     exchange.on_end(plan, End::NotSent);
                     continue;
                 };
-                let got = one_attempt(shard, call, provider, connection, deadline, began).await;
+                let got = one_attempt(shard, call, slot, connection, deadline, began).await;
                 // A whole answer's last reading is the one that ended it.
                 let ended = if matches!(got, Got::Answer { .. }) { shard.recent() } else { shard.now() };
                 call.trace.upstream += ended.since(began);
                 call.trace.retries = exchange.retries();
                 now = ended;
-                let attempt = Attempt { provider, began, ended, deadline, is_retry: exchange.is_retry(), trial };
+                let attempt = Attempt { slot, began, ended, deadline, is_retry: exchange.is_retry(), trial };
                 (got, attempt)
             }
         };
@@ -88,17 +88,18 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
 async fn one_attempt<W: World>(
     shard: &Shard<W>,
     call: &mut Call<W>,
-    id: ProviderId,
+    slot: SlotId,
     connection: ConnectionRule,
     deadline: Instant,
     now: Instant,
 ) -> Got<W> {
     let snapshot = call.snapshot.clone();
-    let provider: &Provider = &snapshot.chain(call.profile, call.chain).providers[id];
-    call.trace.selected = Some(id);
-    call.trace.circuit = snapshot.plan(call.profile, call.chain).circuit(id);
+    let plan = snapshot.plan(call.profile, call.chain);
+    let provider: &Provider = &snapshot.chain(call.profile, call.chain).providers[plan.fixed.providers[slot]];
+    call.trace.selected = Some(slot);
+    call.trace.circuit = plan.circuit(slot);
     let rules = &provider.capabilities.error_rules;
-    let got = attempt(shard, call, provider.instance, rules, connection, deadline, now).await;
+    let got = attempt(shard, call, plan.fixed.channels[slot], rules, connection, deadline, now).await;
     shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_)));
     got
 }
@@ -154,8 +155,8 @@ fn answer<W: World>(shard: &Shard<W>, call: &Call<W>, held: Held) -> Reply<W> {
     }
     let snapshot = &call.snapshot;
     let tag = call.trace.selected.map(|id| {
-        let provider = &snapshot.chain(call.profile, call.chain).providers[id];
-        snapshot.instance_of(provider).tag
+        let channel = snapshot.plan(call.profile, call.chain).fixed.channels[id];
+        snapshot.topology.instances[channel.instance()].tag
     });
     match tag.and_then(|tag| held.with_filter_id(tag)) {
         Some(named) => Reply::Held(named),

@@ -1,7 +1,7 @@
 //! A question of the node's own to one provider, by the path that clients' calls take: same connections, same deadlines, same
 //! reading of the answer. So what a probe finds is what clients will meet.
 
-use crate::base::ids::{EntryId, MethodId};
+use crate::base::ids::{ChannelId, EntryId, MethodId, Transport};
 use crate::base::time::{Duration, Instant};
 use crate::config::topology::Strategy;
 use crate::observe::category::{Category, Class};
@@ -12,6 +12,7 @@ use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::attempt::{Got, attempt};
 use crate::shard::call::{Call, FilterRole, Outgoing, Source, Trace};
+use crate::shard::dial::ConnectFault;
 use crate::wire::jsonrpc::{self, AnswerKind, Body};
 
 /// What came of it.
@@ -27,12 +28,20 @@ pub enum Found {
     Failed(Category),
 }
 
-/// Asks the provider of `entry`; `body` is a canonical call of `method`.
-pub async fn inquire<W: World>(shard: &Shard<W>, entry: EntryId, method: MethodId, body: &[u8], timeout_ms: u64) -> Found {
+/// Asks the provider of `entry` over `transport`; `body` is a canonical call of `method`.
+pub async fn inquire<W: World>(
+    shard: &Shard<W>,
+    entry: EntryId,
+    transport: Transport,
+    method: MethodId,
+    body: &[u8],
+    timeout_ms: u64,
+) -> Found {
     let snapshot = shard.snapshot();
     let Some(place) = snapshot.topology.entries.get(entry).copied() else { return Found::Failed(Category::Unknown) };
     let Ok(Body::Single(request)) = jsonrpc::scan_body(body) else { return Found::Failed(Category::Unknown) };
     let began = shard.now();
+    let channel = ChannelId::of(place.instance, transport);
     let mut call = Call {
         profile: place.profile,
         chain: place.chain,
@@ -49,12 +58,12 @@ pub async fn inquire<W: World>(shard: &Shard<W>, entry: EntryId, method: MethodI
     };
     let rules = snapshot.topology.of_entry(entry).map(|(_, _, p)| p.capabilities.error_rules.as_slice()).unwrap_or_default();
     let deadline = began.plus_ms(timeout_ms);
-    let got = attempt(shard, &mut call, place.instance, rules, ConnectionRule::Pooled, deadline, began).await;
+    let got = attempt(shard, &mut call, channel, rules, ConnectionRule::Pooled, deadline, began).await;
     // A pooled connection that died idle says nothing about the provider (CONTRACT §3).
     let got = match got {
         Got::Lost { stale: true } => {
             let again = shard.now();
-            attempt(shard, &mut call, place.instance, rules, ConnectionRule::New, deadline, again).await
+            attempt(shard, &mut call, channel, rules, ConnectionRule::New, deadline, again).await
         }
         got => got,
     };
@@ -78,6 +87,8 @@ fn read<W: World>(shard: &Shard<W>, got: Got<W>, began: Instant) -> Found {
         },
         Got::TimedOut => Found::Failed(Category::Timeout),
         Got::Stream(_) => Found::Failed(Category::MalformedResponse),
+        Got::NotSent(ConnectFault::NotUpgraded(429)) => Found::Limited { hint_ms: None },
+        Got::NotSent(ConnectFault::NotUpgraded(401..=403)) => Found::Auth,
         Got::NotSent(_) | Got::Lost { .. } | Got::ClientGone => Found::Failed(Category::Network),
     }
 }

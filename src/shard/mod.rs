@@ -3,11 +3,12 @@
 //! same constructor over a `World`.
 //!
 //! Reading order: `listener` takes connections, `client_http` reads requests and writes replies, `request` decides what
-//! one asks, `forward` is a call's way through the providers, `attempt` one dispatch, `incoming` an answer as it arrives,
-//! `relay` a long answer passed on as it comes.
+//! one asks, `forward` is a call's way through the providers, `attempt` one dispatch, over HTTP with `incoming` as an answer
+//! arrives and `relay` for a long one passed on as it comes, or over one of the WebSockets of `links`.
 
 mod admin;
 mod attempt;
+mod attempt_link;
 mod batch;
 mod bell;
 mod buffers;
@@ -20,6 +21,7 @@ mod forward;
 mod incoming;
 mod inquiry;
 mod link;
+mod links;
 mod listener;
 mod local;
 mod node;
@@ -43,12 +45,14 @@ pub use deadlines::Deadlines;
 pub use dial::ConnectFault;
 pub use inquiry::{Found, inquire};
 pub use link::{CallFault, Link, LinkFault, Word};
+pub use links::Links;
 pub use node::{Node, Settings};
 
-use crate::base::ids::{Id, InstanceId};
+use crate::base::ids::{ChannelId, Id, InstanceId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
+use crate::observe::category::Category;
 use crate::observe::report::{Event, Load, StreamLoad};
 use crate::runtime::budget::{Permit, Share};
 use crate::runtime::counters::Counters;
@@ -66,7 +70,7 @@ use reporter::Reporter;
 use slab::Slab;
 use socket::Socket;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use subscribers::Subscribers;
 use target::Target;
@@ -77,6 +81,8 @@ use veto::Vetoes;
 type Current = Rc<Arc<Snapshot>>;
 
 pub struct Shard<W: World> {
+    /// For tasks that outlive whoever starts them.
+    me: Weak<Shard<W>>,
     world: W,
     node: Arc<Node>,
     index: usize,
@@ -98,7 +104,7 @@ pub struct Shard<W: World> {
     /// Client connections, swept coarsely.
     clients: Rc<Deadlines<W>>,
     /// WebSockets to providers.
-    links: RefCell<Slab<Rc<Link<W>>>>,
+    links: Links<W>,
     /// WebSockets of clients.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
     subscribers: Subscribers<W>,
@@ -147,7 +153,10 @@ impl<W: World> Shard<W> {
         let counters = node.counters.get(index).cloned().unwrap_or_default();
         let reply_fields = reply::unchanging_fields(&node.settings);
         let rng = world.rng();
-        Rc::new(Shard {
+        let links = Links::new(current.topology.instances.len(), index, settings.shards as usize);
+        Rc::new_cyclic(|me| Shard {
+            me: me.clone(),
+            links,
             index,
             counters,
             snapshot: RefCell::new((reader, current)),
@@ -161,7 +170,6 @@ impl<W: World> Shard<W> {
             vetoes,
             used: Used::default(),
             clients: Rc::default(),
-            links: RefCell::default(),
             sockets: RefCell::default(),
             subscribers: Subscribers::default(),
             stream_load: Cell::default(),
@@ -237,6 +245,23 @@ impl<W: World> Shard<W> {
     pub fn close(&self) {
         self.clients.close_all();
         self.sockets.borrow().iter().for_each(|(_, socket)| socket.lose());
+        self.links.close_all();
+    }
+
+    /// The WebSockets to providers.
+    pub fn links(&self) -> &Links<W> {
+        &self.links
+    }
+
+    /// Whether this is the control thread's.
+    fn is_control(&self) -> bool {
+        self.index == self.node.settings.shards as usize
+    }
+
+    /// Counts a failure against a channel that is no call's.
+    fn blame(&self, channel: ChannelId, category: Category) {
+        self.reporter.blame(channel, category);
+        self.vetoes.on_failure(channel, category == Category::Network, self.reporter.epoch());
     }
 
     /// Client connections here.
@@ -247,9 +272,7 @@ impl<W: World> Shard<W> {
     /// What time asks of the WebSockets.
     fn beat(&self, now: Instant) {
         self.sockets.borrow().iter().for_each(|(_, socket)| socket.beat(now));
-        // A link that ends tells whoever uses it, who may make another.
-        let links: Vec<Rc<Link<W>>> = self.links.borrow().iter().map(|(_, link)| link.clone()).collect();
-        links.iter().for_each(|link| link.beat(now));
+        self.links.beat(now);
     }
 
     /// Attempts under way here, for the simulator's checks of the bounds.

@@ -110,10 +110,6 @@ impl RpcRefusal {
         refusal(415, -32600, "Unsupported content type: send JSON with content-type application/json")
     }
 
-    pub fn websocket_upstream_not_available() -> RpcRefusal {
-        refusal(400, -32602, "transport=ws is not available in this version: providers are reached over http only")
-    }
-
     /// LB §9.1.
     pub fn socket_is_full() -> RpcRefusal {
         let data = format!("{{\"limit_calls\":{},\"limit_bytes\":{}}}", limits::SOCKET_CALLS, limits::SOCKET_BYTES);

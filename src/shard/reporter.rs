@@ -7,6 +7,7 @@ use crate::base::ids::ChannelId;
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::config::topology::Topology;
+use crate::observe::category::Category;
 use crate::observe::report::{Event, Load, Report};
 use crate::observe::tally::{Attempted, Tally};
 use crate::runtime::reports::Lane;
@@ -54,6 +55,10 @@ impl Reporter {
 
     pub fn want(&self, channel: ChannelId) {
         self.tally.borrow_mut().want(channel);
+    }
+
+    pub fn blame(&self, channel: ChannelId, category: Category) {
+        self.tally.borrow_mut().blame(channel, category);
     }
 
     pub fn refuse(&self, channel: ChannelId) {

@@ -1,6 +1,6 @@
 //! What a JSON-RPC request asks of the node: something it answers by itself, something it refuses, or a call to route.
 
-use crate::base::ids::{MethodId, ProviderId};
+use crate::base::ids::{MethodId, SlotId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::span::Span;
@@ -9,14 +9,14 @@ use crate::chain::filter_id;
 use crate::chain::method::{self, Gate, Safety};
 use crate::config::topology::Strategy;
 use crate::route::fit::Fit;
-use crate::route::resolve::{Route, Transport};
+use crate::route::resolve::Route;
 use crate::route::select::{self, Ask};
 use crate::runtime::world::World;
 use crate::shard::call::{Call, FilterRole, Outgoing, SENT_ID_BYTES, Source, Trace};
 use crate::shard::deadlines::Patron;
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::{Current, Shard};
-use crate::snapshot::{ChainPlan, Fixed, bit};
+use crate::snapshot::{ChainPlan, Set};
 use crate::wire::jsonrpc::{Id, ParamsKind, Request};
 use std::ops::Range;
 
@@ -41,8 +41,8 @@ pub struct Context<W: World> {
     pub may_stream: bool,
     /// The same for all calls of a batch, so that they choose alike.
     pub rng: Rng,
-    /// Providers of the region to prefer.
-    pub local: u64,
+    /// Channels of the region to prefer.
+    pub local: Set,
 }
 
 impl<W: World> Context<W> {
@@ -58,7 +58,10 @@ impl<W: World> Context<W> {
     ) -> Context<W> {
         let wanted = match region {
             "" => 0,
-            region => Fixed::in_region(snapshot.chain(route.profile, route.chain), region),
+            region => {
+                let fixed = &snapshot.plan(route.profile, route.chain).fixed;
+                fixed.in_region(snapshot.chain(route.profile, route.chain), region)
+            }
         };
         let own = snapshot.plan(route.profile, route.chain).fixed.local;
         Context {
@@ -95,9 +98,6 @@ impl<W: World> Context<W> {
             }
             Gate::Local | Gate::Forward => {}
         }
-        if self.route.transport == Some(Transport::Ws) {
-            return refuse(RpcRefusal::websocket_upstream_not_available(), source);
-        }
         let id = method::lookup(name);
         let plan = self.snapshot.plan(self.route.profile, self.route.chain);
         let fit = Fit::of(plan, id, name, request.params.of(source.bytes()));
@@ -122,18 +122,19 @@ impl<W: World> Context<W> {
         let mut ask = select::ask(plan, &self.route, method, name);
         fit.apply_to(&mut ask);
         ask.local = self.local;
+        ask.reachable &= shard.links.reach(plan);
         ask.vetoed = shard.vetoes.mask(plan);
         ask.permitted = shard.used.permitted(plan, shard.producer(), self.started);
         ask.remeasure = self.remeasure(shard, plan, &ask);
         ask
     }
 
-    /// The provider that this call is diverted to, because its evidence is old (CONTRACT §4.2).
-    fn remeasure(&self, shard: &Shard<W>, plan: &ChainPlan, ask: &Ask) -> Option<ProviderId> {
+    /// The channel that this call is diverted to, because its evidence is old (CONTRACT §4.2).
+    fn remeasure(&self, shard: &Shard<W>, plan: &ChainPlan, ask: &Ask) -> Option<SlotId> {
         let grant = plan.ranking(ask.method).grant.filter(|grant| grant.shard == shard.producer())?;
         let is_measured = matches!(ask.strategy, Strategy::Fastest | Strategy::LatencyWeighted);
         let repeatable = method::info(ask.method).safety == Safety::Repeatable;
-        (is_measured && repeatable && ask.pin.is_none() && shard.used.take_grant(&grant)).then_some(grant.provider)
+        (is_measured && repeatable && ask.pin.is_none() && shard.used.take_grant(&grant)).then_some(grant.slot)
     }
 
     fn call(&self, request: &Request, ask: Ask, fit: Fit, filter: FilterRole, outgoing: Outgoing) -> Call<W> {
@@ -160,8 +161,8 @@ impl<W: World> Context<W> {
         let Some((span, (tag, digits))) = found else { return Err(source) };
         let chain = self.snapshot.chain(self.route.profile, self.route.chain);
         let instance = self.snapshot.topology.instance_by_tag.get(&tag).copied();
-        let on_it = chain.providers.iter().filter(|(_, p)| Some(p.instance) == instance);
-        ask.eligible &= on_it.fold(0, |mask, (id, _)| mask | bit(id));
+        let plan = self.snapshot.plan(self.route.profile, self.route.chain);
+        ask.eligible &= plan.fixed.of_providers(chain, |p| Some(p.instance) == instance);
         if ask.eligible == 0 {
             return Err(source);
         }

@@ -1,5 +1,6 @@
 //! A JSON-RPC request on a client connection: limits, then one call or a batch, then the reply.
 
+use crate::base::ids::SlotId;
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -7,7 +8,7 @@ use crate::config::topology::{Chain, Profile};
 use crate::route::explain::explain;
 use crate::route::limit::{Admit, admit};
 use crate::route::meta;
-use crate::route::resolve::{Meta, Route, Transport};
+use crate::route::resolve::{Meta, Route};
 use crate::route::select::Ask;
 use crate::runtime::limiter::ClientKey;
 use crate::runtime::world::World;
@@ -20,7 +21,7 @@ use crate::shard::relay;
 use crate::shard::reply::{self, Body, Manner};
 use crate::shard::request::{Context, Todo, shifted, websocket_url};
 use crate::shard::{Current, Fault, Shard, batch};
-use crate::snapshot::ChainPlan;
+use crate::snapshot::{ChainPlan, members};
 use crate::wire::http::{Field, Method, RequestHead};
 use crate::wire::jsonrpc::{self, Id, Request, RequestFault};
 
@@ -210,10 +211,12 @@ pub fn meta_json<W: World>(
     let chain = snapshot.chain(route.profile, route.chain);
     let plan = snapshot.plan(route.profile, route.chain);
     let (trace, ask) = trace.unzip();
-    let selected = trace.and_then(|t| Some((t, chain.providers.get(t.selected?)?)));
-    let attempted = selected.map(|(trace, provider)| meta::Attempted {
-        selected: &provider.id,
-        transport: Transport::Http,
+    let name_of = |slot: SlotId| chain.providers[plan.fixed.providers[slot]].id.as_ref();
+    let transport_of = |slot: SlotId| plan.fixed.channels[slot].transport();
+    let selected = trace.and_then(|t| Some((t, t.selected?)));
+    let attempted = selected.map(|(trace, slot)| meta::Attempted {
+        selected: name_of(slot),
+        transport: transport_of(slot),
         selection_ns: trace.selection.as_nanos() as u64,
         upstream_ns: trace.upstream.as_nanos() as u64,
         total_ns: shard.now().since(started).as_nanos() as u64,
@@ -227,22 +230,23 @@ pub fn meta_json<W: World>(
         chain_number: chain.chain_number,
         attempted,
     };
-    let candidates = chain.providers.iter().filter(|(id, _)| plan.may_choose(route.pin, route.allow_failover, *id));
+    let candidates = members(plan.choosable(route.pin, route.allow_failover) & plan.fixed.over(route.transport));
     let mut json = Vec::new();
-    meta::write_meta(&mut json, &facts, candidates.map(|(_, p)| (p.id.as_ref(), Transport::Http)));
+    meta::write_meta(&mut json, &facts, candidates.map(|slot| (name_of(slot), transport_of(slot))));
     if let Some(ask) = ask {
         add_candidates(&mut json, plan, chain, &ask, route.meta, &mut shard.rng.borrow_mut());
     }
     json
 }
 
-/// Every provider's stage and numbers, from the rules that chose; a header too long for them goes without.
+/// Every channel's stage and numbers, from the rules that chose; a header too long for them goes without.
 fn add_candidates(json: &mut Vec<u8>, plan: &ChainPlan, chain: &Chain, ask: &Ask, meta: Meta, rng: &mut Rng) {
     let short = json.len();
     let parts = explain(plan, ask, rng);
     let standings = &plan.ranking(ask.method).standings;
-    let candidates = parts.iter().zip(chain.providers.values()).map(|((id, part), provider)| meta::Candidate {
-        id: &provider.id,
+    let candidates = parts.iter().map(|(id, part)| meta::Candidate {
+        id: &chain.providers[plan.fixed.providers[id]].id,
+        transport: plan.fixed.channels[id].transport(),
         part: *part,
         latency_us: standings.get(id).and_then(|s| s.latency_us.or(s.prior_us)),
     });

@@ -2,9 +2,9 @@
 //!
 //! The aggregator never gives the same one twice, so a few recent ones are all there is to remember.
 
-use crate::base::ids::{PermitId, ProviderId};
+use crate::base::ids::{PermitId, SlotId};
 use crate::base::time::Instant;
-use crate::snapshot::{ChainPlan, Grant, Lease, bit};
+use crate::snapshot::{ChainPlan, Grant, Lease, Set, bit};
 use std::cell::{Cell, RefCell};
 
 /// Grants are numbered in order, so two that fall into one place are this many grants apart.
@@ -26,23 +26,23 @@ impl Default for Used {
 }
 
 impl Used {
-    /// Half-open providers that a call of `shard` may be sent to.
+    /// Half-open channels that a call of `shard` may be sent to.
     #[inline]
-    pub fn permitted(&self, plan: &ChainPlan, shard: u16, now: Instant) -> u64 {
+    pub fn permitted(&self, plan: &ChainPlan, shard: u16, now: Instant) -> Set {
         if plan.leases.is_empty() {
             return 0;
         }
         let mine = plan.leases.iter().filter(|lease| self.is_usable(lease, shard, now));
-        mine.fold(0, |mask, lease| mask | bit(lease.provider))
+        mine.fold(0, |mask, lease| mask | bit(lease.slot))
     }
 
     fn is_usable(&self, lease: &Lease, shard: u16, now: Instant) -> bool {
         lease.shard == shard && now < lease.start_by && !self.permits.borrow().contains(&lease.permit)
     }
 
-    /// Uses the permit for `provider`; `None` when another call of this shard did.
-    pub fn take_permit(&self, plan: &ChainPlan, provider: ProviderId, shard: u16, now: Instant) -> Option<PermitId> {
-        let lease = plan.leases.iter().find(|lease| lease.provider == provider && self.is_usable(lease, shard, now))?;
+    /// Uses the permit for `slot`; `None` when another call of this shard did.
+    pub fn take_permit(&self, plan: &ChainPlan, slot: SlotId, shard: u16, now: Instant) -> Option<PermitId> {
+        let lease = plan.leases.iter().find(|lease| lease.slot == slot && self.is_usable(lease, shard, now))?;
         let mut permits = self.permits.borrow_mut();
         if permits.len() >= PERMITS {
             permits.remove(0);

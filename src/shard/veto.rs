@@ -4,7 +4,7 @@
 //! on the breakers speak, which have heard of it. So a dead provider costs one call and not one epoch's calls.
 
 use crate::base::ids::{ChannelId, Id};
-use crate::snapshot::{ChainPlan, bit};
+use crate::snapshot::{ChainPlan, Set, bit};
 use std::cell::{Cell, RefCell};
 
 /// Failures in a row, on this shard, that raise a veto: as many as would open the circuit.
@@ -69,9 +69,9 @@ impl Vetoes {
         self.is_any.set(!raised.is_empty());
     }
 
-    /// The vetoed providers of a plan; nearly always none.
+    /// The vetoed channels of a plan; nearly always none.
     #[inline]
-    pub fn mask(&self, plan: &ChainPlan) -> u64 {
+    pub fn mask(&self, plan: &ChainPlan) -> Set {
         if !self.is_any.get() {
             return 0;
         }
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_veto_lasts_until_its_epoch_is_merged() {
         let (plan, vetoes) = (test_plan::of_priorities(&[1, 1, 1]), Vetoes::new(6));
-        let channel = |n: u8| plan.fixed.channels[crate::base::ids::ProviderId(n)];
+        let channel = |n: u8| plan.fixed.channels[crate::base::ids::SlotId(n)];
         assert_eq!(vetoes.mask(&plan), 0);
         vetoes.raise(channel(1), 7);
         vetoes.on_failure(channel(2), true, 8);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_streak_is_as_long_as_a_run_that_opens_a_circuit() {
         let (plan, vetoes) = (test_plan::of_priorities(&[1]), Vetoes::new(2));
-        let channel = plan.fixed.channels[crate::base::ids::ProviderId(0)];
+        let channel = plan.fixed.channels[crate::base::ids::SlotId(0)];
         for nth in 1..=5 {
             assert_eq!(vetoes.mask(&plan), 0, "before the {nth}th");
             vetoes.on_failure(channel, false, 1);

@@ -4,7 +4,7 @@
 //! the call's own fault, so it waits here until another provider has answered the same call: only then is it held
 //! against the one that did not (CONTRACT §5). A client's broken calls can therefore open no circuit.
 
-use crate::base::ids::{ChannelId, PermitId, ProviderId};
+use crate::base::ids::{ChannelId, PermitId, SlotId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::observe::report::Event;
@@ -20,7 +20,7 @@ use arrayvec::ArrayVec;
 
 /// One attempt, from outside.
 pub struct Attempt {
-    pub provider: ProviderId,
+    pub slot: SlotId,
     pub began: Instant,
     pub ended: Instant,
     pub deadline: Instant,
@@ -36,15 +36,15 @@ pub struct Trial(Option<PermitId>);
 pub struct NoPermit;
 
 impl Trial {
-    pub fn begin<W: World>(shard: &Shard<W>, plan: &ChainPlan, provider: ProviderId, now: Instant) -> Result<Trial, NoPermit> {
-        if plan.gates.half_open & bit(provider) == 0 {
+    pub fn begin<W: World>(shard: &Shard<W>, plan: &ChainPlan, slot: SlotId, now: Instant) -> Result<Trial, NoPermit> {
+        if plan.gates.half_open & bit(slot) == 0 {
             return Ok(Trial(None));
         }
-        let Some(permit) = shard.used.take_permit(plan, provider, shard.producer(), now) else {
+        let Some(permit) = shard.used.take_permit(plan, slot, shard.producer(), now) else {
             // The simulator's deliberate bug.
             return if W::FAULTS && shard.fault == Fault::SharePermit { Ok(Trial(None)) } else { Err(NoPermit) };
         };
-        let channel = plan.fixed.channels[provider];
+        let channel = plan.fixed.channels[slot];
         shard.reporter.tell(Event::TrialStarted { permit, channel });
         Ok(Trial(Some(permit)))
     }
@@ -69,15 +69,16 @@ impl Witness {
         is_resending: bool,
     ) {
         let allotted = attempt.deadline.since(attempt.began);
-        let channel = plan.fixed.channels[attempt.provider];
+        let channel = plan.fixed.channels[attempt.slot];
         let read = read(got, allotted).filter(|_| !is_resending);
         if let Trial(Some(permit)) = attempt.trial {
             let ok = read.and_then(|(effect, category)| trial_verdict(effect, category));
             shard.reporter.tell(Event::TrialEnded { permit, channel, ok });
         }
         let Some((effect, category)) = read else { return };
+        let effect = if is_the_links(got, channel) { Effect::Neutral } else { effect };
         let attempted = Attempted {
-            entry: plan.fixed.entry(attempt.provider),
+            entry: plan.fixed.entry(attempt.slot),
             channel,
             method: call.ask.method,
             effect,
@@ -86,7 +87,7 @@ impl Witness {
             is_retry: attempt.is_retry,
             is_superseded: false,
         };
-        tell_side_effects(shard, plan, call, got, attempt.provider, channel);
+        tell_side_effects(shard, plan, call, got, attempt.slot, channel);
         match effect {
             Effect::Suspect if !self.suspects.is_full() => {
                 self.suspects.push((attempted, shard.vetoes.successes(channel)));
@@ -120,6 +121,11 @@ fn record<W: World>(shard: &Shard<W>, attempted: &Attempted) {
     }
 }
 
+/// A WebSocket that ends, or is not made, counts once against its channel, by itself, and not for each call that it carried.
+fn is_the_links<W: World>(got: &Got<W>, channel: ChannelId) -> bool {
+    channel.transport() == Transport::Ws && matches!(got, Got::NotSent(_) | Got::Lost { .. })
+}
+
 /// What the end of an attempt says; `None`: nothing about the provider.
 fn read<W: World>(got: &Got<W>, allotted: Duration) -> Option<(Effect, Option<Category>)> {
     // A first attempt's time begins before its provider is chosen; the least it gets is fair by definition.
@@ -128,9 +134,9 @@ fn read<W: World>(got: &Got<W>, allotted: Duration) -> Option<(Effect, Option<Ca
         Got::Answer { category: None, .. } | Got::Stream(_) => Some((Effect::Success, None)),
         Got::Answer { category, .. } => Some((Effect::Neutral, *category)),
         Got::Refused { outcome, .. } => Some((of_refusal(outcome), Some(outcome.category))),
-        Got::NotSent(ConnectFault::Unresolved | ConnectFault::Refused(_) | ConnectFault::Tls(_)) => {
-            Some((Effect::Penalised, Some(Category::Network)))
-        }
+        Got::NotSent(
+            ConnectFault::Unresolved | ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::NotUpgraded(_),
+        ) => Some((Effect::Penalised, Some(Category::Network))),
         Got::NotSent(ConnectFault::Late) if had_time => Some((Effect::Penalised, Some(Category::Timeout))),
         // Idle connections may be closed by whoever likes; only a call under way is owed its answer.
         Got::Lost { stale } => Some((if *stale { Effect::Neutral } else { Effect::Penalised }, Some(Category::Network))),
@@ -163,12 +169,14 @@ fn tell_side_effects<W: World>(
     plan: &ChainPlan,
     call: &Call<W>,
     got: &Got<W>,
-    provider: ProviderId,
+    slot: SlotId,
     channel: ChannelId,
 ) {
     let (epoch, method) = (shard.reporter.epoch(), call.ask.method);
     match got {
-        Got::NotSent(ConnectFault::Refused(_)) => shard.vetoes.raise(channel, epoch),
+        Got::NotSent(ConnectFault::Refused(_) | ConnectFault::NotUpgraded(_) | ConnectFault::Resting) => {
+            shard.vetoes.raise(channel, epoch);
+        }
         Got::Refused { outcome, .. } => match (outcome.category, outcome.category.class()) {
             (_, Class::Quota) => {
                 shard.vetoes.raise(channel, epoch);
@@ -185,7 +193,7 @@ fn tell_side_effects<W: World>(
             _ => {}
         },
         Got::Answer { category: None, .. } | Got::Stream(_) if plan.has_learnt => {
-            let rejected = plan.learnt.get(provider).map_or(u64::MAX, |l| l.rejected_range);
+            let rejected = plan.learnt.get(slot).map_or(u64::MAX, |l| l.rejected_range);
             if let Some(blocks) = call.fit.range.filter(|blocks| *blocks >= rejected) {
                 shard.reporter.tell(Event::Served { channel, blocks });
             }

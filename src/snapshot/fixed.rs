@@ -1,38 +1,43 @@
-//! What the configuration says about choosing on one (profile, chain), as masks. Bit i stands for provider i.
+//! What the configuration says about choosing on one (profile, chain), as masks. Bit i stands for
+//! slot i: each provider's HTTP channel, then its WebSocket channel, as far as it has endpoints for them.
 
-use crate::base::ids::{ChannelId, EntryId, Id, IdVec, MethodId, ProviderId, Transport};
+use crate::base::ids::{ChannelId, EntryId, Id, IdVec, MethodId, ProviderId, SlotId, Transport};
 use crate::chain::method;
 use crate::config::topology::{Chain, Provider, Strategy, Topology};
-use crate::snapshot::bit;
+use crate::snapshot::{Set, bit};
 
 #[derive(Clone, Debug)]
 pub struct Fixed {
-    /// Providers with an HTTP endpoint.
-    pub http: u64,
-    /// Providers of equal priority, best first: the order of `priority`, ties open.
-    pub by_priority: Vec<u64>,
-    /// All providers as one group: the order of `load-balanced`.
-    pub together: [u64; 1],
-    /// For each provider, all providers on the same instance (itself too): one dispatch takes them all out.
-    pub same_instance: IdVec<ProviderId, u64>,
-    /// Each provider's HTTP channel.
-    pub channels: IdVec<ProviderId, ChannelId>,
+    /// WebSocket channels.
+    pub ws: Set,
+    /// WebSocket channels whose provider has an HTTP channel too: that is the slot before.
+    pub second: Set,
+    /// Channels of equal priority, best first: the order of `priority`, ties open.
+    pub by_priority: Vec<Set>,
+    /// All channels as one group: the order of `load-balanced`.
+    pub together: [Set; 1],
+    /// For each channel, all that are the same instance over the same transport (itself too): one dispatch takes them all out.
+    pub same_channel: IdVec<SlotId, Set>,
+    /// The same over any transport.
+    pub same_instance: IdVec<SlotId, Set>,
+    pub channels: IdVec<SlotId, ChannelId>,
+    pub providers: IdVec<SlotId, ProviderId>,
     pub first_entry: EntryId,
     /// Strategy of calls whose path names none.
     pub default_strategy: Strategy,
     /// Providers of the node's own region, or of no region.
-    pub local: u64,
+    pub local: Set,
     /// Providers that keep old state.
-    pub archival: u64,
+    pub archival: Set,
     /// In blocks, from the chain's configuration.
     pub archival_threshold: u64,
-    pub bounds: IdVec<ProviderId, Bounds>,
+    pub bounds: IdVec<SlotId, Bounds>,
     /// Some provider has a bound.
     pub has_bounds: bool,
     /// By method: providers whose capabilities allow it.
-    supports: IdVec<MethodId, u64>,
+    supports: IdVec<MethodId, Set>,
     /// Methods outside of the table that some provider says it lacks.
-    unsupported_names: Vec<(Box<str>, u64)>,
+    unsupported_names: Vec<(Box<str>, Set)>,
     overrides: Vec<Override>,
 }
 
@@ -50,7 +55,7 @@ pub struct Bounds {
 pub struct Rule {
     pub strategy: Option<Strategy>,
     /// Providers that may be chosen.
-    pub providers: u64,
+    pub providers: Set,
 }
 
 #[derive(Clone, Debug)]
@@ -62,18 +67,25 @@ struct Override {
 
 impl Fixed {
     pub fn new(topology: &Topology, chain: &Chain, node_default: Strategy, region: &str) -> Fixed {
-        let all: Vec<(u64, &Provider)> = chain.providers.iter().map(|(id, p)| (bit(id), p)).collect();
+        let slots = slots(topology, chain, region);
+        let all: Vec<(Set, &Provider)> = slots.iter().map(|(id, (p, _))| (bit(id), &chain.providers[*p])).collect();
         let union = |of: &dyn Fn(&Provider) -> bool| all.iter().filter(|(_, p)| of(p)).fold(0, |m, (b, _)| m | b);
+        let channels: IdVec<SlotId, ChannelId> = slots.values().map(|(_, channel)| *channel).collect();
+        let with = |of: &dyn Fn(ChannelId) -> bool| channels.iter().filter(|(_, c)| of(**c)).fold(0, |m, (id, _)| m | bit(id));
+        let ws = with(&|c| c.transport() == Transport::Ws);
         let mut priorities: Vec<u32> = all.iter().map(|(_, p)| p.priority).collect();
         priorities.sort_unstable();
         priorities.dedup();
-        let bounds: IdVec<ProviderId, Bounds> = all.iter().map(|(_, p)| Bounds::of(p)).collect();
+        let bounds: IdVec<SlotId, Bounds> = all.iter().map(|(_, p)| Bounds::of(p)).collect();
+        let providers: IdVec<SlotId, ProviderId> = slots.values().map(|(provider, _)| *provider).collect();
+        let is_second = |(id, p): &(SlotId, &ProviderId)| id.0 > 0 && providers.get(SlotId(id.0 - 1)) == Some(*p);
         Fixed {
-            http: union(&|p| topology.instances[p.instance].http_from(region).is_some()),
+            ws,
+            second: providers.iter().filter(is_second).fold(0, |m, (id, _)| m | bit(id)),
             by_priority: priorities.iter().map(|&n| union(&|p| p.priority == n)).collect(),
             together: [union(&|_| true)],
-            same_instance: all.iter().map(|(_, p)| union(&|other| other.instance == p.instance)).collect(),
-            channels: all.iter().map(|(_, p)| ChannelId::of(p.instance, Transport::Http)).collect(),
+            same_channel: channels.values().map(|own| with(&|other| other == *own)).collect(),
+            same_instance: channels.values().map(|own| with(&|other| other.instance() == own.instance())).collect(),
             first_entry: chain.first_entry,
             default_strategy: chain.default_strategy.unwrap_or(node_default),
             local: union(&|p| p.regions.is_empty() || p.regions.iter().any(|r| **r == *region)),
@@ -83,13 +95,31 @@ impl Fixed {
             bounds,
             supports: method::all().map(|(_, info)| union(&|p| allows(p, info))).collect(),
             unsupported_names: unsupported_names(&all),
-            overrides: chain.method_overrides.iter().map(|o| Override::of(o, union(&|_| true))).collect(),
+            overrides: overrides(chain, &providers),
+            channels,
+            providers,
         }
     }
 
-    /// Providers whose capabilities allow the method; `name` tells methods apart that are in no table.
+    /// The channels of one provider.
     #[inline]
-    pub fn supports(&self, method: MethodId, name: &[u8]) -> u64 {
+    pub fn of_provider(&self, provider: ProviderId) -> Set {
+        self.providers.iter().filter(|(_, p)| **p == provider).fold(0, |set, (id, _)| set | bit(id))
+    }
+
+    /// The channels of this transport; all of them when none is asked for.
+    #[inline]
+    pub fn over(&self, transport: Option<Transport>) -> Set {
+        match transport {
+            None => self.together[0],
+            Some(Transport::Ws) => self.ws,
+            Some(Transport::Http) => self.together[0] & !self.ws,
+        }
+    }
+
+    /// Channels whose provider's capabilities allow the method; `name` tells methods apart that are in no table.
+    #[inline]
+    pub fn supports(&self, method: MethodId, name: &[u8]) -> Set {
         let known = self.supports.get(method).copied().unwrap_or(self.together[0]);
         if method != method::UNKNOWN || self.unsupported_names.is_empty() {
             return known;
@@ -108,18 +138,23 @@ impl Fixed {
         self.overrides.iter().find(mine).map(|o| o.rule)
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = ProviderId> {
-        (0..self.channels.len()).map(ProviderId::from_index)
+    pub fn ids(&self) -> impl Iterator<Item = SlotId> {
+        (0..self.channels.len()).map(SlotId::from_index)
     }
 
-    pub fn entry(&self, provider: ProviderId) -> EntryId {
-        EntryId(self.first_entry.0 + u32::from(provider.0))
+    pub fn entry(&self, slot: SlotId) -> EntryId {
+        EntryId(self.first_entry.0 + u32::from(self.providers[slot].0))
     }
 
-    /// Providers of a region that a client asks for.
-    pub fn in_region(chain: &Chain, region: &str) -> u64 {
-        let of = |p: &Provider| p.regions.iter().any(|r| **r == *region);
-        chain.providers.iter().filter(|(_, p)| of(p)).fold(0, |mask, (id, _)| mask | bit(id))
+    /// Channels of the providers for which `is` holds.
+    pub fn of_providers(&self, chain: &Chain, is: impl Fn(&Provider) -> bool) -> Set {
+        let holds = |provider: &ProviderId| chain.providers.get(*provider).is_some_and(&is);
+        self.providers.iter().filter(|(_, provider)| holds(provider)).fold(0, |set, (id, _)| set | bit(id))
+    }
+
+    /// Channels of providers of a region that a client asks for.
+    pub fn in_region(&self, chain: &Chain, region: &str) -> Set {
+        self.of_providers(chain, |p| p.regions.iter().any(|r| **r == *region))
     }
 }
 
@@ -134,15 +169,32 @@ impl Bounds {
     }
 }
 
-impl Override {
-    fn of(configured: &crate::config::topology::MethodOverride, all: u64) -> Override {
-        let named = configured.providers.iter().fold(0, |mask, id| mask | bit(*id));
+/// Every provider's channels that have an endpoint here, in the order of slots.
+fn slots(topology: &Topology, chain: &Chain, region: &str) -> IdVec<SlotId, (ProviderId, ChannelId)> {
+    let mut slots = IdVec::new();
+    for (id, provider) in chain.providers.iter() {
+        let instance = &topology.instances[provider.instance];
+        let has = [(Transport::Http, instance.http_from(region).is_some()), (Transport::Ws, instance.ws_from(region).is_some())];
+        for (transport, _) in has.into_iter().filter(|(_, has)| *has) {
+            slots.push((id, ChannelId::of(provider.instance, transport)));
+        }
+    }
+    slots
+}
+
+fn overrides(chain: &Chain, providers: &IdVec<SlotId, ProviderId>) -> Vec<Override> {
+    let of = |configured: &crate::config::topology::MethodOverride| {
+        let is_named = |id: &ProviderId| configured.providers.is_empty() || configured.providers.contains(id);
         Override {
             method: method::lookup(configured.method.as_bytes()),
             name: configured.method.clone(),
-            rule: Rule { strategy: configured.strategy, providers: if named == 0 { all } else { named } },
+            rule: Rule {
+                strategy: configured.strategy,
+                providers: providers.iter().filter(|(_, p)| is_named(p)).fold(0, |set, (id, _)| set | bit(id)),
+            },
         }
-    }
+    };
+    chain.method_overrides.iter().map(of).collect()
 }
 
 /// Neither the method's category nor its name is excluded (LB §3.2).
@@ -152,8 +204,8 @@ fn allows(provider: &Provider, info: &method::MethodInfo) -> bool {
     !named && !capabilities.unsupported_categories.contains(&info.category)
 }
 
-fn unsupported_names(all: &[(u64, &Provider)]) -> Vec<(Box<str>, u64)> {
-    let mut names: Vec<(Box<str>, u64)> = Vec::new();
+fn unsupported_names(all: &[(Set, &Provider)]) -> Vec<(Box<str>, Set)> {
+    let mut names: Vec<(Box<str>, Set)> = Vec::new();
     for (mask, provider) in all {
         for name in &provider.capabilities.unsupported_methods {
             if method::lookup(name.as_bytes()) != method::UNKNOWN {

@@ -1,7 +1,7 @@
 //! The one immutable value that every selector reads: the topology, and what follows from it and from health for choosing.
 //!
-//! Whatever a call would otherwise compute per provider is a bit here: sets of providers are `u64` masks, an order is a
-//! short list of masks, best first. A selection is then a few ANDs. The snapshot is replaced whole, never edited, so a
+//! Whatever a call would otherwise compute per provider is a bit here. What is chosen is a channel, one transport of one
+//! provider; sets of them are `u128` masks, an order is a short list of masks, best first. A selection is then a few ANDs. The snapshot is replaced whole, never edited, so a
 //! call sees one consistent world from start to end. What comes from the configuration (`fixed`) is built once and shared
 //! by all snapshots; what comes from health (`plan`, `ranking`) is built by the aggregator, and parts that have not
 //! changed are shared too.
@@ -16,7 +16,7 @@ pub use fixed::{Bounds, Fixed, Rule};
 pub use plan::{ChainPlan, Gates, Height, LearntLimits, Lease};
 pub use ranking::{Grant, Ranking};
 
-use crate::base::ids::{ChainId, ChannelId, EntryId, IdVec, PermitId, ProfileId, ProviderId};
+use crate::base::ids::{ChainId, ChannelId, EntryId, IdVec, PermitId, ProfileId, SlotId, Transport};
 use crate::base::time::Instant;
 use crate::config::topology::{Chain, Entry, Instance, Provider, Strategy, Topology};
 use std::sync::Arc;
@@ -53,23 +53,29 @@ impl Snapshot {
         &self.plans[profile][chain]
     }
 
-    /// The circuit of an entry's HTTP channel is half-open.
-    pub fn is_half_open(&self, entry: EntryId) -> bool {
-        let half_open = |e: &Entry| self.plan(e.profile, e.chain).gates.half_open & bit(e.provider) != 0;
-        self.topology.entries.get(entry).is_some_and(half_open)
+    /// The circuit of an entry's channel is half-open.
+    pub fn is_half_open(&self, entry: EntryId, transport: Transport) -> bool {
+        self.is_in(entry, transport, |gates| gates.half_open)
     }
 
-    /// Our credentials were refused by an entry's provider, and nothing has come of it since.
-    pub fn is_misconfigured(&self, entry: EntryId) -> bool {
-        let misconfigured = |e: &Entry| self.plan(e.profile, e.chain).gates.misconfigured & bit(e.provider) != 0;
-        self.topology.entries.get(entry).is_some_and(misconfigured)
+    /// Our credentials were refused by an entry's channel, and nothing has come of it since.
+    pub fn is_misconfigured(&self, entry: EntryId, transport: Transport) -> bool {
+        self.is_in(entry, transport, |gates| gates.misconfigured)
+    }
+
+    fn is_in(&self, entry: EntryId, transport: Transport, of: impl Fn(&Gates) -> Set) -> bool {
+        self.topology.entries.get(entry).is_some_and(|e| {
+            let plan = self.plan(e.profile, e.chain);
+            let own = plan.fixed.of_provider(e.provider) & plan.fixed.over(Some(transport));
+            of(&plan.gates) & own != 0
+        })
     }
 
     /// The circuits of an entry's whole chain are open: its calls have nobody.
     pub fn is_dark(&self, entry: EntryId) -> bool {
         let dark = |e: &Entry| {
             let plan = self.plan(e.profile, e.chain);
-            plan.fixed.http & !plan.gates.open == 0
+            plan.fixed.together[0] & !plan.gates.open == 0
         };
         self.topology.entries.get(entry).is_some_and(dark)
     }
@@ -88,17 +94,24 @@ impl Snapshot {
     }
 }
 
-/// The mask of one provider.
+/// Channels of one (profile, chain): bit i stands for slot i.
+pub type Set = u128;
+
+/// The set of one channel.
 #[inline]
-pub fn bit(provider: ProviderId) -> u64 {
-    1u64 << (provider.0 as u32 & 63)
+pub fn bit(slot: SlotId) -> Set {
+    1 << (u32::from(slot.0) & 127)
 }
 
 /// The members of a set, lowest first.
-pub fn members(mut set: u64) -> impl Iterator<Item = ProviderId> {
+#[inline]
+pub fn members(set: Set) -> impl Iterator<Item = SlotId> {
+    // By words: few chains have more than 64 channels, and a word's arithmetic is one instruction each.
+    let (mut low, mut high) = (set as u64, (set >> 64) as u64);
     std::iter::from_fn(move || {
-        let lowest = set.trailing_zeros();
-        set &= set.wrapping_sub(1);
-        (lowest < 64).then_some(ProviderId(lowest as u8))
+        let (word, first) = if low != 0 { (&mut low, 0) } else { (&mut high, 64) };
+        let lowest = word.trailing_zeros();
+        *word &= word.wrapping_sub(1);
+        (lowest < 64).then_some(SlotId(lowest as u8 + first))
     })
 }

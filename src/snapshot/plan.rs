@@ -1,25 +1,26 @@
 //! What choosing on one (profile, chain) needs right now: health as masks, heads, permits, and a ranking for each method.
 
-use crate::base::ids::{IdVec, MethodId, PermitId, ProviderId};
+use crate::base::ids::{IdVec, MethodId, PermitId, ProviderId, SlotId};
 use crate::base::time::Instant;
 use crate::chain::method;
+use crate::snapshot::Set;
 use crate::snapshot::fixed::Fixed;
 use crate::snapshot::ranking::Ranking;
 use std::sync::Arc;
 
-/// Sets of providers by the state of their HTTP channel.
+/// Sets of channels by their state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Gates {
-    pub open: u64,
-    pub half_open: u64,
+    pub open: Set,
+    pub half_open: Set,
     /// Rate-limited for the moment.
-    pub limited: u64,
+    pub limited: Set,
     /// Our credentials were refused.
-    pub misconfigured: u64,
+    pub misconfigured: Set,
     /// They serve another chain than configured.
-    pub wrong_chain: u64,
+    pub wrong_chain: Set,
     /// Further behind than `max_lag_blocks`.
-    pub lagging: u64,
+    pub lagging: Set,
 }
 
 /// A provider's height as far as we may assume, and how it was found.
@@ -44,10 +45,10 @@ impl LearntLimits {
     pub const NONE: LearntLimits = LearntLimits { rejected_range: u64::MAX, rejected_depth: u64::MAX };
 }
 
-/// A half-open provider's permit, leased to one shard.
+/// A half-open channel's permit, leased to one shard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lease {
-    pub provider: ProviderId,
+    pub slot: SlotId,
     pub permit: PermitId,
     pub shard: u16,
     pub start_by: Instant,
@@ -57,13 +58,13 @@ pub struct Lease {
 pub struct ChainPlan {
     pub fixed: Arc<Fixed>,
     pub gates: Gates,
-    pub heights: IdVec<ProviderId, Height>,
+    pub heights: IdVec<SlotId, Height>,
     /// The height that most providers have reached.
     pub consensus: Option<u64>,
-    pub learnt: IdVec<ProviderId, LearntLimits>,
+    pub learnt: IdVec<SlotId, LearntLimits>,
     pub has_learnt: bool,
-    /// Methods that some providers were found to lack.
-    pub learnt_methods: Vec<(MethodId, u64)>,
+    /// Methods that some channels were found to lack.
+    pub learnt_methods: Vec<(MethodId, Set)>,
     pub leases: Vec<Lease>,
     /// When the first open circuit half-opens.
     pub retry_at: Option<Instant>,
@@ -88,9 +89,9 @@ impl ChainPlan {
         }
     }
 
-    /// Providers that the method may be sent to, as configured and as learnt. Empty when none is left.
+    /// Channels that the method may be sent to, as configured and as learnt. Empty when none is left.
     #[inline]
-    pub fn supports(&self, method: MethodId, name: &[u8]) -> u64 {
+    pub fn supports(&self, method: MethodId, name: &[u8]) -> Set {
         let configured = self.fixed.supports(method, name);
         if self.learnt_methods.is_empty() || method == method::UNKNOWN {
             return configured;
@@ -105,15 +106,15 @@ impl ChainPlan {
 
     /// The tiers of CONTRACT §4.3, best first; open circuits are in none.
     #[inline]
-    pub fn tiers(&self) -> [u64; 4] {
+    pub fn tiers(&self) -> [Set; 4] {
         let Gates { open, half_open, limited, .. } = self.gates;
         let closed = !(open | half_open);
         [closed & !limited, closed & limited, half_open & !limited, half_open & limited]
     }
 
-    /// The state of a provider's circuit in a word.
-    pub fn circuit(&self, provider: ProviderId) -> &'static str {
-        let mask = crate::snapshot::bit(provider);
+    /// The state of a channel's circuit in a word.
+    pub fn circuit(&self, slot: SlotId) -> &'static str {
+        let mask = crate::snapshot::bit(slot);
         match (self.gates.open & mask != 0, self.gates.half_open & mask != 0) {
             (true, _) => "open",
             (_, true) => "half_open",
@@ -121,8 +122,11 @@ impl ChainPlan {
         }
     }
 
-    /// Whether a call with this pin may be sent to `provider` at all.
-    pub fn may_choose(&self, pin: Option<ProviderId>, allow_failover: bool, provider: ProviderId) -> bool {
-        self.fixed.http & crate::snapshot::bit(provider) != 0 && pin.is_none_or(|pin| allow_failover || pin == provider)
+    /// Channels that a call with this pin may be sent to at all.
+    pub fn choosable(&self, pin: Option<ProviderId>, allow_failover: bool) -> Set {
+        match pin {
+            Some(pin) if !allow_failover => self.fixed.of_provider(pin),
+            _ => self.fixed.together[0],
+        }
     }
 }

@@ -1,15 +1,16 @@
 //! The measured strategies' view of one (profile, chain, method): who is fastest, who weighs what, how long to wait, and who
 //! should be measured again.
 
-use crate::base::ids::{Id, IdVec, ProviderId};
+use crate::base::ids::{Id, IdVec, SlotId};
+use crate::base::limits::SLOTS_PER_CHAIN;
 use crate::health::evidence::Standing;
-use crate::snapshot::{Fixed, bit};
+use crate::snapshot::{Fixed, Set, bit};
 use arrayvec::ArrayVec;
 
-/// The right to divert one call to a provider whose evidence is old.
+/// The right to divert one call to a channel whose evidence is old.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Grant {
-    pub provider: ProviderId,
+    pub slot: SlotId,
     /// The shard that may do it.
     pub shard: u16,
     /// Never given twice; used at most once.
@@ -18,19 +19,19 @@ pub struct Grant {
 
 #[derive(Clone, Debug)]
 pub struct Ranking {
-    /// Every provider, best first: the qualified by score, then the others by what our probes found, then those nobody
+    /// Every channel, best first: the qualified by score, then the others by what our probes found, then those nobody
     /// has measured, by priority.
-    pub order: ArrayVec<ProviderId, 64>,
-    pub qualified: u64,
+    pub order: ArrayVec<SlotId, SLOTS_PER_CHAIN>,
+    pub qualified: Set,
     /// Has a latency, its own or a probe's.
-    pub measured: u64,
+    pub measured: Set,
     /// (best / latency)^beta; 0 where nothing was measured.
-    weights: ArrayVec<f32, 64>,
+    weights: ArrayVec<f32, SLOTS_PER_CHAIN>,
     /// How long a first attempt waits; 0 where too little is known.
-    patience_ms: ArrayVec<u32, 64>,
+    patience_ms: ArrayVec<u32, SLOTS_PER_CHAIN>,
     pub grant: Option<Grant>,
     /// The numbers behind it all, for explain.
-    pub standings: IdVec<ProviderId, Standing>,
+    pub standings: IdVec<SlotId, Standing>,
 }
 
 impl Ranking {
@@ -40,17 +41,17 @@ impl Ranking {
     }
 
     /// `beta`: how much the fastest is preferred by `latency-weighted`.
-    pub fn new(fixed: &Fixed, standings: IdVec<ProviderId, Standing>, beta: f32) -> Ranking {
-        let mut order: ArrayVec<ProviderId, 64> = fixed.ids().take(64).collect();
-        let priority = |id: ProviderId| fixed.by_priority.iter().position(|group| group & bit(id) != 0);
-        let key = |id: &ProviderId| rank(standings.get(*id), priority(*id));
+    pub fn new(fixed: &Fixed, standings: IdVec<SlotId, Standing>, beta: f32) -> Ranking {
+        let mut order: ArrayVec<SlotId, SLOTS_PER_CHAIN> = fixed.ids().take(SLOTS_PER_CHAIN).collect();
+        let priority = |id: SlotId| fixed.by_priority.iter().position(|group| group & bit(id) != 0);
+        let key = |id: &SlotId| rank(standings.get(*id), priority(*id));
         order.sort_by(|a, b| {
             let (a, b) = (key(a), key(b));
             a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2))
         });
         let set =
             |of: &dyn Fn(&Standing) -> bool| standings.iter().filter(|(_, s)| of(s)).fold(0, |mask, (id, _)| mask | bit(id));
-        let latencies: ArrayVec<f32, 64> = standings.values().map(latency).collect();
+        let latencies: ArrayVec<f32, SLOTS_PER_CHAIN> = standings.values().map(latency).collect();
         let best = latencies.iter().copied().filter(|l| *l > 0.0).fold(f32::INFINITY, f32::min);
         let weights = latencies.iter().map(|l| if *l > 0.0 { (best / l).powf(beta) } else { 0.0 }).collect();
         let patience = |s: &Standing| s.patience_us().map_or(0, |us| us.div_ceil(1000));
@@ -67,13 +68,13 @@ impl Ranking {
 
     /// 0 where nothing was measured.
     #[inline]
-    pub fn weight(&self, provider: ProviderId) -> f32 {
-        self.weights.get(provider.index()).copied().unwrap_or(0.0)
+    pub fn weight(&self, slot: SlotId) -> f32 {
+        self.weights.get(slot.index()).copied().unwrap_or(0.0)
     }
 
-    /// How long a first attempt waits for this provider, if enough is known (CONTRACT §3).
-    pub fn patience_ms(&self, provider: ProviderId) -> Option<u64> {
-        self.patience_ms.get(provider.index()).filter(|ms| **ms > 0).map(|ms| u64::from(*ms))
+    /// How long a first attempt waits for this channel, if enough is known (CONTRACT §3).
+    pub fn patience_ms(&self, slot: SlotId) -> Option<u64> {
+        self.patience_ms.get(slot.index()).filter(|ms| **ms > 0).map(|ms| u64::from(*ms))
     }
 }
 

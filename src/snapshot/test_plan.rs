@@ -11,13 +11,26 @@ pub fn topology(providers: &[(u32, &str)]) -> Topology {
     for (n, (priority, extra)) in providers.iter().enumerate() {
         text.push_str(&format!("      - {{id: p{n}, priority: {priority}, url: 'http://p{n}.example:1'{extra}}}\n"));
     }
+    topology_of_text(text)
+}
+
+fn topology_of_text(text: String) -> Topology {
     let loaded = load(&[SourceFile { name: "default.yml".into(), text }], &|_| None);
     loaded.unwrap_or_else(|problems| panic!("{problems:?}")).topology
 }
 
-pub fn plan(providers: &[(u32, &str)]) -> ChainPlan {
-    let snapshot = Snapshot::new(topology(providers), Strategy::Priority, "here", 1);
+fn of_topology(topology: Topology) -> ChainPlan {
+    let snapshot = Snapshot::new(topology, Strategy::Priority, "here", 1);
     snapshot.plan(ProfileId(0), ChainId(0)).clone()
+}
+
+/// Of a whole profile's only chain.
+pub fn of_text(text: String) -> ChainPlan {
+    of_topology(topology_of_text(text))
+}
+
+pub fn plan(providers: &[(u32, &str)]) -> ChainPlan {
+    of_topology(topology(providers))
 }
 
 pub fn of_priorities(priorities: &[u32]) -> ChainPlan {

@@ -51,7 +51,9 @@ impl Aggregator {
                     ));
                 }
             }
-            providers.push(summary(provider, &sum));
+            let mut row = summary(provider, &sum);
+            row["by_transport"] = self.by_transport(chain.entry(id), at.now);
+            providers.push(row);
             by_provider.push(json!({
                 "provider_id": provider.id,
                 "provider_name": provider.name,
@@ -84,9 +86,29 @@ impl Aggregator {
         methods
     }
 
+    /// A provider's attempts over each transport since the start, and how they ended.
+    fn by_transport(&self, entry: EntryId, now: Instant) -> Value {
+        let mut sums: BTreeMap<Transport, Counts> = BTreeMap::new();
+        for (transport, _, figure) in self.figures.of_entry(entry) {
+            sums.entry(transport).or_default().add(&figure.counts(Window::Total, now));
+        }
+        let row = |(transport, counts): (Transport, Counts)| {
+            let row = json!({
+                "total_calls": counts.attempts(),
+                "success_rate": rounded(counts.success_rate()),
+                "avg_latency_ms": (counts.successes > 0).then(|| ms(counts.mean_us())),
+            });
+            (transport.word().to_owned(), row)
+        };
+        Value::Object(sums.into_iter().map(row).collect())
+    }
+
     fn performance(&self, chain: &Chain, all: &Figures, recent: Vec<Value>, at: Moment) -> Value {
-        let instances = chain.providers.values().map(|p| &self.channels[ChannelId::of(p.instance, Transport::Http)]);
-        let connected = instances.filter(|c| c.is_known && c.breaker.gate() != Gate::Open && c.wrong_chain.is_none()).count();
+        let serves = |id: ChannelId| {
+            let channel = &self.channels[id];
+            channel.is_known && channel.breaker.gate() != Gate::Open && channel.wrong_chain.is_none()
+        };
+        let connected = chain.providers.values().filter(|p| self.channels_of(p.instance).any(serves)).count();
         // What followed a failure of another provider was the same call.
         let calls = |counts: &Counts| counts.attempts().saturating_sub(counts.retries);
         let mut out = latencies(&all.hour);

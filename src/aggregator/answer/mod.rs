@@ -8,12 +8,12 @@ pub(super) mod node;
 mod providers;
 
 use crate::aggregator::Aggregator;
-use crate::base::ids::{ChainId, ChannelId, EntryId, ProfileId, Transport};
+use crate::base::ids::{ChainId, EntryId, ProfileId};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::config::topology::{Chain, Profile};
 use crate::health::breaker::Manual;
 use crate::observe::question::{Answer, Asked, Order, Question};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The moment of an answer, on both clocks.
 #[derive(Clone, Copy)]
@@ -71,14 +71,17 @@ impl Aggregator {
             Order::Close => Some(Manual::Close),
             Order::Auto => None,
         };
-        for transport in [Transport::Http, Transport::Ws] {
-            let id = ChannelId::of(instance, transport);
+        let mut circuits = Map::new();
+        for id in self.channels_of(instance) {
             let transition = self.channels.get_mut(id)?.breaker.set_manual(manual, at.now);
             self.tell(id, transition);
         }
         let (profile, _, provider) = self.topology.of_entry(entry)?;
-        let circuit = self.circuit(ChannelId::of(instance, Transport::Http), at);
-        Some(json!({ "profile": profile.slug, "provider": provider.id, "circuit": circuit }))
+        for id in self.channels_of(instance) {
+            circuits.insert(id.transport().word().to_owned(), self.circuit(id, at));
+        }
+        let circuit = circuits.values().next().cloned();
+        Some(json!({ "profile": profile.slug, "provider": provider.id, "circuit": circuit, "circuits": circuits }))
     }
 }
 

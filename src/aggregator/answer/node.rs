@@ -2,13 +2,13 @@
 
 use super::{Moment, ms_of};
 use crate::aggregator::Aggregator;
-use crate::base::ids::{ChannelId, EntryId, Transport};
+use crate::base::ids::{ChannelId, EntryId};
 use crate::base::time::{Duration, Instant};
 use crate::chain::method;
 use crate::config::topology::{Chain, Provider};
 use crate::observe::figures::Latencies;
 use crate::observe::report::{Load, StreamLoad};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What a producer's last report said.
 #[derive(Default)]
@@ -131,10 +131,12 @@ impl Aggregator {
     fn status_of_chain(&self, chain: &Chain, at: Moment) -> Value {
         let heads = self.heads.get(&chain.chain_number);
         let provider = |provider: &Provider| {
-            let channel = &self.channels[ChannelId::of(provider.instance, Transport::Http)];
             let lag = heads.and_then(|h| h.lag(provider.instance, at.now));
-            let (status, reason) = self.status_of(chain, channel, lag, at);
-            json!({ "id": provider.id, "status": status, "reason": reason, "circuit": channel.breaker.gate().word() })
+            let (best, (status, reason)) = self.best_channel(chain, provider.instance, lag, at);
+            let word = |id: ChannelId| self.channels[id].breaker.gate().word();
+            let circuits: Map<String, Value> =
+                self.channels_of(provider.instance).map(|id| (id.transport().word().to_owned(), json!(word(id)))).collect();
+            json!({ "id": provider.id, "status": status, "reason": reason, "circuit": word(best), "circuits": circuits })
         };
         json!({
             "chain": chain.key,
@@ -147,8 +149,8 @@ impl Aggregator {
     pub(super) fn region(&self, at: Moment) -> Value {
         let provider = |entry: EntryId| {
             let (profile, chain, provider) = self.topology.of_entry(entry)?;
-            let channel = ChannelId::of(provider.instance, Transport::Http);
-            let prior_us = self.evidence.standing(channel, method::UNKNOWN, at.now).prior_us;
+            let prior_us = |id: ChannelId| self.evidence.standing(id, method::UNKNOWN, at.now).prior_us;
+            let prior_us = self.channels_of(provider.instance).filter_map(prior_us).min();
             Some(json!({
                 "profile": profile.slug,
                 "chain": chain.key,

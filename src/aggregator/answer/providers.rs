@@ -3,12 +3,16 @@
 use super::{Moment, ms, rounded};
 use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
-use crate::base::ids::{ChannelId, EntryId, Transport};
+use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};
 use crate::chain::method;
 use crate::config::topology::{Chain, Instance, Profile, Provider};
 use crate::health::breaker::{Gate, Manual};
 use crate::observe::figures::{Counts, Window};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+/// How a channel may be, best first.
+const WORDS: [&str; 9] =
+    ["healthy", "unsteady", "lagging", "rate_limited", "unknown", "misconfigured", "recovering", "circuit_open", "wrong_chain"];
 
 impl Aggregator {
     pub(super) fn providers(&self, profile: &Profile, chain: &Chain, at: Moment) -> Value {
@@ -26,44 +30,93 @@ impl Aggregator {
         })
     }
 
+    /// What is true of the provider, then of each of its channels. The words and the circuit beside its name are those of the
+    /// channel that is best off: so long as one serves, the provider does.
     fn provider(&self, chain: &Chain, provider: &Provider, entry: EntryId, at: Moment) -> Value {
-        let id = ChannelId::of(provider.instance, Transport::Http);
         let instance = &self.topology.instances[provider.instance];
-        let channel = &self.channels[id];
+        let region = &self.node.settings.region;
         let heads = self.heads.get(&chain.chain_number);
         let head = heads.and_then(|h| h.height(provider.instance));
         let lag = heads.and_then(|h| h.lag(provider.instance, at.now));
-        let (status, reason) = self.status_of(chain, channel, lag, at);
-        let mut minute = Counts::default();
-        self.figures.of_entry(entry).for_each(|(_, _, figure)| minute.add(&figure.counts(Window::Minute, at.now)));
-        let latencies = minute.latencies.histogram();
-        json!({
+        let (best, (status, reason)) = self.best_channel(chain, provider.instance, lag, at);
+        let mut out = json!({
             "id": provider.id,
             "name": provider.name,
             "status": status,
             "reason": reason,
             "priority": provider.priority,
-            "url": instance.http_from(&self.node.settings.region).map(|e| e.shown()),
+            "url": instance.http_from(region).map(|e| e.shown()),
+            "ws_url": instance.ws_from(region).map(|e| e.shown().replacen("http", "ws", 1)),
             "instance": instance.label,
             "archival": provider.archival,
             "regions": provider.regions,
-            "circuit": self.circuit(id, at),
-            "rate_limited_until": channel.cooldown.is_limited(at.now).then(|| at.wall_in(channel.cooldown.until())),
-            "misconfigured_since": channel.misconfigured_since.map(|since| at.wall_of(since)),
-            "wrong_chain_id": channel.wrong_chain,
-            "last_failure": channel.last_failure.map(|(category, when)| json!({ "category": category.word(), "at": at.wall_of(when) })),
             "height": head.map(|(height, _)| height),
             "height_at": head.map(|(_, seen)| at.wall_of(seen)),
             "lag_blocks": lag.map(|lag| lag.min(0).unsigned_abs()),
-            "probe_latency_ms": self.evidence.standing(id, method::UNKNOWN, at.now).prior_us.map(|us| ms(us.into())),
-            "learnt_limits": learnt(channel, at),
             "subscriptions": self.subscriptions_of(provider, instance),
-            "last_minute": {
-                "calls": minute.attempts(),
-                "success_rate": rounded(minute.success_rate()),
-                "p50_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.5))),
-                "p99_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.99))),
-            },
+            "last_minute": self.last_minute(entry, None, at),
+        });
+        let channel = |id: ChannelId| {
+            let (status, reason) = self.status_of(chain, &self.channels[id], lag, at);
+            let mut row = self.state(id, at);
+            row.insert("transport".to_owned(), json!(id.transport().word()));
+            row.insert("status".to_owned(), json!(status));
+            row.insert("reason".to_owned(), json!(reason));
+            row.insert("last_minute".to_owned(), self.last_minute(entry, Some(id.transport()), at));
+            Value::Object(row)
+        };
+        if let Value::Object(out) = &mut out {
+            out.extend(self.state(best, at));
+            out.insert("channels".to_owned(), self.channels_of(provider.instance).map(channel).collect());
+        }
+        out
+    }
+
+    /// The channel that is best off, and how it is.
+    pub(super) fn best_channel(
+        &self,
+        chain: &Chain,
+        instance: InstanceId,
+        lag: Option<i64>,
+        at: Moment,
+    ) -> (ChannelId, (&'static str, String)) {
+        let rank = |status: &str| WORDS.iter().position(|word| *word == status).unwrap_or(WORDS.len());
+        let all = self.channels_of(instance).map(|id| (id, self.status_of(chain, &self.channels[id], lag, at)));
+        let best = all.min_by_key(|(_, (status, _))| rank(status));
+        best.unwrap_or_else(|| (ChannelId::of(instance, Transport::Http), ("unknown", String::new())))
+    }
+
+    /// A channel's circuit, rests and lessons.
+    fn state(&self, id: ChannelId, at: Moment) -> Map<String, Value> {
+        let channel = &self.channels[id];
+        let limited_until = channel.cooldown.is_limited(at.now).then(|| at.wall_in(channel.cooldown.until()));
+        let last_failure =
+            channel.last_failure.map(|(category, when)| json!({ "category": category.word(), "at": at.wall_of(when) }));
+        let probe_us = self.evidence.standing(id, method::UNKNOWN, at.now).prior_us;
+        [
+            ("circuit", self.circuit(id, at)),
+            ("rate_limited_until", json!(limited_until)),
+            ("misconfigured_since", json!(channel.misconfigured_since.map(|since| at.wall_of(since)))),
+            ("wrong_chain_id", json!(channel.wrong_chain)),
+            ("last_failure", json!(last_failure)),
+            ("probe_latency_ms", json!(probe_us.map(|us| ms(us.into())))),
+            ("learnt_limits", learnt(channel, at)),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
+
+    fn last_minute(&self, entry: EntryId, transport: Option<Transport>, at: Moment) -> Value {
+        let mut minute = Counts::default();
+        let of_entry = self.figures.of_entry(entry).filter(|(of, ..)| transport.is_none_or(|t| t == *of));
+        of_entry.for_each(|(_, _, figure)| minute.add(&figure.counts(Window::Minute, at.now)));
+        let latencies = minute.latencies.histogram();
+        json!({
+            "calls": minute.attempts(),
+            "success_rate": rounded(minute.success_rate()),
+            "p50_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.5))),
+            "p99_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.99))),
         })
     }
 

@@ -1,10 +1,11 @@
 //! One instance as a source of events: subscribed to over its WebSocket, or polled.
 
 use super::News;
-use super::{polling, subscribing};
+use super::polling;
+use super::subscribing::{Incoming, subscribe};
 use crate::base::ids::{ChannelId, InstanceId, Transport};
 use crate::runtime::world::World;
-use crate::shard::{Bell, Shard};
+use crate::shard::{Bell, Shard, Word};
 use crate::stream::event::{Head, Log};
 use crate::stream::key::Key;
 use std::cell::{Cell, RefCell};
@@ -62,6 +63,8 @@ pub struct Feed {
     has_ended: Cell<bool>,
     /// Rung when that changes.
     pub changed: Bell,
+    /// From the instance's WebSocket.
+    pub incoming: Incoming,
     pub news: Rc<News>,
 }
 
@@ -74,11 +77,12 @@ impl Feed {
             is_urgent: Cell::new(is_urgent),
             has_ended: Cell::new(false),
             changed: Bell::default(),
+            incoming: Incoming::default(),
             news,
         });
         match id.mode {
             Mode::Polling => shard.world().spawn("polling", polling::poll(shard.clone(), feed.clone())),
-            Mode::Subscribing => shard.world().spawn("subscribing", subscribing::subscribe(shard.clone(), feed.clone())),
+            Mode::Subscribing => shard.world().spawn("subscribing", subscribe(shard.clone(), feed.clone())),
         }
         feed
     }
@@ -108,6 +112,11 @@ impl Feed {
 
     pub fn wanted(&self) -> BTreeSet<Key> {
         self.wanted.borrow().clone()
+    }
+
+    pub fn hear(&self, word: Word) {
+        self.incoming.hear(word);
+        self.changed.ring();
     }
 
     pub fn say(&self, said: Said) {

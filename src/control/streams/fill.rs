@@ -6,7 +6,7 @@
 use super::News;
 use super::feed::FeedId;
 use super::follower::FollowerId;
-use crate::base::ids::EntryId;
+use crate::base::ids::{EntryId, Transport};
 use crate::base::limits;
 use crate::chain::{hex, method};
 use crate::runtime::world::World;
@@ -54,6 +54,11 @@ impl Filled {
 }
 
 impl Order {
+    #[cfg(test)]
+    pub fn follower(&self) -> FollowerId {
+        self.follower
+    }
+
     /// The newest block is the leader's to tell. Everything else anybody may: the leader first, after `turn` failures the
     /// others in their order.
     pub fn new(
@@ -136,10 +141,19 @@ async fn logs<W: World>(shard: &Shard<W>, entry: EntryId, filter: &LogFilter, ha
     Some(logs)
 }
 
+/// HTTP, where it is spoken.
+fn transport_of<W: World>(shard: &Shard<W>, entry: EntryId) -> Transport {
+    let snapshot = shard.latest();
+    let instance = snapshot.topology.entries.get(entry).and_then(|entry| snapshot.topology.instances.get(entry.instance));
+    let speaks_http = instance.is_some_and(|instance| instance.http_from(&shard.node().settings.region).is_some());
+    if speaks_http { Transport::Http } else { Transport::Ws }
+}
+
 async fn ask_for<W: World>(shard: &Shard<W>, entry: EntryId, method: &str, params: &[u8]) -> Option<Vec<u8>> {
     let before = format!(r#"{{"jsonrpc":"2.0","id":"lasso-fill","method":"{method}","params":"#);
     let body = [before.as_bytes(), params, b"}"].concat();
-    match inquire(shard, entry, method::lookup(method.as_bytes()), &body, limits::FILL_TIMEOUT_MS).await {
+    let transport = transport_of(shard, entry);
+    match inquire(shard, entry, transport, method::lookup(method.as_bytes()), &body, limits::FILL_TIMEOUT_MS).await {
         Found::Result(result, _) => Some(result),
         Found::Limited { .. } | Found::Auth | Found::Failed(_) => None,
     }

@@ -5,9 +5,9 @@
 //! clients are told does not depend on strategies: a leader is kept while it is well.
 
 use super::feed::{FeedId, Mode};
-use crate::base::ids::ProviderId;
+use crate::base::ids::{ChannelId, ProviderId};
 use crate::config::topology::{Chain, Provider};
-use crate::snapshot::{ChainPlan, Snapshot, bit};
+use crate::snapshot::{ChainPlan, Set, Snapshot, bit};
 use crate::stream::fanout::Topic;
 
 /// Candidates for a topic's route, best first. `can_poll`: heads and logs can be had by asking.
@@ -20,9 +20,9 @@ pub fn candidates(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bo
             continue;
         }
         for mode in [Mode::Subscribing, Mode::Polling] {
-            if has_mode(snapshot, provider, region, mode, can_poll) && is_usable(plan, id, mode) {
-                let rank = rank(plan, topic, chain, id, mode);
-                found.push((rank, FeedId { instance: provider.instance, mode }));
+            let feed = FeedId { instance: provider.instance, mode };
+            if has_mode(snapshot, provider, region, mode, can_poll) && is_usable(plan, feed.channel()) {
+                found.push((rank(plan, topic, chain, id, feed), feed));
             }
         }
     }
@@ -39,11 +39,7 @@ pub fn candidates(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bo
 /// Whether a feed's provider is still fit to lead: reachable, and not behind.
 pub fn is_well(snapshot: &Snapshot, topic: &Topic, feed: FeedId) -> bool {
     let plan = snapshot.plan(topic.profile, topic.chain);
-    let chain = snapshot.chain(topic.profile, topic.chain);
-    let well = |(id, p): (ProviderId, &Provider)| {
-        p.instance == feed.instance && is_usable(plan, id, feed.mode) && plan.gates.lagging & bit(id) == 0
-    };
-    chain.providers.iter().any(well)
+    is_usable(plan, feed.channel()) && !is_behind(plan, feed.channel())
 }
 
 /// Whether the configuration lets anybody serve the topic.
@@ -58,10 +54,14 @@ pub fn anybody(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bool)
 /// Not the pinned one; polled; behind; priority; place.
 type Rank = (bool, bool, bool, u32, ProviderId);
 
-fn rank(plan: &ChainPlan, topic: &Topic, chain: &Chain, id: ProviderId, mode: Mode) -> Rank {
-    let is_behind = plan.gates.lagging & bit(id) != 0;
+fn rank(plan: &ChainPlan, topic: &Topic, chain: &Chain, id: ProviderId, feed: FeedId) -> Rank {
     let priority = chain.providers.get(id).map_or(u32::MAX, |p| p.priority);
-    (topic.pin.is_some_and(|pin| pin != id), mode == Mode::Polling, is_behind, priority, id)
+    let is_other = topic.pin.is_some_and(|pin| pin != id);
+    (is_other, feed.mode == Mode::Polling, is_behind(plan, feed.channel()), priority, id)
+}
+
+fn is_behind(plan: &ChainPlan, channel: ChannelId) -> bool {
+    plan.gates.lagging & set_of(plan, channel) != 0
 }
 
 fn has_mode(snapshot: &Snapshot, provider: &Provider, region: &str, mode: Mode, can_poll: bool) -> bool {
@@ -72,11 +72,11 @@ fn has_mode(snapshot: &Snapshot, provider: &Provider, region: &str, mode: Mode, 
     }
 }
 
-fn is_usable(plan: &ChainPlan, id: ProviderId, mode: Mode) -> bool {
-    let gates = &plan.gates;
-    let against = match mode {
-        Mode::Polling => gates.open | gates.half_open | gates.misconfigured | gates.wrong_chain,
-        Mode::Subscribing => gates.misconfigured | gates.wrong_chain,
-    };
-    against & bit(id) == 0
+fn is_usable(plan: &ChainPlan, channel: ChannelId) -> bool {
+    let (gates, own) = (&plan.gates, set_of(plan, channel));
+    own != 0 && (gates.open | gates.half_open | gates.misconfigured | gates.wrong_chain) & own == 0
+}
+
+fn set_of(plan: &ChainPlan, channel: ChannelId) -> Set {
+    plan.fixed.channels.iter().filter(|(_, own)| **own == channel).fold(0, |set, (slot, _)| set | bit(slot))
 }

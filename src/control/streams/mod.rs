@@ -17,14 +17,15 @@ mod subscribing;
 mod switchboard;
 mod topic;
 
+use crate::base::ids::InstanceId;
 use crate::base::limits;
 use crate::control::Announced;
 use crate::observe::report::{Event, Streaming};
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::{Instant, World};
-use crate::shard::{Bell, Shard};
+use crate::shard::{Bell, Shard, Word};
 use crate::stream::fanout::{Letter, Wish};
-use feed::{Feed, FeedId, Said};
+use feed::{Feed, FeedId, Mode, Said};
 use fill::{Filled, Order};
 use futures_util::future::{Either, select};
 use pace::Pace;
@@ -49,12 +50,20 @@ pub struct News {
     said: RefCell<VecDeque<(FeedId, Said)>>,
     filled: RefCell<VecDeque<Filled>>,
     bell: Bell,
+    /// Who hears what comes on an instance's WebSocket.
+    ears: RefCell<BTreeMap<InstanceId, Rc<Feed>>>,
 }
 
 impl News {
     pub fn say(&self, feed: FeedId, said: Said) {
         self.said.borrow_mut().push_back((feed, said));
         self.bell.ring();
+    }
+
+    fn hear(&self, instance: InstanceId, word: Word) {
+        if let Some(feed) = self.ears.borrow().get(&instance) {
+            feed.hear(word);
+        }
     }
 
     pub fn fill(&self, filled: Filled) {
@@ -79,6 +88,8 @@ pub async fn run<W: World>(shard: Rc<Shard<W>>, mut wishes: Inbox<Wish>, announc
     let board = Switchboard::new(&shard.latest().topology, &shard.node().settings.region, shard.stream_bug());
     let held = (0..shard.node().settings.shards).map(|_| VecDeque::new()).collect();
     let (world, news) = (shard.world().clone(), Rc::<News>::default());
+    let ears = news.clone();
+    shard.links().listen(move |instance, word| ears.hear(instance, word));
     let mut streams =
         Streams { shard, announced, news: news.clone(), board, feeds: BTreeMap::new(), pace: Pace::default(), held };
     loop {
@@ -140,7 +151,11 @@ impl<W: World> Streams<W> {
                     Some(feed) => feed.want(wanted, is_urgent),
                     None if wanted.is_empty() => {}
                     None => {
-                        self.feeds.insert(id, Feed::start(&self.shard, id, self.news.clone(), wanted, is_urgent));
+                        let feed = Feed::start(&self.shard, id, self.news.clone(), wanted, is_urgent);
+                        if id.mode == Mode::Subscribing {
+                            self.news.ears.borrow_mut().insert(id.instance, feed.clone());
+                        }
+                        self.feeds.insert(id, feed);
                     }
                 }
             }

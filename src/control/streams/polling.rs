@@ -4,7 +4,7 @@
 //! for. A few failures in a row end the feed.
 
 use super::feed::{Feed, Said};
-use crate::base::ids::{EntryId, InstanceId};
+use crate::base::ids::{EntryId, InstanceId, Transport};
 use crate::base::limits;
 use crate::chain::method;
 use crate::config::topology::Topology;
@@ -47,7 +47,7 @@ pub async fn poll<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
 
 async fn newest<W: World>(shard: &Shard<W>, entry: EntryId) -> Option<Head> {
     let method = method::lookup(b"eth_getBlockByNumber");
-    match inquire(shard, entry, method, QUESTION, limits::PROBE_TIMEOUT_MS).await {
+    match inquire(shard, entry, Transport::Http, method, QUESTION, limits::PROBE_TIMEOUT_MS).await {
         Found::Result(result, _) => Head::of_block(&result),
         Found::Limited { .. } | Found::Auth | Found::Failed(_) => None,
     }

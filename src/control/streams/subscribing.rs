@@ -13,7 +13,7 @@ use crate::health::ending::Ending;
 use crate::observe::category::Category;
 use crate::observe::report::{Event, Probe, Streaming};
 use crate::runtime::world::World;
-use crate::shard::{CallFault, Link, LinkFault, Shard, Word};
+use crate::shard::{CallFault, Link, Shard, Word};
 use crate::stream::event::{Head, Log};
 use crate::stream::key::Key;
 use futures_util::future::select;
@@ -34,79 +34,59 @@ enum NoSubscription {
 
 /// What the link's tasks bring, until the feed's own task looks.
 #[derive(Default)]
-struct Incoming {
+pub struct Incoming {
     words: RefCell<VecDeque<Word>>,
     answered: RefCell<VecDeque<Answered>>,
 }
 
-/// Keeps the connection for as long as anything is wanted of it.
+impl Incoming {
+    fn clear(&self) {
+        self.words.borrow_mut().clear();
+        self.answered.borrow_mut().clear();
+    }
+
+    pub fn hear(&self, word: Word) {
+        self.words.borrow_mut().push_back(word);
+    }
+}
+
+/// Keeps its subscriptions for as long as anything is wanted of it. The connection is the control thread's one to the
+/// instance, which probes use too.
 pub async fn subscribe<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
+    let instance = feed.id.instance;
     let silence = Duration::from_millis(silence_ms(&shard.latest().topology, &feed));
-    let mut failures = 0;
+    if !feed.is_urgent() {
+        // Not every feed of every node at the same moment.
+        let jitter_ms = shard.world().rng().below(limits::LINK_START_JITTER_MS);
+        rest(&shard, &feed, shard.world().now().plus_ms(jitter_ms)).await;
+    }
     while feed.is_wanted() && !shard.node().draining.is_raised() {
-        let incoming = Rc::new(Incoming::default());
-        let began = shard.world().now();
-        let hear = {
-            let (incoming, feed) = (incoming.clone(), feed.clone());
-            move |word| {
-                incoming.words.borrow_mut().push_back(word);
-                feed.changed.ring();
-            }
-        };
-        let deadline = began.plus_ms(limits::CONNECT_TIMEOUT_MS);
-        let ended = match Link::open(&shard, feed.id.instance, deadline, hear).await {
-            Ok(link) => {
-                tell(&shard, &feed, Probe::Ok { latency: shard.world().now().since(began) });
-                say(&shard, &feed, Streaming::Connected);
-                let carried = Carried::new(link, incoming, shard.world().now());
-                Some(carried.carry(&shard, &feed, silence).await)
-            }
-            Err(fault) => {
-                tell(&shard, &feed, probe_of(&fault));
-                None
-            }
-        };
+        feed.incoming.clear();
+        let now = shard.world().now();
+        let retry_at = shard.links().retry_at(instance, feed.is_urgent());
+        if now >= retry_at
+            && let Ok(link) = shard.links().want(&shard, instance, now).await
+        {
+            say(&shard, &feed, Streaming::Connected);
+            Carried::new(link, shard.world().now()).carry(&shard, &feed, silence).await;
+        }
         feed.say(Said::Lost);
-        failures = if ended.is_some_and(|ending| ending.was_stable) { 0 } else { failures + 1 };
-        pause(&shard, &feed, failures).await;
+        let retry_at = shard.links().retry_at(instance, feed.is_urgent());
+        rest(&shard, &feed, retry_at).await;
     }
     feed.end();
 }
 
-/// Before the next connection: the first comes at once (LB §9.2). While clients wait it is never long.
-async fn pause<W: World>(shard: &Shard<W>, feed: &Feed, failures: u64) {
-    if failures == 0 || !feed.is_wanted() {
-        return;
-    }
-    let most = if feed.is_urgent() { limits::LINK_WANTED_RETRY_MAX_MS } else { limits::LINK_RETRY_MAX_MS };
-    let base_ms = (limits::LINK_RETRY_STEP_MS * (failures - 1)).clamp(limits::LINK_WANTED_RETRY_MAX_MS, most);
-    let jitter_ms = shard.world().rng().below(limits::LINK_RETRY_JITTER_MS);
-    let until = shard.world().now().plus_ms(base_ms + jitter_ms);
+/// Until then; not so long when clients begin to wait, or nobody wants it any more.
+async fn rest<W: World>(shard: &Shard<W>, feed: &Feed, until: Instant) {
     let was_urgent = feed.is_urgent();
-    while shard.world().now() < until && feed.is_wanted() && feed.is_urgent() == was_urgent {
+    while feed.is_wanted() && feed.is_urgent() == was_urgent && shard.world().now() < until {
         select(pin!(shard.world().sleep_until(until)), pin!(feed.changed.heard())).await;
     }
 }
 
-fn tell<W: World>(shard: &Shard<W>, feed: &Feed, probe: Probe) {
-    shard.tell(Event::Probed { channel: feed.id.channel(), probe });
-}
-
 fn say<W: World>(shard: &Shard<W>, feed: &Feed, what: Streaming) {
     shard.tell(Event::Streaming { channel: feed.id.channel(), what });
-}
-
-fn probe_of(fault: &LinkFault) -> Probe {
-    match fault {
-        LinkFault::Refused { status: 401 | 403, .. } => Probe::Auth,
-        LinkFault::Refused { status: 429, retry_after } => {
-            let seconds = std::str::from_utf8(retry_after).ok().and_then(|text| text.trim().parse::<u64>().ok());
-            Probe::Limited { hint_ms: seconds.map(|s| s.saturating_mul(1000).min(limits::RETRY_AFTER_MAX_MS)) }
-        }
-        LinkFault::Refused { .. } => Probe::Failed { category: Category::ServerError },
-        LinkFault::Malformed(_) => Probe::Failed { category: Category::MalformedResponse },
-        LinkFault::Connect(_) | LinkFault::Ended => Probe::Failed { category: Category::Network },
-    }
 }
 
 /// The shortest of the chains that share the instance.
@@ -119,7 +99,6 @@ fn silence_ms(topology: &Topology, feed: &Feed) -> u64 {
 /// What one connection carries.
 struct Carried<W: World> {
     link: Rc<Link<W>>,
-    incoming: Rc<Incoming>,
     asked: BTreeSet<Key>,
     live: BTreeMap<Key, Box<[u8]>>,
     by_id: BTreeMap<Box<[u8]>, Key>,
@@ -131,10 +110,9 @@ struct Carried<W: World> {
 }
 
 impl<W: World> Carried<W> {
-    fn new(link: Rc<Link<W>>, incoming: Rc<Incoming>, now: Instant) -> Carried<W> {
+    fn new(link: Rc<Link<W>>, now: Instant) -> Carried<W> {
         Carried {
             link,
-            incoming,
             asked: BTreeSet::new(),
             live: BTreeMap::new(),
             by_id: BTreeMap::new(),
@@ -145,29 +123,28 @@ impl<W: World> Carried<W> {
     }
 
     /// Serves the feed until the connection ends or nobody wants it.
-    async fn carry(mut self, shard: &Rc<Shard<W>>, feed: &Rc<Feed>, silence: Duration) -> Ending {
+    async fn carry(mut self, shard: &Rc<Shard<W>>, feed: &Rc<Feed>, silence: Duration) {
         loop {
             let now = shard.world().now();
             if let Some(ending) = self.take_in(feed, now) {
-                say(shard, feed, Streaming::Ended { code: ending.code() });
-                if let Some(category) = ending.penalty() {
-                    tell(shard, feed, Probe::Failed { category });
-                }
-                return ending;
+                return say(shard, feed, Streaming::Ended { code: ending.code() });
             }
             let wanted = feed.wanted();
-            if wanted.is_empty() || shard.node().draining.is_raised() {
+            self.adjust(shard, feed, &wanted, now);
+            if shard.node().draining.is_raised() {
                 self.link.close();
-            } else {
-                self.adjust(shard, feed, &wanted, now);
-                if self.live.contains_key(&Key::NewHeads) && now.since(self.last_head) >= silence {
-                    tell(shard, feed, Probe::Failed { category: Category::Timeout });
-                    say(shard, feed, Streaming::Silent);
-                    self.link.close();
+            } else if wanted.is_empty() {
+                // What is being asked for must be known to be ended.
+                if self.asked.is_empty() {
+                    return;
                 }
+            } else if self.live.contains_key(&Key::NewHeads) && now.since(self.last_head) >= silence {
+                shard.tell(Event::Probed { channel: feed.id.channel(), probe: Probe::Failed { category: Category::Timeout } });
+                say(shard, feed, Streaming::Silent);
+                self.link.close();
             }
             let again = shard.world().sleep_until(now.plus_ms(limits::IDLE_SWEEP_MS));
-            if self.incoming.words.borrow().is_empty() {
+            if feed.incoming.words.borrow().is_empty() {
                 select(pin!(again), pin!(feed.changed.heard())).await;
             }
         }
@@ -175,10 +152,10 @@ impl<W: World> Carried<W> {
 
     /// What has come; the end, if that was it.
     fn take_in(&mut self, feed: &Feed, now: Instant) -> Option<Ending> {
-        while let Some((key, answer)) = { self.incoming.answered.borrow_mut().pop_front() } {
+        while let Some((key, answer)) = { feed.incoming.answered.borrow_mut().pop_front() } {
             self.on_answered(feed, key, answer, now);
         }
-        while let Some(word) = { self.incoming.words.borrow_mut().pop_front() } {
+        while let Some(word) = { feed.incoming.words.borrow_mut().pop_front() } {
             match word {
                 Word::Event { subscription, result, message } => {
                     let event = message.get(result).unwrap_or(&[]);
@@ -248,7 +225,7 @@ impl<W: World> Carried<W> {
         self.refused.retain(|key, until| *until > now && wanted.contains(key));
         for key in wanted {
             if !self.live.contains_key(key) && !self.refused.contains_key(key) && self.asked.insert(key.clone()) {
-                let work = ask(self.link.clone(), shard.clone(), key.clone(), self.incoming.clone(), feed.clone());
+                let work = ask(self.link.clone(), shard.clone(), key.clone(), feed.clone());
                 shard.world().spawn("subscribe", work);
             }
         }
@@ -268,14 +245,14 @@ impl<W: World> Carried<W> {
 }
 
 /// One `eth_subscribe`.
-async fn ask<W: World>(link: Rc<Link<W>>, shard: Rc<Shard<W>>, key: Key, incoming: Rc<Incoming>, feed: Rc<Feed>) {
+async fn ask<W: World>(link: Rc<Link<W>>, shard: Rc<Shard<W>>, key: Key, feed: Rc<Feed>) {
     let deadline = shard.world().now().plus_ms(limits::SUBSCRIBE_MS);
     let answer = match link.call(b"eth_subscribe", &key.params(), deadline).await {
         Ok(message) => id_of(&message).ok_or(NoSubscription::Refused),
         Err(CallFault::Late) => Err(NoSubscription::Refused),
         Err(_) => Err(NoSubscription::Lost),
     };
-    incoming.answered.borrow_mut().push_back((key, answer));
+    feed.incoming.answered.borrow_mut().push_back((key, answer));
     feed.changed.ring();
 }
 

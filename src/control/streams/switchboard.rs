@@ -235,3 +235,7 @@ fn route_of(topic: &Topic) -> Topic {
     };
     Topic { key, ..topic.clone() }
 }
+
+#[cfg(test)]
+#[path = "switchboard_tests.rs"]
+mod tests;

@@ -93,7 +93,7 @@ impl<W: World> Link<W> {
             write_by: Cell::new(Instant::NEVER),
             end_by: Cell::new(Instant::NEVER),
         });
-        let place = shard.links.borrow_mut().insert(link.clone());
+        let place = shard.links.all.borrow_mut().insert(link.clone());
         shard.world.spawn("link writer", outbox::write(link.clone(), opened.write));
         shard.world.spawn("link reader", read(link.clone(), opened.read, opened.rest, place));
         Ok(link)
@@ -269,7 +269,7 @@ async fn read<W: World>(link: Rc<Link<W>>, mut from: ReadOf<W>, rest: Vec<u8>, p
     link.end(how);
     linger(&link, &mut from).await;
     link.closer.close();
-    link.shard.links.borrow_mut().try_remove(place);
+    link.shard.links.all.borrow_mut().try_remove(place);
 }
 
 async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest: &[u8]) -> How {

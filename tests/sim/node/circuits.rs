@@ -11,12 +11,12 @@
 //!   two, sent twice, are unanswered at once.
 
 use crate::world::{Ended, Sim};
-use lasso::base::ids::ProviderId;
+use lasso::base::ids::SlotId;
 use lasso::base::time::{Duration, Instant};
 use lasso::config::topology::Strategy;
 use lasso::health::breaker::Gate;
 use lasso::runtime::world::World;
-use lasso::snapshot::{ChainPlan, Snapshot, bit};
+use lasso::snapshot::{ChainPlan, Set, Snapshot, bit};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -120,7 +120,9 @@ impl Circuits {
         let (now, seen) = (self.sim.now(), &mut *seen);
         for (profile, plans) in snapshot.plans.iter() {
             for (chain, plan) in plans.iter() {
-                for (id, provider) in snapshot.chain(profile, chain).providers.iter() {
+                let providers = &snapshot.chain(profile, chain).providers;
+                for (id, provider) in plan.fixed.providers.iter().filter(|(id, _)| plan.fixed.ws & bit(*id) == 0) {
+                    let provider = &providers[*provider];
                     let circuit = seen.circuits.entry(provider.id.to_string()).or_insert_with(Circuit::new);
                     circuit.look(&self.sim, &provider.id, plan, snapshot, id, now, &mut seen.sights);
                 }
@@ -213,11 +215,11 @@ impl Circuit {
         name: &str,
         plan: &ChainPlan,
         snapshot: &Snapshot,
-        id: ProviderId,
+        id: SlotId,
         now: Instant,
         sights: &mut Sights,
     ) {
-        let is = |mask: u64| mask & bit(id) != 0;
+        let is = |set: Set| set & bit(id) != 0;
         let gate = match (is(plan.gates.open), is(plan.gates.half_open)) {
             (true, _) => Gate::Open,
             (_, true) => Gate::HalfOpen,
@@ -229,13 +231,13 @@ impl Circuit {
             self.flying.clear();
             sights.opened += u64::from(gate == Gate::Open);
         }
-        let count = |mask: u64| u64::from(is(mask));
+        let count = |set: Set| u64::from(is(set));
         sights.limited += count(plan.gates.limited);
         sights.lagging += count(plan.gates.lagging);
         sights.misconfigured += count(plan.gates.misconfigured);
         sights.wrong_chain += count(plan.gates.wrong_chain);
         let channel = plan.fixed.channels[id];
-        let leased = plan.leases.iter().filter(|lease| lease.provider == id).map(|lease| (lease.permit.0, true));
+        let leased = plan.leases.iter().filter(|lease| lease.slot == id).map(|lease| (lease.permit.0, true));
         let trials = snapshot.trials.iter().filter(|trial| trial.channel == channel).map(|trial| (trial.permit.0, false));
         let out: Vec<(u64, bool)> = leased.chain(trials).collect();
         if out.len() > usize::from(gate == Gate::HalfOpen) {

@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub const NODE_PORT: u16 = 4000;
-const PROVIDER_PORT: u16 = 8545;
+pub const PROVIDER_PORT: u16 = 8545;
 
 /// Starts `provider` on `host`, under its name from `known_from` on.
 pub fn start_provider(node: &Sim, host: &Sim, provider: &Rc<Provider>, known_from: Instant) {

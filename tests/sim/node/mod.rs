@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod circuits;
 mod client;
+mod continuity;
 mod http;
 mod idler;
 mod launch;
@@ -15,6 +16,8 @@ mod leases;
 mod regret;
 mod sockets;
 mod story;
+mod subscriber;
+mod subscriptions;
 mod trouble;
 
 use crate::seeds;

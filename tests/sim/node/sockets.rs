@@ -272,18 +272,7 @@ impl Peer {
     }
 
     async fn send(&mut self, first: u8, payload: &[u8], draw: &mut Rng) -> Result<(), String> {
-        let mask = (draw.next() as u32).to_le_bytes();
-        let mut out = vec![first];
-        match payload.len() {
-            n @ 0..=125 => out.push(0x80 | n as u8),
-            n => {
-                out.push(0x80 | 126);
-                out.extend_from_slice(&u16::try_from(n).expect("calls are short").to_be_bytes());
-            }
-        }
-        out.extend_from_slice(&mask);
-        out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        self.write_all(out).await
+        self.write_all(masked(first, payload, draw)).await
     }
 
     async fn write_all(&mut self, mut left: Vec<u8>) -> Result<(), String> {
@@ -342,8 +331,24 @@ impl Peer {
     }
 }
 
+/// A client's frame.
+pub fn masked(first: u8, payload: &[u8], draw: &mut Rng) -> Vec<u8> {
+    let mask = (draw.next() as u32).to_le_bytes();
+    let mut out = vec![first];
+    match payload.len() {
+        n @ 0..=125 => out.push(0x80 | n as u8),
+        n => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&u16::try_from(n).expect("calls are short").to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&mask);
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    out
+}
+
 /// Opcode and payload's place of a frame that is there. A server's frames are final and not masked.
-fn whole(buf: &[u8], world: &Sim) -> Option<(u8, usize, usize)> {
+pub fn whole(buf: &[u8], world: &Sim) -> Option<(u8, usize, usize)> {
     let (first, second) = (*buf.first()?, *buf.get(1)?);
     let number = |bytes: &[u8]| bytes.iter().fold(0usize, |n, byte| n << 8 | usize::from(*byte));
     let (length, start) = match second {

@@ -21,7 +21,7 @@ use lasso::demo::rpc::Network;
 use lasso::health::breaker::Policy;
 use lasso::runtime::world::{Duration, Instant, World};
 use lasso::shard::{Fault, Node, Shard};
-use lasso::snapshot::{Gates, Snapshot};
+use lasso::snapshot::{Gates, Set, Snapshot};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -303,7 +303,7 @@ impl Story {
     }
 
     /// By `ms` after healing the marks must be gone.
-    fn until_well_for(&mut self, ended: Ended, ms: u64, marks: impl Fn(&Gates) -> u64) -> Ended {
+    fn until_well_for(&mut self, ended: Ended, ms: u64, marks: impl Fn(&Gates) -> Set) -> Ended {
         if ended == Ended::Livelock {
             return ended;
         }
@@ -389,7 +389,7 @@ impl Story {
     }
 
     /// No provider of any plan has these marks any more.
-    fn judge_gates(&self, marks: impl Fn(&Gates) -> u64) {
+    fn judge_gates(&self, marks: impl Fn(&Gates) -> Set) {
         let snapshot = self.shared.snapshot.latest();
         for plan in snapshot.plans.values().flat_map(|plans| plans.values()).filter(|plan| marks(&plan.gates) != 0) {
             self.node.violation(format!(

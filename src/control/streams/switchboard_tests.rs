@@ -1,0 +1,251 @@
+use super::super::fill::Filled;
+use super::*;
+use crate::base::ids::{ChainId, InstanceId, ProfileId, SlotId};
+use crate::config::topology::Strategy;
+use crate::config::{SourceFile, load};
+use crate::snapshot::bit;
+use crate::stream::event::{BlockHash, Head};
+use crate::stream::filter::LogFilter;
+
+/// Providers `a` (first) and `b` with WebSockets, `c` without; two profiles share all of them. Chain `bare` has only `d`,
+/// without.
+const PROFILE: &str = "\nchains:\n  main:\n    chain_id: 1\n    providers:\n      \
+     - {id: a, url: 'http://a', ws_url: 'ws://a', priority: 1}\n      \
+     - {id: b, url: 'http://b', ws_url: 'ws://b', priority: 2}\n      - {id: c, url: 'http://c', priority: 3}\n  \
+     bare:\n    chain_id: 2\n    providers:\n      - {id: d, url: 'http://d'}\n";
+
+struct Bench {
+    board: Switchboard,
+    snapshot: Snapshot,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let file = |slug: &str| SourceFile { name: format!("{slug}.yml"), text: format!("name: {slug}\nslug: {slug}{PROFILE}") };
+        let topology = load(&[file("default"), file("other")], &|_| None).expect("a sound profile").topology;
+        let board = Switchboard::new(&topology, "here", None);
+        let snapshot = Snapshot::new(topology, Strategy::Priority, "here", 1);
+        let mut bench = Bench { board, snapshot, now: Instant::ZERO.plus_ms(1_000) };
+        bench.look();
+        // Its own interest in heads.
+        assert_eq!(bench.step(), ["feed a", "feed b"]);
+        bench
+    }
+
+    fn look(&mut self) {
+        self.board.see(Arc::new(self.snapshot.clone()));
+    }
+
+    fn topic(profile: u16, chain: u16, key: Key) -> Topic {
+        Topic { profile: ProfileId(profile), chain: ChainId(chain), pin: None, allow_failover: false, key }
+    }
+
+    fn open(&mut self, shard: u16, topic: Topic) {
+        self.board.on_wish(Wish::Open { shard, topic: Arc::new(topic), ticket: Ticket(7) }, self.now);
+    }
+
+    fn close(&mut self, shard: u16, topic: Topic) {
+        self.board.on_wish(Wish::Close { shard, topic: Arc::new(topic) }, self.now);
+    }
+
+    fn say(&mut self, feed: &str, said: Said) {
+        self.board.on_said(feed_of(feed), said, self.now);
+    }
+
+    /// The acts, each in a few words, and what is asked for is answered by `block`.
+    fn step_with(&mut self, block: Option<Head>) -> Vec<String> {
+        let acts = self.board.step(self.now);
+        acts.into_iter().map(|act| self.word(act, block.as_ref())).collect()
+    }
+
+    fn step(&mut self) -> Vec<String> {
+        self.step_with(None)
+    }
+
+    fn word(&mut self, act: Act, block: Option<&Head>) -> String {
+        match act {
+            Act::Feed(feed) => format!("feed {}", name_of(feed)),
+            Act::Tell(feed, what) => format!("tell {} {what:?}", name_of(feed)),
+            Act::Post(shard, letter) => match letter {
+                Letter::Opened { .. } => format!("opened {shard}"),
+                Letter::Refused { reason, .. } => format!("refused {shard}: {reason}"),
+                Letter::Event { payload, .. } => format!("event {shard} {}", String::from_utf8_lossy(&payload)),
+                Letter::Ended { reason, .. } => format!("ended {shard}: {reason}"),
+                Letter::Cut => format!("cut {shard}"),
+            },
+            Act::Fill(order) => {
+                if let Some(block) = block {
+                    let ask = crate::stream::continuity::Ask::Latest;
+                    let filled = Filled::Block { follower: order.follower(), ask, block: Some(Box::new(block.clone())) };
+                    self.board.on_filled(filled, self.now);
+                }
+                "fill".to_owned()
+            }
+        }
+    }
+
+    /// Opens newHeads of shard 0 on the main chain, led by `a`, standing at block 1.
+    fn standing() -> Bench {
+        let mut bench = Bench::new();
+        bench.open(0, Bench::topic(0, 0, Key::NewHeads));
+        assert_eq!(bench.step(), ["feed a"]);
+        bench.say("a", Said::Confirmed(Key::NewHeads));
+        assert_eq!(bench.step_with(Some(head(1))), ["fill", "tell a Leads"]);
+        assert_eq!(bench.step(), ["opened 0"]);
+        bench
+    }
+
+    fn wanted(&self, feed: &str) -> usize {
+        self.board.wanted(feed_of(feed)).0.len()
+    }
+}
+
+/// `a` and `b` subscribe, `A` to `D` poll.
+fn feed_of(name: &str) -> FeedId {
+    let letter = name.bytes().next().unwrap_or(b'a');
+    let mode = if letter.is_ascii_lowercase() { Mode::Subscribing } else { Mode::Polling };
+    FeedId { mode, instance: InstanceId(u16::from(letter.to_ascii_lowercase() - b'a')) }
+}
+
+fn name_of(feed: FeedId) -> String {
+    let letter = char::from(b'a' + feed.instance.0 as u8);
+    if feed.mode == Mode::Subscribing { letter.to_string() } else { letter.to_ascii_uppercase().to_string() }
+}
+
+fn head(n: u8) -> Head {
+    let payload = format!("{n}").into_bytes().into();
+    Head { number: n.into(), hash: BlockHash([n; 32]), parent: BlockHash([n - 1; 32]), bloom: None, fetched: false, payload }
+}
+
+fn said(n: u8) -> Said {
+    Said::Head(Arc::new(head(n)))
+}
+
+#[test]
+fn a_topic_is_opened_once_the_chain_is_known_and_events_follow() {
+    let mut bench = Bench::standing();
+    bench.say("a", said(2));
+    bench.say("b", said(3));
+    assert_eq!(bench.step(), ["event 0 2"]);
+    bench.open(1, Bench::topic(0, 0, Key::NewHeads));
+    assert_eq!(bench.step(), ["opened 1"]);
+    bench.say("a", said(3));
+    assert_eq!(bench.step(), ["event 0 3", "event 1 3"]);
+}
+
+#[test]
+fn profiles_that_share_an_instance_share_its_subscription() {
+    let mut bench = Bench::standing();
+    bench.open(0, Bench::topic(1, 0, Key::NewHeads));
+    // Confirmed long ago, for the other profile; no feed changes.
+    assert_eq!(bench.step_with(Some(head(1))), ["fill", "tell a Leads"]);
+    assert_eq!(bench.step(), ["opened 0"]);
+    assert_eq!(bench.wanted("a"), 1);
+}
+
+#[test]
+fn a_lost_leader_is_followed_by_another_instance() {
+    let mut bench = Bench::standing();
+    bench.say("a", Said::Lost);
+    assert_eq!(bench.step(), ["tell a Lost", "feed a", "feed b"]);
+    bench.say("b", Said::Lost);
+    // Nobody to subscribe to for a moment: polled, but not the one that was just lost.
+    assert_eq!(bench.step(), ["feed b", "feed B"]);
+}
+
+#[test]
+fn a_leader_that_falls_behind_leads_until_another_is_confirmed() {
+    let mut bench = Bench::standing();
+    Arc::make_mut(&mut bench.snapshot.plans[ProfileId(0)][ChainId(0)]).gates.lagging |= bit(SlotId(0)) | bit(SlotId(1));
+    bench.look();
+    assert_eq!(bench.step(), ["feed b"]);
+    bench.say("a", said(2));
+    assert_eq!(bench.step(), ["event 0 2"]);
+    bench.say("b", Said::Confirmed(Key::NewHeads));
+    assert_eq!(bench.step_with(Some(head(3))), ["fill", "tell b Leads", "feed a"]);
+    bench.say("a", said(4));
+    bench.say("b", said(4));
+    assert_eq!(bench.step(), ["event 0 3", "event 0 4"]);
+}
+
+#[test]
+fn logs_run_beside_heads_and_open_even_where_they_are_refused() {
+    let mut bench = Bench::standing();
+    let key = Key::Logs(LogFilter::default());
+    bench.open(0, Bench::topic(0, 0, key.clone()));
+    assert_eq!(bench.step(), ["feed a"]);
+    assert_eq!(bench.wanted("a"), 2);
+    bench.say("a", Said::Refused(key.clone()));
+    assert_eq!(bench.step(), ["opened 0"]);
+    bench.say("a", said(2));
+    assert_eq!(bench.step(), ["event 0 2"]);
+    bench.now = bench.now.plus_ms(limits::LOGS_WAIT_MS);
+    assert!(bench.board.wake_at() <= bench.now);
+    // Nothing announces them: they are asked for.
+    assert_eq!(bench.step(), ["fill"]);
+}
+
+#[test]
+fn an_upstream_subscription_outlives_its_last_client_for_a_while() {
+    let mut bench = Bench::standing();
+    let key = Key::Logs(LogFilter::default());
+    bench.open(0, Bench::topic(0, 0, key.clone()));
+    bench.step();
+    bench.close(0, Bench::topic(0, 0, key.clone()));
+    bench.now = bench.now.plus_ms(limits::TOPIC_LINGER_MS - 1);
+    assert_eq!((bench.step(), bench.wanted("a")), (vec![], 2));
+    bench.now = bench.now.plus_ms(1);
+    assert_eq!((bench.step(), bench.wanted("a")), (vec!["feed a".to_owned()], 1));
+    // A shard that began again wants nothing either.
+    bench.board.on_wish(Wish::Began { shard: 0 }, bench.now);
+    bench.now = bench.now.plus_ms(limits::TOPIC_LINGER_MS);
+    bench.step();
+    assert_eq!(bench.board.load().followers, 0);
+}
+
+#[test]
+fn what_nobody_can_serve_is_refused_with_the_reason() {
+    let mut bench = Bench::new();
+    bench.open(0, Bench::topic(0, 1, Key::Syncing));
+    assert_eq!(bench.step(), ["refused 0: no provider of this chain can serve it: it needs one with a ws_url"]);
+    bench.open(0, Bench::topic(0, 0, Key::Syncing));
+    bench.step();
+    for name in ["a", "b"] {
+        bench.say(name, Said::Refused(Key::Syncing));
+        bench.now = bench.now.plus_ms(10);
+        let acts = bench.step();
+        let is_refused = acts.iter().any(|act| act == "refused 0: every provider of this chain refuses this subscription");
+        assert_eq!(is_refused, name == "b", "{acts:?}");
+    }
+}
+
+#[test]
+fn what_nobody_confirms_is_refused_in_time() {
+    let mut bench = Bench::new();
+    bench.open(0, Bench::topic(0, 0, Key::NewHeads));
+    bench.step();
+    bench.now = bench.now.plus_ms(limits::SUBSCRIBE_MS);
+    assert!(bench.step().contains(&"refused 0: no provider confirmed it in time".to_owned()));
+}
+
+#[test]
+fn a_chain_without_websockets_is_polled() {
+    let mut bench = Bench::new();
+    bench.open(0, Bench::topic(0, 1, Key::NewHeads));
+    assert_eq!(bench.step(), ["feed D"]);
+    bench.say("D", Said::Confirmed(Key::NewHeads));
+    assert_eq!(bench.step_with(Some(head(1))), ["fill", "tell D Leads"]);
+    assert_eq!(bench.step(), ["opened 0"]);
+}
+
+#[test]
+fn a_stream_that_cannot_be_kept_is_ended_with_the_reason() {
+    let mut bench = Bench::standing();
+    bench.say("a", Said::Lost);
+    bench.step();
+    bench.now = bench.now.plus_ms(120_000);
+    let acts = bench.step();
+    assert!(acts.iter().any(|act| act.starts_with("ended 0: missing blocks did not come within")), "{acts:?}");
+    assert_eq!((bench.board.load().followers, bench.board.load().closed), (0, 1));
+}

@@ -1,0 +1,277 @@
+//! The WebSockets that one shard keeps: at most one to an instance, opened when routing first wants it.
+//!
+//! Whoever wants one waits for the same opening; it runs in a task of its own, so that a call that gives up takes nothing
+//! away from the others. An opening that fails, and a connection that ends badly, count once against their channel, however
+//! many calls waited: the breaker judges connections here, not the calls that happened to share them. A node's shards keep
+//! at most `LINK_SHARDS` connections to an instance (CONTRACT §6); the instances are spread over the shards, and a shard
+//! without one does not route there.
+//! Rejected: opening at start (idle connections to providers that nobody calls), and a queue per instance (the exchange has
+//! better places to go while one is down).
+
+use crate::base::ids::{ChannelId, Id, InstanceId, Transport};
+use crate::base::limits;
+use crate::base::time::Instant;
+use crate::chain::method;
+use crate::health::ending::Ending;
+use crate::health::reconnect::Reconnect;
+use crate::observe::category::{Category, Class};
+use crate::observe::report::Event;
+use crate::route::classify::Context;
+use crate::runtime::world::World;
+use crate::shard::Shard;
+use crate::shard::dial::ConnectFault;
+use crate::shard::link::{Link, LinkFault, Word};
+use crate::snapshot::{ChainPlan, Set, bit, members};
+use slab::Slab;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// Who else hears what comes on a link.
+type Listener = Rc<dyn Fn(InstanceId, Word)>;
+
+pub struct Links<W: World> {
+    /// Every link that is not gone, for what time asks of them.
+    pub(super) all: RefCell<Slab<Rc<Link<W>>>>,
+    /// By instance.
+    places: Vec<Place<W>>,
+    keeper: Keeper,
+    listener: RefCell<Option<Listener>>,
+}
+
+struct Place<W: World> {
+    state: RefCell<State<W>>,
+    reconnect: RefCell<Reconnect>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+enum State<W: World> {
+    Closed(ConnectFault),
+    Opening,
+    Open(Rc<Link<W>>),
+}
+
+/// Which instances this shard keeps links to.
+#[derive(Clone, Copy, Debug)]
+struct Keeper {
+    index: usize,
+    shards: usize,
+}
+
+impl Keeper {
+    /// The control thread keeps all: it is one more, and the only one that is not for calls.
+    fn keeps(self, instance: InstanceId) -> bool {
+        let Keeper { index, shards } = self;
+        index >= shards || (index + instance.index()) % shards.max(1) < limits::LINK_SHARDS
+    }
+}
+
+impl<W: World> Links<W> {
+    pub fn new(instances: usize, index: usize, shards: usize) -> Links<W> {
+        let cap_ms = if index >= shards { limits::LINK_RETRY_MAX_MS } else { limits::LINK_WANTED_RETRY_MAX_MS };
+        let place = |_| Place {
+            state: RefCell::new(State::Closed(ConnectFault::Resting)),
+            reconnect: RefCell::new(Reconnect::new(cap_ms)),
+            waiting: RefCell::default(),
+        };
+        Links {
+            all: RefCell::default(),
+            places: (0..instances).map(place).collect(),
+            keeper: Keeper { index, shards },
+            listener: RefCell::default(),
+        }
+    }
+
+    /// Channels of a plan that this shard can send calls over: all of them on most nodes.
+    #[inline]
+    pub fn reach(&self, plan: &ChainPlan) -> Set {
+        if self.keeper.shards <= limits::LINK_SHARDS || plan.fixed.ws == 0 {
+            return Set::MAX;
+        }
+        let is_out = |id: &crate::base::ids::SlotId| !self.keeper.keeps(plan.fixed.channels[*id].instance());
+        !members(plan.fixed.ws).filter(is_out).fold(0, |set, id| set | bit(id))
+    }
+
+    /// Who is told of everything that comes on this shard's links. One listener.
+    pub fn listen(&self, listener: impl Fn(InstanceId, Word) + 'static) {
+        *self.listener.borrow_mut() = Some(Rc::new(listener));
+    }
+
+    /// Connections that exist.
+    pub fn count(&self) -> usize {
+        self.all.borrow().len()
+    }
+
+    /// Of one instance.
+    pub fn count_to(&self, instance: InstanceId) -> usize {
+        self.all.borrow().iter().filter(|(_, link)| link.instance() == instance && link.is_open()).count()
+    }
+
+    /// The link to `instance`, opened if it is not there. May be dropped at any time.
+    pub async fn want(&self, shard: &Shard<W>, instance: InstanceId, now: Instant) -> Result<Rc<Link<W>>, ConnectFault> {
+        let place = self.places.get(instance.index()).ok_or(ConnectFault::NoEndpoint)?;
+        if let Some(link) = place.open() {
+            return Ok(link);
+        }
+        let is_opening = matches!(*place.state.borrow(), State::Opening);
+        if !is_opening {
+            if !self.keeper.keeps(instance) {
+                return Err(ConnectFault::NoEndpoint);
+            }
+            if now < place.reconnect.borrow().at() {
+                return Err(ConnectFault::Resting);
+            }
+            let shard = shard.me.upgrade().ok_or(ConnectFault::NoEndpoint)?;
+            *place.state.borrow_mut() = State::Opening;
+            shard.world.clone().spawn("link opening", open(shard, instance));
+        }
+        place.settled().await
+    }
+
+    /// When a link to `instance` may be tried again; sooner for whoever `is_urgent`.
+    pub fn retry_at(&self, instance: InstanceId, is_urgent: bool) -> Instant {
+        let Some(place) = self.places.get(instance.index()) else { return Instant::NEVER };
+        let mut reconnect = place.reconnect.borrow_mut();
+        if is_urgent {
+            reconnect.hurry();
+        }
+        reconnect.at()
+    }
+
+    fn settle(&self, shard: &Shard<W>, instance: InstanceId, opened: Result<Rc<Link<W>>, LinkFault>) {
+        let Some(place) = self.places.get(instance.index()) else { return };
+        let state = match opened {
+            Ok(link) => State::Open(link),
+            Err(fault) => {
+                place.reconnect.borrow_mut().on_end(false, shard.now(), &mut shard.rng.borrow_mut());
+                self.on_failed(shard, instance, place, &fault);
+                State::Closed(connect_fault(fault))
+            }
+        };
+        *place.state.borrow_mut() = state;
+        place.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+
+    /// What an opening that failed says of its channel. Our own probes speak for themselves.
+    fn on_failed(&self, shard: &Shard<W>, instance: InstanceId, place: &Place<W>, fault: &LinkFault) {
+        let channel = ChannelId::of(instance, Transport::Ws);
+        let category = match fault {
+            LinkFault::Connect(ConnectFault::Late) => Category::Timeout,
+            LinkFault::Connect(_) | LinkFault::Ended => Category::Network,
+            LinkFault::Malformed(_) => Category::MalformedResponse,
+            LinkFault::Refused { status, retry_after } => {
+                let context =
+                    Context { status: *status, retry_after, wall: shard.world.wall(), method: method::UNKNOWN, rules: &[] };
+                let outcome = shard.node.classifier.status(&context, b"");
+                match (outcome.category, outcome.category.class()) {
+                    (_, Class::Quota) => {
+                        place.reconnect.borrow_mut().on_limited(outcome.retry_after_ms, shard.recent());
+                        return shard.reporter.tell(Event::Limited { channel, hint_ms: outcome.retry_after_ms });
+                    }
+                    (Category::Auth, _) => return shard.reporter.refuse(channel),
+                    (category, _) => category,
+                }
+            }
+        };
+        if !shard.is_control() {
+            shard.blame(channel, category);
+        }
+    }
+
+    fn hear(&self, shard: &Shard<W>, instance: InstanceId, word: Word) {
+        if let Word::Ended(ending) = &word {
+            self.on_ended(shard, instance, *ending);
+        }
+        let listener = self.listener.borrow().clone();
+        if let Some(listener) = listener {
+            listener(instance, word);
+        }
+    }
+
+    fn on_ended(&self, shard: &Shard<W>, instance: InstanceId, ending: Ending) {
+        let Some(place) = self.places.get(instance.index()) else { return };
+        place.reconnect.borrow_mut().on_end(ending.was_stable, shard.recent(), &mut shard.rng.borrow_mut());
+        // One restart of a provider ends every shard's connection. Whoever lost calls counts it; a loss while idle is counted
+        // once for the node, by the control thread's connection.
+        let counts = ending.pending > 0 || shard.is_control();
+        if let Some(category) = ending.penalty().filter(|_| counts) {
+            shard.blame(ChannelId::of(instance, Transport::Ws), category);
+        }
+    }
+
+    /// Says goodbye to every provider.
+    pub fn close_all(&self) {
+        self.now().iter().for_each(|link| link.close());
+    }
+
+    /// What time asks of them. A link that ends tells whoever uses it, who may make another.
+    pub fn beat(&self, now: Instant) {
+        if !self.all.borrow().is_empty() {
+            self.now().iter().for_each(|link| link.beat(now));
+        }
+    }
+
+    fn now(&self) -> Vec<Rc<Link<W>>> {
+        self.all.borrow().iter().map(|(_, link)| link.clone()).collect()
+    }
+}
+
+impl<W: World> Place<W> {
+    fn open(&self) -> Option<Rc<Link<W>>> {
+        match &*self.state.borrow() {
+            State::Open(link) if link.is_open() => Some(link.clone()),
+            State::Open(_) | State::Opening | State::Closed(_) => None,
+        }
+    }
+
+    /// What came of the opening that is under way.
+    async fn settled(&self) -> Result<Rc<Link<W>>, ConnectFault> {
+        poll_fn(|cx| match &*self.state.borrow() {
+            State::Opening => {
+                self.waiting.borrow_mut().push(cx.waker().clone());
+                Poll::Pending
+            }
+            State::Open(link) => Poll::Ready(Ok(link.clone())),
+            State::Closed(fault) => Poll::Ready(Err(fault.clone())),
+        })
+        .await
+    }
+}
+
+async fn open<W: World>(shard: Rc<Shard<W>>, instance: InstanceId) {
+    let owner = shard.me.clone();
+    let hear = move |word| {
+        if let Some(shard) = owner.upgrade() {
+            shard.links.hear(&shard, instance, word);
+        }
+    };
+    let deadline = shard.now().plus_ms(limits::CONNECT_TIMEOUT_MS);
+    let opened = Link::open(&shard, instance, deadline, hear).await;
+    shard.links.settle(&shard, instance, opened);
+}
+
+fn connect_fault(fault: LinkFault) -> ConnectFault {
+    match fault {
+        LinkFault::Connect(fault) => fault,
+        LinkFault::Refused { status, .. } => ConnectFault::NotUpgraded(status),
+        LinkFault::Malformed(fault) => ConnectFault::NotUpgraded(fault.status),
+        LinkFault::Ended => ConnectFault::Refused(std::io::ErrorKind::ConnectionReset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_is_kept_by_at_most_so_many_shards_and_by_all_of_few() {
+        for shards in 1..=16usize {
+            for instance in (0..40).map(InstanceId) {
+                let keepers = (0..shards).filter(|index| Keeper { index: *index, shards }.keeps(instance)).count();
+                assert_eq!(keepers, shards.min(limits::LINK_SHARDS), "{shards} shards, {instance:?}");
+                assert!(Keeper { index: shards, shards }.keeps(instance), "the control thread");
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What one subscription was told, judged against the model chain (CONTRACT §6).
+//!
+//! The chain knows every block of every branch, so an event is checked for itself (its block exists and says just this) and
+//! against what the subscription was told before: parents before children, nothing twice, nothing left out, and what a reorg
+//! drops is taken back. Which branch was canonical for which provider when is not asked here: a client cannot know either.
+
+use lasso::demo::chain_model::Block;
+use lasso::demo::feeds::{Subject, selects};
+use lasso::demo::forks::Tip;
+use lasso::demo::identity::{Hash, Kind};
+use lasso::demo::params::{LogFilter, Params};
+use lasso::demo::render;
+use lasso::demo::rpc::Network;
+use lasso::runtime::world::{Duration, Instant};
+use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The model chain, with the blocks that were looked at.
+pub struct Truth {
+    pub network: Rc<Network>,
+    blocks: RefCell<HashMap<Hash, Rc<Known>>>,
+}
+
+struct Known {
+    /// Its own branch and height.
+    tip: Tip,
+    block: Block,
+    header: Value,
+    logs: Vec<Value>,
+}
+
+fn value(write: impl FnOnce(&mut Vec<u8>)) -> Value {
+    let mut out = Vec::new();
+    write(&mut out);
+    serde_json::from_slice(&out).expect("the model writes JSON")
+}
+
+fn hash_of(event: &Value, name: &str) -> Result<Hash, String> {
+    let list = [event[name].clone()];
+    Params(&list).hash(0).map_err(|_| format!("no {name}: {event}"))
+}
+
+impl Truth {
+    pub fn new(network: Rc<Network>) -> Truth {
+        Truth { network, blocks: RefCell::default() }
+    }
+
+    fn known(&self, hash: Hash) -> Result<Rc<Known>, String> {
+        if let Some(known) = self.blocks.borrow().get(&hash) {
+            return Ok(known.clone());
+        }
+        let chain = &self.network.chain;
+        let name = chain.name(&hash).filter(|name| name.kind == Kind::Block).ok_or("a block of no chain")?;
+        let block = self.network.block(name.branch, name.height);
+        let header = value(|out| render::header(out, chain, &block));
+        let logs = block.logs().map(|(of, log)| value(|out| render::log(out, &block, of, log, false))).collect();
+        let known = Rc::new(Known { tip: Tip { branch: name.branch, height: name.height }, block, header, logs });
+        self.blocks.borrow_mut().insert(hash, known.clone());
+        Ok(known)
+    }
+
+    fn at(&self, branch: u32, height: u64) -> Rc<Known> {
+        self.known(self.network.chain.block_hash(branch, height)).expect("the chain's own block")
+    }
+
+    /// Whether `below` is on the path of `above`.
+    fn is_ancestor(&self, below: Tip, above: Tip) -> bool {
+        below.height <= above.height && self.network.chain.forks.owner(above.branch, below.height) == below.branch
+    }
+
+    /// The canonical block of `now`.
+    pub fn canonical(&self, now: Instant) -> Tip {
+        let chain = &self.network.chain;
+        Tip { branch: chain.forks.canonical(now), height: chain.height_at(now) }
+    }
+}
+
+/// One subscription from its confirmation on.
+pub struct View {
+    /// No newer block can have been known when it was confirmed: what is above is promised.
+    floor: u64,
+    confirmed: Instant,
+    kind: KindOfView,
+    /// When something was last told of it, or could have been.
+    pub heard: Instant,
+}
+
+enum KindOfView {
+    Heads(Heads),
+    Logs(Logs),
+}
+
+#[derive(Default)]
+struct Heads {
+    /// Told and not dropped, oldest first.
+    chain: Vec<Tip>,
+    /// Everything told, in order.
+    told: Vec<Tip>,
+}
+
+struct Logs {
+    filter: LogFilter,
+    /// Told and not taken back.
+    live: Vec<Place>,
+}
+
+/// A log: its block, and its place in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Place {
+    tip: Tip,
+    index: usize,
+}
+
+impl View {
+    pub fn new(truth: &Truth, params: &Value, now: Instant) -> View {
+        let list = params.as_array().cloned().unwrap_or_default();
+        let kind = match Subject::parse(Params(&list)) {
+            Ok(Subject::Heads) => KindOfView::Heads(Heads::default()),
+            Ok(Subject::Logs(filter)) => KindOfView::Logs(Logs { filter, live: Vec::new() }),
+            other => panic!("not in this story: {other:?}"),
+        };
+        View { floor: truth.network.chain.height_at(now), confirmed: now, kind, heard: now }
+    }
+
+    pub fn is_heads(&self) -> bool {
+        matches!(self.kind, KindOfView::Heads(_))
+    }
+
+    pub fn confirmed(&self) -> Instant {
+        self.confirmed
+    }
+
+    /// The heads it was told, in order.
+    pub fn told(&self) -> &[Tip] {
+        match &self.kind {
+            KindOfView::Heads(heads) => &heads.told,
+            KindOfView::Logs(_) => &[],
+        }
+    }
+
+    /// Judges one event; how many heads it drops.
+    pub fn on_event(&mut self, truth: &Truth, event: &Value, now: Instant) -> Result<u64, String> {
+        self.heard = now;
+        match &mut self.kind {
+            KindOfView::Heads(heads) => heads.on_event(truth, self.floor, event, now),
+            KindOfView::Logs(logs) => logs.on_event(truth, self.floor, event).map(|()| 0),
+        }
+    }
+
+    /// Nothing of what was canonical at `then` and still is may be left out.
+    pub fn is_complete(&self, truth: &Truth, then: Instant, now: Instant) -> Result<(), String> {
+        let canonical = truth.canonical(now);
+        let settled = Tip { height: truth.canonical(then).height, ..canonical };
+        match &self.kind {
+            KindOfView::Heads(heads) => heads.is_complete(truth, self.floor, settled),
+            KindOfView::Logs(logs) => logs.is_complete(truth, self.floor, settled, canonical),
+        }
+    }
+}
+
+impl Heads {
+    fn on_event(&mut self, truth: &Truth, floor: u64, event: &Value, now: Instant) -> Result<u64, String> {
+        let known = truth.known(hash_of(event, "hash")?)?;
+        let tip = known.tip;
+        let says_so = known.header.as_object().is_some_and(|header| header.iter().all(|(key, value)| event[key] == *value));
+        if !says_so || event.get("transactions").is_some() {
+            return Err(format!("not the head of its block: {event}"));
+        }
+        if tip.height > truth.network.chain.height_at(now) {
+            return Err(format!("{tip:?} is not there yet"));
+        }
+        if self.chain.contains(&tip) {
+            return Err(format!("{tip:?} twice, after {:?}", self.last()));
+        }
+        let Some(first) = self.chain.first().copied() else {
+            if tip.height > floor + 1 {
+                return Err(format!("begins with {tip:?}: a hole above {floor}, the newest at the confirmation"));
+            }
+            self.push(tip);
+            return Ok(0);
+        };
+        if self.chain.iter().any(|other| truth.is_ancestor(tip, *other)) {
+            return Err(format!("{tip:?} after its descendant {:?}", self.last()));
+        }
+        let (old, before) = (self.last(), self.chain.len());
+        self.chain.retain(|other| other.height < tip.height);
+        let dropped = before - self.chain.len();
+        let parent = truth.at(tip.branch, tip.height.saturating_sub(1)).tip;
+        // Below its beginning the subscription was told nothing that could be linked to.
+        if self.last().map_or(tip.height > first.height, |last| last != parent) {
+            return Err(format!("a hole: {tip:?} after {old:?}, without {parent:?}"));
+        }
+        self.push(tip);
+        Ok(dropped as u64)
+    }
+
+    fn last(&self) -> Option<Tip> {
+        self.chain.last().copied()
+    }
+
+    fn push(&mut self, tip: Tip) {
+        self.chain.push(tip);
+        self.told.push(tip);
+    }
+
+    fn is_complete(&self, truth: &Truth, floor: u64, settled: Tip) -> Result<(), String> {
+        let want = truth.at(settled.branch, settled.height).tip;
+        let has = self.chain.contains(&want) || settled.height <= floor;
+        if has { Ok(()) } else { Err(format!("{want:?} was not told; the newest is {:?}", self.last())) }
+    }
+}
+
+impl Logs {
+    fn on_event(&mut self, truth: &Truth, floor: u64, event: &Value) -> Result<(), String> {
+        let known = truth.known(hash_of(event, "blockHash")?)?;
+        let is_removed = event["removed"] == true;
+        let mut plain = event.clone();
+        plain["removed"] = Value::Bool(false);
+        let index = known.logs.iter().position(|log| *log == plain).ok_or_else(|| format!("no log of its block: {event}"))?;
+        let place = Place { tip: known.tip, index };
+        if !self.selects(&known, index) {
+            return Err(format!("{place:?} is not asked for"));
+        }
+        if is_removed { self.take_back(place, floor) } else { self.add(truth, place, floor) }
+    }
+
+    fn selects(&self, known: &Known, index: usize) -> bool {
+        known.block.logs().nth(index).is_some_and(|(_, log)| selects(&self.filter, known.tip.height, log))
+    }
+
+    fn take_back(&mut self, place: Place, floor: u64) -> Result<(), String> {
+        match self.live.pop() {
+            Some(last) if last == place => Ok(()),
+            Some(last) => Err(format!("takes back {place:?}, the newest is {last:?}")),
+            // Told before this client came: others were told, and the word is for all.
+            None if place.tip.height <= floor => Ok(()),
+            None => Err(format!("takes back {place:?}, which was never told")),
+        }
+    }
+
+    fn add(&mut self, truth: &Truth, place: Place, floor: u64) -> Result<(), String> {
+        let last = self.live.last().copied();
+        if let Some(last) = last {
+            if !truth.is_ancestor(last.tip, place.tip) {
+                return Err(format!("{place:?} after {last:?}, which was not taken back"));
+            }
+            if (last.tip.height, last.index) >= (place.tip.height, place.index) {
+                return Err(format!("{place:?} after {last:?}"));
+            }
+        }
+        if let Some(missing) = self.missing(truth, last, floor, place.tip, place.index) {
+            return Err(format!("a hole: {place:?} after {last:?}, without {missing:?}"));
+        }
+        self.live.push(place);
+        Ok(())
+    }
+
+    /// What should have been told between `last` and place `end` of the block `until`.
+    fn missing(&self, truth: &Truth, last: Option<Place>, floor: u64, until: Tip, end: usize) -> Option<Place> {
+        let (from, after) = last.map_or((floor + 1, 0), |last| (last.tip.height, last.index + 1));
+        (from..=until.height).find_map(|height| {
+            let known = truth.at(until.branch, height);
+            let start = if height == from { after } else { 0 };
+            let end = if height == until.height { end } else { known.logs.len() };
+            (start..end).find(|index| self.selects(&known, *index)).map(|index| Place { tip: known.tip, index })
+        })
+    }
+
+    fn is_complete(&self, truth: &Truth, floor: u64, settled: Tip, canonical: Tip) -> Result<(), String> {
+        let last = self.live.last().copied();
+        if let Some(stale) = self.live.iter().find(|place| !truth.is_ancestor(place.tip, canonical)) {
+            return Err(format!("{stale:?} was not taken back"));
+        }
+        let end = truth.at(settled.branch, settled.height).logs.len();
+        match self.missing(truth, last, floor, settled, end) {
+            Some(missing) => Err(format!("{missing:?} was not told; the newest is {last:?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What an honest provider tells of heads from `from` on to `until`: each with its time.
+pub fn announcements(network: &Network, from: Instant, until: Instant, look_ms: u64) -> Vec<(Instant, Tip)> {
+    let chain = &network.chain;
+    let (mut told, mut now) = (Tip { branch: chain.forks.canonical(from), height: chain.height_at(from) }, from);
+    let mut out = Vec::new();
+    while now < until {
+        now = now + Duration::from_millis(look_ms);
+        let tip = Tip { branch: chain.forks.canonical(now), height: chain.height_at(now) };
+        let shared = chain.forks.meet(told, tip).unwrap_or(0);
+        let own = |height| Tip { branch: chain.forks.owner(tip.branch, height), height };
+        out.extend((shared + 1..=tip.height).map(|height| (now, own(height))));
+        if shared < tip.height {
+            told = tip;
+        }
+    }
+    out
+}

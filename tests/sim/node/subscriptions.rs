@@ -1,0 +1,453 @@
+//! Subscriptions in the simulated world: clients come, listen, stall, end what they asked for and come again, while their
+//! providers fail in every way, disagree about the chain and reorganise it. Then the world is healed, and everyone who
+//! subscribes must be told everything.
+//!
+//! What is owed to one subscription is `continuity`'s to judge, what is owed to a connection `subscriber`'s. Here is the
+//! story, and what is owed to providers: one subscription of a kind at a time.
+
+use super::book::Book;
+use super::calls::CHAIN_ID;
+use super::continuity::{Truth, announcements};
+use super::launch::{self, PROVIDER_PORT};
+use super::subscriber::{Expect, Subscriber, Tally};
+use super::trouble::{self, Kind, Victim};
+use crate::seeds;
+use crate::weather::{self, coin, one_in, pick};
+use crate::world::{Ended, Link, Sim, Trace};
+use lasso::base::limits;
+use lasso::base::rng::Rng;
+use lasso::config::topology::{Strategy, Topology};
+use lasso::config::{SourceFile, load};
+use lasso::demo::chain_model::{APPROVAL, ChainModel, SWAP, TRANSFER};
+use lasso::demo::journal::{self, Attached, Journal, Received};
+use lasso::demo::knobs::{EventFault, Knobs, Latency, SubscribeFault};
+use lasso::demo::provider::Provider;
+use lasso::demo::rpc::Network;
+use lasso::health::breaker::Policy;
+use lasso::runtime::world::{Duration, Instant, World};
+use lasso::shard::{Fault, Node, Shard};
+use lasso::snapshot::Snapshot;
+use lasso::stream::bug::Bug;
+use serde_json::{Value, json};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Faults end here; reorgs some time before.
+const HEALED_MS: u64 = 60_000;
+const LAST_TURN_MS: u64 = 55_000;
+/// Whoever comes from here on finds a well world: circuits, rests and shunned providers have been tried again.
+const WELL_MS: u64 = HEALED_MS + 50_000;
+/// The last sessions end between these.
+const PARTING_MS: (u64, u64) = (WELL_MS + 20_000, WELL_MS + 30_000);
+/// Everyone has left, and nothing is kept for anybody any more.
+const END_MS: u64 = PARTING_MS.1 + limits::TOPIC_LINGER_MS + 60_000;
+/// In a well world everything is told within this time.
+const TOLD_MS: u64 = 8_000;
+/// A provider may have two subscriptions of a kind for so long, because it does not know yet that one is dead.
+const DEAD_MS: u64 = 40_000;
+
+const KINDS: [Kind; 9] =
+    [Kind::Refused, Kind::Cut, Kind::Down, Kind::Flap, Kind::Restart, Kind::Slow, Kind::Lag, Kind::Frozen, Kind::Silent];
+
+struct Scene {
+    node: Sim,
+    truth: Rc<Truth>,
+    shards: Vec<Rc<Shard<Sim>>>,
+    tally: Rc<Cell<Tally>>,
+    watch: Rc<Watch>,
+    /// Nothing goes wrong but reorgs, which every provider sees at once.
+    is_calm: bool,
+    is_subscribed: bool,
+    link: Link,
+    /// Clients that were served to the end in the well world.
+    served: Cell<u64>,
+}
+
+/// A run's trace, and what it reached.
+struct Told {
+    trace: Trace,
+    tally: Tally,
+}
+
+/// What providers see: subscriptions by (provider, key), each with its connection and when it began.
+struct Watch {
+    sim: Sim,
+    open: RefCell<BTreeMap<(String, String), Vec<(u64, Instant)>>>,
+}
+
+impl Journal for Watch {
+    fn received(&self, call: &Received<'_>) {
+        self.sim.say(|| {
+            let params = String::from_utf8_lossy(call.params).into_owned();
+            format!("{} gets {} {params} on connection {} ({:?})", call.provider, call.method, call.connection, call.fault)
+        });
+    }
+
+    fn ended(&self, _: &journal::Ended<'_>) {}
+
+    fn attached(&self, what: &Attached<'_>) {
+        self.sim.say(|| format!("{what:?}"));
+        let Some(key) = what.key else { return };
+        let mut open = self.open.borrow_mut();
+        let all = open.entry((what.provider.to_owned(), key.to_owned())).or_default();
+        if what.is_open {
+            all.push((what.connection, self.sim.now()));
+        } else if let Some(place) = all.iter().position(|(connection, _)| *connection == what.connection) {
+            all.remove(place);
+        }
+    }
+}
+
+impl Watch {
+    /// Two of a kind are one that is dead, or a fault of the node's.
+    fn look(&self, is_calm: bool) {
+        for ((provider, key), all) in self.open.borrow().iter() {
+            let most_ms = if is_calm { 1_000 } else { DEAD_MS };
+            let since = all.get(1..).and_then(|more| more.iter().map(|(_, began)| *began).min());
+            if since.is_some_and(|since| self.sim.now() >= since.plus_ms(most_ms)) {
+                self.sim.violation(format!("{provider} has {} subscriptions to {key} for {most_ms} ms: {all:?}", all.len()));
+            }
+        }
+    }
+
+    /// At the end only the node's own heads are subscribed to.
+    fn end(&self) {
+        for ((provider, key), all) in self.open.borrow().iter().filter(|((_, key), _)| key != "newHeads") {
+            if !all.is_empty() {
+                self.sim.violation(format!("{provider} still has a subscription to {key}: {all:?}"));
+            }
+        }
+    }
+}
+
+/// Reorgs of depth 1 to 5, some back to the branch of before, now and then two in a row.
+fn reorganise(chain: &mut ChainModel, draw: &mut Rng) {
+    let (mut branch, mut before) = (0, None);
+    let mut at = Instant::ZERO.plus_ms(2_000 + draw.below(10_000));
+    while at < Instant::ZERO.plus_ms(LAST_TURN_MS) {
+        let height = chain.height_at(at);
+        // Back, if that is no deeper than other reorgs.
+        let back = before.filter(|(_, from)| height < from + 5 && coin(draw)).map(|(branch, _)| branch);
+        let from = height + 1 - (1 + draw.below(5));
+        let next = back.unwrap_or_else(|| chain.forks.fork(branch, from));
+        before = Some((branch, from));
+        branch = next;
+        chain.forks.turn(at, branch);
+        at = at.plus_ms(if one_in(draw, 3) { 200 + draw.below(2_000) } else { 3_000 + draw.below(20_000) });
+    }
+}
+
+fn event_faults(draw: &mut Rng) -> Vec<(u32, EventFault)> {
+    let mut faults = Vec::new();
+    for _ in 0..draw.below(4) {
+        let fault = EventFault::ALL[draw.below(EventFault::ALL.len() as u64) as usize];
+        let is_small = matches!(fault, EventFault::Missing | EventFault::Duplicate | EventFault::Reordered | EventFault::WrongId);
+        let rate = if is_small { pick(draw, &[10_000, 100_000, 400_000]) } else { pick(draw, &[1_000, 10_000, 50_000]) };
+        faults.push((rate as u32, fault));
+    }
+    faults
+}
+
+fn subscribe_faults(draw: &mut Rng) -> Vec<(u32, SubscribeFault)> {
+    let faults = [
+        SubscribeFault::Refused,
+        SubscribeFault::Late(500),
+        SubscribeFault::Late(9_000),
+        SubscribeFault::Late(12_000),
+        SubscribeFault::EventsFirst(3_000),
+    ];
+    let mut drawn = Vec::new();
+    for _ in 0..draw.below(3) {
+        drawn.push((pick(draw, &[50_000, 300_000]) as u32, faults[draw.below(faults.len() as u64) as usize]));
+    }
+    drawn
+}
+
+/// Manners of one provider in a world that is not calm.
+fn knobs(draw: &mut Rng) -> Knobs {
+    let mut knobs = if one_in(draw, 4) { trouble::knobs(draw) } else { trouble::calm_knobs(draw) };
+    knobs.event_faults = event_faults(draw);
+    knobs.subscribe_faults = subscribe_faults(draw);
+    knobs.keeps_orphans = coin(draw);
+    if coin(draw) {
+        knobs.turns_late_ms = pick(draw, &[100, 1_000, 4_000, 15_000]);
+    }
+    if one_in(draw, 4) {
+        knobs.late_blocks = 200_000;
+    }
+    knobs
+}
+
+/// Two profiles of the same providers: `default` has all, `second` some of them in another order.
+fn topology(sockets: &[bool], draw: &mut Rng) -> Topology {
+    let settings = format!(
+        "    chain_id: {CHAIN_ID}\n    block_time_ms: 2000\n    websocket:\n      new_heads_timeout_ms: 8000\n      failover:\n        \
+         max_backfill_blocks: 100\n        backfill_timeout_ms: 15000\n    providers:\n"
+    );
+    let mut file = |slug: &str, members: Vec<usize>| {
+        let mut text = format!("name: {slug}\nslug: {slug}\nrps_limit: 0\nchains:\n  main:\n{settings}");
+        for index in members {
+            let address = format!("p{index}.example:{PROVIDER_PORT}/k");
+            text += &format!("      - id: p{index}\n        priority: {}\n        url: http://{address}\n", 1 + draw.below(3));
+            if sockets[index] {
+                text += &format!("        ws_url: ws://{address}\n");
+            }
+        }
+        SourceFile { name: format!("{slug}.yml"), text }
+    };
+    let all: Vec<usize> = (0..sockets.len()).collect();
+    let some = all.iter().rev().copied().take(2).collect();
+    let files = [file("default", all), file("second", some)];
+    match load(&files, &|_| None) {
+        Ok(loaded) => loaded.topology,
+        Err(problems) => panic!("the simulated profiles have problems: {problems:?}"),
+    }
+}
+
+impl Scene {
+    fn new(seed: u64, draw: &mut Rng, fault: Fault) -> Rc<Scene> {
+        let node = Sim::new(seed);
+        node.heal_at(Instant::ZERO.plus_ms(HEALED_MS));
+        let is_calm = one_in(draw, 4);
+        let mut chain = ChainModel::new(seed, CHAIN_ID, Duration::from_millis(pick(draw, &[1_000, 2_000, 4_000])));
+        if !one_in(draw, 4) {
+            reorganise(&mut chain, draw);
+        }
+        let lone = chain.forks.fork(0, chain.start_height + 3 + draw.below(10));
+        let network = Rc::new(Network::new(chain));
+        let watch = Rc::new(Watch { sim: node.clone(), open: RefCell::default() });
+        let count = 2 + draw.below(3) as usize;
+        // Now and then nobody has a WebSocket.
+        let is_subscribed = !one_in(draw, 8);
+        let sockets: Vec<bool> = (0..count).map(|index| is_subscribed && (index == 0 || !one_in(draw, 4))).collect();
+        let kinds: Vec<Kind> = (0..1 + draw.below(3)).map(|_| KINDS[draw.below(KINDS.len() as u64) as usize]).collect();
+        for index in 0..count {
+            let knobs = if is_calm { trouble::calm_knobs(draw) } else { knobs(draw) };
+            let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index as u64));
+            let provider = Rc::new(provider.with_journal(watch.clone()));
+            let host = node.host();
+            if !is_calm && one_in(draw, 3) {
+                let link = weather::link(draw);
+                node.link(&host, |l| *l = link);
+            }
+            launch::start_provider(&node, &host, &provider, Instant::ZERO);
+            if !is_calm {
+                suffer(&node, &host, &provider, draw, &kinds, lone);
+            }
+        }
+        let shards = 2 + draw.below(2) as u32;
+        let snapshot = Snapshot::new(topology(&sockets, draw), Strategy::LoadBalanced, "sim", shards as usize + 1);
+        let shared = Node::new(launch::settings(&node, shards), snapshot, [draw.next(), draw.next()]);
+        let shards = launch::start_shards(&node, &shared, fault);
+        let policy = Policy { recovery_max: Duration::from_secs(8), ..Policy::new(5, 2, 2_000) };
+        // Kept alive by its own task.
+        drop(launch::start_aggregator(&node, &shared, policy, draw.fork(7), Rc::new(Book::new(&node))));
+        let link = if is_calm || coin(draw) { Link::PLAIN } else { weather::link(draw) };
+        let truth = Rc::new(Truth::new(network));
+        let (tally, served) = (Rc::default(), Cell::new(0));
+        Rc::new(Scene { node, truth, shards, tally, watch, is_calm, is_subscribed, link, served })
+    }
+
+    /// Looks at the providers now and then.
+    fn start_watch(self: &Rc<Self>) {
+        let scene = self.clone();
+        self.node.spawn("watch", async move {
+            loop {
+                scene.node.sleep_until(scene.node.now().plus_ms(500)).await;
+                scene.watch.look(scene.is_calm);
+            }
+        });
+    }
+
+    /// Sessions until the world is well, then one that must go well to its end.
+    async fn client(self: Rc<Self>, world: Sim, number: u64, mut draw: Rng) {
+        world.sleep_until(Instant(draw.below(15_000) * 1_000_000)).await;
+        let mut session = 0;
+        while world.now() < Instant::ZERO.plus_ms(HEALED_MS + 10_000) {
+            let until = world.now().plus_ms(pick(&mut draw, &[3_000, 15_000, 60_000, 200_000]));
+            self.session(&world, format!("client {number}.{session}"), until, &mut draw).await;
+            world.sleep_until(world.now().plus_ms(draw.below(3_000))).await;
+            session += 1;
+        }
+        world.sleep_until(Instant::ZERO.plus_ms(WELL_MS)).await;
+        if let Some(client) = self.connect(&world, format!("client {number} at last"), true, &mut draw).await {
+            client.subscribe(json!(["newHeads"]));
+            let until = Instant::ZERO.plus_ms(PARTING_MS.0 + draw.below(PARTING_MS.1 - PARTING_MS.0));
+            self.listen(&world, &client, until, &mut draw).await;
+            client.judge(Instant::ZERO.plus_ms(world.now().as_ms() - TOLD_MS));
+            let is_told = client.has_ended() || client.live().is_empty();
+            if is_told {
+                world.violation(format!("client {number} has nothing at last"));
+            }
+            client.leave().await;
+            self.served.set(self.served.get() + 1);
+        } else {
+            world.violation(format!("client {number} cannot connect at last"));
+        }
+    }
+
+    async fn connect(&self, world: &Sim, name: String, is_well: bool, draw: &mut Rng) -> Option<Rc<Subscriber>> {
+        let path = if coin(draw) { "/ws/rpc/main" } else { "/ws/rpc/profile/second/main" };
+        let is_frail = self.link.reset_ppm > 0 && !is_well;
+        let expect = Expect { is_well: is_well || self.is_calm, is_frail };
+        Subscriber::connect(world, &self.node, path, name, &self.truth, &self.tally, expect).await
+    }
+
+    async fn session(&self, world: &Sim, name: String, until: Instant, draw: &mut Rng) {
+        let Some(client) = self.connect(world, name, false, draw).await else { return };
+        let until = until.min(Instant::ZERO.plus_ms(WELL_MS - 5_000));
+        self.listen(world, &client, until, draw).await;
+        if self.is_calm && !client.has_ended() {
+            client.judge(Instant::ZERO.plus_ms(world.now().as_ms().saturating_sub(TOLD_MS)));
+            self.judge_order(&client);
+        }
+        if coin(draw) { client.leave().await } else { client.vanish() }
+    }
+
+    /// Where nothing fails, heads come exactly as the chain went.
+    fn judge_order(&self, client: &Subscriber) {
+        if !self.is_subscribed {
+            return;
+        }
+        let network = &self.truth.network;
+        client.with_heads(|view| {
+            let told = view.told();
+            let from = Instant::ZERO.plus_ms(view.confirmed().as_ms().saturating_sub(3 * 4_000));
+            let all: Vec<_> =
+                announcements(network, from, view.heard, limits::MODEL_FEED_LOOK_MS).iter().map(|(_, tip)| *tip).collect();
+            // A reorg below a stream's beginning is told from the beginning up.
+            let lowest = told.iter().map(|tip| tip.height).min().unwrap_or(0);
+            let all: Vec<_> = all.into_iter().filter(|tip| tip.height >= lowest).collect();
+            if !told.is_empty() && !all.windows(told.len()).any(|part| part == told) {
+                self.node.violation(format!("told {told:?}, where the chain went {all:?}"));
+            }
+        });
+    }
+
+    /// Does as clients do until then, or until the connection has ended.
+    async fn listen(&self, world: &Sim, client: &Rc<Subscriber>, until: Instant, draw: &mut Rng) {
+        while world.now() < until && !client.has_ended() {
+            let live = client.live();
+            match draw.below(12) {
+                0..=4 if live.len() < 5 && !client.is_waiting() => client.subscribe(self.wish(draw)),
+                5 if live.len() > 1 && !client.is_waiting() => {
+                    client.unsubscribe(live[draw.below(live.len() as u64) as usize].clone());
+                }
+                6 => client.ask(),
+                7 if !self.is_calm && world.now() < Instant::ZERO.plus_ms(HEALED_MS) && one_in(draw, 6) => {
+                    client.be_deaf(world.now().plus_ms(1_000 + draw.below(40_000)));
+                }
+                _ => {}
+            }
+            let pause_ms = 200 + draw.below(4_000);
+            world.sleep_until(world.now().plus_ms(pause_ms).min(until)).await;
+        }
+    }
+
+    /// Params of a subscription; the same filters in several spellings.
+    fn wish(&self, draw: &mut Rng) -> Value {
+        let hex = |bytes: &[u8]| bytes.iter().fold(String::from("0x"), |text, byte| format!("{text}{byte:02x}"));
+        let chain = &self.truth.network.chain;
+        let contract = |n| hex(&chain.contract(n).0);
+        let (a, b) = (contract(0), contract(1));
+        let loud = format!("0x{}", a[2..].to_uppercase());
+        match draw.below(10) {
+            0..=3 => json!(["newHeads"]),
+            4 => json!(["logs", {}]),
+            5 => json!(["logs", { "address": a }]),
+            6 => json!(["logs", {"address": [loud]}]),
+            7 => json!(["logs", if coin(draw) { json!({"address": [a, b]}) } else { json!({"address": [b, a]}) }]),
+            8 => json!(["logs", {"topics": [hex(&TRANSFER.0)]}]),
+            _ => json!(["logs", {"address": null, "topics": [[hex(&SWAP.0), hex(&APPROVAL.0)], null]}]),
+        }
+    }
+}
+
+/// Whatever comes and goes at one provider before the world is healed.
+fn suffer(node: &Sim, host: &Sim, provider: &Rc<Provider>, draw: &mut Rng, kinds: &[Kind], lone: u32) {
+    let healed = Rc::new(Cell::new(false));
+    for trouble in trouble::draw(draw, kinds) {
+        let (node, host, provider) = (node.clone(), host.clone(), provider.clone());
+        Victim { node, host, provider, healed: healed.clone() }.suffers(trouble);
+    }
+    let (world, provider) = (node.clone(), provider.clone());
+    let stray = one_in(draw, 4).then(|| (draw.below(30_000), 2_000 + draw.below(20_000)));
+    node.spawn("heal", async move {
+        // A while on a branch of its own.
+        if let Some((from, long)) = stray {
+            world.sleep_until(Instant::ZERO.plus_ms(from)).await;
+            provider.tune(|knobs| knobs.branch = Some(lone));
+            world.sleep_until(Instant::ZERO.plus_ms(from + long)).await;
+            provider.tune(|knobs| knobs.branch = None);
+        }
+        world.sleep_until(Instant::ZERO.plus_ms(HEALED_MS)).await;
+        healed.set(true);
+        provider.tune(|knobs| *knobs = Knobs { latency: Latency { p50_ms: 1.0, p95_ms: 2.0 }, ..Knobs::default() });
+        // What had fallen silent is not awaited.
+        provider.restart();
+    });
+}
+
+fn run(seed: u64, fault: Fault) -> Told {
+    let mut draw = Rng::new(seed).fork(60);
+    let scene = Scene::new(seed, &mut draw, fault);
+    scene.start_watch();
+    let clients = 1 + draw.below(5);
+    for number in 0..clients {
+        let host = scene.node.host();
+        let link = scene.link;
+        scene.node.link(&host, |l| *l = link);
+        host.spawn("client", scene.clone().client(host.clone(), number, draw.fork(100 + number)));
+    }
+    let ended = scene.node.run(Instant::ZERO.plus_ms(END_MS));
+    let sockets: usize = scene.shards.iter().map(|shard| shard.client_count()).sum();
+    if sockets > 0 {
+        scene.node.violation(format!("{sockets} client connections remain"));
+    }
+    if scene.served.get() < clients {
+        scene.node.violation(format!("{} clients of {clients} came to their end", scene.served.get()));
+    }
+    scene.watch.end();
+    let (node, tally) = (scene.node.clone(), scene.tally.get());
+    drop(scene);
+    assert_eq!(ended, Ended::Deadline, "seed {seed}");
+    Told { trace: node.finish(ended), tally }
+}
+
+/// The checkers can see: each deliberate bug is found within a thousand seeds.
+#[test]
+fn deliberate_bugs_are_found() {
+    let cases = [(Bug::GapOffByOne, "a hole"), (Bug::DuplicateAfterOverlap, "twice"), (Bug::RemovedDropped, "not taken back")];
+    for (bug, sign) in cases {
+        let found = (0..1000).find_map(|seed| {
+            let violations = run(seed, Fault::Stream(bug)).trace.violations;
+            (!violations.is_empty()).then_some((seed, violations))
+        });
+        let (seed, violations) = found.unwrap_or_else(|| panic!("{bug:?} was not found in 1000 seeds"));
+        eprintln!("{bug:?} found by seed {seed}: {}", violations[0]);
+        assert!(violations.iter().any(|v| v.contains(sign)), "{bug:?} was found by accident: {violations:?}");
+    }
+}
+
+/// The faults reach the node and its clients: else a soak that finds nothing means nothing.
+#[test]
+fn every_corner_is_reached() {
+    let mut all = Tally::default();
+    for seed in 0..100 {
+        all += run(seed, Fault::None).tally;
+    }
+    eprintln!("{all:?}");
+    assert!(all.subscribed > 500 && all.refused > 10 && all.given_up > 10 && all.slow > 5, "{all:?}");
+    assert!(all.heads > 10_000 && all.dropped > 300 && all.logs > 10_000 && all.taken_back > 300, "{all:?}");
+}
+
+#[test]
+fn soak() {
+    seeds::soak("subscriptions", 100, |seed| run(seed, Fault::None).trace);
+}
+
+#[test]
+fn replay() {
+    seeds::replay("subscriptions", |seed| run(seed, Fault::None).trace);
+}

@@ -180,7 +180,7 @@ mod tests {
                 answer.write_lead(&mut out, b"\"seven\"");
                 out.extend_from_slice(answer.tail);
                 answer.write_end(&mut out, b"\"seven\"");
-                let mut reader = Reader::new();
+                let mut reader = Reader::new(false);
                 let seen = reader.feed(&out).expect("well formed");
                 assert_eq!(seen, Seen::Whole { used: out.len() }, "{chunked} {id_last}");
                 assert_eq!(reader.body_bytes(), body_bytes(bytes, 7));

@@ -1,4 +1,4 @@
-//! Arguments of the three commands. Plain flags, no defaults that hide a decision: what is measured is on the command line.
+//! Arguments of the commands. Plain flags, no defaults that hide a decision: what is measured is on the command line.
 
 use crate::ring::Driver;
 use lexopt::{Arg, Parser, ValueExt};
@@ -14,19 +14,30 @@ loadtest mock  [--serve ADDR=SIZE[:SHAPE]]...   a provider with answers of a fix
 loadtest relay --listen ADDR --upstream ADDR    copies bytes both ways and looks at none of them
                [--buffer-bytes SIZE]   what a buffer may grow to, default 512k
 loadtest load  --target ADDR                    calls, checks every answer, prints one JSON object
+               [--ws]   each connection is a WebSocket; path /ws/rpc/bench
                [--path /rpc/bench] [--host NAME] [--method NAME] [--header 'name: value']...
                [--concurrency N]   connections, one call each at a time; default 1
                [--rate N]          open loop: N calls a second on a fixed schedule; without it closed loop
                [--warmup-seconds S] [--seconds S] [--calls N]   what ends the measured part; default 5 seconds
                [--result-bytes N]  every result must have this size
                [--watch PID]...    also CPU and memory of these processes over the measured part
-All three: [--driver io_uring|epoll] (default: io_uring, epoll where the kernel refuses it).";
+loadtest heads --listen ADDR                    a provider with a chain that grows; GET /counts tells of its subscriptions
+               [--interval-ms N] [--burst N]   N heads at a time; default 1 every 1000 ms
+               [--chain-number N]
+loadtest subscribe --target ADDR                clients with a subscription to heads each; all must get every head once
+               [--path /ws/rpc/bench] [--host NAME] [--watch PID]...
+               [--concurrency N]   clients; default 1
+               [--stalled N]       clients beside them that read nothing until the end
+               [--events N]        measured heads; default 20
+All of them: [--driver io_uring|epoll] (default: io_uring, epoll where the kernel refuses it).";
 
 pub enum Command {
     Help,
     Mock(Mock),
     Relay(Relay),
     Load(Load),
+    Heads(Heads),
+    Subscribe(Subscribe),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +76,8 @@ pub struct Relay {
 pub struct Load {
     pub driver: Driver,
     pub target: SocketAddr,
+    /// Calls go over WebSockets.
+    pub over_socket: bool,
     pub path: String,
     pub host: String,
     pub method: String,
@@ -79,12 +92,34 @@ pub struct Load {
     pub watch: Vec<u32>,
 }
 
+pub struct Heads {
+    pub driver: Driver,
+    pub listen: SocketAddr,
+    pub interval: Duration,
+    pub burst: u32,
+    pub chain_number: u64,
+}
+
+pub struct Subscribe {
+    pub driver: Driver,
+    pub target: SocketAddr,
+    pub path: String,
+    pub host: String,
+    pub concurrency: usize,
+    pub stalled: usize,
+    /// Heads of the measured part.
+    pub events: u64,
+    pub watch: Vec<u32>,
+}
+
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut parser = Parser::from_iter(args);
     match parser.next().map_err(|e| e.to_string())? {
         Some(Arg::Value(word)) if word == "mock" => mock(parser),
         Some(Arg::Value(word)) if word == "relay" => relay(parser),
         Some(Arg::Value(word)) if word == "load" => load(parser),
+        Some(Arg::Value(word)) if word == "heads" => heads(parser),
+        Some(Arg::Value(word)) if word == "subscribe" => subscribe(parser),
         Some(Arg::Value(word)) if word == "help" => Ok(Command::Help),
         Some(Arg::Long("help")) | None => Ok(Command::Help),
         Some(other) => Err(other.unexpected().to_string()),
@@ -135,11 +170,12 @@ fn relay(mut parser: Parser) -> Result<Command, String> {
 }
 
 fn load(mut parser: Parser) -> Result<Command, String> {
-    let mut target = None;
+    let (mut target, mut path) = (None, None);
     let mut options = Load {
         driver: Driver::Auto,
         target: SocketAddr::from(([127, 0, 0, 1], 0)),
-        path: "/rpc/bench".into(),
+        over_socket: false,
+        path: String::new(),
         host: "127.0.0.1".into(),
         method: "eth_getBalance".into(),
         headers: Vec::new(),
@@ -155,7 +191,8 @@ fn load(mut parser: Parser) -> Result<Command, String> {
         match arg {
             Arg::Long("driver") => options.driver = value(&mut parser)?,
             Arg::Long("target") => target = Some(value(&mut parser)?),
-            Arg::Long("path") => options.path = value(&mut parser)?,
+            Arg::Long("ws") => options.over_socket = true,
+            Arg::Long("path") => path = Some(value(&mut parser)?),
             Arg::Long("host") => options.host = value(&mut parser)?,
             Arg::Long("method") => options.method = value(&mut parser)?,
             Arg::Long("header") => options.headers.push(value(&mut parser)?),
@@ -170,7 +207,61 @@ fn load(mut parser: Parser) -> Result<Command, String> {
         }
     }
     options.target = target.ok_or("load needs --target ADDR")?;
+    options.path = path.unwrap_or_else(|| if options.over_socket { "/ws/rpc/bench" } else { "/rpc/bench" }.into());
     check_load(options)
+}
+
+fn heads(mut parser: Parser) -> Result<Command, String> {
+    let (mut listen, interval) = (None, Duration::from_secs(1));
+    let at = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut options = Heads { driver: Driver::Auto, listen: at, interval, burst: 1, chain_number: 1 };
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("driver") => options.driver = value(&mut parser)?,
+            Arg::Long("listen") => listen = Some(value(&mut parser)?),
+            Arg::Long("interval-ms") => options.interval = Duration::from_millis(value::<u64>(&mut parser)?.max(1)),
+            Arg::Long("burst") => options.burst = value(&mut parser)?,
+            Arg::Long("chain-number") => options.chain_number = value(&mut parser)?,
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    options.listen = listen.ok_or("heads needs --listen ADDR")?;
+    Ok(Command::Heads(options))
+}
+
+fn subscribe(mut parser: Parser) -> Result<Command, String> {
+    let mut target = None;
+    let mut options = Subscribe {
+        driver: Driver::Auto,
+        target: SocketAddr::from(([127, 0, 0, 1], 0)),
+        path: "/ws/rpc/bench".into(),
+        host: "127.0.0.1".into(),
+        concurrency: 1,
+        stalled: 0,
+        events: 20,
+        watch: Vec::new(),
+    };
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("driver") => options.driver = value(&mut parser)?,
+            Arg::Long("target") => target = Some(value(&mut parser)?),
+            Arg::Long("path") => options.path = value(&mut parser)?,
+            Arg::Long("host") => options.host = value(&mut parser)?,
+            Arg::Long("concurrency") => options.concurrency = value(&mut parser)?,
+            Arg::Long("stalled") => options.stalled = value(&mut parser)?,
+            Arg::Long("events") => options.events = value::<u64>(&mut parser)?.max(1),
+            Arg::Long("watch") => options.watch.push(value(&mut parser)?),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    options.target = target.ok_or("subscribe needs --target ADDR")?;
+    if options.concurrency == 0 || options.concurrency + options.stalled > MAX_CONNECTIONS {
+        return Err(format!("--concurrency and --stalled together must be 1 to {MAX_CONNECTIONS}"));
+    }
+    if [&options.path, &options.host].iter().any(|text| text.contains(['\r', '\n'])) {
+        return Err("a line end in --path or --host".into());
+    }
+    Ok(Command::Subscribe(options))
 }
 
 fn check_load(options: Load) -> Result<Command, String> {

@@ -1,6 +1,7 @@
 //! The calls of a load: one request rendered once, its id patched in place; every id is used once.
 
 use crate::args::Load;
+use crate::frame;
 use monoio::buf::IoBufMut;
 use monoio::io::AsyncReadRent;
 use std::io;
@@ -15,7 +16,11 @@ const IDS_PER_PROCESS: u64 = 1_000_000_000;
 #[derive(Clone)]
 pub struct Request {
     pub bytes: Vec<u8>,
-    id: Range<usize>,
+    /// Where the id stands in them.
+    place: Range<usize>,
+    id: Vec<u8>,
+    /// What the id's bytes are masked with.
+    mask: [u8; 4],
 }
 
 impl Request {
@@ -24,6 +29,9 @@ impl Request {
         let (before, after) =
             ("{\"jsonrpc\":\"2.0\",\"id\":", format!(",\"method\":\"{}\",\"params\":{params}}}", options.method));
         let id = FIRST_ID.to_string();
+        if options.over_socket {
+            return Request::frame(before, &id, &after);
+        }
         let body_bytes = before.len() + id.len() + after.len();
         let (path, host) = (&options.path, &options.host);
         let mut head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n");
@@ -34,20 +42,31 @@ impl Request {
         head.push_str(&format!("content-length: {body_bytes}\r\n\r\n{before}"));
         let start = head.len();
         let text = format!("{head}{id}{after}");
-        Request { bytes: text.into_bytes(), id: start..start + id.len() }
+        Request { bytes: text.into_bytes(), place: start..start + id.len(), id: id.into_bytes(), mask: [0; 4] }
+    }
+
+    fn frame(before: &str, id: &str, after: &str) -> Request {
+        let (bytes, payload) = frame::from_client(frame::TEXT, format!("{before}{id}{after}").as_bytes());
+        let mut mask = frame::MASK;
+        mask.rotate_left(before.len() % 4);
+        let start = payload + before.len();
+        Request { bytes, place: start..start + id.len(), id: id.into(), mask }
     }
 
     pub fn set_id(&mut self, id: u64) {
         let mut left = id;
-        for digit in self.bytes[self.id.clone()].iter_mut().rev() {
+        for digit in self.id.iter_mut().rev() {
             *digit = b'0' + (left % 10) as u8;
             left /= 10;
         }
+        let place = &mut self.bytes[self.place.clone()];
+        place.copy_from_slice(&self.id);
+        frame::mask(place, self.mask);
     }
 
-    /// The id as it stands in the request.
+    /// The id that was set.
     pub fn id(&self) -> &[u8] {
-        &self.bytes[self.id.clone()]
+        &self.id
     }
 }
 
@@ -96,5 +115,21 @@ mod tests {
         }
         assert!(request.bytes.starts_with(b"POST /rpc/x HTTP/1.1\r\nhost: 127.0.0.1\r\n"));
         assert!(first_id(u32::MAX) + IDS_PER_PROCESS < 1 << 53);
+    }
+
+    #[test]
+    fn so_is_a_request_in_a_frame() {
+        for method in ["eth_call", "eth_getBalance"] {
+            let mut request = request(&format!("--ws --method {method}"));
+            for id in [first_id(0), FIRST_ID + 7] {
+                request.set_id(id);
+                let head = frame::head(&request.bytes).expect("no fragment").expect("a head");
+                let mut body = request.bytes[head.len..].to_vec();
+                frame::mask(&mut body, head.mask.expect("a mask"));
+                let body: serde_json::Value = serde_json::from_slice(&body).expect("json");
+                assert_eq!((body["id"].as_u64(), body["method"].as_str()), (Some(id), Some(method)));
+                assert_eq!(head.len + head.length, request.bytes.len());
+            }
+        }
     }
 }

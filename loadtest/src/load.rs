@@ -8,6 +8,7 @@
 use crate::answer;
 use crate::args::Load;
 use crate::call::{self, Request};
+use crate::frame;
 use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::process::{self, Usage};
@@ -94,6 +95,12 @@ fn usages(processes: &[u32]) -> Result<Vec<Usage>, String> {
 }
 
 async fn connect(options: &Load) -> Result<TcpStream, String> {
+    if options.over_socket {
+        return match frame::connect(options.target, &options.path, &options.host, &options.headers).await? {
+            (stream, rest) if rest.is_empty() => Ok(stream),
+            _ => Err("bytes behind the handshake before any call".into()),
+        };
+    }
     let stream = TcpStream::connect_addr(options.target).await;
     let stream = stream.map_err(|e| format!("cannot connect to {}: {e}", options.target))?;
     let _ = stream.set_nodelay(true);
@@ -183,7 +190,7 @@ async fn work(run: Rc<Run>, stream: TcpStream) {
     let mut worker = Worker {
         request: Request::new(&run.options),
         buffer: Vec::with_capacity(BUFFER_BYTES),
-        reader: Reader::new(),
+        reader: Reader::new(run.options.over_socket),
         stream: Some(stream),
     };
     while let Some(start) = run.next_start().await {
@@ -228,10 +235,8 @@ impl Worker {
             if count == 0 {
                 return Err("the connection ended before the answer did".into());
             }
-            match self.reader.feed(&self.buffer[..count])? {
-                Seen::More => {}
-                Seen::Whole { used } if used == count => break,
-                Seen::Whole { .. } => return Err("bytes after the answer's end".into()),
+            if self.take(&mut stream, count).await? {
+                break;
             }
         }
         self.check(run.options.result_bytes)?;
@@ -239,6 +244,24 @@ impl Worker {
             self.stream = Some(stream);
         }
         Ok(())
+    }
+
+    /// The first `count` bytes of the buffer; whether they end the answer.
+    async fn take(&mut self, stream: &mut TcpStream, count: usize) -> Result<bool, String> {
+        let mut at = 0;
+        loop {
+            match self.reader.feed(&self.buffer[at..count])? {
+                Seen::More => return Ok(false),
+                Seen::Whole { used } if at + used == count => return Ok(true),
+                Seen::Whole { .. } => return Err("bytes after the answer's end".into()),
+                Seen::Ping { used } => {
+                    at += used;
+                    let (pong, _) = frame::from_client(frame::PONG, self.reader.ping());
+                    self.reader.reset();
+                    stream.write_all(pong).await.0.map_err(|e| format!("cannot send a pong: {e}"))?;
+                }
+            }
+        }
     }
 
     fn check(&self, result_bytes: Option<usize>) -> Result<(), String> {

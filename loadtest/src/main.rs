@@ -1,4 +1,4 @@
-//! The yardstick: a mock provider, a TCP relay that is the floor of what a proxy costs, and a load generator.
+//! The yardstick: mock providers, a TCP relay that is the floor of what a proxy costs, and load generators.
 //!
 //! One binary and one thread each, on the runtime and ring flags of the product, so that in the same-core regime
 //! (everything on one core, README.md) the tools take as little of the core as they can. wrk and k6 were the choice
@@ -8,7 +8,9 @@
 mod answer;
 mod args;
 mod call;
+mod frame;
 mod gather;
+mod heads;
 mod load;
 mod meter;
 mod mock;
@@ -18,6 +20,7 @@ mod relay;
 mod reply;
 mod ring;
 mod scan;
+mod subscribe;
 
 use std::process::ExitCode;
 
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
         Ok(args::Command::Mock(options)) => mock::run(options),
         Ok(args::Command::Relay(options)) => relay::run(options),
         Ok(args::Command::Load(options)) => load::run(options),
+        Ok(args::Command::Heads(options)) => heads::run(options),
+        Ok(args::Command::Subscribe(options)) => subscribe::run(options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,12 +1,14 @@
 //! Reads one answer as it arrives and keeps only its two ends: enough to prove the id, the length and the closing brace
 //! without a megabyte of memory per connection. A wrong answer is an error with a reason, never a shorter measurement.
 
+use crate::frame;
 use crate::scan::{self, Framing};
 
 /// Kept of each end of a body. Any id of ours fits with what may surround it.
 const KEPT_BYTES: usize = 256;
 /// A head that does not end within this is no head.
 const MAX_HEAD_BYTES: usize = 16 << 10;
+const MAX_FRAME_HEAD_BYTES: usize = 14;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Seen {
@@ -14,6 +16,8 @@ pub enum Seen {
     More,
     /// The answer ended after `used` bytes of the input.
     Whole { used: usize },
+    /// A WebSocket's ping did, which wants a pong with `payload`.
+    Ping { used: usize },
 }
 
 enum State {
@@ -24,12 +28,20 @@ enum State {
     Chunk(usize),
     ChunkEnd,
     Trailer,
+    /// The head of a WebSocket frame.
+    Frame,
+    /// Payload of a frame that is no message, of this opcode.
+    Control {
+        opcode: u8,
+        left: usize,
+    },
 }
 
 /// One answer; made new, or `reset`, for each.
 pub struct Reader {
     state: State,
-    /// An unfinished head or chunk line.
+    over_socket: bool,
+    /// An unfinished head, chunk line or control frame.
     line: Vec<u8>,
     first: Vec<u8>,
     last: Vec<u8>,
@@ -39,9 +51,11 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new() -> Reader {
+    /// Of answers over HTTP, or of messages over a WebSocket, where a message counts as a 200.
+    pub fn new(over_socket: bool) -> Reader {
         Reader {
-            state: State::Head,
+            state: if over_socket { State::Frame } else { State::Head },
+            over_socket,
             line: Vec::with_capacity(1024),
             first: Vec::with_capacity(KEPT_BYTES),
             last: Vec::with_capacity(2 * KEPT_BYTES),
@@ -52,7 +66,7 @@ impl Reader {
     }
 
     pub fn reset(&mut self) {
-        self.state = State::Head;
+        self.state = if self.over_socket { State::Frame } else { State::Head };
         self.line.clear();
         self.first.clear();
         self.last.clear();
@@ -75,6 +89,11 @@ impl Reader {
     /// The first bytes of the body, for a person to read.
     pub fn shown(&self) -> String {
         String::from_utf8_lossy(&self.first).into_owned()
+    }
+
+    /// What the ping that was seen last carried.
+    pub fn ping(&self) -> &[u8] {
+        &self.line
     }
 
     /// Whether the body is an object that ends in `}` and carries `id` and a result.
@@ -104,7 +123,20 @@ impl Reader {
                 },
                 State::Length(0) => return Ok(Seen::Whole { used: at }),
                 State::Chunk(0) => self.state = State::ChunkEnd,
+                State::Control { opcode, left: 0 } => {
+                    self.end_control(opcode)?;
+                    if opcode == frame::PING {
+                        return Ok(Seen::Ping { used: at });
+                    }
+                }
                 _ if rest.is_empty() => return Ok(Seen::More),
+                State::Frame => at += self.frame_head(rest)?,
+                State::Control { opcode, left } => {
+                    let take = left.min(rest.len());
+                    self.line.extend_from_slice(&rest[..take]);
+                    self.state = State::Control { opcode, left: left - take };
+                    at += take;
+                }
                 State::Length(left) => {
                     let take = left.min(rest.len());
                     self.keep(&rest[..take]);
@@ -153,6 +185,33 @@ impl Reader {
             Framing::Missing => return Err("the answer has neither content-length nor chunks".into()),
         };
         Ok(Some(head.len - before))
+    }
+
+    /// Bytes of `rest` that were taken: of the head, which may arrive in parts.
+    fn frame_head(&mut self, rest: &[u8]) -> Result<usize, String> {
+        let before = self.line.len();
+        self.line.extend_from_slice(&rest[..rest.len().min(MAX_FRAME_HEAD_BYTES)]);
+        let Some(head) = frame::head(&self.line)? else { return Ok(self.line.len() - before) };
+        self.line.clear();
+        self.status = 200;
+        self.state = match head.opcode {
+            frame::TEXT => State::Length(head.length),
+            opcode if head.length <= 125 => State::Control { opcode, left: head.length },
+            opcode => return Err(format!("a frame of kind {opcode} with {} bytes", head.length)),
+        };
+        Ok(head.len - before)
+    }
+
+    fn end_control(&mut self, opcode: u8) -> Result<(), String> {
+        self.state = State::Frame;
+        match opcode {
+            frame::PING => Ok(()),
+            frame::PONG => {
+                self.line.clear();
+                Ok(())
+            }
+            _ => Err(format!("the connection was closed: {}", String::from_utf8_lossy(&self.line))),
+        }
     }
 
     fn status_of(&self, head: &[u8]) -> Result<u16, String> {
@@ -227,7 +286,7 @@ mod tests {
         let bytes = text.as_bytes();
         let next = b"HTTP/1.1 500";
         let followed = [bytes, next].concat();
-        let mut reader = Reader::new();
+        let mut reader = Reader::new(false);
         assert_eq!(reader.feed(&followed), Ok(Seen::Whole { used: bytes.len() }), "{text}");
         assert_eq!((reader.body_bytes(), reader.status()), (want_bytes, 200));
         assert!(reader.echoes(b"7"));
@@ -261,9 +320,40 @@ mod tests {
     }
 
     #[test]
+    fn frames_in_any_pieces_and_pings_between() {
+        let (ping, text) = (frame::from_server(frame::PING, b"?"), frame::from_server(frame::TEXT, BODY.as_bytes()));
+        let bytes = [&ping[..], &text].concat();
+        for size in 1..=bytes.len() {
+            let (mut reader, mut pings, mut whole) = (Reader::new(true), 0, 0);
+            for piece in bytes.chunks(size) {
+                let mut at = 0;
+                while at < piece.len() {
+                    match reader.feed(&piece[at..]).expect("frames") {
+                        Seen::More => break,
+                        Seen::Ping { used } => {
+                            assert_eq!(reader.ping(), b"?");
+                            pings += 1;
+                            at += used;
+                            reader.reset();
+                        }
+                        Seen::Whole { used } => {
+                            assert!(reader.echoes(b"7") && reader.body_bytes() == BODY.len() && reader.status() == 200);
+                            whole += 1;
+                            at += used;
+                        }
+                    }
+                }
+            }
+            assert_eq!((pings, whole), (1, 1), "{size}");
+        }
+        let closed = frame::from_server(frame::CLOSE, b"\x03\xf0slow");
+        assert!(Reader::new(true).feed(&closed).expect_err("it closed").contains("slow"));
+    }
+
+    #[test]
     fn faults_are_said() {
         let check = |text: &str, want: &str| {
-            let error = Reader::new().feed(text.as_bytes()).expect_err(text);
+            let error = Reader::new(false).feed(text.as_bytes()).expect_err(text);
             assert!(error.contains(want), "{text}: {error}");
         };
         check("HTTP/1.1 200 OK\r\n\r\n", "neither");
@@ -277,7 +367,7 @@ mod tests {
     #[test]
     fn what_does_not_echo() {
         let check = |body: &str| {
-            let mut reader = Reader::new();
+            let mut reader = Reader::new(false);
             let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
             assert!(matches!(reader.feed(text.as_bytes()), Ok(Seen::Whole { .. })));
             assert!(!reader.echoes(b"7"), "{body}");

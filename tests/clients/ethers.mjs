@@ -1,9 +1,9 @@
-// ethers as an application uses it, its batching on: node ethers.mjs URL [read]. Exit 0 when every answer is right.
+// ethers as an application uses it, its batching on: node ethers.mjs URL [read | watch CONTRACT]. Exit 0 when every answer is right.
 import assert from 'node:assert/strict';
 import { Contract, ContractFactory, FetchRequest, JsonRpcProvider, Wallet, WebSocketProvider, isCallException, isError, parseEther } from 'ethers';
-import { abi, bytecode, funded, keys, readUntilInputEnds, runtime } from './shared.mjs';
+import { abi, bytecode, funded, keys, readUntilInputEnds, runtime, watchUntilInputEnds } from './shared.mjs';
 
-const [url, mode] = process.argv.slice(2);
+const [url, mode, watched] = process.argv.slice(2);
 
 if (mode === 'read') {
   const options = { staticNetwork: true, cacheTimeout: -1 };
@@ -20,6 +20,16 @@ if (mode === 'read') {
     chainId: () => reader.send('eth_chainId', []),
     getBlock: () => reader.getBlock('latest'),
   });
+}
+
+if (mode === 'watch') {
+  const provider = new WebSocketProvider(url, 31337, { staticNetwork: true, cacheTimeout: -1 });
+  const watch = async (say) => {
+    await provider.on('block', (number) => say('block', number));
+    await provider.on('pending', (hash) => say('pending', hash));
+    await new Contract(watched, abi, provider).on('Noted', (by, value, event) => say('log', event.log.blockNumber, value));
+  };
+  await watchUntilInputEnds(watch, () => provider.getBlockNumber());
 }
 
 // Fifty calls are the most that a batch may hold; the library's own limit is a hundred. No cache: a block comes with each

@@ -30,3 +30,20 @@ export async function readUntilInputEnds(reads) {
   failures.slice(0, 5).forEach((text) => console.log(text));
   process.exit(failures.length ? 1 : 0);
 }
+
+// The watcher of the test that kills and stalls nodes: `watch` says a line for each event; reads go on beside it until standard
+// input ends. Whether events are complete and in order, and which reads may fail, is for the test to judge.
+export async function watchUntilInputEnds(watch, read) {
+  let [ended, calls, failures] = [false, 0, []];
+  process.stdin.resume().on('end', () => (ended = true));
+  await watch((...words) => console.log(words.join(' ')));
+  console.log('watching');
+  while (!ended) {
+    calls += 1;
+    await read().catch((error) => failures.push(String(error)));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  console.log(`calls ${calls} failed ${failures.length}`);
+  failures.slice(0, 5).forEach((text) => console.log(`failed ${text.replaceAll('\n', ' ')}`));
+  process.exit(0);
+}

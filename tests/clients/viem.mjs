@@ -1,11 +1,11 @@
-// viem as an application uses it: node viem.mjs URL [read]. Exit 0 when every answer is what the library promises.
+// viem as an application uses it: node viem.mjs URL [read | watch CONTRACT]. Exit 0 when every answer is what the library promises.
 import assert from 'node:assert/strict';
 import { BaseError, ContractFunctionRevertedError, createPublicClient, createWalletClient, http, parseEther, webSocket } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
-import { abi, bytecode, funded, keys, readUntilInputEnds, runtime } from './shared.mjs';
+import { abi, bytecode, funded, keys, readUntilInputEnds, runtime, watchUntilInputEnds } from './shared.mjs';
 
-const [url, mode] = process.argv.slice(2);
+const [url, mode, watched] = process.argv.slice(2);
 const account = privateKeyToAccount(keys.viem);
 
 if (mode === 'read') {
@@ -17,6 +17,21 @@ if (mode === 'read') {
     getChainId: () => client.getChainId(),
     getBlock: () => client.getBlock(),
   });
+}
+
+if (mode === 'watch') {
+  const client = createPublicClient({ chain: foundry, transport: webSocket(url, { retryCount: 0, reconnect: false }), cacheTime: 0 });
+  const onError = (error) => console.log(`error ${String(error).replaceAll('\n', ' ')}`);
+  const watch = async (say) => {
+    // What the wire says. watchBlocks asks for each block that it hears of, and passes on what comes back when it comes back.
+    const onData = ({ result }) => say('head', BigInt(result.number), result.hash);
+    await client.transport.subscribe({ params: ['newHeads'], onData, onError });
+    client.watchBlocks({ onBlock: (block) => say('block', block?.number, block?.hash), onError });
+    const onLogs = (logs) => logs.forEach((log) => say('log', log.blockNumber, log.args.value));
+    client.watchContractEvent({ address: watched, abi, eventName: 'Noted', onLogs, onError });
+    client.watchPendingTransactions({ batch: false, onTransactions: (hashes) => hashes.forEach((hash) => say('pending', hash)), onError });
+  };
+  await watchUntilInputEnds(watch, () => client.getBlockNumber());
 }
 
 // The reads go out as batches; whatever the library asks for in one turn of the event loop is one.

@@ -1,4 +1,4 @@
-"""web3.py as an application uses it: web3py.py URL [read]. Exit 0 when every answer is what the library promises."""
+"""web3.py as an application uses it: web3py.py URL [read | watch CONTRACT]. Exit 0 when every answer is what the library promises."""
 
 import asyncio
 import inspect
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from web3 import AsyncWeb3, HTTPProvider, Web3, WebSocketProvider
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
+from web3.utils.subscriptions import LogsSubscription, NewHeadsSubscription, PendingTxSubscription
 
 CONTRACT = json.loads(Path(__file__).with_name("contract.json").read_text())
 RUNTIME, INITCODE = ("".join(line.split(";")[0] for line in CONTRACT[part]).replace(" ", "") for part in ("runtime", "initcode"))
@@ -45,6 +46,42 @@ async def read_until_input_ends(w3):
 async def read_over_socket(url):
     async with AsyncWeb3(WebSocketProvider(url)) as w3:
         return await read_until_input_ends(w3)
+
+
+async def watch_until_input_ends(url, contract):
+    """As in shared.mjs: a line for each event, reads beside them until standard input ends."""
+    ended, calls, failures = threading.Event(), 0, []
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    say = lambda *words: print(*words, flush=True)
+
+    async def on_head(context):
+        say("head", context.result["number"], context.result["hash"].to_0x_hex())
+
+    async def on_log(context):
+        say("log", context.result["blockNumber"], int.from_bytes(context.result["data"]))
+
+    async def on_pending(context):
+        say("pending", context.result.to_0x_hex())
+
+    async with AsyncWeb3(WebSocketProvider(url)) as w3:
+        logs = LogsSubscription(address=Web3.to_checksum_address(contract), handler=on_log)
+        await w3.subscription_manager.subscribe([NewHeadsSubscription(handler=on_head), logs, PendingTxSubscription(handler=on_pending)])
+        handling = asyncio.create_task(w3.subscription_manager.handle_subscriptions())
+        say("watching")
+        while not ended.is_set():
+            calls += 1
+            try:
+                await w3.eth.block_number
+            except Exception as error:  # whatever an application would have to catch
+                failures.append(repr(error))
+            await asyncio.sleep(0.05)
+        if handling.done():
+            say("error", repr(handling.exception()))
+        handling.cancel()
+    say("calls", calls, "failed", len(failures))
+    for text in failures[:5]:
+        say("failed", text)
+    return 0
 
 
 def reads(w3):
@@ -122,7 +159,9 @@ def raw_transaction(w3, account):
     assert "nonce too low" in str(error).lower() or "already" in str(error).lower(), repr(error)
 
 
-def main(url, mode="flow"):
+def main(url, mode="flow", contract=None):
+    if mode == "watch":
+        return asyncio.run(watch_until_input_ends(url, contract))
     if mode == "read" and url.startswith("ws"):
         return asyncio.run(read_over_socket(url))
     if mode == "read":

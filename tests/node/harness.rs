@@ -63,6 +63,15 @@ impl Lasso {
         started.unwrap_or_else(|said| panic!("lasso did not start: {said:?}"))
     }
 
+    /// With these profiles, by slug.
+    pub fn start_many(profiles: &[(&str, String)], flags: &[&str]) -> Lasso {
+        let directory = directory();
+        for (slug, text) in profiles {
+            std::fs::write(directory.join(slug).with_extension("yml"), text).expect("the profile is written");
+        }
+        Lasso::try_start_at(directory, flags, &[]).unwrap_or_else(|said| panic!("lasso did not start: {said:?}"))
+    }
+
     /// What it printed, when it does not get ready.
     pub fn try_start(profile: &str, flags: &[&str]) -> Result<Lasso, NoStart> {
         Lasso::try_start_in(profile, flags, &[])
@@ -71,6 +80,10 @@ impl Lasso {
     fn try_start_in(profile: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<Lasso, NoStart> {
         let directory = directory();
         std::fs::write(directory.join("default.yml"), profile).expect("the profile is written");
+        Lasso::try_start_at(directory, flags, variables)
+    }
+
+    fn try_start_at(directory: PathBuf, flags: &[&str], variables: &[(&str, &str)]) -> Result<Lasso, NoStart> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lasso"))
             .args(["serve", "--profiles"])
             .arg(&directory)

@@ -4,10 +4,13 @@
 
 mod actor;
 mod api;
+mod autobahn;
 mod behaviour;
 mod clients;
 #[cfg(feature = "http2")]
 mod h2_server;
+mod failover;
+mod feed;
 mod harness;
 mod hostile;
 mod http;
@@ -23,6 +26,7 @@ mod malformed;
 mod memory;
 #[cfg(feature = "http2")]
 mod nginx;
+mod multiplex;
 mod provider;
 mod recovery;
 mod scenario;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Bytes, Message, WebSocket};
 
-type Ws = WebSocket<TcpStream>;
+pub type Ws = WebSocket<TcpStream>;
 
-fn connect(at: SocketAddr, path: &str) -> Ws {
+pub fn connect(at: SocketAddr, path: &str) -> Ws {
     let stream = TcpStream::connect(at).expect("the node accepts");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
     stream.set_nodelay(true).expect("no delay");
@@ -25,7 +25,7 @@ fn say(ws: &mut Ws, text: &str) {
 }
 
 /// The next text message.
-fn hear(ws: &mut Ws) -> String {
+pub fn hear(ws: &mut Ws) -> String {
     loop {
         match ws.read().expect("a message") {
             Message::Text(text) => return text.to_string(),
@@ -35,7 +35,7 @@ fn hear(ws: &mut Ws) -> String {
     }
 }
 
-fn ask(ws: &mut Ws, text: &str) -> Value {
+pub fn ask(ws: &mut Ws, text: &str) -> Value {
     say(ws, text);
     serde_json::from_str(&hear(ws)).expect("JSON")
 }

@@ -102,6 +102,7 @@ pub struct Follower {
     heads: Option<Heads>,
     /// Counts what changes its wishes.
     changes: u64,
+    stepped_at: Instant,
     /// Whom a fetch is asked of moves on when one fails.
     turn: usize,
     deeds: Deeds,
@@ -124,6 +125,7 @@ impl Follower {
             courses: BTreeMap::new(),
             heads: None,
             changes: 0,
+            stepped_at: Instant::ZERO,
             turn: 0,
             deeds: Deeds::default(),
             told: Vec::new(),
@@ -310,6 +312,7 @@ impl Follower {
 
     /// Does what time and news ask for.
     pub fn step(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
+        self.stepped_at = around.now;
         let before = self.courses.len();
         self.courses.retain(|_, course| !course.audience.is_over(around.now));
         self.changes += u64::from(before != self.courses.len());
@@ -478,7 +481,8 @@ impl Follower {
         let heads = self.heads.as_ref().map_or(Instant::NEVER, Heads::wake_at);
         let candidate = self.candidate.map_or(Instant::NEVER, |(_, since)| since.plus_ms(limits::SUBSCRIBE_MS));
         let is_alone = self.leader.is_none() && self.candidate.is_none();
-        let shunned = self.shunned.values().map(|shunned| shunned.until).filter(|_| is_alone);
+        // What is over already changed nothing: such a feed is no candidate for another reason, which time does not end.
+        let shunned = self.shunned.values().map(|shunned| shunned.until).filter(|until| is_alone && *until > self.stepped_at);
         courses.chain(shunned).fold(heads.min(candidate), Instant::min)
     }
 }

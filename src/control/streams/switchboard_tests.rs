@@ -229,6 +229,21 @@ fn what_nobody_confirms_is_refused_in_time() {
     assert!(bench.step().contains(&"refused 0: no provider confirmed it in time".to_owned()));
 }
 
+/// Found by the simulator, seed 78: it woke itself for ever.
+#[test]
+fn a_follower_without_candidates_does_not_wake_at_once() {
+    let mut bench = Bench::new();
+    bench.open(0, Bench::topic(0, 1, Key::NewHeads));
+    bench.step();
+    bench.say("D", Said::Lost);
+    bench.step();
+    Arc::make_mut(&mut bench.snapshot.plans[ProfileId(0)][ChainId(1)]).gates.open |= u128::MAX;
+    bench.look();
+    bench.now = bench.now.plus_ms(limits::SHUN_MS);
+    assert_eq!(bench.step(), Vec::<String>::new());
+    assert!(bench.board.wake_at() > bench.now, "{:?}", bench.board.wake_at());
+}
+
 #[test]
 fn a_chain_without_websockets_is_polled() {
     let mut bench = Bench::new();

@@ -161,6 +161,8 @@ pub const SOCKET_CALLS: usize = 32;
 pub const SOCKET_BYTES: usize = 32 << 20;
 /// Bytes that wait to be sent before no more requests are read.
 pub const SOCKET_OUTBOX_BYTES: usize = 4 << 20;
+/// Frames of one message, from a client or a provider: 8 MB in 64-byte fragments.
+pub const SOCKET_FRAMES: usize = 1 << 17;
 pub const SOCKET_PING_MS: u64 = 30_000;
 pub const SOCKET_PONG_MS: u64 = 5_000;
 /// Pings in a row without a pong, after which the client is taken for gone.

@@ -6,6 +6,8 @@
 //! with masks that the caller draws. No extension is offered: JSON-RPC clients do without
 //! compression, and it invites bombs. Fails towards closing: whatever breaks the protocol ends with the close code for it.
 
+use crate::base::limits::SOCKET_FRAMES;
+use arrayvec::ArrayVec;
 use std::io::{self, Read, Write};
 use tungstenite::Error;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -64,9 +66,7 @@ pub struct Protocol {
     pipe: Pipe,
     has_ended: bool,
     is_client: bool,
-    /// Bytes fed since the last event, and their bound.
-    fed: usize,
-    fed_max: usize,
+    frames: Frames,
     close_code: Option<u16>,
 }
 
@@ -92,8 +92,7 @@ impl Protocol {
             pipe: Pipe::default(),
             has_ended: false,
             is_client: role == Role::Client,
-            fed: 0,
-            fed_max: max_message.saturating_mul(2).saturating_add(FRAGMENT_SLACK),
+            frames: Frames::default(),
             close_code: None,
         }
     }
@@ -101,7 +100,7 @@ impl Protocol {
     /// Bytes that came from the peer.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.pipe.incoming.extend_from_slice(bytes);
-        self.fed = self.fed.saturating_add(bytes.len());
+        self.frames.pass(bytes);
     }
 
     /// What they said; `None` until more come.
@@ -112,10 +111,10 @@ impl Protocol {
         let event = self.read();
         match event {
             // Fragments without end, each perhaps empty, are a message that is too long.
-            None if self.fed > self.fed_max => Some(self.end(&too_long(self.fed_max))),
+            None if self.frames.count > SOCKET_FRAMES => Some(self.end(&too_long())),
             None => None,
             Some(event) => {
-                self.fed = 0;
+                self.frames.count = 0;
                 Some(event)
             }
         }
@@ -191,14 +190,52 @@ impl Protocol {
 }
 
 const READ_BUFFER: usize = 4 * 1024;
-/// A message may take twice its greatest length and this much more in heads of fragments. Looked at when bytes run out, so the
-/// exact point depends on how they came; nobody sends such a message in earnest.
-const FRAGMENT_SLACK: usize = 64 * 1024;
 /// What a close frame without a code means (RFC 6455 §7.1.5).
 pub const NO_CODE: u16 = 1005;
 
-fn too_long(max_size: usize) -> Error {
-    Error::Capacity(tungstenite::error::CapacityError::MessageTooLong { size: max_size, max_size })
+fn too_long() -> Error {
+    Error::Capacity(tungstenite::error::CapacityError::MessageTooLong { size: SOCKET_FRAMES, max_size: SOCKET_FRAMES })
+}
+
+/// Frames as they pass, whatever they carry: tungstenite bounds a message's bytes, but not what its fragments' heads cost.
+#[derive(Default)]
+struct Frames {
+    /// Since the last event. Looked at when bytes run out, so the exact bound depends on how they came.
+    count: usize,
+    head: ArrayVec<u8, 14>,
+    /// Of the current frame's payload.
+    left: u64,
+}
+
+impl Frames {
+    fn pass(&mut self, mut bytes: &[u8]) {
+        loop {
+            let skipped = self.left.min(bytes.len() as u64);
+            self.left -= skipped;
+            bytes = bytes.get(skipped as usize..).unwrap_or(&[]);
+            let Some((first, rest)) = bytes.split_first() else { return };
+            // A head is at most as long as its place.
+            let _ = self.head.try_push(*first);
+            bytes = rest;
+            if let Some(length) = self.length() {
+                (self.left, self.count) = (length, self.count + 1);
+                self.head.clear();
+            }
+        }
+    }
+
+    /// Of the payload, when the head is whole.
+    fn length(&self) -> Option<u64> {
+        let byte = *self.head.get(1)?;
+        let extended = match byte & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let mask = if byte & 0x80 != 0 { 4 } else { 0 };
+        let digits = self.head.get(2..2 + extended).filter(|_| self.head.len() == 2 + extended + mask)?;
+        Some(if extended == 0 { u64::from(byte & 0x7f) } else { digits.iter().fold(0, |n, d| n << 8 | u64::from(*d)) })
+    }
 }
 
 /// What a frame carries, as RFC 6455 §5.2 numbers it.

@@ -151,7 +151,7 @@ fn a_client_reads_answers_and_masks_its_own_with_our_mask() {
         ("masked", masked(0x81, b"{}")),
         ("compressed", plain(0xc1, b"{}")),
         ("too long", plain(0x81, &[b' '; 1001])),
-        ("fragments without end", [plain(0x01, b"["), [0, 0].repeat(34_000)].concat()),
+        ("fragments without end", [plain(0x01, b"["), [0, 0].repeat(SOCKET_FRAMES + 1)].concat()),
     ];
     for (what, input) in faults {
         let mut protocol = Protocol::client(1000);
@@ -159,6 +159,23 @@ fn a_client_reads_answers_and_masks_its_own_with_our_mask() {
         assert_eq!(events(&mut protocol), [Event::End], "{what}");
         assert!(protocol.has_ended() && protocol.close_code().is_none() && !protocol.take_outgoing().is_empty(), "{what}");
     }
+}
+
+#[test]
+fn frames_are_counted_however_they_come() {
+    let long = [b'x'; 300];
+    let input =
+        [masked(0x81, b"{}"), plain(0x01, &long), plain(0x00, b""), plain(0x80, &[b'y'; 70_000]), masked(0x89, &long[..125])]
+            .concat();
+    for at in (0..700).chain([input.len() - 1]) {
+        let mut frames = Frames::default();
+        frames.pass(&input[..at]);
+        frames.pass(&input[at..]);
+        assert_eq!((frames.count, frames.left, frames.head.len()), (5, 0, 0), "split at {at}");
+    }
+    let mut frames = Frames::default();
+    input.iter().for_each(|byte| frames.pass(&[*byte]));
+    assert_eq!(frames.count, 5);
 }
 
 #[test]

@@ -353,3 +353,47 @@ fn a_provider_that_returns_is_used_again_over_both_transports() {
     let circuit = &of_provider(&shown, "a")["channels"][1]["circuit"];
     assert_eq!(circuit["opens"], 0, "lost while idle, it is not at fault: {circuit:#}");
 }
+
+/// CPU per call of the node, over each transport in turn: time of the scheduler's, so others on the machine hardly matter.
+#[test]
+fn a_call_over_a_websocket_costs_about_what_one_over_http_costs() {
+    const CALLS: u32 = 4_800;
+    let ws = WsProvider::good("\"0xc\"");
+    let http = Provider::good("\"0xb\"");
+    for driver in DRIVERS {
+        let profile = profile(&[(Some(http.address), Some(ws.address))]);
+        let lasso = Lasso::start_with(&profile, &["--driver", driver, "--shards", "1"]);
+        for clients in [1, 16] {
+            let measure = |transport: &'static str| {
+                let at = lasso.address;
+                let before = lasso.cpu();
+                let all: Vec<_> = (0..clients)
+                    .map(|_| {
+                        std::thread::spawn(move || {
+                            let mut client = Client::new(at);
+                            for _ in 0..CALLS / clients {
+                                assert_eq!(client.post(&format!("/rpc/one?transport={transport}"), READ).status, 200);
+                            }
+                        })
+                    })
+                    .collect();
+                all.into_iter().for_each(|client| client.join().expect("no panic"));
+                (lasso.cpu() - before).as_nanos() as f64 / f64::from(CALLS) / 1000.0
+            };
+            measure("http");
+            measure("ws");
+            let mut ratios = Vec::new();
+            let mut told = [0.0, 0.0];
+            for _ in 0..5 {
+                told = [measure("http"), measure("ws")];
+                ratios.push(told[1] / told[0]);
+            }
+            ratios.sort_by(f64::total_cmp);
+            eprintln!(
+                "{driver}, {clients} client(s): {:.1} us over http, {:.1} us over ws, ratio {:.2}",
+                told[0], told[1], ratios[2]
+            );
+            assert!(ratios[2] < 2.0, "{driver}, {clients} client(s): {ratios:?}");
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //!
 //! Reading order: `listener` takes connections, `client_http` reads requests and writes replies, `request` decides what
 //! one asks, `forward` is a call's way through the providers, `attempt` one dispatch, `incoming` an answer as it arrives,
-//! `relay` a long answer passed on as it comes.
+//! `relay` a long answer passed on as it comes. `pool` and `upstream_http` keep HTTP/1.1 connections, `http2` shared ones.
 
 mod admin;
 mod attempt;

@@ -56,7 +56,8 @@ struct Connection<W: World> {
     pinged: Cell<Option<(Instant, u64)>>,
 }
 
-/// Whether TLS may offer HTTP/2 to this provider.
+/// Whether HTTP/2 may be spoken with this provider. Not by `auto`: against nginx, CPU per call is the same up to answers of
+/// 10 KB and 1.5 to 1.7 times HTTP/1.1's at 1 MB (frames are copied once more), and a connection's end ends many calls.
 pub fn is_offered(instance: &Instance) -> bool {
     instance.http2 == Http2::On
 }

@@ -4,7 +4,8 @@
 //!
 //! Reading order: `listener` takes connections, `client_http` reads requests and writes replies, `request` decides what
 //! one asks, `forward` is a call's way through the providers, `attempt` one dispatch, over HTTP with `incoming` as an answer
-//! arrives and `relay` for a long one passed on as it comes, or over one of the WebSockets of `links`.
+//! arrives and `relay` for a long one passed on as it comes (`pool` and `upstream_http` keep HTTP/1.1 connections, `http2`
+//! shared ones), or over one of the WebSockets of `links`. `subscribers` hands events to `socket`.
 
 mod admin;
 mod attempt;

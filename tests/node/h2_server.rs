@@ -97,6 +97,13 @@ impl Reply {
         false
     }
 
+    /// Says nothing more, whatever comes, until the other side ends the connection.
+    pub fn freeze(&self) -> bool {
+        let mut stream = self.stream.lock().expect("no panic").try_clone().expect("a handle");
+        while matches!(stream.read(&mut [0; 4096]), Ok(1..)) {}
+        false
+    }
+
     fn ended(&self) {
         *self.live.lock().expect("no panic") -= 1;
     }

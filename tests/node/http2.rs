@@ -322,25 +322,30 @@ fn a_provider_that_allows_three_streams_gets_three() {
 
 #[test]
 fn a_connection_gone_silent_is_left_after_one_call_and_closed() {
-    for driver in DRIVERS {
-        // The first connection that a call comes on freezes, pings and all.
-        let server = Server::new(|asked, reply| {
-            if asked.stream == 1 && asked.method == "eth_blockNumber" {
-                std::thread::sleep(Duration::from_secs(30));
-                return false;
-            }
-            reply.result(asked, OWN)
+    std::thread::scope(|scope| {
+        DRIVERS.iter().for_each(|driver| {
+            scope.spawn(|| gone_silent(driver));
         });
-        let lasso = Lasso::start_with(&profile(&[plain(server.address)], ""), &["--driver", driver, "--shards", "1"]);
-        let late = r#"{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}"#;
-        assert_eq!(post(lasso.address, "/rpc/one", late).json()["error"]["code"], -32007);
-        let began = Instant::now();
-        for _ in 0..5 {
-            let got = post(lasso.address, "/rpc/one", READ);
-            assert!(got.text().contains(OWN), "{driver}: {}", got.text());
-        }
-        assert!(began.elapsed() < Duration::from_millis(500), "{driver}: {:?} on a fresh connection", began.elapsed());
+    });
+}
+
+fn gone_silent(driver: &str) {
+    let server = Server::new(|asked, reply| match asked.method.as_str() {
+        "eth_blockNumber" => reply.freeze(),
+        _ => reply.result(asked, OWN),
+    });
+    let lasso = Lasso::start_with(&profile(&[plain(server.address)], ""), &["--driver", driver, "--shards", "1"]);
+    let late = r#"{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}"#;
+    assert_eq!(post(lasso.address, "/rpc/one", late).json()["error"]["code"], -32007);
+    let began = Instant::now();
+    for _ in 0..5 {
+        let got = post(lasso.address, "/rpc/one", READ);
+        assert!(got.text().contains(OWN), "{driver}: {}", got.text());
     }
+    assert!(began.elapsed() < Duration::from_millis(500), "{driver}: {:?} on a fresh connection", began.elapsed());
+    let open = server.seen(|s| s.open);
+    server.wait("the silent one is closed", |s| s.open < open);
+    assert!(began.elapsed() > Duration::from_secs(4), "{driver}: closed before it could answer the ping");
 }
 
 #[test]

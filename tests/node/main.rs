@@ -25,5 +25,6 @@ mod provider;
 mod recovery;
 mod scenario;
 mod vectors;
+mod watchers;
 mod websocket;
 mod ws_provider;

@@ -52,34 +52,38 @@ struct Anvils<'a> {
     running: [Option<Process>; 2],
     at: [SocketAddr; 2],
     steps: Vec<Value>,
+    /// The one whose events go to subscribers: the preferred one, then the one that was left.
+    heard: usize,
 }
 
 impl<'a> Anvils<'a> {
     fn start(tools: &'a Tools) -> Anvils<'a> {
         let both = [0, 1].map(|_| launch(tools, "0"));
         let at = both.each_ref().map(|(_, at)| *at);
-        Anvils { tools, running: both.map(|(process, _)| Some(process)), at, steps: Vec::new() }
+        Anvils { tools, running: both.map(|(process, _)| Some(process)), at, steps: Vec::new(), heard: 0 }
     }
 
-    /// The second is told first: whoever hears of a block from the first may ask either for it.
+    /// Who is heard grows last: whoever hears of a block from it may ask either for it.
     fn step(&mut self, step: Value) {
-        for place in [1, 0] {
-            if self.running[place].is_some() {
-                carry_out(self.at[place], &step);
-            }
-        }
+        let order = [1 - self.heard, self.heard].map(|place| self.running[place].is_some().then_some(self.at[place]));
+        order.iter().flatten().for_each(|at| announce(*at, &step));
+        order.iter().flatten().for_each(|at| mine(*at));
         self.steps.push(step);
     }
 
     fn kill(&mut self, place: usize) {
         self.running[place].take().expect("it runs").signal("KILL");
+        self.heard = 1 - place;
     }
 
     /// On its old port, with all that happened meanwhile.
     fn restart(&mut self, place: usize) {
         let (process, at) = launch(self.tools, &self.at[place].port().to_string());
         assert_eq!(at, self.at[place]);
-        self.steps.iter().for_each(|step| carry_out(at, step));
+        for step in &self.steps {
+            announce(at, step);
+            mine(at);
+        }
         self.running[place] = Some(process);
     }
 }
@@ -91,10 +95,13 @@ fn launch(tools: &Tools, port: &str) -> (Process, SocketAddr) {
     (process, at)
 }
 
-fn carry_out(at: SocketAddr, step: &Value) {
+fn announce(at: SocketAddr, step: &Value) {
     ask(at, "eth_sendTransaction", step);
-    // Time to be announced as pending.
+    // Subscribers to pending transactions hear of it before it is mined.
     std::thread::sleep(Duration::from_millis(20));
+}
+
+fn mine(at: SocketAddr) {
     ask(at, "anvil_mine", &json!(["0x1"]));
 }
 
@@ -169,7 +176,9 @@ fn a_killed_and_restarted_node_is_seen_by_no_watcher() {
         let mut chain = Anvils::start(&tools);
         chain.step(transaction(0, None, &bytecode()));
         let contract = contract_of(chain.at[0]);
-        let mut lasso = Lasso::start(&profile(&[("first", chain.at[0]), ("second", chain.at[1])]), driver);
+        // What was killed is tried again soon: a second after its circuit opened, not a minute.
+        let flags = ["--driver", driver, "--breaker-recovery-ms", "1000"];
+        let mut lasso = Lasso::start_with(&profile(&[("first", chain.at[0]), ("second", chain.at[1])]), &flags);
         let clients = watch(&tools, &lasso, &contract);
         let mut value = 0;
         let mut note = |chain: &mut Anvils, times: u32| {
@@ -184,7 +193,7 @@ fn a_killed_and_restarted_node_is_seen_by_no_watcher() {
             chain.kill(place);
             note(&mut chain, 8);
             chain.restart(place);
-            note(&mut chain, 8);
+            note(&mut chain, 16);
         }
         std::thread::sleep(Duration::from_secs(2));
         let last = height(chain.at[0]);

@@ -15,14 +15,14 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-const CLIENTS: [&str; 3] = ["viem.mjs", "ethers.mjs", "web3py.py"];
+pub const CLIENTS: [&str; 3] = ["viem.mjs", "ethers.mjs", "web3py.py"];
 /// A node or a client that takes this long hangs; both need about a second on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Tools(PathBuf);
+pub struct Tools(PathBuf);
 
 /// Where scripts/node-test has put nodes and libraries.
-fn tools() -> Option<Tools> {
+pub fn tools() -> Option<Tools> {
     if let Some(path) = std::env::var_os("LASSO_NODE_TOOLS") {
         return Some(Tools(path.into()));
     }
@@ -39,13 +39,16 @@ impl Tools {
         command
     }
 
-    fn anvil(&self, flags: &[&str]) -> Process {
+    pub fn anvil(&self, flags: &[&str]) -> Process {
         let mut command = Command::new(self.0.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"));
-        command.args(["--host", "127.0.0.1", "--port", "0", "--chain-id", "31337"]).args(flags);
+        command.args(["--host", "127.0.0.1", "--chain-id", "31337"]).args(flags);
+        if !flags.contains(&"--port") {
+            command.args(["--port", "0"]);
+        }
         Process::start(&mut command)
     }
 
-    fn hardhat(&self) -> Process {
+    pub fn hardhat(&self) -> Process {
         let mut command = self.node_js();
         command.args(["node_modules/hardhat/internal/cli/bootstrap.js", "--config", "clients/hardhat.config.cjs"]);
         command.args(["node", "--hostname", "127.0.0.1", "--port", "0"]).env("HARDHAT_DISABLE_TELEMETRY_PROMPT", "true");
@@ -54,14 +57,14 @@ impl Tools {
         Process::start(&mut command)
     }
 
-    fn client(&self, script: &str, url: &str, mode: &[&str]) -> Process {
+    pub fn client(&self, script: &str, url: &str, mode: &[&str]) -> Process {
         let mut command = if script.ends_with(".py") { Command::new(self.0.join("venv/bin/python")) } else { self.node_js() };
         Process::start(command.arg(self.0.join("clients").join(script)).arg(url).args(mode))
     }
 }
 
 /// A node or a client: killed when dropped.
-struct Process {
+pub struct Process {
     child: Child,
     lines: Receiver<String>,
 }
@@ -75,7 +78,7 @@ impl Process {
     }
 
     /// The first line that starts so.
-    fn says(&self, start: &str) -> String {
+    pub fn says(&self, start: &str) -> String {
         let mut said = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
             if line.starts_with(start) {
@@ -87,14 +90,19 @@ impl Process {
     }
 
     /// Where a node listens, from the line that starts so.
-    fn address(&self, start: &str) -> SocketAddr {
+    pub fn address(&self, start: &str) -> SocketAddr {
         let line = self.says(start);
         let text = line[line.find("127.0.0.1:").expect("an address")..].trim_end_matches('/');
         text.parse().unwrap_or_else(|e| panic!("{line}: {e}"))
     }
 
+    pub fn signal(&self, name: &str) {
+        let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(done.expect("kill runs").success(), "the process is gone");
+    }
+
     /// Ends its input; everything it said until its own end, which must be a success.
-    fn finish(mut self, what: &str) -> Vec<String> {
+    pub fn finish(mut self, what: &str) -> Vec<String> {
         drop(self.child.stdin.take());
         let mut said = Vec::new();
         let why = loop {

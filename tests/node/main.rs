@@ -31,5 +31,6 @@ mod provider;
 mod recovery;
 mod scenario;
 mod vectors;
+mod watchers;
 mod websocket;
 mod ws_provider;

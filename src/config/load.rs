@@ -7,8 +7,7 @@ use crate::config::profile::{ProfileSpec, read_profile};
 use crate::config::read::Reader;
 use crate::config::resolve::{has_default, resolve};
 use crate::config::topology::Topology;
-use crate::config::yaml::{self, At, Kind, Node};
-use std::collections::BTreeMap;
+use crate::config::yaml::{self, Kind, Node};
 
 /// A profile file that was read already.
 #[derive(Clone, Debug)]
@@ -42,13 +41,12 @@ pub fn load(files: &[SourceFile], lookup: Lookup<'_>) -> Result<Loaded, Vec<Prob
 /// Like `load`, which cannot open files: `ca_fault` says why a `ca_file` cannot be used.
 pub fn load_checked(files: &[SourceFile], lookup: Lookup<'_>, ca_fault: Lookup<'_>) -> Result<Loaded, Vec<Problem>> {
     let mut findings = Findings::default();
-    let mut later = BTreeMap::new();
     let mut specs: Vec<ProfileSpec> = Vec::new();
     let mut unreadable = false;
     for (file, source) in files.iter().enumerate() {
         match documents(file, source, lookup, &mut findings) {
             Some(nodes) => {
-                let mut reader = Reader { file, findings: &mut findings, later: &mut later };
+                let mut reader = Reader { file, findings: &mut findings };
                 specs.extend(read_profile(&mut reader, &nodes, stem(&source.name)));
             }
             None => unreadable = true,
@@ -59,7 +57,6 @@ pub fn load_checked(files: &[SourceFile], lookup: Lookup<'_>, ca_fault: Lookup<'
     }
     check_ca_files(&specs, ca_fault, &mut findings);
     let topology = resolve_if_possible(specs, unreadable, &mut findings);
-    warn_later(&later, &mut findings);
     let (mut problems, warnings) = findings.finish(files);
     if files.is_empty() || (topology.is_none() && problems.is_empty()) {
         problems.push(no_default(files));
@@ -123,14 +120,6 @@ fn documents(file: usize, source: &SourceFile, lookup: Lookup<'_>, findings: &mu
         yaml::merge(node);
     }
     Some(nodes)
-}
-
-/// One warning for all of them (CONTRACT §8).
-fn warn_later(later: &BTreeMap<&'static str, (usize, At)>, findings: &mut Findings) {
-    let Some((file, at)) = later.values().min().copied() else { return };
-    let names: Vec<&str> = later.keys().copied().collect();
-    let what = format!("these keys are read but have no effect in this version: {}", names.join(", "));
-    findings.warning(file, Place::Node(at), what, "leave them; a later version acts on them");
 }
 
 /// `config/profiles/default.yml` to `default`.

@@ -7,7 +7,6 @@ use crate::base::limits;
 use crate::config::problem::{Findings, Place};
 use crate::config::schema::{self, Key, Table};
 use crate::config::yaml::{At, Kind, Node, Text};
-use std::collections::BTreeMap;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -26,8 +25,6 @@ impl<T> Spot<T> {
 pub(super) struct Reader<'f> {
     pub file: usize,
     pub findings: &'f mut Findings,
-    /// Keys in use whose behaviour comes later, and where first.
-    pub later: &'f mut BTreeMap<&'static str, (usize, At)>,
 }
 
 /// A mapping whose keys were checked against a table. Only keys with a value are in it (`key:` alone means the default).
@@ -54,13 +51,6 @@ impl Reader<'_> {
 
     pub fn warning(&mut self, at: At, what: impl Into<String>, remedy: impl Into<String>) {
         self.findings.warning(self.file, Place::Node(at), what, remedy);
-    }
-
-    /// The behaviour behind `name` is not here yet, if `schema::LATER` says so.
-    pub fn note_later(&mut self, name: &str, at: At) {
-        if let Some(known) = schema::LATER.iter().find(|later| **later == name) {
-            self.later.entry(known).or_insert((self.file, at));
-        }
     }
 
     /// A mapping's fields; `None` (and a problem) when it is no mapping. `what` names it for people.
@@ -98,7 +88,6 @@ impl Reader<'_> {
             return self.problem(key.at, what, "keep one of them");
         }
         if !matches!(value.kind, Kind::Null) {
-            self.note_later(known.name, key.at);
             fields.found.push((known, key, value));
         }
     }

@@ -1,4 +1,4 @@
-//! Every key a profile may hold: the one table behind the reader, "did you mean", the warning about keys that come later,
+//! Every key a profile may hold: the one table behind the reader, "did you mean",
 //! and the tests which prove that `config/README.md` and `_example.yml` name them all.
 
 use crate::config::suggest;
@@ -201,11 +201,6 @@ pub static TABLES: [&Table; 14] = [
     &METHOD_OVERRIDE,
 ];
 
-/// Keys that are read and checked but whose behaviour this version does not have yet: named in one warning at start
-/// (CONTRACT §8). A name stands for the key wherever it is and for everything under it.
-/// Delete a line when its behaviour arrives.
-pub const LATER: &[&str] = &["websocket", "subscribe_new_heads"];
-
 /// Keys of the existing implementation that never had an effect there either (LB §14.2): tolerated with a warning, so
 /// that its profiles can be used as they are.
 pub const WITHOUT_EFFECT: &[(&str, &str)] =
@@ -247,13 +242,6 @@ mod tests {
             words.sort_unstable();
             words.dedup();
             assert_eq!(words.len(), all, "{}", table.path);
-        }
-    }
-
-    #[test]
-    fn later_names_keys_that_exist() {
-        for word in LATER {
-            assert!(TABLES.iter().any(|table| table.find(word).is_some()), "{word}");
         }
     }
 

@@ -95,6 +95,8 @@ pub struct Follower {
     /// The last that led and was lost: another one is preferred.
     lost: Option<FeedId>,
     shunned: BTreeMap<FeedId, Shunned>,
+    /// When it last looked for a leader.
+    looked: Instant,
     /// They do not offer it.
     refused: BTreeSet<FeedId>,
     courses: BTreeMap<Key, Course>,
@@ -120,6 +122,7 @@ impl Follower {
             candidate: None,
             lost: None,
             shunned: BTreeMap::new(),
+            looked: Instant::ZERO,
             refused: BTreeSet::new(),
             courses: BTreeMap::new(),
             heads: None,
@@ -333,6 +336,7 @@ impl Follower {
     /// Finds a leader where there is none, or a better one for a leader that is not well.
     fn choose(&mut self, around: &Around<'_>) {
         let now = around.now;
+        self.looked = now;
         if let Some((feed, since)) = self.candidate
             && now >= since.plus_ms(limits::SUBSCRIBE_MS)
         {
@@ -478,7 +482,8 @@ impl Follower {
         let heads = self.heads.as_ref().map_or(Instant::NEVER, Heads::wake_at);
         let candidate = self.candidate.map_or(Instant::NEVER, |(_, since)| since.plus_ms(limits::SUBSCRIBE_MS));
         let is_alone = self.leader.is_none() && self.candidate.is_none();
-        let shunned = self.shunned.values().map(|shunned| shunned.until).filter(|_| is_alone);
+        // Whoever was free and not taken is no candidate for another reason: time alone does not change that.
+        let shunned = self.shunned.values().map(|shunned| shunned.until).filter(|until| is_alone && *until > self.looked);
         courses.chain(shunned).fold(heads.min(candidate), Instant::min)
     }
 }

@@ -276,7 +276,7 @@ pub enum SubscribeFault {
 pub enum EventFault {
     Missing,
     Duplicate,
-    /// Comes behind its successor.
+    /// Comes behind its successor, with its block's others.
     Reordered,
     /// Under an id that nobody was given.
     WrongId,
@@ -311,12 +311,12 @@ impl EventFault {
         EventFault::CutMessage,
     ];
 
-    /// What is lost by it is not seen to be lost.
-    pub fn is_silent(self) -> bool {
+    /// It takes all of a block's logs or none: of single ones nobody could see it.
+    pub fn is_of_whole_blocks(self) -> bool {
         use EventFault::*;
         match self {
-            Missing | WrongId | Stall | HalfOpen => true,
-            Duplicate | Reordered | Close(_) | BadFrame | CutMessage => false,
+            Missing | Reordered | WrongId | Stall | HalfOpen => true,
+            Duplicate | Close(_) | BadFrame | CutMessage => false,
         }
     }
 }

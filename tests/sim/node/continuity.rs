@@ -149,10 +149,12 @@ impl View {
         }
     }
 
-    /// Nothing of what was canonical at `then` and still is may be left out.
+    /// Nothing of what was canonical at `then` may be left out. A reorg since then may still be on its way.
     pub fn is_complete(&self, truth: &Truth, then: Instant, now: Instant) -> Result<(), String> {
-        let canonical = truth.canonical(now);
-        let settled = Tip { height: truth.canonical(then).height, ..canonical };
+        let (canonical, settled) = (truth.canonical(now), truth.canonical(then));
+        if canonical.branch != settled.branch {
+            return Ok(());
+        }
         match &self.kind {
             KindOfView::Heads(heads) => heads.is_complete(truth, self.floor, settled),
             KindOfView::Logs(logs) => logs.is_complete(truth, self.floor, settled, canonical),

@@ -17,7 +17,7 @@ use std::ops::AddAssign;
 use std::rc::Rc;
 
 /// Beyond it a heads subscription is silent: longer than any staleness, switch and filling together.
-pub const SILENCE_MS: u64 = 60_000;
+pub const SILENCE_MS: u64 = 45_000;
 /// A subscription is answered within 10 s, and some for the way.
 const ANSWER_MS: u64 = 12_000;
 /// Calls in flight are answered before a connection is closed; a younger one may cross with the close.

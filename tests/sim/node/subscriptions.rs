@@ -10,7 +10,7 @@ use super::calls::CHAIN_ID;
 use super::continuity::{Truth, announcements};
 use super::launch::{self, PROVIDER_PORT};
 use super::subscriber::{Expect, Subscriber, Tally};
-use super::trouble::{self, Kind, Victim};
+use super::trouble::{self, Kind, Trouble, Victim};
 use crate::seeds;
 use crate::weather::{self, coin, one_in, pick};
 use crate::world::{Ended, Link, Sim, Trace};
@@ -121,20 +121,26 @@ impl Watch {
     }
 }
 
-/// Reorgs of depth 1 to 5, some back to the branch of before, now and then two in a row.
+/// Reorgs of depth 1 to 5, some back to the branch of before, now and then two close together; none while a block comes,
+/// so that everyone who looks sees both one after the other.
 fn reorganise(chain: &mut ChainModel, draw: &mut Rng) {
-    let (mut branch, mut before) = (0, None);
+    let (mut branch, mut before, mut last) = (0, None, None);
+    let block_ms = chain.block_time.as_millis() as u64;
     let mut at = Instant::ZERO.plus_ms(2_000 + draw.below(10_000));
     while at < Instant::ZERO.plus_ms(LAST_TURN_MS) {
         let height = chain.height_at(at);
+        at = at.plus_ms(if one_in(draw, 3) { block_ms } else { 3_000 + draw.below(20_000) });
+        if last.replace(height) == Some(height) {
+            continue;
+        }
         // Back, if that is no deeper than other reorgs.
         let back = before.filter(|(_, from)| height < from + 5 && coin(draw)).map(|(branch, _)| branch);
         let from = height + 1 - (1 + draw.below(5));
         let next = back.unwrap_or_else(|| chain.forks.fork(branch, from));
         before = Some((branch, from));
         branch = next;
-        chain.forks.turn(at, branch);
-        at = at.plus_ms(if one_in(draw, 3) { 200 + draw.below(2_000) } else { 3_000 + draw.below(20_000) });
+        let moment = chain.born_at(height).plus_ms(block_ms / 4 + draw.below(block_ms / 2));
+        chain.forks.turn(moment, branch);
     }
 }
 
@@ -179,24 +185,36 @@ fn knobs(draw: &mut Rng) -> Knobs {
     knobs
 }
 
+/// How a provider is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reach {
+    Both,
+    Http,
+    Socket,
+}
+
 /// Two profiles of the same providers: `default` has all, `second` some of them in another order.
-fn topology(sockets: &[bool], draw: &mut Rng) -> Topology {
+fn topology(reach: &[Reach], is_calm: bool, draw: &mut Rng) -> Topology {
+    let (most, timeout_ms) = if is_calm { (100, 15_000) } else { (pick(draw, &[4, 100]), pick(draw, &[5_000, 15_000])) };
     let settings = format!(
         "    chain_id: {CHAIN_ID}\n    block_time_ms: 2000\n    websocket:\n      new_heads_timeout_ms: 8000\n      failover:\n        \
-         max_backfill_blocks: 100\n        backfill_timeout_ms: 15000\n    providers:\n"
+         max_backfill_blocks: {most}\n        backfill_timeout_ms: {timeout_ms}\n    providers:\n"
     );
     let mut file = |slug: &str, members: Vec<usize>| {
         let mut text = format!("name: {slug}\nslug: {slug}\nrps_limit: 0\nchains:\n  main:\n{settings}");
         for index in members {
             let address = format!("p{index}.example:{PROVIDER_PORT}/k");
-            text += &format!("      - id: p{index}\n        priority: {}\n        url: http://{address}\n", 1 + draw.below(3));
-            if sockets[index] {
+            text += &format!("      - id: p{index}\n        priority: {}\n", 1 + draw.below(3));
+            if reach[index] != Reach::Socket {
+                text += &format!("        url: http://{address}\n");
+            }
+            if reach[index] != Reach::Http {
                 text += &format!("        ws_url: ws://{address}\n");
             }
         }
         SourceFile { name: format!("{slug}.yml"), text }
     };
-    let all: Vec<usize> = (0..sockets.len()).collect();
+    let all: Vec<usize> = (0..reach.len()).collect();
     let some = all.iter().rev().copied().take(2).collect();
     let files = [file("default", all), file("second", some)];
     match load(&files, &|_| None) {
@@ -214,16 +232,29 @@ impl Scene {
         if !one_in(draw, 4) {
             reorganise(&mut chain, draw);
         }
+        // Now and then enough to be slow about.
+        if one_in(draw, 12) {
+            chain.transactions = (60, 90);
+        }
         let lone = chain.forks.fork(0, chain.start_height + 3 + draw.below(10));
         let network = Rc::new(Network::new(chain));
         let watch = Rc::new(Watch { sim: node.clone(), open: RefCell::default() });
         let count = 2 + draw.below(3) as usize;
         // Now and then nobody has a WebSocket.
         let is_subscribed = !one_in(draw, 8);
-        let sockets: Vec<bool> = (0..count).map(|index| is_subscribed && (index == 0 || !one_in(draw, 4))).collect();
+        let reach: Vec<Reach> = (0..count)
+            .map(|index| match draw.below(6) {
+                _ if !is_subscribed => Reach::Http,
+                0 | 1 if index > 0 => Reach::Http,
+                2 if index > 0 => Reach::Socket,
+                _ => Reach::Both,
+            })
+            .collect();
+        let blackout = (!is_calm && one_in(draw, 5)).then(|| trouble::blackout(draw));
         let kinds: Vec<Kind> = (0..1 + draw.below(3)).map(|_| KINDS[draw.below(KINDS.len() as u64) as usize]).collect();
-        for index in 0..count {
-            let knobs = if is_calm { trouble::calm_knobs(draw) } else { knobs(draw) };
+        for (index, reach) in reach.iter().enumerate() {
+            let manners = if is_calm { trouble::calm_knobs(draw) } else { knobs(draw) };
+            let knobs = Knobs { takes_http: *reach != Reach::Socket, takes_sockets: *reach != Reach::Http, ..manners };
             let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index as u64));
             let provider = Rc::new(provider.with_journal(watch.clone()));
             let host = node.host();
@@ -233,11 +264,11 @@ impl Scene {
             }
             launch::start_provider(&node, &host, &provider, Instant::ZERO);
             if !is_calm {
-                suffer(&node, &host, &provider, draw, &kinds, lone);
+                suffer(&node, &host, &provider, draw, &kinds, blackout, lone);
             }
         }
         let shards = 2 + draw.below(2) as u32;
-        let snapshot = Snapshot::new(topology(&sockets, draw), Strategy::LoadBalanced, "sim", shards as usize + 1);
+        let snapshot = Snapshot::new(topology(&reach, is_calm, draw), Strategy::LoadBalanced, "sim", shards as usize + 1);
         let shared = Node::new(launch::settings(&node, shards), snapshot, [draw.next(), draw.next()]);
         let shards = launch::start_shards(&node, &shared, fault);
         let policy = Policy { recovery_max: Duration::from_secs(8), ..Policy::new(5, 2, 2_000) };
@@ -313,14 +344,18 @@ impl Scene {
         let network = &self.truth.network;
         client.with_heads(|view| {
             let told = view.told();
-            let from = Instant::ZERO.plus_ms(view.confirmed().as_ms().saturating_sub(3 * 4_000));
-            let all: Vec<_> =
-                announcements(network, from, view.heard, limits::MODEL_FEED_LOOK_MS).iter().map(|(_, tip)| *tip).collect();
+            // The head that was known at the confirmation is at most this old.
+            let from = Instant::ZERO.plus_ms(view.confirmed().as_ms().saturating_sub(1_000));
             // A reorg below a stream's beginning is told from the beginning up.
             let lowest = told.iter().map(|tip| tip.height).min().unwrap_or(0);
-            let all: Vec<_> = all.into_iter().filter(|tip| tip.height >= lowest).collect();
-            if !told.is_empty() && !all.windows(told.len()).any(|part| part == told) {
-                self.node.violation(format!("told {told:?}, where the chain went {all:?}"));
+            let mut all = announcements(network, from, view.heard, limits::MODEL_FEED_LOOK_MS);
+            all.retain(|(_, tip)| tip.height >= lowest);
+            let is_part = |start: &usize| all[*start..].iter().map(|(_, tip)| tip).take(told.len()).eq(told);
+            let begins = (0..all.len()).find(is_part);
+            let is_missed = |start: usize| all[..start].iter().any(|(at, _)| *at > view.confirmed());
+            if !told.is_empty() && begins.is_none_or(is_missed) {
+                let confirmed = view.confirmed();
+                self.node.violation(format!("confirmed at {confirmed:?}, told {told:?}, where the chain went {all:?}"));
             }
         });
     }
@@ -336,7 +371,7 @@ impl Scene {
                 }
                 6 => client.ask(),
                 7 if !self.is_calm && world.now() < Instant::ZERO.plus_ms(HEALED_MS) && one_in(draw, 6) => {
-                    client.be_deaf(world.now().plus_ms(1_000 + draw.below(40_000)));
+                    client.be_deaf(world.now().plus_ms(1_000 + draw.below(90_000)));
                 }
                 _ => {}
             }
@@ -365,9 +400,9 @@ impl Scene {
 }
 
 /// Whatever comes and goes at one provider before the world is healed.
-fn suffer(node: &Sim, host: &Sim, provider: &Rc<Provider>, draw: &mut Rng, kinds: &[Kind], lone: u32) {
+fn suffer(node: &Sim, host: &Sim, provider: &Rc<Provider>, draw: &mut Rng, kinds: &[Kind], blackout: Option<Trouble>, lone: u32) {
     let healed = Rc::new(Cell::new(false));
-    for trouble in trouble::draw(draw, kinds) {
+    for trouble in trouble::draw(draw, kinds).into_iter().chain(blackout) {
         let (node, host, provider) = (node.clone(), host.clone(), provider.clone());
         Victim { node, host, provider, healed: healed.clone() }.suffers(trouble);
     }

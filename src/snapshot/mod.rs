@@ -58,6 +58,16 @@ impl Snapshot {
         self.is_in(entry, transport, |gates| gates.half_open)
     }
 
+    /// The circuit of an entry's channel is not closed.
+    pub fn is_open(&self, entry: EntryId, transport: Transport) -> bool {
+        self.is_in(entry, transport, |gates| gates.open | gates.half_open)
+    }
+
+    /// An entry is reached over `transport` at all.
+    pub fn has_channel(&self, entry: EntryId, transport: Transport) -> bool {
+        self.is_in(entry, transport, |_| Set::MAX)
+    }
+
     /// Our credentials were refused by an entry's channel, and nothing has come of it since.
     pub fn is_misconfigured(&self, entry: EntryId, transport: Transport) -> bool {
         self.is_in(entry, transport, |gates| gates.misconfigured)

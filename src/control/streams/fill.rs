@@ -141,12 +141,13 @@ async fn logs<W: World>(shard: &Shard<W>, entry: EntryId, filter: &LogFilter, ha
     Some(logs)
 }
 
-/// HTTP, where it is spoken.
+/// HTTP, where it is spoken and its circuit is closed.
 fn transport_of<W: World>(shard: &Shard<W>, entry: EntryId) -> Transport {
     let snapshot = shard.latest();
-    let instance = snapshot.topology.entries.get(entry).and_then(|entry| snapshot.topology.instances.get(entry.instance));
-    let speaks_http = instance.is_some_and(|instance| instance.http_from(&shard.node().settings.region).is_some());
-    if speaks_http { Transport::Http } else { Transport::Ws }
+    let is_closed = |transport| snapshot.has_channel(entry, transport) && !snapshot.is_open(entry, transport);
+    let has_socket_only = !snapshot.has_channel(entry, Transport::Http);
+    let may_use_socket = is_closed(Transport::Ws) && !is_closed(Transport::Http);
+    if has_socket_only || may_use_socket { Transport::Ws } else { Transport::Http }
 }
 
 async fn ask_for<W: World>(shard: &Shard<W>, entry: EntryId, method: &str, params: &[u8]) -> Option<Vec<u8>> {

@@ -1,11 +1,12 @@
 //! Whose feed may lead: a route's providers, the best first.
 //!
 //! Subscribing providers come before polled ones, then whoever is not behind, then by priority, as everywhere. A provider
-//! whose circuit is open, whose credentials are refused or that serves another chain is no candidate. What the chain's
-//! clients are told does not depend on strategies: a leader is kept while it is well.
+//! whose credentials are refused or that serves another chain is no candidate. One whose circuit is open is not polled, and
+//! subscribed to only when there is nobody else: a subscription is no call, and it may be back before its circuit is. What
+//! the chain's clients are told does not depend on strategies: a leader is kept while it is well.
 
 use super::feed::{FeedId, Mode};
-use crate::base::ids::{ChannelId, ProviderId};
+use crate::base::ids::ProviderId;
 use crate::config::topology::{Chain, Provider};
 use crate::snapshot::{ChainPlan, Set, Snapshot, bit};
 use crate::stream::fanout::Topic;
@@ -21,7 +22,7 @@ pub fn candidates(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bo
         }
         for mode in [Mode::Subscribing, Mode::Polling] {
             let feed = FeedId { instance: provider.instance, mode };
-            if has_mode(snapshot, provider, region, mode, can_poll) && is_usable(plan, feed.channel()) {
+            if has_mode(snapshot, provider, region, mode, can_poll) && is_usable(plan, feed) {
                 found.push((rank(plan, topic, chain, id, feed), feed));
             }
         }
@@ -39,7 +40,7 @@ pub fn candidates(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bo
 /// Whether a feed's provider is still fit to lead: reachable, and not behind.
 pub fn is_well(snapshot: &Snapshot, topic: &Topic, feed: FeedId) -> bool {
     let plan = snapshot.plan(topic.profile, topic.chain);
-    is_usable(plan, feed.channel()) && !is_behind(plan, feed.channel())
+    is_usable(plan, feed) && !is_open(plan, feed) && !is_behind(plan, feed)
 }
 
 /// Whether the configuration lets anybody serve the topic.
@@ -51,17 +52,21 @@ pub fn anybody(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bool)
     })
 }
 
-/// Not the pinned one; polled; behind; priority; place.
-type Rank = (bool, bool, bool, u32, ProviderId);
+/// Not the pinned one; its circuit is open; polled; behind; priority; place.
+type Rank = (bool, bool, bool, bool, u32, ProviderId);
 
 fn rank(plan: &ChainPlan, topic: &Topic, chain: &Chain, id: ProviderId, feed: FeedId) -> Rank {
     let priority = chain.providers.get(id).map_or(u32::MAX, |p| p.priority);
     let is_other = topic.pin.is_some_and(|pin| pin != id);
-    (is_other, feed.mode == Mode::Polling, is_behind(plan, feed.channel()), priority, id)
+    (is_other, is_open(plan, feed), feed.mode == Mode::Polling, is_behind(plan, feed), priority, id)
 }
 
-fn is_behind(plan: &ChainPlan, channel: ChannelId) -> bool {
-    plan.gates.lagging & set_of(plan, channel) != 0
+fn is_behind(plan: &ChainPlan, feed: FeedId) -> bool {
+    plan.gates.lagging & set_of(plan, feed) != 0
+}
+
+fn is_open(plan: &ChainPlan, feed: FeedId) -> bool {
+    (plan.gates.open | plan.gates.half_open) & set_of(plan, feed) != 0
 }
 
 fn has_mode(snapshot: &Snapshot, provider: &Provider, region: &str, mode: Mode, can_poll: bool) -> bool {
@@ -72,11 +77,13 @@ fn has_mode(snapshot: &Snapshot, provider: &Provider, region: &str, mode: Mode, 
     }
 }
 
-fn is_usable(plan: &ChainPlan, channel: ChannelId) -> bool {
-    let (gates, own) = (&plan.gates, set_of(plan, channel));
-    own != 0 && (gates.open | gates.half_open | gates.misconfigured | gates.wrong_chain) & own == 0
+fn is_usable(plan: &ChainPlan, feed: FeedId) -> bool {
+    let own = set_of(plan, feed);
+    let is_barred = (plan.gates.misconfigured | plan.gates.wrong_chain) & own != 0;
+    own != 0 && !is_barred && (feed.mode == Mode::Subscribing || !is_open(plan, feed))
 }
 
-fn set_of(plan: &ChainPlan, channel: ChannelId) -> Set {
+fn set_of(plan: &ChainPlan, feed: FeedId) -> Set {
+    let channel = feed.channel();
     plan.fixed.channels.iter().filter(|(_, own)| **own == channel).fold(0, |set, (slot, _)| set | bit(slot))
 }

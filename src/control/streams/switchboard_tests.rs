@@ -154,6 +154,18 @@ fn a_lost_leader_is_followed_by_another_instance() {
     assert_eq!(bench.step(), ["feed b", "feed B"]);
 }
 
+/// A restarted node is back before its circuit is.
+#[test]
+fn with_nobody_else_left_an_open_circuit_does_not_keep_a_stream_waiting() {
+    let mut bench = Bench::standing();
+    Arc::make_mut(&mut bench.snapshot.plans[ProfileId(0)][ChainId(0)]).gates.open |= u128::MAX;
+    bench.look();
+    assert_eq!(bench.step(), Vec::<String>::new(), "the leader stays: nobody is better off");
+    bench.say("b", Said::Confirmed(Key::NewHeads));
+    bench.say("a", Said::Lost);
+    assert_eq!(bench.step_with(Some(head(1))), ["fill", "tell a Lost", "tell b Leads", "feed a", "feed b"]);
+}
+
 #[test]
 fn a_leader_that_falls_behind_leads_until_another_is_confirmed() {
     let mut bench = Bench::standing();

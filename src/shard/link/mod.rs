@@ -305,14 +305,24 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
         }
         link.note_life();
         bytes += buf.len();
-        while bytes > limits::HOLD_BYTES && permit.is_none() {
-            // Nothing more is read until the node has room for the longest message.
-            permit = shard.answers.take(limits::LINK_MESSAGE_BYTES as u64);
-            if permit.is_none() {
-                shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
-            }
+        while bytes > limits::HOLD_BYTES && !charge(shard, &mut permit, bytes as u64) {
+            // Nothing more is read until the node has room for it.
+            shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
         }
         protocol.feed(&buf);
+    }
+}
+
+/// Charges a long message's bytes so far to the node's budget, in doubling steps; false when that has no room now.
+fn charge<W: World>(shard: &Shard<W>, permit: &mut Option<Permit>, bytes: u64) -> bool {
+    let wanted = 2 * bytes;
+    match permit {
+        Some(permit) if permit.bytes() >= bytes => true,
+        Some(permit) => permit.raise_to(wanted),
+        None => {
+            *permit = shard.answers.take(wanted);
+            permit.is_some()
+        }
     }
 }
 

@@ -148,9 +148,8 @@ impl<W: World> Shard<W> {
             Letter::Refused { topic, ticket, reason } => self.refused(&topic, ticket, &reason),
             Letter::Event { stream, payload } => self.fan_out(stream, payload, now),
             Letter::Ended { stream, reason } => {
-                if let Some(topic) = self.subscribers.by_stream.borrow_mut().remove(&stream) {
-                    self.end_topic(&topic, &reason, now);
-                }
+                let topic = self.subscribers.by_stream.borrow_mut().remove(&stream);
+                topic.iter().for_each(|topic| self.end_topic(topic, &reason, now));
             }
             Letter::Cut => {
                 self.subscribers.by_stream.borrow_mut().clear();
@@ -185,6 +184,17 @@ impl<W: World> Shard<W> {
             if let Some(client_id) = &member.waiting {
                 member.socket.refuse(&refusal, client_id);
             }
+        }
+    }
+
+    /// Answers the request of a subscription that is not confirmed yet: its connection is about to close.
+    pub fn refuse_waiting(&self, place: &Place, reason: &str) {
+        let mut topics = self.subscribers.topics.borrow_mut();
+        let member = topics.get_mut(&place.topic).and_then(|local| local.members.get_mut(place.index));
+        if let Some(member) = member
+            && let Some(client_id) = member.waiting.take()
+        {
+            member.socket.refuse(&RpcRefusal::no_subscription(reason), &client_id);
         }
     }
 

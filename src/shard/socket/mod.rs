@@ -191,6 +191,7 @@ impl<W: World> Socket<W> {
     /// At a drain, once what is under way has been answered.
     fn end_if_drained(&self, now: Instant) {
         if self.shard.node.draining.is_raised() && self.calls.get() == 0 && !self.outbox.has_ended() {
+            self.answer_waiting();
             self.close(1001, "the node is stopping", now);
         }
     }
@@ -213,6 +214,7 @@ impl<W: World> Socket<W> {
             && !self.outbox.has_ended()
             && (self.calls.get() == 0 || now >= leaving.by)
         {
+            self.answer_waiting();
             self.close(leaving.code, &leaving.reason, now);
         }
     }

@@ -106,6 +106,11 @@ impl<W: World> Socket<W> {
         self.take_subscription(id);
     }
 
+    /// The connection is about to be closed: nobody is left without an answer.
+    pub(super) fn answer_waiting(&self) {
+        self.subscriptions.borrow().iter().for_each(|held| self.shard.refuse_waiting(&held.place, "the connection is closing"));
+    }
+
     /// The connection has ended.
     pub(super) fn end_subscriptions(&self) {
         let all = std::mem::take(&mut *self.subscriptions.borrow_mut());

@@ -39,6 +39,10 @@ pub struct Load {
     pub limited: u64,
     pub failovers: u64,
     pub truncated: u64,
+    /// Messages on providers' WebSockets that answered nothing.
+    pub strays: u64,
+    /// WebSockets to providers, now.
+    pub links: u32,
     /// Client connections taken.
     pub connections: u64,
     /// WebSocket clients, what they subscribed to, and how many different things that is.

@@ -35,6 +35,8 @@ pub struct Counters {
     pub failovers: Count,
     /// Answers whose client connection was ended because the provider's answer broke while it was passed on.
     pub truncated: Count,
+    /// Messages on providers' WebSockets that answer nothing that is waited for.
+    pub strays: Count,
     /// Client connections taken.
     pub connections: Count,
     /// Subscription events put into clients' queues.

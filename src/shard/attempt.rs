@@ -202,7 +202,8 @@ async fn collect<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>
                 Beyond::Stream(prefix) => return stream(shard, call, from, incoming, &prefix),
                 Beyond::Unusable(fault) => return refused(shard.node.classifier.fault(fault)),
                 Beyond::ReadMore => {}
-                Beyond::Hold => match shard.answers.take(limits::BATCH_ANSWER_BYTES as u64) {
+                // Its own length where that is known in advance: eight longest ones are the node's whole budget.
+                Beyond::Hold => match shard.answers.take(incoming.total().unwrap_or(LONGEST).min(LONGEST)) {
                     Some(granted) => permit = Some(granted),
                     None => return refused(Outcome::too_large()),
                 },
@@ -218,6 +219,8 @@ async fn collect<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>
     }
     whole(shard, call, from, incoming, permit)
 }
+
+const LONGEST: u64 = limits::BATCH_ANSWER_BYTES as u64;
 
 /// What to do with a body beyond the hold limit.
 enum Beyond {

@@ -407,6 +407,8 @@ impl<W: World> Shard<W> {
             limited: self.counters.limited.get(),
             failovers: self.counters.failovers.get(),
             truncated: self.counters.truncated.get(),
+            strays: self.counters.strays.get(),
+            links: self.links.count() as u32,
             connections: self.counters.connections.get(),
             sockets: self.sockets.borrow().len() as u32,
             subscriptions: self.subscription_count() as u32,

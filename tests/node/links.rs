@@ -306,6 +306,9 @@ fn answers_find_their_calls_in_any_order_and_strangers_nobody() {
             let got = client.join().expect("no panic");
             assert_eq!(got, format!(r#"{{"jsonrpc":"2.0","id":{n},"result":"0x{n}"}}"#));
         }
+        // For each of the eight a stranger, a word and a second answer.
+        let shards = eventually(lasso.address, "/api/shards", |s| s["shards"][0]["stray_messages"] == 24);
+        assert_eq!(shards["shards"][0]["upstream_websockets"], 1, "{shards:#}");
         lasso.assert_alive();
     }
 }

@@ -59,6 +59,8 @@ impl Aggregator {
                 "rate_limited": load.limited,
                 "failovers": load.failovers,
                 "truncated": load.truncated,
+                "upstream_websockets": load.links,
+                "stray_messages": load.strays,
                 "connections_taken": load.connections,
                 "websocket_clients": load.sockets,
                 "subscriptions": load.subscriptions,

@@ -55,8 +55,6 @@ pub struct Link<W: World> {
     has_ended: Cell<bool>,
     /// What the provider still owes beside answers: the owner's subscriptions.
     owed: Cell<usize>,
-    /// Messages that nobody had asked for.
-    strays: Cell<u64>,
     ping_at: Cell<Instant>,
     pong_by: Cell<Instant>,
     misses: Cell<u8>,
@@ -86,7 +84,6 @@ impl<W: World> Link<W> {
             opened_at: now,
             has_ended: Cell::new(false),
             owed: Cell::new(0),
-            strays: Cell::new(0),
             ping_at: Cell::new(now.plus_ms(limits::LINK_PING_MS)),
             pong_by: Cell::new(Instant::NEVER),
             misses: Cell::new(0),
@@ -139,20 +136,6 @@ impl<W: World> Link<W> {
 
     pub fn instance(&self) -> InstanceId {
         self.instance
-    }
-
-    pub fn opened_at(&self) -> Instant {
-        self.opened_at
-    }
-
-    /// Calls that wait for their answer.
-    pub fn pending(&self) -> usize {
-        self.pending.len()
-    }
-
-    /// Messages that nobody had asked for, since it was opened.
-    pub fn strays(&self) -> u64 {
-        self.strays.get()
     }
 
     /// How many subscriptions it carries: an end then leaves something owed.
@@ -219,7 +202,7 @@ impl<W: World> Link<W> {
         match sort_inbound(&message.bytes) {
             Inbound::Answer(id) => {
                 if !self.pending.answer(id, message) {
-                    self.strays.set(self.strays.get() + 1);
+                    self.shard.counters.strays.add(1);
                 }
             }
             Inbound::Event { subscription, result } => {
@@ -230,7 +213,7 @@ impl<W: World> Link<W> {
                 self.say_close(1013, "");
                 self.end(How::Closed(1013));
             }
-            Inbound::Error(_) | Inbound::Unknown => self.strays.set(self.strays.get() + 1),
+            Inbound::Error(_) | Inbound::Unknown => self.shard.counters.strays.add(1),
         }
     }
 }
@@ -305,14 +288,24 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
         }
         link.note_life();
         bytes += buf.len();
-        while bytes > limits::HOLD_BYTES && permit.is_none() {
-            // Nothing more is read until the node has room for the longest message.
-            permit = shard.answers.take(limits::LINK_MESSAGE_BYTES as u64);
-            if permit.is_none() {
-                shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
-            }
+        while bytes > limits::HOLD_BYTES && !charge(shard, &mut permit, bytes as u64) {
+            // Nothing more is read until the node has room for it.
+            shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
         }
         protocol.feed(&buf);
+    }
+}
+
+/// Charges a long message's bytes so far to the node's budget, in doubling steps; false when that has no room now.
+fn charge<W: World>(shard: &Shard<W>, permit: &mut Option<Permit>, bytes: u64) -> bool {
+    let wanted = 2 * bytes;
+    match permit {
+        Some(permit) if permit.bytes() >= bytes => true,
+        Some(permit) => permit.raise_to(wanted),
+        None => {
+            *permit = shard.answers.take(wanted);
+            permit.is_some()
+        }
     }
 }
 

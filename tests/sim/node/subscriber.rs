@@ -56,8 +56,11 @@ pub struct Tally {
     pub dropped: u64,
     pub logs: u64,
     pub taken_back: u64,
-    /// Connections that were closed because a stream could not be kept, and because the client was slow.
+    /// Connections that were closed because a stream could not be kept.
     pub given_up: u64,
+    /// And because the client did not read, as the client saw it (a close behind what it has not read is lost).
+    pub cut_off: u64,
+    /// Slow consumers, as the node counts them.
     pub slow: u64,
 }
 
@@ -70,6 +73,7 @@ impl AddAssign for Tally {
         self.logs += other.logs;
         self.taken_back += other.taken_back;
         self.given_up += other.given_up;
+        self.cut_off += other.cut_off;
         self.slow += other.slow;
     }
 }
@@ -274,8 +278,10 @@ impl Subscriber {
         };
         if let Some(ending) = ending.filter(|_| !self.is_leaving.get()) {
             let Expect { is_frail, is_well } = self.expect;
-            if !is_frail && !(self.was_deaf.get() && !is_well) {
-                self.violation(format!("{ending} without a close"));
+            match self.was_deaf.get() && !is_well {
+                true => self.count(|tally| tally.cut_off += 1),
+                false if is_frail => {}
+                false => self.violation(format!("{ending} without a close")),
             }
         }
         self.judge_silence();
@@ -381,7 +387,7 @@ impl Subscriber {
         }
         match code {
             1013 => self.count(|tally| tally.given_up += 1),
-            _ => self.count(|tally| tally.slow += 1),
+            _ => self.count(|tally| tally.cut_off += 1),
         }
         let now = self.world.now();
         let state = self.state.borrow();

@@ -85,6 +85,21 @@ fn assert_single(feed: &Feed, when: &str) {
 }
 
 #[test]
+fn the_provider_of_these_tests_counts_what_is_doubled() {
+    let feed = Feed::new(&Chain::new());
+    let filters = [json!({"address": ADDRESS}), json!({"address": [ADDRESS.to_uppercase().replace("0X", "0x")], "topics": []})];
+    let both = filters.map(|filter| Watcher::new(feed.address, "/", &json!(["logs", filter])));
+    let key = format!(r#"logs {{"address":"{ADDRESS}"}}"#);
+    assert_eq!((feed.count(&key).now, feed.count(&key).most), (2, 2), "{:?}", feed.counts());
+    drop(both);
+    let end = Instant::now() + Duration::from_secs(5);
+    while feed.count(&key).now > 0 {
+        assert!(Instant::now() < end, "{:?}", feed.counts());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
 fn shards_and_profiles_share_one_upstream_subscription() {
     let logs = [
         json!(["logs", {"address": ADDRESS}]),

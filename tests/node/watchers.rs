@@ -148,20 +148,17 @@ fn judge(what: &str, said: &[String], height: u64, value: u64) -> u64 {
         assert!(last - from >= 8, "{what}: it heard of few: {said:#?}");
     };
     assert!(of("error").is_empty(), "{what}: {said:#?}");
-    for kind in ["head", "block"] {
-        let mut numbers: Vec<u64> = of(kind).iter().map(|words| number(words, 0)).collect();
-        if kind == "block" && !of("head").is_empty() {
-            // Asked for by the library, one by one: they come as the answers do.
-            numbers.sort_unstable();
-        }
-        if kind == "block" || !numbers.is_empty() {
-            all_once(kind, &numbers, height);
-        }
-        // web3.py has no other word for it.
-        if what.starts_with("web3py") {
-            break;
-        }
+    let numbers = |kind: &str| of(kind).iter().map(|words| number(words, 0)).collect::<Vec<u64>>();
+    // web3.py passes heads on, ethers only their numbers; viem's watchBlocks asks for each block that it hears of, so that
+    // these come as the answers do.
+    let (mut heads, mut blocks) = (numbers("head"), numbers("block"));
+    match what.split('.').next() {
+        Some("viem") => blocks.sort_unstable(),
+        Some("ethers") => heads = blocks.clone(),
+        _ => blocks = heads.clone(),
     }
+    all_once("head", &heads, height);
+    all_once("block", &blocks, height);
     all_once("event", &of("log").iter().map(|words| number(words, 1)).collect::<Vec<_>>(), value);
     assert!(of("pending").len() >= 8, "{what}: {said:#?}");
     let calls = of("calls");

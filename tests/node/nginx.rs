@@ -1,5 +1,6 @@
 //! nginx in front of a provider, speaking HTTP/2: what real providers stand behind.
 
+use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -80,11 +81,15 @@ impl Nginx {
     pub fn connections(&self) -> usize {
         let table = std::fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
         let local = format!("0100007F:{:04X}", self.port);
-        let is_ours = |line: &&str| {
-            let mut words = line.split_whitespace();
-            words.nth(1) == Some(local.as_str()) && words.nth(1) == Some("01")
-        };
-        table.lines().filter(is_ours).count()
+        // A table that changes while it is read may show a line twice.
+        let peers: HashSet<&str> = table
+            .lines()
+            .filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
+                [_, at, peer, "01", ..] if at == local => Some(peer),
+                _ => None,
+            })
+            .collect();
+        peers.len()
     }
 }
 

@@ -153,7 +153,8 @@ mod tests {
         assert!(!pending.answer(a, message(b"late")), "and the old id finds nobody there");
         assert!(!pending.answer(77 << PLACE_BITS, message(b"never asked")) && !pending.answer(200, message(b"nor that")));
         pending.forget(a);
-        assert_eq!((pending.waiting.borrow().len(), look(&pending, c)), (2, None));
+        let waiting = pending.waiting.borrow().len();
+        assert_eq!((waiting, look(&pending, c)), (2, None));
     }
 
     #[test]

@@ -213,8 +213,11 @@ impl Subscriber {
         self.filled.ring();
     }
 
-    /// Every subscription must have been told all that was there at `then`.
+    /// Every subscription must have been told all that was there at `then`, while there is one who tells.
     pub fn judge(&self, then: Instant) {
+        if self.has_ended.get() {
+            return;
+        }
         for (id, view) in &self.state.borrow().live {
             if let Err(what) = view.is_complete(&self.truth, then, self.world.now()) {
                 self.violation(format!("{id}: {what}"));

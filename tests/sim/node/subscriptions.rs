@@ -45,6 +45,8 @@ const PARTING_MS: (u64, u64) = (WELL_MS + 20_000, WELL_MS + 30_000);
 const END_MS: u64 = PARTING_MS.1 + limits::TOPIC_LINGER_MS + 60_000;
 /// In a well world everything is told within this time.
 const TOLD_MS: u64 = 8_000;
+/// Transactions of a block, where there is much to tell.
+const BUSY: (u64, u64) = (150, 200);
 /// A provider may have two subscriptions of a kind for so long, because it does not know yet that one is dead.
 const DEAD_MS: u64 = 40_000;
 
@@ -226,17 +228,17 @@ fn topology(reach: &[Reach], is_calm: bool, draw: &mut Rng) -> Topology {
 }
 
 impl Scene {
-    fn new(seed: u64, draw: &mut Rng, fault: Fault) -> Rc<Scene> {
+    /// `is_busy`: calm, but there is so much to tell that one may be slow about it.
+    fn new(seed: u64, draw: &mut Rng, fault: Fault, is_busy: bool) -> Rc<Scene> {
         let node = Sim::new(seed);
         node.heal_at(Instant::ZERO.plus_ms(HEALED_MS));
-        let is_calm = one_in(draw, 4);
+        let is_calm = one_in(draw, 4) || is_busy;
         let mut chain = ChainModel::new(seed, CHAIN_ID, Duration::from_millis(pick(draw, &[1_000, 2_000, 4_000])));
         if !one_in(draw, 4) {
             reorganise(&mut chain, draw);
         }
-        // Now and then enough to be slow about.
-        if one_in(draw, 12) {
-            chain.transactions = (120, 160);
+        if is_busy {
+            chain.transactions = BUSY;
         }
         let lone = chain.forks.fork(0, chain.start_height + 3 + draw.below(10));
         let network = Rc::new(Network::new(chain));
@@ -309,8 +311,7 @@ impl Scene {
             let until = Instant::ZERO.plus_ms(PARTING_MS.0 + draw.below(PARTING_MS.1 - PARTING_MS.0));
             self.listen(&world, &client, until, &mut draw).await;
             client.judge(Instant::ZERO.plus_ms(world.now().as_ms() - TOLD_MS));
-            let is_told = client.has_ended() || client.live().is_empty();
-            if is_told {
+            if client.has_ended() || client.live().is_empty() {
                 world.violation(format!("client {number} has nothing at last"));
             }
             client.leave().await;
@@ -428,7 +429,7 @@ fn suffer(node: &Sim, host: &Sim, provider: &Rc<Provider>, draw: &mut Rng, kinds
 
 fn run(seed: u64, fault: Fault) -> Told {
     let mut draw = Rng::new(seed).fork(60);
-    let scene = Scene::new(seed, &mut draw, fault);
+    let scene = Scene::new(seed, &mut draw, fault, false);
     scene.start_watch();
     let clients = 1 + draw.below(5);
     for number in 0..clients {
@@ -437,6 +438,10 @@ fn run(seed: u64, fault: Fault) -> Told {
         scene.node.link(&host, |l| *l = link);
         host.spawn("client", scene.clone().client(host.clone(), number, draw.fork(100 + number)));
     }
+    end(scene, seed, clients)
+}
+
+fn end(scene: Rc<Scene>, seed: u64, clients: u64) -> Told {
     let ended = scene.node.run(Instant::ZERO.plus_ms(END_MS));
     let sockets: usize = scene.shards.iter().map(|shard| shard.client_count()).sum();
     if sockets > 0 {
@@ -451,6 +456,34 @@ fn run(seed: u64, fault: Fault) -> Told {
     drop(scene);
     assert_eq!(ended, Ended::Deadline, "seed {seed}");
     Told { trace: node.finish(ended), tally }
+}
+
+/// One that does not read while there is much to tell is closed; its neighbour on the same subscription misses nothing.
+#[test]
+fn a_slow_consumer_costs_itself_only() {
+    let mut draw = Rng::new(5);
+    let scene = Scene::new(5, &mut draw, Fault::None, true);
+    for is_deaf in [true, false] {
+        let (scene, world) = (scene.clone(), scene.node.host());
+        world.clone().spawn("client", async move {
+            let (name, expect) = (format!("deaf: {is_deaf}"), Expect { is_well: !is_deaf, is_frail: false });
+            let connecting = Subscriber::connect(&world, &scene.node, "/ws/rpc/main", name, &scene.truth, &scene.tally, expect);
+            let Some(client) = connecting.await else { return };
+            (0..5).for_each(|_| client.subscribe(json!(["logs"])));
+            world.sleep_until(Instant::ZERO.plus_ms(5_000)).await;
+            if is_deaf {
+                client.be_deaf(Instant::ZERO.plus_ms(60_000));
+            }
+            world.sleep_until(Instant::ZERO.plus_ms(70_000)).await;
+            client.judge(Instant::ZERO.plus_ms(60_000));
+            if client.has_ended() == is_deaf && (is_deaf || client.live().len() == 5) {
+                scene.served.set(scene.served.get() + 1);
+            }
+            client.leave().await;
+        });
+    }
+    let told = end(scene, 5, 2);
+    assert_eq!((told.trace.violations, told.tally.slow), (Vec::<String>::new(), 1));
 }
 
 /// The checkers can see: each deliberate bug is found within a thousand seeds.
@@ -477,7 +510,7 @@ fn every_corner_is_reached() {
     }
     eprintln!("{all:?}");
     assert!(all.subscribed > 500 && all.refused > 10 && all.given_up > 10, "{all:?}");
-    assert!(all.cut_off > 5 && all.slow > 0, "{all:?}");
+    assert!(all.cut_off > 5, "{all:?}");
     assert!(all.heads > 10_000 && all.dropped > 300 && all.logs > 10_000 && all.taken_back > 300, "{all:?}");
 }
 

@@ -82,12 +82,12 @@ async fn measure(options: Subscribe, driver: &str) -> Result<(), String> {
     let end = warm + options.events;
     let (started, ticks) = (Instant::now(), cpu_ns(std::process::id())?);
     run.until(|| run.has_arrived(end)).await?;
-    let (length, own) = (started.elapsed(), cpu_ns(std::process::id())?.saturating_sub(ticks));
+    let (length, own_ns) = (started.elapsed(), cpu_ns(std::process::id())?.saturating_sub(ticks));
     let after = usages(&options.watch)?;
     run.is_over.set(true);
     let until = Instant::now() + GRACE;
     run.until(|| run.ends.borrow().len() == options.stalled || Instant::now() > until).await?;
-    print(&run, driver, connect, length, &empty, [&before, &after], end, own);
+    print(&run, driver, &Measured { connect, length, own_ns, end, empty, before, after });
     Ok(())
 }
 
@@ -101,20 +101,25 @@ fn cpu_ns(process: u32) -> Result<u64, String> {
     process::usage(process).map(|usage| usage.cpu_ns)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the ends of what is measured")]
-fn print(
-    run: &Run,
-    driver: &str,
+/// The ends of what is measured.
+struct Measured {
     connect: Duration,
     length: Duration,
-    empty: &[Usage],
-    [before, after]: [&[Usage]; 2],
-    end: u64,
+    /// What the clients themselves used.
     own_ns: u64,
-) {
+    /// The last measured head.
+    end: u64,
+    /// Of watched processes: before the first client, and at both ends of the measured part.
+    empty: Vec<Usage>,
+    before: Vec<Usage>,
+    after: Vec<Usage>,
+}
+
+fn print(run: &Run, driver: &str, measured: &Measured) {
+    let Measured { connect, length, own_ns, end, empty, before, after } = measured;
     let options = &run.options;
     let deliveries = options.events * options.concurrency as u64;
-    let mut last: Vec<u64> = (run.from.get()..=end).filter_map(|n| run.arrivals.borrow().get(&n).map(|a| a.last_ns)).collect();
+    let mut last: Vec<u64> = (run.from.get()..=*end).filter_map(|n| run.arrivals.borrow().get(&n).map(|a| a.last_ns)).collect();
     last.sort_unstable();
     let ms = |ns: u64| (ns as f64 / 1e4).round() / 100.0;
     let memory = |all: &[Usage]| all.iter().map(|usage| usage.memory_kib).sum::<u64>();
@@ -133,7 +138,7 @@ fn print(
             "client_ms": {"p50": ms(latency.value_at_quantile(0.5)), "p99": ms(latency.value_at_quantile(0.99))},
             "memory_kib_before": memory(before),
             "memory_bytes_per_client": (memory(before).saturating_sub(memory(empty)) * 1024) as f64 / clients,
-            "own_cpu_us_per_delivery": own_ns as f64 / 1e3 / deliveries as f64,
+            "own_cpu_us_per_delivery": *own_ns as f64 / 1e3 / deliveries as f64,
             "stalled": &*run.ends.borrow(),
             "watched": process::report(&options.watch, before, after, deliveries),
         })

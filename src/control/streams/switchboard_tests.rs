@@ -1,3 +1,5 @@
+//! Followers and feeds on a bench: what is wished and said goes in, acts come out.
+
 use super::super::fill::Filled;
 use super::*;
 use crate::base::ids::{ChainId, InstanceId, ProfileId, SlotId};

@@ -28,7 +28,7 @@ const YOUNG_MS: u64 = 4_000;
 pub struct Expect {
     /// Nothing may go wrong.
     pub is_well: bool,
-    /// The network may cut it.
+    /// The network may cut it, or be too slow for a last word.
     pub is_frail: bool,
 }
 

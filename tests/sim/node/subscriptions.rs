@@ -62,6 +62,7 @@ struct Scene {
     watch: Rc<Watch>,
     /// Nothing goes wrong but reorgs, which every provider sees at once.
     is_calm: bool,
+    /// Both profiles have a provider with a WebSocket: nothing is polled.
     is_subscribed: bool,
     link: Link,
     /// Clients that were served to the end in the well world.
@@ -189,6 +190,9 @@ fn knobs(draw: &mut Rng) -> Knobs {
     knobs
 }
 
+/// The second profile has so many of the providers, the last ones.
+const SECOND: usize = 2;
+
 /// How a provider is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Reach {
@@ -219,7 +223,7 @@ fn topology(reach: &[Reach], is_calm: bool, draw: &mut Rng) -> Topology {
         SourceFile { name: format!("{slug}.yml"), text }
     };
     let all: Vec<usize> = (0..reach.len()).collect();
-    let some = all.iter().rev().copied().take(2).collect();
+    let some = all.iter().rev().copied().take(SECOND).collect();
     let files = [file("default", all), file("second", some)];
     match load(&files, &|_| None) {
         Ok(loaded) => loaded.topology,
@@ -245,10 +249,10 @@ impl Scene {
         let watch = Rc::new(Watch { sim: node.clone(), open: RefCell::default() });
         let count = 2 + draw.below(3) as usize;
         // Now and then nobody has a WebSocket.
-        let is_subscribed = !one_in(draw, 8);
+        let is_polled = one_in(draw, 8);
         let reach: Vec<Reach> = (0..count)
             .map(|index| match draw.below(6) {
-                _ if !is_subscribed => Reach::Http,
+                _ if is_polled => Reach::Http,
                 0 | 1 if index > 0 => Reach::Http,
                 2 if index > 0 => Reach::Socket,
                 _ => Reach::Both,
@@ -278,6 +282,8 @@ impl Scene {
         let policy = Policy { recovery_max: Duration::from_secs(8), ..Policy::new(5, 2, 2_000) };
         // Kept alive by its own task.
         drop(launch::start_aggregator(&node, &shared, policy, draw.fork(7), Rc::new(Book::new(&node))));
+        let has_socket = |reach: &Reach| *reach != Reach::Http;
+        let is_subscribed = reach.iter().any(has_socket) && reach.iter().rev().take(SECOND).any(has_socket);
         let link = if is_calm || coin(draw) { Link::PLAIN } else { weather::link(draw) };
         let truth = Rc::new(Truth::new(network));
         let (tally, served) = (Rc::default(), Cell::new(0));
@@ -323,7 +329,9 @@ impl Scene {
 
     async fn connect(&self, world: &Sim, name: String, is_well: bool, draw: &mut Rng) -> Option<Rc<Subscriber>> {
         let path = if coin(draw) { "/ws/rpc/main" } else { "/ws/rpc/profile/second/main" };
-        let is_frail = self.link.reset_ppm > 0 && !is_well;
+        // On a thin link a close may stand behind more than the node waits for.
+        let is_thin = self.link.bandwidth != Link::PLAIN.bandwidth || self.link.window < Link::PLAIN.window;
+        let is_frail = (self.link.reset_ppm > 0 || is_thin) && !is_well;
         let expect = Expect { is_well: is_well || self.is_calm, is_frail };
         Subscriber::connect(world, &self.node, path, name, &self.truth, &self.tally, expect).await
     }

@@ -75,10 +75,13 @@ struct Told {
     tally: Tally,
 }
 
-/// What providers see: subscriptions by (provider, key), each with its connection and when it began.
+/// A provider's name and a subscription's key.
+type Kept = (String, String);
+
+/// What providers see: subscriptions, each with its connection and when it began.
 struct Watch {
     sim: Sim,
-    open: RefCell<BTreeMap<(String, String), Vec<(u64, Instant)>>>,
+    open: RefCell<BTreeMap<Kept, Vec<(u64, Instant)>>>,
 }
 
 impl Journal for Watch {

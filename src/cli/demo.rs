@@ -20,8 +20,6 @@ use std::time::Duration;
 
 /// The model world is the same every time.
 const SEED: u64 = 1;
-/// Calls go by HTTP.
-const SHOWN: cast::Transports = cast::Transports::Http;
 const TICK: Duration = Duration::from_secs(1);
 /// Without calls, a line this often.
 const QUIET_TICKS: u64 = 15;
@@ -55,7 +53,7 @@ fn start(options: &Options, log: Log) -> Result<(Running, Background), String> {
         served.map_or_else(|fault| fault.to_string(), |(why, _)| why)
     })
     .map_err(|e| format!("no thread for the simulated providers: {e}"))?;
-    let file = SourceFile { name: "default.yml".into(), text: cast::profile_yaml(&ports, SHOWN) };
+    let file = SourceFile { name: "default.yml".into(), text: cast::profile_yaml(&ports) };
     let loaded =
         config::load(&[file], &|_| None).map_err(|problems| problems.iter().map(|p| format!("{p}\n")).collect::<String>())?;
     Ok((Running::start(options, loaded.topology, log)?, providers))
@@ -63,7 +61,7 @@ fn start(options: &Options, log: Log) -> Result<(Running, Background), String> {
 
 /// Serves every simulated provider for ever; returns only why it cannot.
 async fn serve<W: World>(world: &W, addresses: &[SocketAddr]) -> String {
-    for (provider, address) in cast::providers(SEED, world.wall().0, SHOWN).into_iter().zip(addresses) {
+    for (provider, address) in cast::providers(SEED, world.wall().0).into_iter().zip(addresses) {
         if let Err(e) = server::start(world, *address, provider, None) {
             return format!("{address}: {e}");
         }
@@ -93,6 +91,14 @@ fn show_what_to_try(log: Log, address: SocketAddr) {
         (
             "a batch, first tried on a provider that fails two times in five",
             format!("curl -s '{base}/rpc/arbitrum/rubble?allow_failover=true' {POST} '{batch}'"),
+        ),
+        (
+            "every new block, whichever provider announces it",
+            format!(
+                "npx wscat -c ws://localhost:{}/ws/rpc/base -w 30 -x '{}'",
+                address.port(),
+                call(5, "eth_subscribe", r#""newHeads""#)
+            ),
         ),
     ];
     if log.format() == LogFormat::Json {

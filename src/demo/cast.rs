@@ -46,15 +46,6 @@ enum Offer {
     SocketOnly,
 }
 
-/// Which transports the demo shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Transports {
-    /// Every member by HTTP, and nothing else.
-    Http,
-    /// Each member as it offers.
-    All,
-}
-
 const fn member(id: &'static str, name: &'static str, priority: u32, manners: fn() -> Knobs) -> Member {
     Member { id, name, priority, offers: Offer::Both, manners }
 }
@@ -64,16 +55,8 @@ impl Member {
         Member { offers, ..self }
     }
 
-    fn takes_http(&self, shown: Transports) -> bool {
-        shown == Transports::Http || self.offers != Offer::SocketOnly
-    }
-
-    fn takes_sockets(&self, shown: Transports) -> bool {
-        shown == Transports::All && self.offers != Offer::HttpOnly
-    }
-
-    fn knobs(&self, shown: Transports) -> Knobs {
-        let (takes_http, takes_sockets) = (self.takes_http(shown), self.takes_sockets(shown));
+    fn knobs(&self) -> Knobs {
+        let (takes_http, takes_sockets) = (self.offers != Offer::SocketOnly, self.offers != Offer::HttpOnly);
         Knobs { takes_http, takes_sockets, ..manners::scaled((self.manners)(), PACE) }
     }
 }
@@ -146,7 +129,7 @@ pub fn size() -> usize {
 
 /// The providers, in the order of `CHAINS` and their members. `start_unix_ms` is the wall's time at the world's
 /// `Instant::ZERO`.
-pub fn providers(seed: u64, start_unix_ms: u64, shown: Transports) -> Vec<Rc<Provider>> {
+pub fn providers(seed: u64, start_unix_ms: u64) -> Vec<Rc<Provider>> {
     let mut rng = Rng::new(seed);
     let mut providers = Vec::with_capacity(size());
     for chain in CHAINS {
@@ -156,7 +139,7 @@ pub fn providers(seed: u64, start_unix_ms: u64, shown: Transports) -> Vec<Rc<Pro
         for (place, member) in chain.members.iter().enumerate() {
             let name = format!("{}-{}", chain.key, member.id);
             let rng = rng.fork(place as u64);
-            providers.push(Rc::new(Provider::new(&name, network.clone(), member.knobs(shown), rng)));
+            providers.push(Rc::new(Provider::new(&name, network.clone(), member.knobs(), rng)));
         }
     }
     providers
@@ -164,14 +147,14 @@ pub fn providers(seed: u64, start_unix_ms: u64, shown: Transports) -> Vec<Rc<Pro
 
 /// The profile `default` for providers on these ports of 127.0.0.1, in the order of `providers`. A member without a port
 /// is left out.
-pub fn profile_yaml(ports: &[u16], shown: Transports) -> String {
+pub fn profile_yaml(ports: &[u16]) -> String {
     let mut text = String::from("---\nname: \"Demo\"\nslug: default\nrps_limit: 0\n---\nchains:\n");
     let mut ports = ports.iter();
     for chain in CHAINS {
         write_chain(&mut text, chain);
         for member in chain.members {
             if let Some(port) = ports.next() {
-                write_member(&mut text, member, *port, shown);
+                write_member(&mut text, member, *port);
             }
         }
     }
@@ -191,8 +174,8 @@ fn write_chain(text: &mut String, chain: &CastChain) {
     );
 }
 
-fn write_member(text: &mut String, member: &Member, port: u16, shown: Transports) {
-    let (Member { id, name, priority, .. }, knobs) = (member, member.knobs(shown));
+fn write_member(text: &mut String, member: &Member, port: u16) {
+    let (Member { id, name, priority, .. }, knobs) = (member, member.knobs());
     let archival = knobs.archive_depth.is_none();
     let _ = write!(text, "      - id: {id}\n        name: \"{name}\"\n        priority: {priority}\n");
     if knobs.takes_http {
@@ -220,45 +203,41 @@ mod tests {
 
     #[test]
     fn the_profile_loads_and_points_at_every_provider_in_order() {
-        for shown in [Transports::Http, Transports::All] {
-            let file = SourceFile { name: "default.yml".into(), text: profile_yaml(&ports(), shown) };
-            let loaded = load(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
-            let top = loaded.topology;
-            let profile = top.profiles.values().next().expect("a profile");
-            assert_eq!((&*profile.slug, profile.rps_limit, profile.chains.len()), ("default", 0, 3));
-            let mut ports = ports().into_iter();
-            for (chain, want) in profile.chains.values().zip(CHAINS) {
-                let got = (&*chain.key, chain.chain_number, chain.max_lag_blocks);
-                assert_eq!(got, (want.key, want.number, want.max_lag_blocks));
-                assert_eq!(chain.providers.len(), want.members.len());
-                for (provider, member) in chain.providers.values().zip(want.members) {
-                    let (instance, port) = (&top.instances[provider.instance], ports.next());
-                    let knobs = member.knobs(shown);
-                    let port_of = |is_offered: bool| port.filter(|_| is_offered);
-                    assert_eq!(&*provider.id, member.id);
-                    assert_eq!(instance.http.as_ref().map(|endpoint| endpoint.port), port_of(knobs.takes_http));
-                    assert_eq!(instance.ws.as_ref().map(|endpoint| endpoint.port), port_of(knobs.takes_sockets));
-                    assert_eq!(provider.archival, knobs.archive_depth.is_none());
-                    let declared = provider.capabilities.max_block_range;
-                    assert!(declared.is_none_or(|range| range < knobs.log_range), "a range as declared is served");
-                }
+        let file = SourceFile { name: "default.yml".into(), text: profile_yaml(&ports()) };
+        let loaded = load(&[file], &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let top = loaded.topology;
+        let profile = top.profiles.values().next().expect("a profile");
+        assert_eq!((&*profile.slug, profile.rps_limit, profile.chains.len()), ("default", 0, 3));
+        let mut ports = ports().into_iter();
+        for (chain, want) in profile.chains.values().zip(CHAINS) {
+            let got = (&*chain.key, chain.chain_number, chain.max_lag_blocks);
+            assert_eq!(got, (want.key, want.number, want.max_lag_blocks));
+            assert_eq!(chain.providers.len(), want.members.len());
+            for (provider, member) in chain.providers.values().zip(want.members) {
+                let (instance, port) = (&top.instances[provider.instance], ports.next());
+                let knobs = member.knobs();
+                let port_of = |is_offered: bool| port.filter(|_| is_offered);
+                assert_eq!(&*provider.id, member.id);
+                assert_eq!(instance.http.as_ref().map(|endpoint| endpoint.port), port_of(knobs.takes_http));
+                assert_eq!(instance.ws.as_ref().map(|endpoint| endpoint.port), port_of(knobs.takes_sockets));
+                assert_eq!(provider.archival, knobs.archive_depth.is_none());
+                let declared = provider.capabilities.max_block_range;
+                assert!(declared.is_none_or(|range| range < knobs.log_range), "a range as declared is served");
             }
-            assert_eq!(ports.next(), None);
         }
+        assert_eq!(ports.next(), None);
     }
 
     #[test]
     fn every_combination_of_transports_is_cast() {
-        let members = || CHAINS.iter().flat_map(|chain| chain.members);
-        let offered = |shown| members().map(move |member| (member.takes_http(shown), member.takes_sockets(shown)));
-        assert!(offered(Transports::Http).all(|offered| offered == (true, false)));
-        let kinds: HashSet<_> = offered(Transports::All).collect();
+        let knobs = CHAINS.iter().flat_map(|chain| chain.members).map(Member::knobs);
+        let kinds: HashSet<_> = knobs.map(|knobs| (knobs.takes_http, knobs.takes_sockets)).collect();
         assert_eq!(kinds, HashSet::from([(true, true), (true, false), (false, true)]));
     }
 
     #[test]
     fn providers_follow_the_table() {
-        let (providers, now) = (providers(1, 1_795_000_000_000, Transports::All), Instant::ZERO.plus_ms(60_000));
+        let (providers, now) = (providers(1, 1_795_000_000_000), Instant::ZERO.plus_ms(60_000));
         let names: HashSet<_> = providers.iter().map(|provider| provider.name.clone()).collect();
         assert_eq!((providers.len(), names.len()), (size(), size()));
         let table = CHAINS.iter().flat_map(|chain| chain.members.iter().map(move |member| (chain, member)));

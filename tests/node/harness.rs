@@ -133,16 +133,6 @@ impl Lasso {
         self.status_number("VmHWM:")
     }
 
-    /// Time of all its threads, by the scheduler's own clock.
-    pub fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it lives");
-        let of = |task: std::io::Result<std::fs::DirEntry>| {
-            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-            text.split_whitespace().next()?.parse::<u64>().ok()
-        };
-        Duration::from_nanos(tasks.filter_map(of).sum())
-    }
-
     fn status_number(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it lives");
         let line = status.lines().find(|l| l.starts_with(name)).expect("its memory");

@@ -101,7 +101,10 @@ fn what_is_no_call_is_told_so_and_the_connection_goes_on() {
     check("[]", -32600);
     check(r#"{"jsonrpc":"2.0","id":1}"#, -32600);
     check(r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendTransaction","params":[]}"#, -32601);
-    check(r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#, -32601);
+    check(r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["oldHeads"]}"#, -32602);
+    check(r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["logs",{"address":"0x12"}]}"#, -32602);
+    check(r#"{"jsonrpc":"2.0","id":1,"method":"eth_unsubscribe","params":[]}"#, -32602);
+    check(r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["syncing"]}"#, -32000);
     check(r#"{"jsonrpc":"2.0","id":1,"method":"eth_getFilterChanges","params":["0x1"]}"#, -32000);
     assert_eq!(ask(ws, &call("1"))["result"], "0x7");
 }

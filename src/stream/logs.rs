@@ -61,6 +61,17 @@ struct Kept {
     emitted: bool,
 }
 
+/// Whether the leading subscription was heard from its blocks' first logs on. One that was there before us, for others, may
+/// have told some of a block's logs before we listened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hearing {
+    /// Not yet; nothing is sure before this instant.
+    Begun { until: Option<Instant> },
+    /// From the next head on that is not settled at this same instant.
+    FromNext(Instant),
+    Whole,
+}
+
 /// Logs of a block that is not canonical yet, or not any more.
 #[derive(Clone, Debug)]
 struct Early {
@@ -86,6 +97,7 @@ pub struct Logs {
     early: VecDeque<Early>,
     /// Logs up to this block may have been lost.
     doubtful_to: Option<u64>,
+    hearing: Hearing,
     /// Of all payloads kept.
     bytes: usize,
     out: VecDeque<Arc<[u8]>>,
@@ -105,6 +117,7 @@ impl Logs {
             below: None,
             early: VecDeque::new(),
             doubtful_to: None,
+            hearing: Hearing::Begun { until: None },
             bytes: 0,
             out: VecDeque::new(),
             closed: None,
@@ -119,7 +132,8 @@ impl Logs {
         let logs = self.take_early(head);
         let is_excluded = self.bloom.excludes(head.number, head.bloom.as_deref());
         self.believes_blooms &= !is_excluded || logs.is_empty();
-        let is_doubtful = head.fetched || self.doubtful_to.is_some_and(|to| head.number <= to);
+        let is_heard = self.is_heard(head, now);
+        let is_doubtful = head.fetched || !is_heard || self.doubtful_to.is_some_and(|to| head.number <= to);
         let state = if is_excluded && self.believes_blooms {
             State::Complete
         } else if is_doubtful {
@@ -159,6 +173,24 @@ impl Logs {
             block.state = asking;
         }
         while self.forget_early() {}
+        self.hearing = Hearing::Begun { until: Some(now.plus_ms(LOGS_WAIT_MS)) };
+    }
+
+    /// Whether all logs of a new block could be heard.
+    fn is_heard(&mut self, head: &Head, now: Instant) -> bool {
+        match self.hearing {
+            Hearing::Whole => return true,
+            Hearing::FromNext(at) if now > at => {
+                self.hearing = Hearing::Whole;
+                return true;
+            }
+            Hearing::FromNext(_) => {}
+            Hearing::Begun { until } if !head.fetched && until.is_none_or(|until| now >= until) => {
+                self.hearing = Hearing::FromNext(now);
+            }
+            Hearing::Begun { .. } => {}
+        }
+        false
     }
 
     /// The logs of a block that were asked for. A log of another block makes the answer a failure.

@@ -63,7 +63,7 @@ fn said(logs: &mut Logs, now: Instant) -> String {
 }
 
 fn begun() -> Logs {
-    Logs::new(LogFilter::default(), RULES)
+    Logs { hearing: Hearing::Whole, ..Logs::new(LogFilter::default(), RULES) }
 }
 
 #[test]
@@ -160,12 +160,34 @@ fn what_may_have_been_lost_is_asked_for() {
     logs.on_head(&full(13), NOW);
     logs.on_head(&Head { fetched: true, ..full(14) }, NOW);
     logs.on_head(&full(15), NOW);
-    assert_eq!(said(&mut logs, NOW), "?13a ?14a");
+    assert_eq!(said(&mut logs, NOW), "?13a ?14a ?15a");
     logs.on_fill_failed(hash(14, b'a'), NOW);
     logs.on_filled(hash(13, b'a'), vec![plain(12, 1)], NOW);
     assert_eq!((said(&mut logs, NOW), logs.wake_at()), (String::new(), NOW.plus_ms(FILL_RETRY_MS)));
     assert_eq!(said(&mut logs, NOW.plus_ms(FILL_RETRY_MS)), "?13a ?14a");
     assert_eq!(said(&mut logs, NOW.plus_ms(30_000)), "missing blocks did not come within 30000 ms (backfill_timeout_ms)");
+}
+
+/// The subscription was there before us: block 11 was half told. Found by the simulator (seed 1641).
+#[test]
+fn a_block_that_may_have_been_half_told_is_asked_for() {
+    let mut logs = Logs::new(LogFilter::default(), RULES);
+    logs.on_head(&full(11), NOW);
+    logs.on_log(plain(11, 1), NOW);
+    assert_eq!(said(&mut logs, NOW), "?11a");
+    logs.on_filled(hash(11, b'a'), vec![plain(11, 0), plain(11, 1)], NOW);
+    assert_eq!(said(&mut logs, NOW), "+11a0 +11a1");
+    let later = NOW.plus_ms(1);
+    logs.on_head(&full(12), later);
+    logs.on_log(plain(12, 0), later);
+    assert_eq!(said(&mut logs, later), "+12a0");
+    // And after a switch for as long as a block's logs may take.
+    logs.on_lost(later);
+    logs.on_head(&full(13), later.plus_ms(LOGS_WAIT_MS - 1));
+    logs.on_head(&full(14), later.plus_ms(LOGS_WAIT_MS));
+    logs.on_head(&full(15), later.plus_ms(LOGS_WAIT_MS + 1));
+    logs.on_log(plain(15, 0), later.plus_ms(LOGS_WAIT_MS + 1));
+    assert_eq!(said(&mut logs, later.plus_ms(LOGS_WAIT_MS + 1)), "?12a ?13a ?14a");
 }
 
 #[test]

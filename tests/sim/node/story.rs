@@ -152,12 +152,11 @@ impl Story {
         let shards = 1 + draw.below(8) as u32;
         let priorities = (0..count).map(|_| 1 + draw.below(3)).collect::<Vec<_>>();
         let mut ways = Rng::new(seed).fork(22);
-        // A provider that has only a WebSocket is reached from the shards that keep one.
-        let alone = if shards as usize <= limits::LINK_SHARDS { Way::Ws } else { Way::Both };
         let mut way = || match ways.below(4) {
             0 | 1 => Way::Http,
             2 => Way::Both,
-            _ => alone,
+            // On more than `LINK_SHARDS` shards, through those that keep a connection.
+            _ => Way::Ws,
         };
         let fronts = Fronts::start(seed, &providers);
         let reached = |(index, priority): (usize, u64)| (priority, way(), fronts.is_of(index as u64));

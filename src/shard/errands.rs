@@ -74,6 +74,8 @@ pub struct Errands {
     /// Turns among an instance's keepers.
     turn: Cell<usize>,
     running: Cell<usize>,
+    /// Calls of other shards that were answered here.
+    answered: Cell<u64>,
 }
 
 struct Waiting {
@@ -116,6 +118,14 @@ impl Errands {
         let has_room = self.running.get() < limits::ERRANDS_RUNNING;
         self.running.set(self.running.get() + usize::from(has_room));
         has_room
+    }
+
+    pub fn note_answer(&self) {
+        self.answered.set(self.answered.get() + 1);
+    }
+
+    pub fn answered(&self) -> u64 {
+        self.answered.get()
     }
 
     pub fn end(&self) {

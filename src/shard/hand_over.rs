@@ -106,6 +106,7 @@ async fn call<W: World>(
     let now = shard.recent();
     let watch = shard.attempts.watch_attempt(now, deadline, None);
     let Answered { id, message } = ask_over_link(shard, &watch, instance, (&[before], &[after]), now, || claim.take()).await?;
+    shard.errands.note_answer();
     Ok(Brought { id, bytes: message.bytes, charge: message.permit.map(Permit::detach) })
 }
 

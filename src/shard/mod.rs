@@ -319,6 +319,11 @@ impl<W: World> Shard<W> {
         self.reporter.recorded()
     }
 
+    /// Calls of other shards that were answered over this shard's links.
+    pub fn answered_errands(&self) -> u64 {
+        self.errands.answered()
+    }
+
     pub fn kept_buffers(&self) -> usize {
         self.buffers.kept()
     }

@@ -7,6 +7,8 @@ use crate::provider::{Provider, ok};
 use crate::ws_provider::{WsProvider, say};
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 36;
@@ -101,18 +103,23 @@ fn a_connection_that_dies_under_calls_of_other_shards_is_told_for_what_it_is() {
 #[test]
 fn a_shard_stays_while_others_drain_calls_that_it_makes() {
     for driver in DRIVERS {
-        let slow = WsProvider::new(|got, socket| {
+        let is_held = Arc::new(AtomicBool::new(true));
+        let held = is_held.clone();
+        // One after the other, so that shards end at different times.
+        let slow = WsProvider::new(move |got, socket| {
+            while held.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             std::thread::sleep(Duration::from_millis(60));
             say(socket, &ok(&got.id, "\"0x7\""))
         });
         let mut lasso = start(None, &slow, driver);
         let clients = all(lasso.address, |_, client| client.post("/rpc/one", READ));
-        let end = Instant::now() + Duration::from_secs(5);
-        while slow.count("eth_getBalance") < 4 {
-            assert!(Instant::now() < end, "{driver}: {} came", slow.count("eth_getBalance"));
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually(lasso.address, "/api/shards", |shards| shards["total"]["calls"] == CLIENTS);
         lasso.signal("TERM");
+        // Long enough for a shard without clients to have left.
+        std::thread::sleep(Duration::from_millis(100));
+        is_held.store(false, Ordering::SeqCst);
         let got: Vec<Answer> = clients.into_iter().map(|client| client.join().expect("no panic")).collect();
         assert!(got.iter().all(|got| got.json()["result"] == "0x7"), "{driver}: {got:?}");
         assert!(lasso.ended(Duration::from_secs(5)).is_some_and(|status| status.success()), "{driver}");

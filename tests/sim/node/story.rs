@@ -107,6 +107,8 @@ pub struct Reached {
     pub sights: Sights,
     /// Calls that providers got over WebSockets.
     pub over_ws: u64,
+    /// Of these, answered over another shard's link.
+    pub handed_over: u64,
     /// How long after healing the last circuit closed.
     pub closed_ms: u64,
 }
@@ -360,6 +362,7 @@ impl Story {
         (reached.excused, reached.filters, reached.long_replies) = (crowd.excused, crowd.filters, crowd.long_replies);
         (reached.over_http2, reached.not_taken, reached.goaways) = self.fronts.seen();
         reached.over_ws = self.crowd.book.over_ws();
+        reached.handed_over = self.shards.iter().map(|shard| shard.answered_errands()).sum();
         reached.sights = self.crowd.book.circuits.sights();
         reached.closed_ms = self.crowd.book.circuits.last_closed().since(self.healed_at).as_millis() as u64;
         for counters in &self.shared.counters {

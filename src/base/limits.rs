@@ -168,6 +168,14 @@ pub const SOCKET_PONG_MS: u64 = 5_000;
 /// Pings in a row without a pong, after which the client is taken for gone.
 pub const SOCKET_MISSES: u8 = 2;
 
+// --- calls handed over between shards ---
+/// Asks and results of one shard that wait in its mailbox; one more ask is not sent, one more result comes again.
+pub const ERRANDS: usize = 4_096;
+/// Calls of one shard that others make for it.
+pub const ERRANDS_OUT: usize = 1_024;
+/// Calls that one shard makes for others.
+pub const ERRANDS_RUNNING: usize = 4_096;
+
 // --- WebSockets to providers [LB §9.2] ---
 /// A provider's message, and a frame of one.
 pub const LINK_MESSAGE_BYTES: usize = 16 << 20;

@@ -157,6 +157,8 @@ impl Start {
         self.orders.register(seat.shard, mailbox);
         let (mailbox, letters) = Mailbox::new(limits::LETTERS).map_err(|e| format!("its mailbox: {e}"))?;
         self.node.letters.register(seat.shard, mailbox);
+        let (mailbox, errands) = Mailbox::new(limits::ERRANDS).map_err(|e| format!("its mailbox: {e}"))?;
+        self.node.errands.register(seat.shard, mailbox);
         let options = ShardOptions { driver: self.driver, listeners: vec![listener], names: self.resolver.clone() };
         let at = self.listeners.address();
         let (result, _) = uring::run(options, async |world| {
@@ -165,12 +167,13 @@ impl Start {
             let shard = Shard::new(world.clone(), self.node.clone(), seat.shard, &self.tls, Fault::None);
             shard.start();
             shard.correspond(letters.open().map_err(|e| format!("its mailbox: {e}"))?);
+            shard.serve_errands(errands.open().map_err(|e| format!("its mailbox: {e}"))?);
             shard.listen(listener);
             self.started.arrive(Ok(world.driver().clone()));
             let Order::Drain { within_ms } = orders.receive().await.map_err(|e| format!("its mailbox: {e}"))?;
             shard.drain();
             let deadline = world.now().plus_ms(within_ms);
-            while shard.client_count() > 0 && world.now() < deadline {
+            while !shard.may_leave() && world.now() < deadline {
                 world.sleep_until(world.now().plus_ms(DRAIN_POLL_MS)).await;
             }
             shard.close();

@@ -59,7 +59,9 @@ impl Stage {
     /// A sentence for people.
     pub fn reason(self) -> &'static str {
         match self {
-            Stage::Unreachable => "the call is for the other transport, or this shard keeps no WebSocket to it",
+            Stage::Unreachable => {
+                "the call is for the other transport, or this shard keeps no WebSocket to it and goes over HTTP"
+            }
             Stage::NotAsked => "another provider is pinned, or routing.method_overrides names others for this method",
             Stage::WrongChain => "its eth_chainId is not the chain's; correct its url or the chain_id",
             Stage::Unsupported => "its capabilities exclude this method, or it lately answered that it lacks it",

@@ -71,6 +71,13 @@ impl Share {
         self.0.take(bytes).then(|| Permit { reserve: self.0.clone(), bytes })
     }
 
+    /// A charge that came from another shard's permit on the same budget.
+    pub fn adopt(&self, mut charge: Charge) -> Permit {
+        let bytes = std::mem::take(&mut charge.bytes);
+        self.0.in_use.set(self.0.in_use.get() + bytes);
+        Permit { reserve: self.0.clone(), bytes }
+    }
+
     /// Bytes in this shard's permits.
     pub fn in_use(&self) -> u64 {
         self.0.in_use.get()
@@ -130,6 +137,13 @@ impl Permit {
         true
     }
 
+    /// The same bytes for another shard, on the way to it.
+    pub fn detach(mut self) -> Charge {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.reserve.in_use.set(self.reserve.in_use.get() - bytes);
+        Charge { budget: self.reserve.budget.clone(), bytes }
+    }
+
     /// Lowers it to `bytes`: what was feared did not come.
     pub fn lower_to(&mut self, bytes: u64) {
         let less = self.bytes.saturating_sub(bytes);
@@ -141,6 +155,18 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.reserve.release(self.bytes);
+    }
+}
+
+/// Bytes of a permit between two shards; given back on drop, in any thread.
+pub struct Charge {
+    budget: Arc<Whole>,
+    bytes: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
     }
 }
 
@@ -166,6 +192,20 @@ mod tests {
         assert_eq!((first.bytes(), share.in_use()), (7, 7));
         drop((first, share));
         assert_eq!(budget.drawn(), 0, "all of it came back");
+    }
+
+    #[test]
+    fn a_permit_moves_between_shards_whole() {
+        let budget = Budget::new(STEP_BYTES);
+        let [from, to] = [(), ()].map(|()| budget.share());
+        let charge = from.take(STEP_BYTES - 1).unwrap().detach();
+        drop(from);
+        assert_eq!(budget.drawn(), STEP_BYTES - 1, "on its way it is nobody's, and drawn");
+        let permit = to.adopt(charge);
+        assert_eq!((permit.bytes(), to.in_use(), budget.drawn()), (STEP_BYTES - 1, STEP_BYTES - 1, STEP_BYTES - 1));
+        assert!(to.take(2).is_none());
+        drop(permit.detach());
+        assert_eq!((to.in_use(), budget.drawn()), (0, 0));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub mod gather;
 pub mod http2;
 /// The node-wide table of client limits.
 pub mod limiter;
+/// Who comes first, the one that does a thing or the one that takes it back.
+pub mod claim;
 /// A yes or no between threads.
 pub mod flag;
 /// Waiting for threads to have started.

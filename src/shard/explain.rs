@@ -43,7 +43,7 @@ pub fn answer<W: World>(
     let now = shard.now();
     let mut ask = select::ask(plan, &route, method, name.as_bytes());
     Fit::at_block(plan, name.as_bytes(), asked.block).apply_to(&mut ask);
-    ask.reachable &= shard.links.reach(plan);
+    ask.reachable &= shard.links.reach(plan, ask.reachable);
     ask.vetoed = shard.vetoes.mask(plan);
     ask.permitted = shard.used.permitted(plan, shard.producer(), now);
     let parts = explain(plan, &ask, &mut shard.rng.borrow_mut().fork(2));

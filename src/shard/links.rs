@@ -4,7 +4,7 @@
 //! away from the others. An opening that fails, and a connection that ends badly, count once against their channel, however
 //! many calls waited: the breaker judges connections here, not the calls that happened to share them. A node's shards keep
 //! at most `LINK_SHARDS` connections to an instance (CONTRACT §6); the instances are spread over the shards, and a shard
-//! without one does not route there.
+//! without one goes over HTTP, or hands its calls over to one that has (`hand_over`).
 //! Rejected: opening at start (idle connections to providers that nobody calls), and a queue per instance (the exchange has
 //! better places to go while one is down).
 
@@ -22,6 +22,7 @@ use crate::shard::Shard;
 use crate::shard::dial::ConnectFault;
 use crate::shard::link::{Link, LinkFault, Word};
 use crate::snapshot::{ChainPlan, Set, bit, members};
+use arrayvec::ArrayVec;
 use slab::Slab;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -65,6 +66,13 @@ impl Keeper {
         let Keeper { index, shards } = self;
         index >= shards || (index + instance.index()) % shards.max(1) < limits::LINK_SHARDS
     }
+
+    /// The shards that keep one.
+    fn all(self, instance: InstanceId) -> ArrayVec<usize, { limits::LINK_SHARDS }> {
+        let shards = self.shards.max(1);
+        let first = shards - instance.index() % shards;
+        (first..first + shards.min(limits::LINK_SHARDS)).map(|index| index % shards).collect()
+    }
 }
 
 impl<W: World> Links<W> {
@@ -83,14 +91,27 @@ impl<W: World> Links<W> {
         }
     }
 
-    /// Channels of a plan that this shard can send calls over: all of them on most nodes.
+    /// Channels of a plan that this shard sends calls over: all of them on most nodes. Where it keeps no link it goes over
+    /// HTTP, if the same provider's is among the `wanted`: better than another shard's link.
     #[inline]
-    pub fn reach(&self, plan: &ChainPlan) -> Set {
-        if self.keeper.shards <= limits::LINK_SHARDS || plan.fixed.ws == 0 {
+    pub fn reach(&self, plan: &ChainPlan, wanted: Set) -> Set {
+        if self.keeper.shards <= limits::LINK_SHARDS || plan.fixed.second == 0 {
             return Set::MAX;
         }
         let is_out = |id: &crate::base::ids::SlotId| !self.keeper.keeps(plan.fixed.channels[*id].instance());
-        !members(plan.fixed.ws).filter(is_out).fold(0, |set, id| set | bit(id))
+        // The HTTP channel is the slot before.
+        !members(plan.fixed.second & (wanted << 1)).filter(is_out).fold(0, |set, id| set | bit(id))
+    }
+
+    /// Whether this shard may have a link to `instance`.
+    #[inline]
+    pub fn keeps(&self, instance: InstanceId) -> bool {
+        self.keeper.keeps(instance)
+    }
+
+    /// The shards that may.
+    pub fn keepers(&self, instance: InstanceId) -> ArrayVec<usize, { limits::LINK_SHARDS }> {
+        self.keeper.all(instance)
     }
 
     /// Who is told of everything that comes on this shard's links. One listener.
@@ -275,8 +296,11 @@ mod tests {
     fn an_instance_is_kept_by_at_most_so_many_shards_and_by_all_of_few() {
         for shards in 1..=16usize {
             for instance in (0..40).map(InstanceId) {
-                let keepers = (0..shards).filter(|index| Keeper { index: *index, shards }.keeps(instance)).count();
-                assert_eq!(keepers, shards.min(limits::LINK_SHARDS), "{shards} shards, {instance:?}");
+                let keepers: Vec<usize> = (0..shards).filter(|index| Keeper { index: *index, shards }.keeps(instance)).collect();
+                assert_eq!(keepers.len(), shards.min(limits::LINK_SHARDS), "{shards} shards, {instance:?}");
+                let mut named = Keeper { index: 0, shards }.all(instance);
+                named.sort_unstable();
+                assert_eq!(named.as_slice(), keepers, "{shards} shards, {instance:?}");
                 assert!(Keeper { index: shards, shards }.keeps(instance), "the control thread");
             }
         }

@@ -5,7 +5,8 @@
 //! Reading order: `listener` takes connections, `client_http` reads requests and writes replies, `request` decides what
 //! one asks, `forward` is a call's way through the providers, `attempt` one dispatch, over HTTP with `incoming` as an answer
 //! arrives and `relay` for a long one passed on as it comes (`pool` and `upstream_http` keep HTTP/1.1 connections, `http2`
-//! shared ones), or over one of the WebSockets of `links`. `subscribers` hands events to `socket`.
+//! shared ones), or over one of the WebSockets of `links`, if need be another
+//! shard's (`hand_over`). `subscribers` hands events to `socket`.
 
 mod admin;
 mod attempt;
@@ -17,8 +18,10 @@ mod call;
 mod client_http;
 mod deadlines;
 mod dial;
+mod errands;
 mod explain;
 mod forward;
+mod hand_over;
 #[cfg(feature = "http2")]
 mod http2;
 #[cfg(not(feature = "http2"))]
@@ -49,6 +52,7 @@ mod witness;
 pub use bell::Bell;
 pub use deadlines::Deadlines;
 pub use dial::ConnectFault;
+pub use errands::Errand;
 pub use inquiry::{Found, inquire};
 pub use link::{CallFault, Link, LinkFault, Word};
 pub use links::Links;
@@ -62,6 +66,7 @@ use crate::observe::category::Category;
 use crate::observe::report::{Event, Load, StreamLoad};
 use crate::runtime::budget::{Permit, Share};
 use crate::runtime::counters::Counters;
+use crate::runtime::flag::Flag;
 use crate::runtime::gather::Gather;
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::publish::Reader;
@@ -72,6 +77,7 @@ use crate::snapshot::Snapshot;
 use crate::stream::bug::Bug;
 use crate::stream::fanout::Letter;
 use buffers::{Buffers, Size};
+use errands::Errands;
 use reporter::Reporter;
 use slab::Slab;
 use socket::Socket;
@@ -111,6 +117,8 @@ pub struct Shard<W: World> {
     clients: Rc<Deadlines<W>>,
     /// WebSockets to providers.
     links: Links<W>,
+    /// Calls made for other shards and by them.
+    errands: Errands,
     /// WebSockets of clients.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
     subscribers: Subscribers<W>,
@@ -163,6 +171,7 @@ impl<W: World> Shard<W> {
         Rc::new_cyclic(|me| Shard {
             me: me.clone(),
             links,
+            errands: Errands::default(),
             index,
             counters,
             snapshot: RefCell::new((reader, current)),
@@ -209,6 +218,11 @@ impl<W: World> Shard<W> {
         self.world.spawn("letters", subscribers::read_letters(self.clone(), inbox));
     }
 
+    /// Makes calls for shards without a link of their own, and takes what such shards made for this one.
+    pub fn serve_errands(self: &Rc<Self>, inbox: Inbox<Errand>) {
+        self.world.spawn("errands", hand_over::read_errands(self.clone(), inbox));
+    }
+
     pub fn world(&self) -> &W {
         &self.world
     }
@@ -245,6 +259,15 @@ impl<W: World> Shard<W> {
         self.node.draining.raise();
         self.clients.drain_idle();
         self.beat(self.recent());
+    }
+
+    /// Whether the draining node can do without this shard: it has no client, nor has one that may hand calls over to it.
+    pub fn may_leave(&self) -> bool {
+        if self.client_count() > 0 {
+            return false;
+        }
+        self.node.emptied.get(self.index).into_iter().for_each(Flag::raise);
+        self.node.emptied.len() <= limits::LINK_SHARDS || self.node.emptied.iter().all(Flag::is_raised)
     }
 
     /// Ends every client connection.
@@ -294,6 +317,11 @@ impl<W: World> Shard<W> {
     /// Attempts told to the tally since start.
     pub fn recorded_samples(&self) -> u64 {
         self.reporter.recorded()
+    }
+
+    /// Calls of other shards that were answered over this shard's links.
+    pub fn answered_errands(&self) -> u64 {
+        self.errands.answered()
     }
 
     pub fn kept_buffers(&self) -> usize {

@@ -16,6 +16,7 @@ use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::mailbox::Directory;
 use crate::runtime::publish::Published;
 use crate::runtime::reports::Lane;
+use crate::shard::errands::Errand;
 use crate::snapshot::Snapshot;
 use crate::stream::fanout::{Letter, Wish};
 use std::net::IpAddr;
@@ -54,10 +55,14 @@ pub struct Node {
     /// About subscriptions: to the control thread (the one place), and to each shard.
     pub wishes: Directory<Wish>,
     pub letters: Directory<Letter>,
+    /// To each shard, from any.
+    pub errands: Directory<Errand>,
     /// Every chain had an answer from a provider, or has had its time.
     pub ready: Flag,
     /// The node is ending.
     pub draining: Flag,
+    /// One for each shard: it has no client left at the end.
+    pub emptied: Vec<Flag>,
 }
 
 impl Node {
@@ -77,8 +82,10 @@ impl Node {
             desk: Desk::new(limits::QUESTIONS),
             wishes: Directory::new(1),
             letters: Directory::new(settings.shards as usize),
+            errands: Directory::new(settings.shards as usize),
             ready: Flag::default(),
             draining: Flag::default(),
+            emptied: (0..settings.shards).map(|_| Flag::default()).collect(),
             settings,
         })
     }

@@ -122,7 +122,7 @@ impl<W: World> Context<W> {
         let mut ask = select::ask(plan, &self.route, method, name);
         fit.apply_to(&mut ask);
         ask.local = self.local;
-        ask.reachable &= shard.links.reach(plan);
+        ask.reachable &= shard.links.reach(plan, ask.reachable);
         ask.vetoed = shard.vetoes.mask(plan);
         ask.permitted = shard.used.permitted(plan, shard.producer(), self.started);
         ask.remeasure = self.remeasure(shard, plan, &ask);

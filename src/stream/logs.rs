@@ -66,7 +66,9 @@ struct Kept {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Hearing {
     /// Not yet; nothing is sure before this instant.
-    Begun { until: Option<Instant> },
+    Begun {
+        until: Option<Instant>,
+    },
     /// From the next head on that is not settled at this same instant.
     FromNext(Instant),
     Whole,

@@ -11,6 +11,7 @@ mod clients;
 mod h2_server;
 mod failover;
 mod feed;
+mod hand_over;
 mod harness;
 mod hostile;
 mod http;

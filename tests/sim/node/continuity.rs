@@ -85,6 +85,8 @@ pub struct View {
     kind: KindOfView,
     /// When something was last told of it, or could have been.
     pub heard: Instant,
+    /// When it was last told of a reorg: what that brought anew may still be asked for.
+    turned: Instant,
 }
 
 enum KindOfView {
@@ -121,7 +123,7 @@ impl View {
             Ok(Subject::Logs(filter)) => KindOfView::Logs(Logs { filter, live: Vec::new() }),
             other => panic!("not in this story: {other:?}"),
         };
-        View { floor: truth.network.chain.height_at(now), confirmed: now, kind, heard: now }
+        View { floor: truth.network.chain.height_at(now), confirmed: now, kind, heard: now, turned: now }
     }
 
     pub fn is_heads(&self) -> bool {
@@ -143,16 +145,20 @@ impl View {
     /// Judges one event; how many heads it drops.
     pub fn on_event(&mut self, truth: &Truth, event: &Value, now: Instant) -> Result<u64, String> {
         self.heard = now;
-        match &mut self.kind {
-            KindOfView::Heads(heads) => heads.on_event(truth, self.floor, event, now),
-            KindOfView::Logs(logs) => logs.on_event(truth, self.floor, event).map(|()| 0),
+        let dropped = match &mut self.kind {
+            KindOfView::Heads(heads) => heads.on_event(truth, self.floor, event, now)?,
+            KindOfView::Logs(logs) => logs.on_event(truth, self.floor, event).map(|()| 0)?,
+        };
+        if dropped > 0 || event["removed"] == true {
+            self.turned = now;
         }
+        Ok(dropped)
     }
 
     /// Nothing of what was canonical at `then` may be left out. A reorg since then may still be on its way.
     pub fn is_complete(&self, truth: &Truth, then: Instant, now: Instant) -> Result<(), String> {
         let (canonical, settled) = (truth.canonical(now), truth.canonical(then));
-        if canonical.branch != settled.branch {
+        if canonical.branch != settled.branch || self.turned > then {
             return Ok(());
         }
         match &self.kind {

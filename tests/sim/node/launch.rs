@@ -41,6 +41,9 @@ fn start_shard(node: &Sim, shared: &Arc<Node>, index: usize, fault: Fault) -> Rc
     let (mailbox, letters) = Mailbox::within_thread(limits::LETTERS);
     shared.letters.register(index, mailbox);
     shard.correspond(letters.open().expect("nothing to open"));
+    let (mailbox, errands) = Mailbox::within_thread(limits::ERRANDS);
+    shared.errands.register(index, mailbox);
+    shard.serve_errands(errands.open().expect("nothing to open"));
     shard.listen(node.listen(node.at(NODE_PORT)).expect("the simulated port is free"));
     shard
 }

@@ -81,6 +81,7 @@ fn every_corner_is_reached() {
         all.goaways += r.goaways;
         all.sights += r.sights;
         all.over_ws += r.over_ws;
+        all.handed_over += r.handed_over;
         all.closed_ms = all.closed_ms.max(r.closed_ms);
         tally.resets_injected += t.resets_injected;
         tally.resets_sent += t.resets_sent;
@@ -90,7 +91,7 @@ fn every_corner_is_reached() {
     eprintln!("{all:?}\n{tally:?}");
     assert!(all.results > 5_000 && all.errors > 500 && all.limited > 50 && all.excused > 20, "{all:?}");
     assert!(all.failovers > 500 && all.refusals > 100, "{all:?}");
-    assert!(all.over_ws > 1_000, "{all:?}");
+    assert!(all.over_ws > 1_000 && all.handed_over > 100, "{all:?}");
     assert!(all.filters > 50 && all.long_replies > 5 && all.truncated > 0, "{all:?}");
     if cfg!(feature = "http2") {
         assert!(all.over_http2 > 1_000 && all.not_taken > 20 && all.goaways > 20, "{all:?}");

@@ -107,6 +107,8 @@ pub struct Reached {
     pub sights: Sights,
     /// Calls that providers got over WebSockets.
     pub over_ws: u64,
+    /// Of these, answered over another shard's link.
+    pub handed_over: u64,
     /// How long after healing the last circuit closed.
     pub closed_ms: u64,
 }
@@ -152,15 +154,14 @@ impl Story {
         let shards = 1 + draw.below(8) as u32;
         let priorities = (0..count).map(|_| 1 + draw.below(3)).collect::<Vec<_>>();
         let mut ways = Rng::new(seed).fork(22);
-        // A provider that has only a WebSocket is reached from the shards that keep one.
-        let alone = if shards as usize <= limits::LINK_SHARDS { Way::Ws } else { Way::Both };
         // Calls seldom need a permit where providers have two channels: that bug is looked for where they have one.
         let only_http = fault == Fault::SharePermit;
         let mut way = || match ways.below(4) {
             _ if only_http => Way::Http,
             0 | 1 => Way::Http,
             2 => Way::Both,
-            _ => alone,
+            // On more than `LINK_SHARDS` shards, through those that keep a connection.
+            _ => Way::Ws,
         };
         let fronts = Fronts::start(seed, &providers);
         let reached = |(index, priority): (usize, u64)| (priority, way(), fronts.is_of(index as u64));
@@ -364,6 +365,7 @@ impl Story {
         (reached.excused, reached.filters, reached.long_replies) = (crowd.excused, crowd.filters, crowd.long_replies);
         (reached.over_http2, reached.not_taken, reached.goaways) = self.fronts.seen();
         reached.over_ws = self.crowd.book.over_ws();
+        reached.handed_over = self.shards.iter().map(|shard| shard.answered_errands()).sum();
         reached.sights = self.crowd.book.circuits.sights();
         reached.closed_ms = self.crowd.book.circuits.last_closed().since(self.healed_at).as_millis() as u64;
         for counters in &self.shared.counters {

@@ -131,6 +131,21 @@ pub fn run(seed: u64, fault: Fault) -> Told {
     Told { trace: node.finish(ended), reached }
 }
 
+/// Each provider's priority, how it is reached, and whether over HTTP/2.
+fn configured(seed: u64, fault: Fault, priorities: Vec<u64>, fronts: &Fronts) -> Vec<(u64, Way, bool)> {
+    let mut ways = Rng::new(seed).fork(22);
+    // Calls seldom need a permit where providers have two channels: that bug is looked for where they have one.
+    let only_http = fault == Fault::SharePermit;
+    let mut way = || match ways.below(4) {
+        _ if only_http => Way::Http,
+        0 | 1 => Way::Http,
+        2 => Way::Both,
+        // On more than `LINK_SHARDS` shards, through those that keep a connection.
+        _ => Way::Ws,
+    };
+    priorities.into_iter().enumerate().map(|(index, priority)| (priority, way(), fronts.is_of(index as u64))).collect()
+}
+
 impl Story {
     fn new(seed: u64, fault: Fault) -> Story {
         let mut draw = Rng::new(seed).fork(20);
@@ -153,19 +168,8 @@ impl Story {
         }
         let shards = 1 + draw.below(8) as u32;
         let priorities = (0..count).map(|_| 1 + draw.below(3)).collect::<Vec<_>>();
-        let mut ways = Rng::new(seed).fork(22);
-        // Calls seldom need a permit where providers have two channels: that bug is looked for where they have one.
-        let only_http = fault == Fault::SharePermit;
-        let mut way = || match ways.below(4) {
-            _ if only_http => Way::Http,
-            0 | 1 => Way::Http,
-            2 => Way::Both,
-            // On more than `LINK_SHARDS` shards, through those that keep a connection.
-            _ => Way::Ws,
-        };
         let fronts = Fronts::start(seed, &providers);
-        let reached = |(index, priority): (usize, u64)| (priority, way(), fronts.is_of(index as u64));
-        let configured: Vec<(u64, Way, bool)> = priorities.into_iter().enumerate().map(reached).collect();
+        let configured = configured(seed, fault, priorities, &fronts);
         let topology = launch::topology_of(&configured, limit, max_connections);
         let strategy = STRATEGIES[draw.below(4) as usize];
         let shared = Node::new(

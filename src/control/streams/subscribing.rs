@@ -16,7 +16,7 @@ use crate::runtime::world::World;
 use crate::shard::{CallFault, Link, Shard, Word};
 use crate::stream::event::{Head, Log};
 use crate::stream::key::Key;
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
@@ -28,6 +28,8 @@ type Answered = (Key, Result<Box<[u8]>, NoSubscription>);
 
 enum NoSubscription {
     Refused,
+    /// Not yet: whoever waits is told no, but it may still come.
+    Late,
     /// The connection has other troubles.
     Lost,
 }
@@ -181,7 +183,9 @@ impl<W: World> Carried<W> {
     }
 
     fn on_answered(&mut self, feed: &Feed, key: Key, answer: Result<Box<[u8]>, NoSubscription>, now: Instant) {
-        self.asked.remove(&key);
+        if !matches!(answer, Err(NoSubscription::Late)) {
+            self.asked.remove(&key);
+        }
         match answer {
             Ok(id) => {
                 self.last_head = if key == Key::NewHeads { now } else { self.last_head };
@@ -197,6 +201,7 @@ impl<W: World> Carried<W> {
                 self.refused.insert(key.clone(), now.plus_ms(limits::SHUN_MAX_MS));
                 feed.say(Said::Refused(key));
             }
+            Err(NoSubscription::Late) => feed.say(Said::Refused(key)),
             Err(NoSubscription::Lost) => {}
         }
         if self.asked.is_empty() {
@@ -244,14 +249,27 @@ impl<W: World> Carried<W> {
     }
 }
 
-/// One `eth_subscribe`.
+/// One `eth_subscribe`. A late answer is awaited for as long as the connection lives: asked for again meanwhile, the provider
+/// would have it twice, and the first under an id that nobody knows.
 async fn ask<W: World>(link: Rc<Link<W>>, shard: Rc<Shard<W>>, key: Key, feed: Rc<Feed>) {
-    let deadline = shard.world().now().plus_ms(limits::SUBSCRIBE_MS);
-    let answer = match link.call(b"eth_subscribe", &key.params(), deadline).await {
-        Ok(message) => id_of(&message).ok_or(NoSubscription::Refused),
-        Err(CallFault::Late) => Err(NoSubscription::Refused),
-        Err(_) => Err(NoSubscription::Lost),
+    let params = key.params();
+    let late_at = shard.world().now().plus_ms(limits::SUBSCRIBE_MS);
+    let call = pin!(link.call(b"eth_subscribe", &params, Instant::NEVER));
+    let answer = match select(call, pin!(shard.world().sleep_until(late_at))).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), call)) => {
+            tell(&feed, key.clone(), Err(NoSubscription::Late));
+            call.await
+        }
     };
+    let id = match answer {
+        Ok(message) => id_of(&message).ok_or(NoSubscription::Refused),
+        Err(CallFault::Late | CallFault::NotSent | CallFault::Lost) => Err(NoSubscription::Lost),
+    };
+    tell(&feed, key, id);
+}
+
+fn tell(feed: &Feed, key: Key, answer: Result<Box<[u8]>, NoSubscription>) {
     feed.incoming.answered.borrow_mut().push_back((key, answer));
     feed.changed.ring();
 }

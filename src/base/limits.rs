@@ -388,7 +388,6 @@ const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);
 const _: () = assert!(SLOTS_PER_CHAIN <= 128, "a set of channels is one u128");
 const _: () = assert!(H2_STREAM_WINDOW_BYTES as usize >= HOLD_BYTES && H2_CONNECTION_WINDOW_BYTES < 1 << 31);
-const _: () = assert!(PROVIDERS_PER_CHAIN <= 64, "a set of providers is one u64");
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
 const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");

@@ -6,6 +6,8 @@
 //! hash, and those that did come wait for the answer. Logs are passed on as they come while every block below is complete. A reorg takes back what was emitted,
 //! newest first, in the provider's own bytes with `removed` set; upstream's `removed` decides nothing, for it tells neither
 //! order nor completeness. A bloom that ruled out a log that came is not believed again on this stream.
+//! The first blocks after a beginning, a loss or a switch are asked for: a subscription that was there before us, for others,
+//! may have told half of one.
 //! Rejected: asking for every block's logs (a call per block and filter), and asking by range (a range does not say which
 //! fork it was).
 //! How it fails: a provider that loses single logs of a block and keeps others is believed; one log that comes after its

@@ -5,10 +5,11 @@
 //! as long as the machines wait: they say when a stream cannot be kept.
 
 use super::Act;
+use super::audience::Audience;
 use super::feed::{FeedId, Mode, Said};
 use super::fill::{Filled, Order, Wanted};
 use super::leaders;
-use super::topic::Audience;
+
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::observe::report::Streaming;

@@ -7,6 +7,7 @@
 //! the number of profiles, shards and clients. Switchboard and followers are step machines; what they want done comes out
 //! as acts, and this file does them.
 
+mod audience;
 mod feed;
 mod fill;
 mod follower;
@@ -15,7 +16,6 @@ mod pace;
 mod polling;
 mod subscribing;
 mod switchboard;
-mod topic;
 
 use crate::base::ids::InstanceId;
 use crate::base::limits;

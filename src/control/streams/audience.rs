@@ -1,4 +1,4 @@
-//! One topic of a follower: which shards want it, which still wait for the word that it is open.
+//! Who hears one topic of a follower: which shards want it, which still wait for the word that it is open.
 
 use crate::base::limits;
 use crate::base::time::Instant;

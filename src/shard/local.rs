@@ -6,6 +6,7 @@ use crate::runtime::world::World;
 use crate::shard::admin;
 use crate::shard::buffers::Size;
 use crate::shard::client_http::{Client, Next};
+use crate::shard::event_stream;
 use crate::shard::reply::{self, Manner};
 use crate::shard::socket::{self, NoUpgrade, Upgrade};
 use crate::wire::http::{Field, HttpFault, Method, RequestHead, write_decimal, write_status_line};
@@ -59,6 +60,10 @@ pub async fn upgrade<W: World>(
 
 async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, buf: &[u8], manner: &Manner) -> Next {
     let (status, body) = match what {
+        Local::Events => match Box::pin(event_stream::serve(client, head, buf, manner)).await {
+            Ok(next) => return next,
+            Err(refusal) => refusal,
+        },
         Local::Health => health(client),
         Local::Ready => ready(client),
         Local::Chains => (200, chains(client)),

@@ -74,7 +74,7 @@ impl Aggregator {
         let mut circuits = Map::new();
         for id in self.channels_of(instance) {
             let transition = self.channels.get_mut(id)?.breaker.set_manual(manual, at.now);
-            self.tell(id, transition);
+            self.tell_circuit(id, transition, at.now);
         }
         let (profile, _, provider) = self.topology.of_entry(entry)?;
         for id in self.channels_of(instance) {

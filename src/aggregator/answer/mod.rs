@@ -53,8 +53,8 @@ impl Aggregator {
             Question::Breaker { entry, order } => self.order(entry, order, at),
         };
         match body {
-            Some(body) => (200, body.to_string().into_bytes()),
-            None => (404, br#"{"error":"no such provider now"}"#.to_vec()),
+            Some(body) => Answer::json(200, body.to_string()),
+            None => Answer::json(404, r#"{"error":"no such provider now"}"#),
         }
     }
 

@@ -156,6 +156,11 @@ impl Aggregator {
         self.merged_samples
     }
 
+    /// Calls that people were told of since start, and those that found no room: together, all of them.
+    pub fn told_calls(&self) -> (u64, u64) {
+        (self.told.calls, self.told.untold_calls)
+    }
+
     pub fn channel(&self, channel: ChannelId) -> Option<&Channel> {
         self.channels.get(channel)
     }

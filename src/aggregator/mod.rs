@@ -148,6 +148,8 @@ impl Aggregator {
             self.node.snapshot.publish(self.next.clone());
         }
         self.tell_changes(now);
+        // Shards report one after the other what happened at the same time.
+        self.happenings.sort_by_key(|happening| happening.at);
         std::mem::take(&mut self.happenings)
     }
 

@@ -319,7 +319,13 @@ pub const SHUN_MS: u64 = 1_000;
 pub const SHUN_MAX_MS: u64 = 30_000;
 /// Events that may come before their subscription's confirmation, for each connection.
 pub const FEED_EARLY_EVENTS: usize = 256;
+/// A provider that has not answered an `eth_subscribe` by then never will.
+pub const SUBSCRIBE_NEVER_MS: u64 = 60_000;
+/// Of a provider's id of a subscription.
+pub const SUBSCRIPTION_ID_BYTES: usize = 128;
 pub const UNSUBSCRIBE_MS: u64 = 5_000;
+/// An `eth_unsubscribe` that failed so often ends its connection.
+pub const UNSUBSCRIBE_TRIES: usize = 2;
 /// Blocks whose first announcement is remembered, to time the others by.
 pub const PACE_BLOCKS: usize = 128;
 /// Topics of all shards at once.

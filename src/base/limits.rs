@@ -65,8 +65,9 @@ pub const GZIP_MEMBERS: u32 = 1024;
 // --- upstream connections [C §3] ---
 /// Per instance, node-wide, split over the shards.
 pub const MAX_CONNECTIONS: u32 = 256;
-/// Of them, the control thread's for probes and heads.
-pub const CONTROL_CONNECTIONS: u32 = 2;
+/// Of them, the control thread's at most, for probes, heads and what streams ask for: each filter asks for its own logs of a
+/// block, and a chain without WebSockets is followed by asking alone (seed 7687: two were too few for seven filters).
+pub const CONTROL_CONNECTIONS: u32 = 8;
 /// Calls that wait for a connection, per shard and instance.
 pub const CONNECTION_WAITERS: usize = 4096;
 pub const CONNECT_TIMEOUT_MS: u64 = 5_000;

@@ -380,6 +380,25 @@ pub const REQUEST_ID_MAX: usize = 200;
 /// A browser may keep a preflight answer this long [C §2].
 pub const PREFLIGHT_MAX_AGE_S: u32 = 86_400;
 
+// --- snapshot files [LB §11.6] ---
+pub const SNAPSHOT_EVERY_MS: u64 = 3_600_000;
+pub const SNAPSHOT_CLEAN_MS: u64 = 6 * 3_600_000;
+/// Older ones are deleted, and of one chain's the oldest beyond the number.
+pub const SNAPSHOT_KEEP_S: u64 = 7 * 86_400;
+pub const SNAPSHOT_FILES_PER_CHAIN: usize = 200;
+/// What is older says nothing of today's providers; after a start it counts for so long.
+pub const SNAPSHOT_FRESH_S: u64 = 86_400;
+pub const SNAPSHOT_PRIOR_MS: u64 = 3_600_000;
+pub const SNAPSHOT_FILE_BYTES: u64 = 64 << 20;
+pub const SNAPSHOT_ROWS: usize = 65_536;
+/// Bad files of one chain that are looked past.
+pub const SNAPSHOT_TRIES: usize = 3;
+
+// --- commands that ask a node ---
+/// One question, from connecting to its last byte.
+pub const ASK_TIMEOUT_MS: u64 = 5_000;
+pub const ASK_BODY_BYTES: u64 = 64 << 20;
+
 // --- resolver ---
 pub const DNS_TTL_MS: u64 = 30_000;
 pub const DNS_NEGATIVE_TTL_MS: u64 = 5_000;

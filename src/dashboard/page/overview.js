@@ -1,0 +1,6 @@
+import { h } from './dom.js';
+
+export function mount(root) {
+  root.append(h('p', { class: 'empty' }, 'Overview'));
+  return () => {};
+}

@@ -5,6 +5,7 @@
 // Latency axes are logarithmic: providers differ by factors, not by differences.
 
 import { fmt, h, svg } from './dom.js';
+import { cell, table } from './parts.js';
 import { binned, extent, quantile, share, ticks, total } from './histogram.js';
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
@@ -45,7 +46,7 @@ function mark(kind, x, y) {
 export function marksLegend() {
   const entry = (kind, text) =>
     h('span', { class: 'v-legend-entry' }, svg('svg', { class: 'v-key', viewBox: '0 0 12 12', 'aria-hidden': 'true' }, mark(kind, 6, 6)), text);
-  return h('p', { class: 'v-legend' }, entry('p50', 'p50: half of the calls'), entry('p95', 'p95'), entry('p99', 'p99: all but one in a hundred'));
+  return h('p', { class: 'v-legend small muted' }, entry('p50', 'p50: half of the calls'), entry('p95', 'p95'), entry('p99', 'p99: all but one in a hundred'));
 }
 
 // The axis that a chart's rows share, in pixels.
@@ -110,7 +111,7 @@ function ridge(row, { at, range, bins, narrow, base, height, width }) {
     svg('text', { class: 'v-name', x: narrow ? 4 : 0, y: narrow ? base - height - 6 : base - height / 2 + 5 }, cut(row.id, narrow ? 22 : 19)),
     svg(
       'text',
-      { class: 'v-figures', x: narrow ? width - 8 : width, y: narrow ? base - height - 6 : base - height / 2 + 5, 'text-anchor': 'end' },
+      { class: 'v-figures-text', x: narrow ? width - 8 : width, y: narrow ? base - height - 6 : base - height / 2 + 5, 'text-anchor': 'end' },
       calls > 0 ? figures : 'no calls',
     ),
   );
@@ -170,14 +171,9 @@ export function seriesKey(index) {
 // What the pictures say, for those who cannot see them and those who want the number.
 export function percentileTable(rows, caption) {
   const points = [0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1];
-  const head = points.map((q) => h('th', { scope: 'col' }, q === 1 ? 'slowest' : `p${Math.round(q * 100)}`));
-  const line = (row) =>
-    h('tr', {}, h('th', { scope: 'row' }, row.id), h('td', {}, fmt.count(total(row.buckets))), ...points.map((q) => h('td', {}, fmt.ms(quantile(row.buckets, q)))));
-  return h(
-    'div',
-    { class: 'v-scroll', tabindex: '0', role: 'region', 'aria-label': caption },
-    h('table', { class: 'v-table' }, h('caption', { class: 'visually-hidden' }, caption), h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Provider'), h('th', { scope: 'col' }, 'Calls'), ...head)), h('tbody', {}, ...rows.map(line))),
-  );
+  const columns = [['Provider'], ['Calls', 'num'], ...points.map((q) => [q === 1 ? 'slowest' : `p${Math.round(q * 100)}`, 'num'])];
+  const line = ({ id, buckets }) => h('tr', { 'data-key': id }, h('th', { scope: 'row' }, id), cell(fmt.count(total(buckets))), points.map((q) => cell(fmt.ms(quantile(buckets, q)))));
+  return table(caption, columns, rows.map(line));
 }
 
 // One sentence about a place in a chart.

@@ -6,7 +6,8 @@ import { empty, failure, fmt, h, loading } from './dom.js';
 import { merged, quantile, steadiness, total } from './histogram.js';
 import { act, latest, painter } from './morph.js';
 import { paths } from './api.js';
-import { statusBadge, statusGlyph } from './status.js';
+import { body, cell, head, note, providerLink, segmented, select, smallTable, stale, table, title } from './parts.js';
+import { statusGlyph } from './status.js';
 
 const REFRESH_MS = 5_000;
 // What a screen holds; the rest is a press away.
@@ -14,15 +15,15 @@ const [METHODS_SHOWN, PROVIDERS_SHOWN] = [8, 6];
 
 export function mount(root, app) {
   const state = { answer: null, error: null, chain: null, sort: ['p50', 1], picture: 'ridges', method: '', cursor: null, all: false, width: 900 };
-  const blocks = { head: h('div', { class: 'v-head' }), table: h('section', { class: 'v-block', 'aria-labelledby': 'v-providers' }), chart: h('section', { class: 'v-block', 'aria-labelledby': 'v-distribution' }), methods: h('section', { class: 'v-block', 'aria-labelledby': 'v-methods' }) };
-  const view = h('div', { class: 'v-page' }, Object.values(blocks));
-  root.append(view);
+  const section = (name) => h('section', { class: 'card', 'aria-labelledby': name });
+  const blocks = { head: h('div'), table: section('v-providers'), chart: section('v-distribution'), methods: section('v-methods') };
+  root.append(...Object.values(blocks));
 
   const rows = () => providers(state, app.store);
   let reading = null;
   const painters = {
-    head: painter(blocks.head, () => head(state, app.store)),
-    table: painter(blocks.table, () => table(state, rows())),
+    head: painter(blocks.head, () => header(state, app.store)),
+    table: painter(blocks.table, () => standings(state, rows(), app)),
     chart: painter(blocks.chart, () => {
       const [tree, reader] = distribution(state, rows());
       reading = reader;
@@ -44,14 +45,13 @@ export function mount(root, app) {
     paint();
   };
 
-  const stop = act(view, {
-    chain: (key) => app.navigate({ tab: 'metrics', chain: key }),
+  const stop = act(root, {
+    chain: (key) => app.navigate({ chain: key }),
     sort: (column) => {
       const [by, order] = state.sort;
       state.sort = [column, by === column ? -order : 1];
       painters.table.paint();
     },
-    provider: (id) => app.navigate({ tab: 'overview', chain: state.chain, provider: id }),
     picture: (kind) => {
       state.picture = kind;
       painters.chart.paint();
@@ -96,7 +96,6 @@ export function mount(root, app) {
     sized.disconnect();
     stop();
     Object.values(painters).forEach((painter) => painter.close());
-    view.remove();
   };
 }
 
@@ -116,19 +115,16 @@ function providers(state, store) {
   });
 }
 
-function head(state, store) {
-  const button = ({ chain }) =>
-    h('button', { type: 'button', class: 'v-chip', 'data-key': chain, 'data-act': 'chain', 'data-value': chain, 'aria-pressed': String(chain === state.chain) }, chain);
+function header(state, store) {
   const { answer, error } = state;
   const figures = answer?.chain_performance;
+  const choices = store.chains.map(({ chain }) => [chain, chain]);
   return h(
     'div',
     {},
-    h('h1', { class: 'v-title' }, 'Metrics'),
-    h('div', { class: 'v-chips', role: 'group', 'aria-label': 'Chain' }, store.chains.map(button)),
-    figures &&
-      h('p', { class: 'v-note' }, `Last hour on ${state.chain}: ${fmt.percent(figures.success_rate)} of attempts succeeded, p50 ${fmt.ms(figures.p50_latency_ms)}, p95 ${fmt.ms(figures.p95_latency_ms)}, ${fmt.rate(figures.rpc_calls_per_second)} calls/s in the last minute. Asked for every 5 s.`),
-    error && answer && h('p', { class: 'v-note v-warn', role: 'status' }, `Not up to date: ${error.message}`),
+    h('div', { class: 'stack' }, title('Metrics', segmented('Chain', 'chain', choices, state.chain)), figures &&
+      note(`Last hour on ${state.chain}: ${fmt.percent(figures.success_rate)} of attempts succeeded, p50 ${fmt.ms(figures.p50_latency_ms)}, p95 ${fmt.ms(figures.p95_latency_ms)}; ${fmt.rate(figures.rpc_calls_per_second)} calls/s in the last minute.`),
+    answer && stale(error)),
   );
 }
 
@@ -141,52 +137,56 @@ const COLUMNS = [
   ['success_rate', 'Success', 'Share of attempts that succeeded, since the start'],
   ['total_calls', 'Calls', 'Attempts since the start'],
 ];
-const value = (row, column) => (column === 'ratio' ? row.ratio?.ratio : column === 'success_rate' || column === 'total_calls' ? -row[column] : row[column]) ?? Infinity;
+// What a column is sorted by: the best first.
+const order = (row, column) => (column === 'ratio' ? row.ratio?.ratio : column === 'success_rate' || column === 'total_calls' ? -row[column] : row[column]) ?? Infinity;
 
-function table(state, rows) {
-  const title = h('h2', { id: 'v-providers', class: 'v-heading' }, 'Providers');
-  if (!state.answer) return h('div', {}, title, state.error ? failure(state.error) : loading('Asking for the figures'));
-  const [by, order] = state.sort;
-  const sorted = (list) => list.toSorted((a, b) => order * (value(a, by) - value(b, by)) || a.id.localeCompare(b.id));
+function standings(state, rows, app) {
+  const heading = head('v-providers', 'Providers', h('span', { class: 'muted small' }, 'percentiles: last hour; the rest: since the start'));
+  if (!state.answer) return h('div', {}, heading, state.error ? failure(state.error) : loading('Asking for the figures'));
+  const [by, way] = state.sort;
+  const sorted = (list) => list.toSorted((a, b) => way * (order(a, by) - order(b, by)) || a.id.localeCompare(b.id));
   const open = rows.filter((row) => row.status?.circuit === 'open');
   const serving = rows.filter((row) => row.status?.circuit !== 'open');
-  const ranks = new Map(serving.toSorted((a, b) => value(a, 'p50') - value(b, 'p50')).map((row, index) => [row.id, row.p50 === null ? null : index + 1]));
+  const ranked = serving.filter(({ p50 }) => p50 !== null).toSorted((a, b) => a.p50 - b.p50);
+  const ranks = new Map(ranked.map(({ id }, index) => [id, index + 1]));
   const most = Math.max(...rows.map((row) => row.p95 ?? 0), 1e-9);
-  const column = ([name, label, hint]) =>
-    h(
-      'th',
-      { scope: 'col', 'aria-sort': by === name ? (order > 0 ? 'ascending' : 'descending') : null, 'data-key': name },
-      h('button', { type: 'button', class: 'v-sort', 'data-act': 'sort', 'data-value': name, title: hint }, label, h('span', { class: 'v-arrow', 'aria-hidden': 'true' }, by === name ? (order > 0 ? ' ▲' : ' ▼') : '')),
-    );
-  const header = h('tr', {}, h('th', { scope: 'col' }, 'Rank'), h('th', { scope: 'col' }, 'Provider'), COLUMNS.map(column), h('th', { scope: 'col', class: 'v-wide' }, 'p50 and p95'));
-  const grid = (list, label, ranked) =>
-    h('div', { class: 'v-scroll', tabindex: '0', role: 'region', 'aria-label': label }, h('table', { class: 'v-table' }, h('thead', {}, header.cloneNode(true)), h('tbody', {}, sorted(list).map((row) => line(row, ranked ? ranks.get(row.id) : null, most)))));
+  const lines = (list) => sorted(list).map((row) => line(row, ranks.get(row.id), most, state.chain, app));
+  const columns = () => [['Rank', 'num', 'By p50'], ['Provider'], ...COLUMNS.map((column) => sortable(column, state.sort)), ['', 'v-wide']];
   return h(
     'div',
     {},
-    title,
-    rows.length === 0 ? empty('This chain has no providers') : grid(serving, 'Providers of the chain', true),
-    open.length > 0 && h('h3', { class: 'v-subheading', 'data-key': 'open' }, statusGlyph('circuit_open'), ' Circuit open'),
-    open.length > 0 && h('p', { class: 'v-note', 'data-key': 'open-note' }, 'These get no calls at the moment. Their figures are from before.'),
-    open.length > 0 && grid(open, 'Providers whose circuit is open', false),
+    heading,
+    rows.length === 0 ? empty('This chain has no providers') : table('Providers of the chain', columns(), lines(serving)),
+    open.length > 0 && h('div', { class: 'v-open', 'data-key': 'open' }, h('h3', { class: 'row' }, statusGlyph('circuit_open'), 'Circuit open'), note('They get no calls at the moment; their figures are from before.')),
+    open.length > 0 && table('Providers whose circuit is open', columns(), lines(open), { 'data-key': 'open-table' }),
   );
 }
 
-function line(row, rank, most) {
-  const { ratio, status } = row;
-  const steady = ratio && h('span', { class: `v-steady v-${ratio.word}` }, `${ratio.ratio.toFixed(1)} ${ratio.word}`);
+function sortable([name, label, hint], [by, way]) {
+  const sorted = by === name;
+  // What is sorted by the best first is for success and calls the highest first.
+  const up = (way > 0) !== (name === 'success_rate' || name === 'total_calls');
+  return h(
+    'th',
+    { scope: 'col', class: 'num', 'aria-sort': sorted ? (up ? 'ascending' : 'descending') : null, 'data-key': name },
+    h('button', { type: 'button', 'data-act': 'sort', 'data-value': name, title: hint }, label, h('span', { class: 'v-arrow', 'aria-hidden': 'true' }, sorted ? (up ? '▲' : '▼') : '')),
+  );
+}
+
+function line(row, rank, most, chain, app) {
+  const { ratio } = row;
   return h(
     'tr',
     { 'data-key': row.id },
-    h('td', { class: 'v-rank' }, rank ?? '–'),
-    h('th', { scope: 'row' }, h('button', { type: 'button', class: 'v-link', 'data-act': 'provider', 'data-value': row.id, title: row.name ?? row.id }, row.id), status && status.status !== 'healthy' && h('span', { class: 'v-state', title: status.reason || null }, ' ', statusBadge(status.status))),
-    h('td', {}, fmt.ms(row.average)),
-    h('td', {}, fmt.ms(row.p50)),
-    h('td', {}, fmt.ms(row.p95)),
-    h('td', {}, fmt.ms(row.p99)),
-    h('td', {}, steady || '–'),
-    h('td', {}, row.total_calls > 0 ? fmt.percent(row.success_rate) : '–'),
-    h('td', {}, fmt.count(row.total_calls)),
+    h('td', { class: 'num faint' }, rank ?? '–'),
+    h('th', { scope: 'row', title: row.name ?? null }, providerLink(app, chain, row.id)),
+    cell(fmt.ms(row.average)),
+    cell(fmt.ms(row.p50)),
+    cell(fmt.ms(row.p95)),
+    cell(fmt.ms(row.p99)),
+    cell(ratio ? h('span', { class: `v-steady v-${ratio.word}` }, `${ratio.ratio.toFixed(1)} ${ratio.word}`) : '–'),
+    cell(row.total_calls > 0 ? fmt.percent(row.success_rate) : '–'),
+    cell(fmt.count(row.total_calls)),
     h('td', { class: 'v-wide' }, bar([[row.p95 / most, 'v-bar-tail'], [row.p50 / most, 'v-bar-half']])),
   );
 }
@@ -199,34 +199,26 @@ function shownRows(state, rows) {
 }
 
 function distribution(state, all) {
-  const title = h('h2', { id: 'v-distribution', class: 'v-heading' }, 'Latency distribution');
-  if (!state.answer) return [h('div', {}, title, !state.error && loading('Asking for the figures')), null];
+  if (!state.answer) return [h('div', {}, head('v-distribution', 'Latency distribution'), !state.error && loading('Asking for the figures')), null];
   const rows = shownRows(state, all);
-  const choice = (kind, label) => h('button', { type: 'button', class: 'v-chip', 'data-act': 'picture', 'data-value': kind, 'aria-pressed': String(state.picture === kind) }, label);
-  const option = (name) => h('option', { value: name, selected: name === state.method }, name || 'all methods');
-  const controls = h(
-    'div',
-    { class: 'v-controls' },
-    h('div', { class: 'v-chips', role: 'group', 'aria-label': 'Picture' }, choice('ridges', 'Histograms'), choice('curves', 'Percentile curves')),
-    h('label', { class: 'v-field' }, 'Method ', h('select', { 'data-act': 'method' }, ['', ...(state.answer.rpc_methods ?? [])].map(option))),
-  );
+  const methods = ['', ...(state.answer.rpc_methods ?? [])].map((name) => [name, name || 'all methods']);
+  const heading = head('v-distribution', 'Latency distribution', select('Method', 'method', methods, state.method), segmented('Picture', 'picture', [['ridges', 'Histograms'], ['curves', 'Percentile curves']], state.picture));
   if (rows.every(({ buckets }) => total(buckets) === 0)) {
-    return [h('div', {}, title, controls, empty('No calls in the last hour', 'Send some with the tester, or wait for traffic.')), null];
+    return [h('div', {}, heading, empty('No calls in the last hour', 'Send some with the tester, or wait for traffic.')), null];
   }
-  const chart = state.picture === 'curves' ? curves(rows, state.width, state.cursor) : ridges(rows, state.width, state.cursor);
-  const said = readout(rows, state.cursor);
-  const legend = state.picture === 'curves' ? curveLegend(rows, state.cursor) : marksLegend();
+  const asCurves = state.picture === 'curves';
+  const chart = (asCurves ? curves : ridges)(rows, state.width, state.cursor);
   const plot = { class: 'v-plot', tabindex: '0', role: 'group', 'aria-label': 'Latency by provider: left and right arrows read along the axis, up and down change the provider', 'aria-describedby': 'v-readout', 'data-key': state.picture };
   const tree = h(
     'div',
     {},
-    title,
-    controls,
-    h('p', { class: 'v-note' }, state.picture === 'curves' ? 'Further left is faster; a steeper curve is steadier. The upper half of the scale is the slowest tenth of the calls.' : 'One row per provider, fastest first; the height is the share of calls at that latency. Left and narrow is good.'),
-    h('div', plot, chart.tree),
-    h('p', { class: 'v-readout', id: 'v-readout', role: 'status', 'aria-live': 'polite' }, said || 'Point at the chart, or focus it and use the arrow keys, to read it.'),
-    legend,
-    h('details', { class: 'v-details', 'data-key': 'numbers' }, h('summary', {}, 'The same as a table'), percentileTable(rows, 'Latency percentiles by provider')),
+    heading,
+    body(
+      note(asCurves ? 'Further left is faster, steeper is steadier. The upper half of the scale is the slowest tenth of the calls.' : 'A row for each provider, fastest first. Left and narrow is good.'),
+      h('div', plot, chart.tree),
+      h('div', { class: 'toolbar v-under' }, h('p', { class: 'v-readout', id: 'v-readout', role: 'status' }, readout(rows, state.cursor) || 'Point at the chart, or focus it and use the arrow keys, to read it.'), asCurves ? curveLegend(rows, state.cursor) : marksLegend()),
+      h('details', { 'data-key': 'numbers' }, h('summary', {}, 'The same as a table'), percentileTable(rows, 'Latency percentiles by provider')),
+    ),
   );
   return [tree, chart];
 }
@@ -254,20 +246,20 @@ function keyed({ key }, { cursor }, rows, reading) {
 }
 
 function methods(state) {
-  const title = h('h2', { id: 'v-methods', class: 'v-heading' }, 'By method');
   const { answer } = state;
-  if (!answer) return h('div', {}, title, !state.error && loading('Asking for the figures'));
-  const cards = (answer.rpc_performance_by_method ?? []).map((all) => ({ ...all, rows: ofMethod(answer, all.method) })).toSorted((a, b) => b.total_calls - a.total_calls || a.method.localeCompare(b.method));
-  if (cards.length === 0) return h('div', {}, title, empty('No calls yet', 'Methods appear here with their first call.'));
-  const shown = state.all ? cards : cards.slice(0, METHODS_SHOWN);
+  const heading = (...controls) => head('v-methods', 'By method', ...controls);
+  if (!answer) return h('div', {}, heading(), !state.error && loading('Asking for the figures'));
+  const all = (answer.rpc_performance_by_method ?? []).map((entry) => ({ ...entry, rows: ofMethod(answer, entry.method) })).filter(({ rows }) => rows.length > 0);
+  all.sort((a, b) => b.last_hour.total_calls - a.last_hour.total_calls || a.method.localeCompare(b.method));
+  if (all.length === 0) return h('div', {}, heading(), empty('No calls in the last hour', 'Methods appear here with their first call.'));
+  const shown = state.all ? all : all.slice(0, METHODS_SHOWN);
+  const more = (all.length > METHODS_SHOWN || all.some(({ rows }) => rows.length > PROVIDERS_SHOWN)) &&
+    h('button', { type: 'button', class: 'button', 'data-act': 'all', 'aria-expanded': String(state.all) }, state.all ? 'Show fewer' : `Show all ${all.length} methods and every provider`);
   return h(
     'div',
     {},
-    title,
-    h('p', { class: 'v-note' }, 'The strong bar is p50, the light one p95, both of the last hour, on one scale per method.'),
-    h('div', { class: 'v-cards' }, shown.map((entry) => card(entry, state.all))),
-    (cards.length > METHODS_SHOWN || cards.some(({ rows }) => rows.length > PROVIDERS_SHOWN)) &&
-      h('button', { type: 'button', class: 'button', 'data-act': 'all', 'aria-expanded': String(state.all) }, state.all ? 'Show fewer' : `Show all ${cards.length} methods and all providers`),
+    heading(),
+    body(note('Last hour. The strong bar is p50, the light one p95, on one scale per method.'), h('div', { class: 'grid v-methods' }, shown.map((entry) => card(entry, state.all))), more),
   );
 }
 
@@ -285,17 +277,16 @@ function card({ method, rows, last_hour: hour }, whole) {
       { 'data-key': row.id },
       h('th', { scope: 'row', class: 'v-clip', title: row.id }, row.id),
       h('td', { class: 'v-card-bar' }, bar([[row.p95_latency_ms / most, 'v-bar-tail'], [row.p50_latency_ms / most, 'v-bar-half']])),
-      h('td', {}, fmt.ms(row.p50_latency_ms)),
-      h('td', {}, fmt.ms(row.p95_latency_ms)),
-      h('td', { class: row.success_rate < 0.95 ? 'v-poor' : null }, fmt.percent(row.success_rate)),
-      h('td', {}, fmt.count(row.total_calls)),
+      cell(fmt.ms(row.p50_latency_ms)),
+      cell(fmt.ms(row.p95_latency_ms)),
+      h('td', { class: row.success_rate < 0.95 ? 'num bad' : 'num' }, fmt.percent(row.success_rate)),
     );
-  const columns = ['p50', 'p95', 'ok', 'calls'].map((name) => h('th', { scope: 'col' }, name));
+  const columns = [['Provider'], ['', 'v-card-bar'], ['p50', 'num'], ['p95', 'num'], ['ok', 'num', 'Share of attempts that succeeded']];
   return h(
     'article',
-    { class: 'v-card', 'data-key': method },
-    h('h3', { class: 'v-card-title' }, h('code', {}, method), h('span', { class: 'v-muted' }, ` ${fmt.count(hour?.total_calls)} calls`)),
-    h('table', { class: 'v-table v-table-small' }, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Provider'), h('td', {}), columns)), h('tbody', {}, shown.map(bars))),
-    rows.length > shown.length && h('p', { class: 'v-note' }, `and ${rows.length - shown.length} slower ones`),
+    { class: 'v-method', 'data-key': method },
+    h('h3', {}, h('code', {}, method), h('span', { class: 'faint' }, ` ${fmt.count(hour.total_calls)} calls`)),
+    smallTable(`${method} by provider`, columns, shown.map(bars)),
+    rows.length > shown.length && h('p', { class: 'muted tiny' }, `and ${rows.length - shown.length} slower`),
   );
 }

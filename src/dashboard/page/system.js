@@ -5,6 +5,7 @@ import { bar, sparkline } from './charts.js';
 import { empty, failure, fmt, h, loading, stat } from './dom.js';
 import { latest, painter } from './morph.js';
 import { paths } from './api.js';
+import { body, cell, head, note, stale, table, title } from './parts.js';
 import { statusClass, statusGlyph } from './status.js';
 
 const REFRESH_MS = 2_000;
@@ -15,9 +16,7 @@ const [STALL_MS, LAG_MS] = [50, 1_000];
 
 export function mount(root, app) {
   const state = { shards: null, before: null, process: null, cpu: null, error: null, past: new Map() };
-  const view = h('div', { class: 'v-page' });
-  root.append(view);
-  const { paint, every, close } = painter(view, () => draw(state, app.store));
+  const { paint, every, close } = painter(root, () => draw(state, app.store));
   const questions = latest();
   const ask = async (signal) => {
     const { profile, chains } = app.store;
@@ -35,7 +34,6 @@ export function mount(root, app) {
     app.store.removeEventListener('status', paint);
     questions.close();
     close();
-    view.remove();
   };
 }
 
@@ -80,40 +78,49 @@ function rate(state, shard, field) {
   return past && seconds > 0 ? Math.max(0, shard[field] - past[field]) / seconds : null;
 }
 
-const trend = (state, name, label) => sparkline(state.past.get(name) ?? [], label);
+const trend = (state, name, label) => sparkline(state.past.get(name) ?? [], `${label}, last two minutes`);
 const figure = (label, value, picture, hint) => h('div', { class: 'v-figure', title: hint ?? null }, stat(label, value), picture);
 
 function draw(state, store) {
   const { shards, process, error } = state;
-  const title = h('h1', { class: 'v-title' }, 'System');
-  if (!shards) return h('div', {}, title, error ? failure(error) : loading('Asking the shards'));
+  if (!shards) return h('div', {}, title('System'), error ? failure(error) : loading('Asking the shards'));
   const { total } = shards;
-  const recent = state.past.get('calls')?.at(-1) ?? null;
-  const threads = shards.shards.filter(({ name }) => name !== 'control').length;
-  const { status } = store;
+  const stall = Math.max(...shards.shards.map(({ stall_ms }) => stall_ms));
   return h(
     'div',
     {},
-    title,
-    h('p', { class: 'v-note' }, status ? `${status.node_id}, Lasso ${status.version}, ${status.status} for ${fmt.duration(status.uptime_seconds)} on ${threads} ${threads === 1 ? 'shard' : 'shards'} and one control thread.` : ''),
-    error && h('p', { class: 'v-note v-warn', role: 'status' }, `Not up to date: ${error.message}`),
+    h('div', { class: 'stack' }, title('System'), note(about(shards, store.status)), stale(error)),
     h(
-      'dl',
-      { class: 'v-figures' },
-      figure('Calls a second', fmt.rate(recent), trend(state, 'calls', 'Calls a second over the last two minutes')),
-      figure('Waiting for providers', fmt.count(total.attempts_in_flight), trend(state, 'flight', 'Attempts in flight over the last two minutes'), 'Attempts that no provider has answered yet'),
-      figure('Longest stall', fmt.ms(Math.max(...shards.shards.map(({ stall_ms }) => stall_ms))), trend(state, 'stall', 'Longest stall of any thread over the last two minutes'), 'How late a thread came to its timer: it was busy with something else'),
-      figure('CPU now', process?.cpu_now === null || !process ? '–' : `${process.cpu_now.toFixed(1)}%`, trend(state, 'cpu', 'CPU over the last two minutes'), '100 % is one busy core'),
-      figure('CPU since start', process ? `${process.cpu_percent.toFixed(1)}%` : '–', null, 'Mean since the start; 100 % is one busy core'),
-      figure('Memory', process ? `${process.memory_mb.toFixed(1)} MB` : '–', trend(state, 'memory', 'Memory over the last two minutes'), 'Resident memory of the process'),
-      figure('Connections', fmt.count(total.client_connections), null, 'Of clients, HTTP and WebSocket'),
-      figure('Threads', fmt.count(process?.process_count), null),
+      'section',
+      { class: 'card', 'aria-label': 'Process' },
+      h(
+        'dl',
+        { class: 'card-body v-figures' },
+        figure('Calls a second', fmt.rate(state.past.get('calls')?.at(-1)), trend(state, 'calls', 'Calls a second')),
+        figure('Waiting for providers', fmt.count(total.attempts_in_flight), trend(state, 'flight', 'Attempts in flight'), 'Attempts that no provider has answered yet'),
+        figure('Longest stall', fmt.ms(stall), trend(state, 'stall', 'Longest stall of any thread'), 'How late a thread came to its timer: it was busy with something else'),
+        figure('CPU now', cpu(process?.cpu_now), trend(state, 'cpu', 'CPU'), '100 % is one busy core'),
+        figure('Memory', process ? `${process.memory_mb.toFixed(1)} MB` : '–', trend(state, 'memory', 'Memory'), 'Resident memory of the process'),
+        figure('CPU since start', cpu(process?.cpu_percent), null, 'Mean; 100 % is one busy core'),
+        figure('Client connections', fmt.count(total.client_connections), null, 'HTTP and WebSocket'),
+        figure('Threads', fmt.count(process?.process_count), null),
+      ),
     ),
-    h('h2', { class: 'v-heading' }, 'Shards'),
-    h('p', { class: 'v-note' }, 'Each shard is a thread that serves its own clients. Control probes providers and holds the subscriptions.'),
-    table(state),
-    h('div', { class: 'v-columns' }, h('section', {}, h('h2', { class: 'v-heading' }, 'Streams'), streams(shards)), h('section', {}, h('h2', { class: 'v-heading' }, 'Left out or given up'), losses(shards))),
+    h('section', { class: 'card', 'aria-labelledby': 'v-shards' }, head('v-shards', 'Shards', h('span', { class: 'muted small' }, 'a thread each; control probes providers and holds subscriptions')), threads(state)),
+    h(
+      'div',
+      { class: 'grid v-columns' },
+      h('section', { class: 'card', 'aria-labelledby': 'v-streams' }, head('v-streams', 'Streams'), streams(shards)),
+      h('section', { class: 'card', 'aria-labelledby': 'v-losses' }, head('v-losses', 'Refused, repeated, left out'), losses(shards)),
+    ),
   );
+}
+
+const cpu = (percent) => (typeof percent === 'number' ? `${percent.toFixed(1)}%` : '–');
+
+function about({ shards }, status) {
+  const threads = shards.filter(({ name }) => name !== 'control').length;
+  return status ? `${status.node_id}, Lasso ${status.version}, ${status.status} for ${fmt.duration(status.uptime_seconds)} on ${threads} ${threads === 1 ? 'shard' : 'shards'}.` : '';
 }
 
 function health(shard) {
@@ -123,43 +130,43 @@ function health(shard) {
   return ['healthy', 'fine', 'Its timers are on time and its reports are fresh'];
 }
 
-function table(state) {
+const COLUMNS = [
+  ['Thread'],
+  ['State'],
+  ['Calls/s', 'num', 'Calls taken, a second'],
+  ['Load', null, 'Calls a second beside the busiest shard, and over the last two minutes'],
+  ['In flight', 'num', 'Attempts that no provider has answered yet'],
+  ['Clients', 'num', 'Client connections, of these WebSocket'],
+  ['Upstream', 'num', 'Connections to providers, of these WebSocket'],
+  ['Stall, worst', 'num', 'How late it came to its timer: in the last epoch, and at worst since the start'],
+  ['Epoch lag', 'num', 'Age of its last report: figures and health reach the other threads with these, about ten times a second'],
+  ['p50', 'num', 'Latency of providers as this thread saw it, since the start'],
+  ['p99', 'num', 'Latency of providers as this thread saw it, since the start'],
+];
+
+function threads(state) {
   const rows = state.shards.shards.map((shard) => ({ ...shard, rate: rate(state, shard, 'calls') }));
   const most = Math.max(...rows.map((row) => row.rate ?? 0), 1e-9);
-  const columns = [
-    ['State', null],
-    ['Calls/s', 'Calls taken, a second'],
-    ['Load', 'Calls a second beside the busiest shard, and over the last two minutes'],
-    ['In flight', 'Attempts that no provider has answered yet'],
-    ['Clients', 'Client connections, of these WebSocket'],
-    ['Upstream', 'Connections to providers, of these WebSocket'],
-    ['Stall', 'How late it came to its timer: in the last epoch, and at worst since the start'],
-    ['Report', 'Age of its last report: figures and health reach the other threads with these, some ten times a second'],
-    ['p50', 'Latency of providers as this thread saw it, since the start'],
-    ['p99', 'Latency of providers as this thread saw it, since the start'],
-  ];
   const line = (row) => {
     const [word, label, why] = health(row);
-    const latency = row.upstream_latency_ms;
-    const known = (x) => (latency.count > 0 ? fmt.ms(x) : '–');
+    const { count, p50, p99 } = row.upstream_latency_ms;
     return h(
       'tr',
       { 'data-key': row.name },
       h('th', { scope: 'row' }, row.name),
-      h('td', { class: 'v-left', title: why }, h('span', { class: `badge ${statusClass(word)}` }, statusGlyph(word), label)),
-      h('td', {}, fmt.rate(row.rate)),
-      h('td', { class: 'v-load' }, bar([[(row.rate ?? 0) / most, 'v-bar-half']]), sparkline(state.past.get(row.name) ?? [], `Calls a second of ${row.name} over the last two minutes`)),
-      h('td', {}, fmt.count(row.attempts_in_flight)),
-      h('td', {}, pair(row.client_connections, row.websocket_clients)),
-      h('td', {}, pair(row.upstream_connections, row.upstream_websockets)),
-      h('td', {}, `${fmt.ms(row.stall_ms)} / ${fmt.ms(row.stall_max_ms)}`),
-      h('td', {}, fmt.ms(row.epoch_lag_ms)),
-      h('td', {}, known(latency.p50)),
-      h('td', {}, known(latency.p99)),
+      h('td', { title: why }, h('span', { class: `badge ${statusClass(word)}` }, statusGlyph(word), label)),
+      cell(fmt.rate(row.rate)),
+      h('td', { class: 'v-load' }, bar([[(row.rate ?? 0) / most, 'v-bar-half']]), trend(state, row.name, `Calls a second of ${row.name}`)),
+      cell(fmt.count(row.attempts_in_flight)),
+      cell(pair(row.client_connections, row.websocket_clients)),
+      cell(pair(row.upstream_connections, row.upstream_websockets)),
+      cell(fmt.ms(row.stall_ms), h('span', { class: 'faint' }, `, ${fmt.ms(row.stall_max_ms)}`)),
+      cell(fmt.ms(row.epoch_lag_ms)),
+      cell(fmt.ms(count > 0 ? p50 : null)),
+      cell(fmt.ms(count > 0 ? p99 : null)),
     );
   };
-  const head = columns.map(([name, hint]) => h('th', { scope: 'col', title: hint, class: name === 'State' ? 'v-left' : null }, name));
-  return h('div', { class: 'v-scroll', tabindex: '0', role: 'region', 'aria-label': 'Shards' }, h('table', { class: 'v-table' }, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Thread'), head)), h('tbody', {}, rows.map(line))));
+  return table('Shards', COLUMNS, rows.map(line));
 }
 
 const pair = (all, sockets) => `${fmt.count(all)}${sockets > 0 ? ` (${fmt.count(sockets)} WS)` : ''}`;
@@ -184,21 +191,26 @@ const LOSSES = [
   ['slow_consumers', 'Slow clients', 'WebSocket clients closed because they did not read their events', true],
   ['stray_messages', 'Stray messages', 'from providers’ WebSockets, answering nothing that was asked', false],
   ['late_epochs', 'Late reports', 'of a thread, sent with its next one', false],
-  ['merged_attempts', 'Attempts counted coarsely', 'a full table counted them without their method’s detail', false],
   ['unfiled_attempts', 'Attempts in no figure', 'beyond the memory set aside for figures', true],
   ['dropped_events', 'Events not kept', 'of health, beyond what one report carries', true],
   ['panics', 'Panics', 'a task ended by a fault in Lasso: please report it', true],
 ];
 
 const list = (words, of) =>
-  h('dl', { class: 'v-words' }, words.flatMap(([name, label, meaning, grave]) => {
-    const count = of(name);
-    return typeof count === 'number' ? [h('div', { 'data-key': name }, h('dt', {}, label, h('span', { class: 'v-muted' }, `: ${meaning}`)), h('dd', { class: grave && count > 0 ? 'v-poor' : null }, fmt.count(count)))] : [];
-  }));
+  h(
+    'dl',
+    { class: 'v-words' },
+    words.map(([name, label, meaning, grave]) => {
+      const count = of(name);
+      if (typeof count !== 'number') return null;
+      return h('div', { 'data-key': name }, h('dt', {}, label, h('span', { class: 'faint' }, ` ${meaning}`)), h('dd', { class: grave && count > 0 ? 'bad' : null }, fmt.count(count)));
+    }),
+  );
 
 function streams({ streams: figures, total }) {
   if (!figures) return empty('No streams');
-  return h('div', {}, h('p', { class: 'v-note' }, `${fmt.count(total.websocket_clients)} WebSocket clients with ${fmt.count(total.subscriptions)} subscriptions; ${fmt.count(total.subscription_events)} events passed on to them since the start.`), list(STREAMS, (name) => figures[name]));
+  const sentence = `${fmt.count(total.websocket_clients)} WebSocket clients hold ${fmt.count(total.subscriptions)} subscriptions and were sent ${fmt.count(total.subscription_events)} events.`;
+  return body(note(sentence), list(STREAMS, (name) => figures[name]));
 }
 
-const losses = ({ shards, total }) => h('div', {}, h('p', { class: 'v-note' }, 'Since the start, all threads.'), list(LOSSES, (name) => total[name] ?? shards.reduce((sum, shard) => sum + (shard[name] ?? 0), 0)));
+const losses = ({ shards, total }) => body(note('Since the start, all threads.'), list(LOSSES, (name) => total[name] ?? shards.reduce((sum, shard) => sum + (shard[name] ?? 0), 0)));

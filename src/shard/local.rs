@@ -1,7 +1,7 @@
 //! What the node answers by itself outside of JSON-RPC: health, readiness, preflight, and every path or head it refuses.
 
 use crate::base::limits;
-use crate::route::resolve::{Local, Refusal, Route, Target, cors, is_rpc_path};
+use crate::route::resolve::{Local, Refusal, Route, Target, arguments, cors, is_rpc_path};
 use crate::runtime::world::World;
 use crate::shard::admin;
 use crate::shard::buffers::Size;
@@ -58,6 +58,9 @@ pub async fn upgrade<W: World>(
 }
 
 async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, buf: &[u8], manner: &Manner) -> Next {
+    if let Local::Root | Local::Dashboard | Local::Asset = what {
+        return page(client, what, head, buf, manner).await;
+    }
     let (status, body) = match what {
         Local::Health => health(client),
         Local::Ready => ready(client),
@@ -69,6 +72,27 @@ async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, 
         }),
     };
     send(client, status, b"content-type: application/json\r\n", Some(Content::of(body, head)), manner).await
+}
+
+/// The page and its files. A profile that does not exist gets the page too, with 404: it says which there are.
+async fn page<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, buf: &[u8], manner: &Manner) -> Next {
+    let node = client.shard.node.clone();
+    let path = arguments(head.path.of(buf));
+    let (status, file) = match what {
+        Local::Asset => match path.get(2).and_then(|name| node.page.asset(name)) {
+            Some(file) => (200, file),
+            None => return refuse(client, &Refusal::not_found(), head, buf, manner.clone()).await,
+        },
+        Local::Dashboard => match path.get(1) {
+            Some(slug) if !client.shard.snapshot().topology.profile_by_slug.contains_key(slug.as_str()) => (404, &node.page.html),
+            _ => (200, &node.page.html),
+        },
+        _ => return send(client, 307, b"location: /dashboard\r\n", Some(Content::of(Vec::new(), head)), manner).await,
+    };
+    if status == 200 && file.is_held(head.field(Field::IfNoneMatch).of(buf)) {
+        return send(client, 304, &file.fields, None, manner).await;
+    }
+    send(client, status, &file.fields, Some(Content::of(file.body.as_bytes().to_vec(), head)), manner).await
 }
 
 /// `/api/health` (CONTRACT §10): 200 while alive, 503 while draining.

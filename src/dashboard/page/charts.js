@@ -69,7 +69,7 @@ function axis(at, range, top, bottom) {
 export function ridges(rows, width, cursor) {
   const narrow = width < 640;
   const [left, right] = narrow ? [4, width - 8] : [150, width - 150];
-  const height = narrow ? 56 : rows.length > 12 ? 34 : 44;
+  const height = narrow ? 56 : rows.length > 12 ? 34 : rows.length > 6 ? 44 : 54;
   const [top, bottom] = [6, 6 + rows.length * height];
   const range = extent(rows.map((row) => row.buckets));
   const at = scale(range, left, right);

@@ -149,33 +149,44 @@ function focus(answer, { store }) {
       'div',
       {},
       h('p', {}, h('strong', {}, `${store.provider}: `), odds > 0 ? `it is asked first in ${fmt.percent(odds)} of such calls.` : candidate ? 'it is not asked first at the moment.' : 'it gets no such calls at the moment.'),
-      h('ul', {}, mine.map((row) => h('li', { class: 'small', 'data-key': row.transport }, `Over ${spoken(row.transport)}: ${why(row, answer)}`))),
+      h('ul', {}, reasons(mine, answer).map((text) => h('li', { class: 'small' }, text))),
       known?.reason && h('p', { class: 'small muted' }, `Its state: ${known.reason}.`),
     ),
   );
 }
 
+// One sentence where both transports have the same.
+function reasons(rows, answer) {
+  const sentences = rows.map((row) => why(row, answer));
+  if (new Set(sentences).size === 1) return [sentences[0]];
+  return rows.map((row, index) => `Over ${spoken(row.transport)}: ${sentences[index]}`);
+}
+
 const spoken = (transport) => (transport === 'ws' ? 'WebSocket' : 'HTTP');
 
 function verdict(answer, app) {
-  const first = answer.chosen;
+  const { chosen, chosen_transport: over } = answer;
+  const firsts = answer.providers.filter(({ odds }) => odds > 0);
+  // A lot between one provider's transports is none for a reader.
+  const sure = firsts.length > 0 && firsts.every(({ id }) => id === chosen);
   const facts = [
     answer.needs_archive && 'The block is old: only providers with old states can answer.',
     !answer.is_known_method && 'The node does not know this method: figures of other methods do not apply to it.',
     answer.consensus_height !== null && `The chain is at ${fmt.whole(answer.consensus_height)}.`,
   ];
+  const either = firsts.length > 1 ? 'HTTP or WebSocket' : spoken(over);
   return h(
     'section',
     { class: 'card', 'aria-labelledby': 'v-verdict', 'data-key': 'verdict' },
     h(
       'div',
       { class: 'card-body stack' },
-      first
-        ? h('h2', { id: 'v-verdict', class: 'v-verdict' }, answer.is_drawn ? 'A lot decides; this time it would be ' : 'It goes to ', providerLink(app, answer.chain, first, { glyph: true }), h('span', { class: 'muted' }, ` over ${spoken(answer.chosen_transport)}`))
+      chosen
+        ? h('h2', { id: 'v-verdict', class: 'v-verdict' }, sure ? 'It goes to ' : 'A lot decides; this time it would be ', providerLink(app, answer.chain, chosen, { glyph: true }), h('span', { class: 'muted' }, ` over ${sure ? either : spoken(over)}`))
         : h('h2', { id: 'v-verdict', class: 'v-verdict bad' }, `Nobody can answer ${name(answer)} now`),
-      !first && answer.all_circuits_open_for_ms !== null && h('p', {}, `All circuits are open; the first is tried again in ${fmt.ms(answer.all_circuits_open_for_ms)}.`),
+      !chosen && answer.all_circuits_open_for_ms !== null && h('p', {}, `All circuits are open; the first is tried again in ${fmt.ms(answer.all_circuits_open_for_ms)}.`),
       note([BASIS[answer.strategy] ?? `Strategy ${answer.strategy}.`, ...facts].filter(Boolean).join(' ')),
-      answer.is_drawn && lots(answer),
+      chosen && !sure && lots(answer),
     ),
   );
 }
@@ -210,7 +221,7 @@ const COLUMNS = [
   ['Provider'],
   ['Over'],
   ['State'],
-  ['Why'],
+  ['Why', 'v-why'],
   ['First in', 'num', 'How often it would be the first to be asked'],
   ['Priority', 'num'],
   ['Latency', 'num', 'What the strategies reckon with, for this method: measured, else by probes'],
@@ -228,8 +239,13 @@ function order(rows, answer, app) {
       'tr',
       { 'data-key': `${row.id} ${row.transport}`, class: `${row.stage === 'candidate' ? '' : 'v-out'}${mine ? ' v-mine' : ''}` },
       h('td', { class: 'num' }, row.turn === null ? '–' : String(row.turn + 1)),
-      h('th', { scope: 'row' }, h('a', { class: 'v-plain', href: app.address({ tab: 'overview', chain: answer.chain, provider: row.id }) }, row.id)),
-      h('td', {}, row.transport === 'ws' ? 'WS' : 'HTTP'),
+      h(
+        'th',
+        { scope: 'row' },
+        h('a', { class: 'v-plain', href: app.address({ tab: 'overview', chain: answer.chain, provider: row.id }) }, row.id),
+        h('div', { class: 'v-narrow small muted' }, why(row, answer)),
+      ),
+      h('td', {}, h('span', { class: 'tag' }, row.transport === 'ws' ? 'WS' : 'HTTP')),
       h('td', {}, h('span', { class: `badge ${statusClass(word)}` }, statusGlyph(word), label)),
       h('td', { class: 'v-why' }, why(row, answer)),
       cell(row.stage === 'candidate' ? fmt.percent(row.odds) : '–'),

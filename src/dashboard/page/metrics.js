@@ -285,7 +285,7 @@ function card({ method, rows, last_hour: hour }, whole) {
   return h(
     'article',
     { class: 'v-method', 'data-key': method },
-    h('h3', {}, h('code', {}, method), h('span', { class: 'faint' }, ` ${fmt.count(hour.total_calls)} calls`)),
+    h('h3', {}, method === 'unknown' ? 'methods without a name here' : h('code', {}, method), h('span', { class: 'faint' }, ` ${fmt.count(hour.total_calls)} calls`)),
     smallTable(`${method} by provider`, columns, shown.map(bars)),
     rows.length > shown.length && h('p', { class: 'muted tiny' }, `and ${rows.length - shown.length} slower`),
   );

@@ -82,7 +82,8 @@ export class Run {
   }
 
   #shoot() {
-    if (performance.now() - this.started >= this.#plan.seconds * 1000) return this.#end('ended');
+    const { rate, seconds } = this.#plan;
+    if (performance.now() - this.started >= seconds * 1000 || this.sent >= rate * seconds) return this.#end('ended');
     if (this.in_flight >= CONCURRENCY) return void (this.left_out += 1);
     const any = (list) => list[Math.floor(Math.random() * list.length)];
     this.#call(any(this.#plan.chains), any(this.#plan.calls));

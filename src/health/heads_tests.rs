@@ -178,10 +178,10 @@ fn an_alert_is_told_once_an_episode() {
     check(1, &[100, 99, 99, 101, 98], &[false, true, false, false, true]);
     check(0, &[100, 99], &[false, true]);
     let mut heads = told(None, "0:a=100 0:b=90");
-    assert!(!heads.alert(id("x"), 1, at(0.0)) && !heads.alert(id("b"), 5, at(40.0)), "unknown is no lag");
-    assert!(heads.alert(id("b"), 5, at(0.0)) && !heads.alert(id("b"), 5, at(40.0)));
+    assert!(heads.alert(id("x"), 1, at(0.0)).is_none() && heads.alert(id("b"), 5, at(40.0)).is_none(), "unknown is no lag");
+    assert!(heads.alert(id("b"), 5, at(0.0)).is_some() && heads.alert(id("b"), 5, at(40.0)).is_none());
     heads.on_head(id("a"), 104, at(40.0));
-    assert!(!heads.alert(id("b"), 5, at(40.0)), "the episode outlasts a gap in knowledge");
+    assert!(heads.alert(id("b"), 5, at(40.0)).is_none(), "the episode outlasts a gap in knowledge");
 }
 
 #[test]

@@ -37,7 +37,14 @@ const ASSETS: &[Asset] = &[
     asset!("store.js", SCRIPT),
     asset!("dom.js", SCRIPT),
     asset!("status.js", SCRIPT),
+    asset!("traffic.js", SCRIPT),
     asset!("overview.js", SCRIPT),
+    asset!("topology.js", SCRIPT),
+    asset!("listing.js", SCRIPT),
+    asset!("panels.js", SCRIPT),
+    asset!("chain_panel.js", SCRIPT),
+    asset!("provider_panel.js", SCRIPT),
+    asset!("activity.js", SCRIPT),
 ];
 
 const PAGE: Asset = asset!("index.html", "text/html; charset=utf-8");

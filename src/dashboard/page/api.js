@@ -2,11 +2,11 @@
 
 const TIMEOUT_MS = 10_000;
 
-/** What an answer that is no success says of itself. */
+/** What an answer that is no success says of itself: ours are `{error, hint}`, `{errors: {detail, hint}}` or JSON-RPC's. */
 function sentence(status, body) {
-  const errors = body?.errors ?? {};
-  const said = [errors.detail, errors.hint].filter(Boolean).join(': ');
-  return said || body?.error?.message || `The node answered with HTTP ${status}`;
+  const error = body?.error;
+  const said = [body?.errors?.detail ?? (typeof error === 'string' ? error : error?.message), body?.errors?.hint ?? body?.hint];
+  return said.filter(Boolean).join(': ') || `The node answered with HTTP ${status}`;
 }
 
 /** GET, parsed. `signal` ends it early. */

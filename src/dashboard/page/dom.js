@@ -176,7 +176,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Plain http:// has no clipboard interface: the old way.
+    // Without TLS there is no clipboard interface: the old way.
     const area = h('textarea', { class: 'visually-hidden', 'aria-hidden': 'true' });
     area.value = text;
     document.body.append(area);

@@ -28,6 +28,8 @@ class Store extends EventTarget {
   method = null;
   /** The last events, oldest first. */
   events = [];
+  /** Height of a chain by key, from the status and, sooner, from the events. */
+  heads = new Map();
   /** Events that this page missed since it opened. */
   lost = 0;
   /** The last `hello` of the event stream. */
@@ -90,6 +92,7 @@ class Store extends EventTarget {
       this.status = await get('/api/status');
       this.statusError = null;
       this.statusAt = Date.now();
+      this.#takeHeads();
       this.#fire('status');
     } catch (error) {
       this.statusError = error;
@@ -112,6 +115,8 @@ class Store extends EventTarget {
     this.#close();
     this.#streamProfile = this.profile;
     this.events = [];
+    this.heads.clear();
+    this.#takeHeads();
     this.#open();
   }
 
@@ -170,10 +175,21 @@ class Store extends EventTarget {
   #take(batch) {
     const fresh = Array.isArray(batch) ? batch.filter((e) => e && typeof e.event === 'string') : [];
     if (fresh.length === 0) return;
-    this.events.push(...fresh);
+    for (const event of fresh) if (event.event === 'chain.head') this.#takeHead(event);
+    // Heights change several times a second and are kept as heights: the ring is for what a person reads.
+    this.events.push(...fresh.filter((e) => e.event !== 'chain.head'));
     if (this.events.length > EVENTS_KEPT) this.events.splice(0, this.events.length - EVENTS_KEPT);
     if (fresh.some((e) => e.event.startsWith('provider.') || e.event.startsWith('config.'))) this.#refreshSoon();
     this.#fire('events', fresh);
+  }
+
+  #takeHeads() {
+    for (const chain of this.chains) if (Number.isFinite(chain.head)) this.heads.set(chain.chain, chain.head);
+  }
+
+  #takeHead(event) {
+    const mine = (event.chains ?? []).filter((c) => c?.profile === this.profile);
+    if (Number.isFinite(event.height)) for (const { chain } of mine) this.heads.set(chain, event.height);
   }
 
   #miss(loss) {

@@ -2,7 +2,7 @@
 // and half-typed fields survive a refresh, and a view is one function from its data to a tree.
 //
 // Children are matched by `data-key` where they have one, else by place and tag. Listeners are not copied: a view listens
-// once at its root (`act`) and its elements say what they do in `data-act`. Rejected: a framework (a build step), and updating
+// once at its root (`act`) and its elements say what they do in `data-act`. Styles are classes; no tree here has any of its own. Rejected: a framework (a build step), and updating
 // each element by hand (every view would hold a second copy of its shape).
 
 import { frame } from './dom.js';
@@ -14,14 +14,12 @@ const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName &
 
 function attributes(old, next) {
   for (const { name } of [...old.attributes]) {
-    // `open` of details is the reader's; a style attribute is written by the object model alone, as the page's policy demands.
-    if (name === 'style' || (name === 'open' && old.nodeName === 'DETAILS')) continue;
-    if (!next.hasAttribute(name)) old.removeAttribute(name);
+    // `open` of details is the reader's.
+    if (!next.hasAttribute(name) && !(name === 'open' && old.nodeName === 'DETAILS')) old.removeAttribute(name);
   }
   for (const { name, value } of next.attributes) {
-    if (name !== 'style' && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
-  if (old.style && old.style.cssText !== next.style.cssText) old.style.cssText = next.style.cssText;
   if (old.nodeName === 'INPUT' && old !== document.activeElement) {
     if (old.checked !== next.checked) old.checked = next.checked;
     if (old.value !== next.value) old.value = next.value;

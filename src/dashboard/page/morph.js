@@ -2,8 +2,8 @@
 // and half-typed fields survive a refresh, and a view is one function from its data to a tree.
 //
 // Children are matched by `data-key` where they have one, else by place and tag. Listeners are not copied: a view listens
-// once at its root (`act`) and its elements say what they do in `data-act`. Styles are classes; no tree here has any of its own. Rejected: a framework (a build step), and updating
-// each element by hand (every view would hold a second copy of its shape).
+// once at its root (`act`) and its elements say what they do in `data-act`. Styles are classes: no tree here has one of its
+// own. Rejected: a framework (a build step), and updating each element by hand (each view would hold its shape twice).
 
 import { frame } from './dom.js';
 

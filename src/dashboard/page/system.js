@@ -79,7 +79,7 @@ function rate(state, shard, field) {
 }
 
 const trend = (state, name, label) => sparkline(state.past.get(name) ?? [], `${label}, last two minutes`);
-const figure = (label, value, picture, hint) => h('div', { class: 'v-figure', title: hint ?? null }, stat(label, value), picture);
+const figure = (label, value, picture, hint) => stat(label, [value, picture], { title: hint ?? null });
 
 function draw(state, store) {
   const { shards, process, error } = state;

@@ -2,11 +2,12 @@
 
 use crate::base::limits;
 use crate::observe::question::Answer;
-use crate::route::resolve::{Local, Refusal, Route, Target, cors, is_rpc_path};
+use crate::route::resolve::{Local, Refusal, Route, Target, arguments, cors, is_rpc_path};
 use crate::runtime::world::World;
 use crate::shard::admin;
 use crate::shard::buffers::Size;
 use crate::shard::client_http::{Client, Next};
+use crate::shard::cluster;
 use crate::shard::event_stream;
 use crate::shard::reply::{self, Manner};
 use crate::shard::socket::{self, NoUpgrade, Upgrade};
@@ -60,6 +61,9 @@ pub async fn upgrade<W: World>(
 }
 
 async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, buf: &[u8], manner: &Manner) -> Next {
+    if let Local::Root | Local::Dashboard | Local::Asset = what {
+        return page(client, what, head, buf, manner).await;
+    }
     let answer = match what {
         Local::Events => match Box::pin(event_stream::serve(client, head, buf, manner)).await {
             Ok(next) => return next,
@@ -68,6 +72,7 @@ async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, 
         Local::Health => health(client),
         Local::Ready => ready(client),
         Local::Chains => Answer::json(200, chains(client)),
+        Local::Cluster => Answer::json(200, cluster::answer(&client.shard.node, client.now()).to_string()),
         _ => admin::answer(client, what, head, buf).await.unwrap_or_else(|| {
             let text = "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/status, /api/chains, \
                  /api/providers/:chain, /api/metrics/:chain, /api/shards and /api/explain/:profile/:chain/:method are\"}}";
@@ -77,6 +82,27 @@ async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, 
     let mut fields = Vec::new();
     reply::field(&mut fields, b"content-type", answer.kind.as_bytes());
     send(client, answer.status, &fields, Some(Content::of(answer.body, head)), manner).await
+}
+
+/// The page and its files. A profile that does not exist gets the page too, with 404: it says which there are.
+async fn page<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, buf: &[u8], manner: &Manner) -> Next {
+    let node = client.shard.node.clone();
+    let path = arguments(head.path.of(buf));
+    let (status, file) = match what {
+        Local::Asset => match path.get(2).and_then(|name| node.page.asset(name)) {
+            Some(file) => (200, file),
+            None => return refuse(client, &Refusal::not_found(), head, buf, manner.clone()).await,
+        },
+        Local::Dashboard => match path.get(1) {
+            Some(slug) if !client.shard.snapshot().topology.profile_by_slug.contains_key(slug.as_str()) => (404, &node.page.html),
+            _ => (200, &node.page.html),
+        },
+        _ => return send(client, 307, b"location: /dashboard\r\n", Some(Content::of(Vec::new(), head)), manner).await,
+    };
+    if status == 200 && file.is_held(head.field(Field::IfNoneMatch).of(buf)) {
+        return send(client, 304, &file.fields, None, manner).await;
+    }
+    send(client, status, &file.fields, Some(Content::of(file.body.as_bytes().to_vec(), head)), manner).await
 }
 
 /// `/api/health` (CONTRACT §10): 200 while alive, 503 while draining.
@@ -93,7 +119,9 @@ fn health<W: World>(client: &Client<W>) -> Answer {
     write_string(&mut out, &node.settings.node_id);
     out.extend_from_slice(b",\"region\":");
     write_string(&mut out, &node.settings.region);
-    out.extend_from_slice(b",\"cluster\":{\"enabled\":false,\"status\":\"standalone\"}}");
+    out.extend_from_slice(b",\"cluster\":");
+    out.extend_from_slice(cluster::summary(node).to_string().as_bytes());
+    out.push(b'}');
     Answer::json(status, out)
 }
 

@@ -5,6 +5,7 @@
 use crate::base::ids::ProfileId;
 use crate::base::limits;
 use crate::base::time::{Instant, WallTime};
+use crate::dashboard::Page;
 use crate::observe::question::{Answer, Asked};
 use crate::route::classify::Classifier;
 use crate::route::limit::{TrustedProxies, client_name};
@@ -65,6 +66,7 @@ pub struct Node {
     pub letters: Directory<Letter>,
     /// To each shard, from any.
     pub errands: Directory<Errand>,
+    pub page: Page,
     /// Every chain had an answer from a provider, or has had its time.
     pub ready: Flag,
     /// The node is ending.
@@ -92,6 +94,7 @@ impl Node {
             wishes: Directory::new(1),
             letters: Directory::new(settings.shards as usize),
             errands: Directory::new(settings.shards as usize),
+            page: Page::new(),
             ready: Flag::default(),
             draining: Flag::default(),
             emptied: (0..settings.shards).map(|_| Flag::default()).collect(),

@@ -29,6 +29,7 @@ mod memory;
 #[cfg(feature = "http2")]
 mod nginx;
 mod multiplex;
+mod page;
 mod provider;
 mod recovery;
 mod scenario;

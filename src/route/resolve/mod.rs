@@ -70,7 +70,10 @@ pub enum Target {
 pub enum Local {
     /// `/`: a redirect to the dashboard.
     Root,
+    /// The page, of the default profile or of the one named in the path.
     Dashboard,
+    /// A file of the page.
+    Asset,
     Health,
     Ready,
     Status,
@@ -279,6 +282,7 @@ fn local(segments: &[&str], verb: Verb) -> Result<Local, Refusal> {
     let (found, post) = match segments {
         [] => (Local::Root, false),
         ["dashboard"] | ["dashboard", _] => (Local::Dashboard, false),
+        ["dashboard", "assets", _] => (Local::Asset, false),
         ["metrics"] => (Local::Prometheus, false),
         ["api", "health"] => (Local::Health, false),
         ["api", "ready"] => (Local::Ready, false),

@@ -252,6 +252,7 @@ fn own_pages_and_verbs() {
     check("/", Ok(Local::Root), get);
     check("/dashboard", Ok(Local::Dashboard), get);
     check("/dashboard/team", Ok(Local::Dashboard), get);
+    check("/dashboard/assets/style.css", Ok(Local::Asset), get);
     check("/metrics", Ok(Local::Prometheus), get);
     check("/api/health", Ok(Local::Health), get);
     check("/api/ready", Ok(Local::Ready), get);
@@ -275,6 +276,8 @@ fn own_pages_and_verbs() {
         "/rpcx/eth",
         "/ws",
         "/ws/eth",
+        "/dashboard/team/style.css",
+        "/dashboard/assets/a/b",
         "/live",
         "*",
         "/a/b/c/d/e/f/g/h/i/j",

@@ -239,6 +239,7 @@ fn each_field_is_found_by_its_name_in_any_case() {
         (SecWebsocketVersion, "Sec-WebSocket-Version"),
         (Traceparent, "Traceparent"),
         (LastEventId, "Last-Event-ID"),
+        (IfNoneMatch, "If-None-Match"),
     ];
     assert_eq!(table.len() + 1, Field::COUNT, "all but Host");
     for (field, name) in table {

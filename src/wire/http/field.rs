@@ -33,10 +33,11 @@ pub enum Field {
     SecWebsocketVersion,
     Traceparent,
     LastEventId,
+    IfNoneMatch,
 }
 
 impl Field {
-    pub const COUNT: usize = Field::LastEventId as usize + 1;
+    pub const COUNT: usize = Field::IfNoneMatch as usize + 1;
 
     /// Whether the last of several wins instead of the first.
     pub(super) fn last_wins(self) -> bool {
@@ -75,6 +76,7 @@ pub(super) fn request_field(name: &[u8]) -> Name {
         12 if is_name(name, b"x-request-id") => Name::Kept(RequestId),
         13 if is_name(name, b"authorization") => Name::Kept(Authorization),
         13 if is_name(name, b"last-event-id") => Name::Kept(LastEventId),
+        13 if is_name(name, b"if-none-match") => Name::Kept(IfNoneMatch),
         14 if is_name(name, b"content-length") => Name::ContentLength,
         14 if is_name(name, b"sec-fetch-site") => Name::Kept(SecFetchSite),
         14 if is_name(name, b"x-lasso-region") => Name::Kept(LassoRegion),

@@ -1,0 +1,534 @@
+// Chains as hubs with their providers around them. The picture lays itself out: clusters in a grid that uses the stage best,
+// the providers of a chain on two arcs in configured order, so that names stand beside each other and never on each other.
+//
+// Drawn by difference: elements are made when the set of chains and providers changes, and only attributes after that.
+// Calls run along their line as dots from a fixed pool; what exceeds the pool is not drawn. Nothing moves when the reader
+// asked for less motion. One element is in the tab order; arrow keys go to the neighbour in that direction.
+
+import { fmt, h, setAttr, setText, svg } from './dom.js';
+import { glyphParts, gravity, statusClass, statusOf } from './status.js';
+
+const HUB_W = 164;
+const HUB_H = 66;
+const REACH_MIN = 58;
+const REACH_ARC = 40;
+const LABEL_MAX = 150;
+const LABEL_GAP = 13;
+const WS_W = 22;
+const CELL_GAP_X = 36;
+const CELL_GAP_Y = 44;
+const SPARE_MAX = 90;
+const PITCHES = [40, 34, 29, 25, 21, 18];
+/** Names of providers are hidden below this scale, unless selected or pointed at. */
+const FAR = 0.72;
+const ZOOM_MAX = 3;
+const DRAG_PX = 4;
+const DOTS = 32;
+const DOT_MS = 620;
+const DOT_GAP_MS = 140;
+const PULSE_GAP_MS = 900;
+/** These get no call of their own accord. */
+const IDLE = new Set(['circuit_open', 'wrong_chain', 'misconfigured', 'rate_limited']);
+
+const still = matchMedia('(prefers-reduced-motion: reduce)');
+const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+const key = (chain, provider) => (provider ? `${chain}\n${provider}` : chain);
+
+const ruler = document.createElement('canvas').getContext('2d');
+const widths = new Map();
+
+function widthOf(text, font) {
+  const id = `${font}\n${text}`;
+  if (!widths.has(id)) {
+    if (widths.size > 2000) widths.clear();
+    ruler.font = font;
+    widths.set(id, ruler.measureText(text).width);
+  }
+  return widths.get(id);
+}
+
+/** `text` cut to `width`, with its width. */
+function fitted(text, width, font) {
+  if (widthOf(text, font) <= width) return { text, width: widthOf(text, font) };
+  let cut = text;
+  while (cut.length > 1 && widthOf(`${cut}…`, font) > width) cut = cut.slice(0, -1);
+  return { text: `${cut}…`, width: widthOf(`${cut}…`, font) };
+}
+
+/** Where everything goes: `{width, height, clusters: [{chain, x, y, places: [{provider, dx, dy, side}]}]}`. */
+export function layOut(chains, labelWidth, width, height) {
+  const rows = chains.map((c) => Math.max(1, Math.ceil((c.providers?.length ?? 0) / 2)));
+  const cellW = HUB_W + 2 * (REACH_MIN + REACH_ARC + LABEL_GAP + labelWidth) + CELL_GAP_X;
+  let best = null;
+  for (const pitch of PITCHES) {
+    const heights = rows.map((n) => Math.max(HUB_H, (n - 1) * pitch + 24) + CELL_GAP_Y);
+    for (let columns = 1; columns <= Math.max(1, chains.length); columns++) {
+      const lines = [];
+      for (let at = 0; at < chains.length; at += columns) lines.push(Math.max(...heights.slice(at, at + columns)));
+      const full = { w: columns * cellW, h: lines.reduce((a, b) => a + b, 0) };
+      const scale = Math.min(width / full.w, height / full.h, 1.1);
+      // Readable first, roomy second.
+      const worth = scale + pitch / 400;
+      if (!best || worth > best.worth + 1e-6) best = { worth, pitch, columns, lines, ...full };
+    }
+  }
+  if (!best) return { width: 1, height: 1, clusters: [] };
+  // Height that is left goes between the rows.
+  const scale = Math.min(width / best.w, height / best.h, 1.1);
+  const spare = clamp((height / scale - best.h) / best.lines.length, 0, SPARE_MAX);
+  const clusters = [];
+  let top = 0;
+  for (const [line, lineH] of best.lines.entries()) {
+    const tall = lineH + spare;
+    const part = chains.slice(line * best.columns, (line + 1) * best.columns);
+    const left = ((best.columns - part.length) * cellW) / 2;
+    part.forEach((chain, column) => clusters.push({ chain, x: left + (column + 0.5) * cellW, y: top + tall / 2, places: places(chain, best.pitch) }));
+    top += tall;
+  }
+  return { width: best.w, height: top, clusters, cellW };
+}
+
+function places(chain, pitch) {
+  const providers = chain.providers ?? [];
+  const perSide = [Math.ceil(providers.length / 2), Math.floor(providers.length / 2)];
+  return providers.map((provider, at) => {
+    const side = at % 2 === 0 ? -1 : 1;
+    const count = side < 0 ? perSide[0] : perSide[1];
+    const row = Math.floor(at / 2) - (count - 1) / 2;
+    const bend = count > 1 ? row / (count / 2) : 0;
+    const dx = side * (HUB_W / 2 + REACH_MIN + REACH_ARC * Math.sqrt(1 - bend * bend));
+    return { provider, dx, dy: row * pitch, side };
+  });
+}
+
+export class Topology {
+  #store;
+  #traffic;
+  #select;
+  #svg;
+  #space;
+  #dotsLayer;
+  #nodes = new Map();
+  #order = [];
+  #layout = null;
+  #shape = '';
+  #size = { w: 0, h: 0 };
+  #view = { x: 0, y: 0, k: 1 };
+  #fitK = 1;
+  #moved = false;
+  #active = null;
+  #dots = [];
+  #dotFrame = 0;
+  #viewFrame = 0;
+  #shown = false;
+  #watch;
+
+  constructor({ store, traffic, select }) {
+    this.#store = store;
+    this.#traffic = traffic;
+    this.#select = select;
+    this.#dotsLayer = svg('g', { class: 'calls', 'aria-hidden': 'true' });
+    this.#space = svg('g', { class: 'space' });
+    this.#svg = svg('svg', { class: 'topology-svg', role: 'group', 'aria-label': 'Topology. Arrow keys go from one to the next, Enter selects, Escape lets go.' }, this.#space);
+    this.element = h('div', { class: 'topology' }, this.#svg);
+    this.#listen();
+    this.#watch = new ResizeObserver(([entry]) => this.#resized(entry.contentRect));
+    this.#watch.observe(this.element);
+  }
+
+  show(is) {
+    this.#shown = is;
+  }
+
+  end() {
+    this.#watch.disconnect();
+    cancelAnimationFrame(this.#dotFrame);
+    cancelAnimationFrame(this.#viewFrame);
+  }
+
+  // ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  draw() {
+    if (!this.#shown || this.#size.w < 2) return;
+    const chains = this.#store.chains;
+    const shape = JSON.stringify(chains.map((c) => [c.chain, (c.providers ?? []).map((p) => p.id)])) + `${this.#size.w}x${this.#size.h}`;
+    if (shape !== this.#shape) {
+      this.#shape = shape;
+      this.#build(chains);
+    }
+    const traffic = this.#traffic;
+    for (const chain of chains) {
+      const hub = this.#nodes.get(key(chain.chain));
+      if (!hub) continue;
+      this.#drawHub(hub, chain);
+      const all = traffic.of(chain.chain).calls;
+      for (const provider of chain.providers ?? []) {
+        const node = this.#nodes.get(key(chain.chain, provider.id));
+        if (node) this.#drawProvider(node, chain, provider, all > 0 ? traffic.of(chain.chain, provider.id).calls / all : 0);
+      }
+    }
+  }
+
+  #build(chains) {
+    const font = getComputedStyle(this.element);
+    this.label = `500 12px ${font.fontFamily}`;
+    this.hubFont = `650 13px ${font.fontFamily}`;
+    const names = chains.flatMap((c) => (c.providers ?? []).map((p) => widthOf(p.id, this.label) + (p.circuits && 'ws' in p.circuits ? WS_W + 5 : 0)));
+    const labelWidth = clamp(Math.max(40, ...names), 40, LABEL_MAX);
+    this.#layout = layOut(chains, labelWidth, this.#size.w - 24, this.#size.h - 24);
+    this.#nodes.clear();
+    this.#order = [];
+    const edges = svg('g', { class: 'edges', 'aria-hidden': 'true' });
+    const nodes = svg('g', { class: 'nodes' });
+    for (const cluster of this.#layout.clusters) {
+      const hub = this.#makeHub(cluster);
+      this.#nodes.set(hub.id, hub);
+      this.#order.push(hub);
+      nodes.append(hub.el);
+      for (const place of cluster.places) {
+        const node = this.#makeProvider(cluster, place, labelWidth);
+        this.#nodes.set(node.id, node);
+        this.#order.push(node);
+        edges.append(node.edge);
+        nodes.append(node.el);
+      }
+    }
+    this.#space.replaceChildren(edges, this.#dotsLayer, nodes);
+    this.#dotsLayer.replaceChildren();
+    this.#dots = [];
+    this.#activate(this.#nodes.get(this.#active) ? this.#active : this.#order[0]?.id);
+    this.#moved = false;
+    this.#apply(this.#fitted());
+    this.selected();
+  }
+
+  #makeHub({ chain, x, y }) {
+    const id = key(chain.chain);
+    const name = svg('text', { class: 'hub-name', y: -10 });
+    const height = svg('text', { class: 'hub-height', y: 8 });
+    const mix = svg('g', { class: 'hub-mix', transform: `translate(${-HUB_W / 2 + 14} 19)` });
+    const pulse = svg('rect', { class: 'hub-pulse', x: -HUB_W / 2, y: -HUB_H / 2, width: HUB_W, height: HUB_H, rx: 12 });
+    const inner = svg('g', { class: 'hub-inner' }, pulse,
+      svg('rect', { class: 'hub-box', x: -HUB_W / 2, y: -HUB_H / 2, width: HUB_W, height: HUB_H, rx: 12 }), name, height, mix);
+    const el = svg('g', { class: 'hub', transform: `translate(${x} ${y})`, role: 'button', tabindex: -1, 'data-node': id }, inner);
+    setText(name, fitted(chain.chain, HUB_W - 24, this.hubFont).text);
+    return { id, el, x, y, height, mix, pulse, chain: chain.chain, pulsedAt: 0 };
+  }
+
+  #makeProvider(cluster, { provider, dx, dy, side }, labelWidth) {
+    const id = key(cluster.chain.chain, provider.id);
+    const [x, y] = [cluster.x + dx, cluster.y + dy];
+    const from = { x: cluster.x + (side * HUB_W) / 2, y: cluster.y + clamp(dy, -HUB_H / 4, HUB_H / 4) };
+    const to = { x: x - side * 8, y };
+    const middle = (to.x - from.x) * 0.55;
+    const curve = [from, { x: from.x + middle, y: from.y }, { x: to.x - middle, y: to.y }, to];
+    const hasWs = Boolean(provider.circuits && 'ws' in provider.circuits);
+    const label = fitted(provider.id, labelWidth - (hasWs ? WS_W + 5 : 0), this.label);
+    const anchor = side < 0 ? 'end' : 'start';
+    const glyph = svg('g', { class: 'node-glyph' });
+    const ws = hasWs
+      ? svg('g', { class: 'ws', transform: `translate(${side * (LABEL_GAP + label.width + 6) - (side < 0 ? WS_W : 0)} -7)` },
+          svg('rect', { width: WS_W, height: 14, rx: 4 }), svg('text', { x: WS_W / 2, y: 10.5 }, 'WS'))
+      : null;
+    const reach = LABEL_GAP + label.width + (hasWs ? WS_W + 8 : 2);
+    const el = svg('g', { class: 'node', transform: `translate(${x} ${y})`, role: 'button', tabindex: -1, 'data-node': id },
+      svg('rect', { class: 'node-hit', x: side < 0 ? -reach : -11, y: -10, width: reach + 11, height: 20, rx: 6 }),
+      svg('circle', { class: 'node-ring', r: 10 }), glyph,
+      svg('g', { class: 'node-label' }, svg('text', { x: side * LABEL_GAP, y: 4, 'text-anchor': anchor }, label.text), ws));
+    const edge = svg('path', { class: 'edge', d: `M${curve[0].x} ${curve[0].y}C${curve.slice(1).map((p) => `${p.x} ${p.y}`).join(' ')}` });
+    return { id, el, edge, glyph, ws, x, y, curve, chain: cluster.chain.chain, provider: provider.id, word: null, shownAt: 0 };
+  }
+
+  #drawHub(hub, chain) {
+    const head = this.#store.heads.get(chain.chain) ?? chain.head;
+    setText(hub.height, Number.isFinite(head) ? fmt.whole(head) : 'no block yet');
+    const providers = [...(chain.providers ?? [])].sort((a, b) => gravity(b.status) - gravity(a.status));
+    const mix = providers.map((p) => statusClass(p.status)).join(' ');
+    if (hub.mixShown !== mix) {
+      hub.mixShown = mix;
+      const width = HUB_W - 28;
+      const gap = providers.length > 20 ? 0.5 : 2;
+      const each = providers.length > 0 ? (width - gap * (providers.length - 1)) / providers.length : 0;
+      hub.mix.replaceChildren(...providers.map((p, at) => svg('rect', { class: `mix ${statusClass(p.status)}`, x: at * (each + gap), width: Math.max(0.5, each), height: 4, rx: Math.min(2, each / 2) })));
+      const good = providers.filter((p) => p.status === 'healthy').length;
+      setAttr(hub.el, 'aria-label', `Chain ${chain.chain}, ${good} of ${providers.length} providers healthy`);
+    }
+  }
+
+  #drawProvider(node, chain, provider, share) {
+    const word = provider.status;
+    if (node.word !== word) {
+      node.word = word;
+      node.glyph.replaceChildren(...glyphParts(word));
+      node.el.setAttribute('class', `node ${statusClass(word)}`);
+      node.edge.setAttribute('class', `edge ${statusClass(word)}${word === 'healthy' ? '' : IDLE.has(word) ? ' is-idle' : ' is-troubled'}`);
+      this.selected();
+    }
+    const label = `${provider.id} on ${chain.chain}: ${statusOf(word).label}${provider.reason ? `, ${provider.reason}` : ''}`;
+    setAttr(node.el, 'aria-label', label);
+    const ws = provider.circuits?.ws;
+    if (node.ws) setAttr(node.ws, 'class', `ws${ws && ws !== 'closed' ? ' is-open' : ''}`);
+    const width = share > 0 ? (1.6 + 4.4 * Math.sqrt(share)).toFixed(1) : null;
+    if (node.width !== width) {
+      node.width = width;
+      if (width) node.edge.style.setProperty('stroke-width', width);
+      else node.edge.style.removeProperty('stroke-width');
+      node.edge.classList.toggle('has-calls', Boolean(width));
+    }
+  }
+
+  selected() {
+    const { chain, provider } = this.#store;
+    const wanted = chain ? key(chain, provider) : null;
+    for (const [id, node] of this.#nodes) {
+      setAttr(node.el, 'aria-pressed', String(id === wanted));
+      node.el.classList.toggle('is-selected', id === wanted);
+      if (node.provider) node.el.classList.toggle('is-kin', node.chain === chain);
+    }
+    this.#svg.classList.toggle('has-selection', Boolean(wanted));
+    const node = wanted && this.#nodes.get(wanted);
+    if (!node || wanted === this.#reached) {
+      if (!wanted && this.#reached && !this.#moved) this.#go(this.#fitted());
+      this.#reached = wanted;
+      return;
+    }
+    this.#reached = wanted;
+    this.#activate(wanted);
+    // What is readable already stays where it is.
+    const hub = this.#nodes.get(key(chain));
+    if (hub && (this.#view.k < FAR || !this.#isVisible(hub) || !this.#isVisible(node))) this.#centre(hub);
+  }
+
+  #reached = null;
+
+  // ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  take(events) {
+    if (document.hidden || !this.#shown) return;
+    const now = performance.now();
+    for (const event of events) {
+      if (event.event === 'chain.head') {
+        for (const c of event.chains ?? []) if (c?.profile === this.#store.profile) this.#pulse(c.chain, now);
+      } else if (event.event === 'rpc.request.completed' && (!event.profile || event.profile === this.#store.profile)) {
+        this.#run(event, now);
+      }
+    }
+  }
+
+  #pulse(chain, now) {
+    const hub = this.#nodes.get(key(chain));
+    if (!hub) return;
+    setText(hub.height, fmt.whole(this.#store.heads.get(chain)));
+    if (still.matches || now - hub.pulsedAt < PULSE_GAP_MS) return;
+    hub.pulsedAt = now;
+    hub.pulse.animate([{ opacity: 0.7, strokeWidth: '2px' }, { opacity: 0, strokeWidth: '11px' }], { duration: 800, easing: 'ease-out' });
+  }
+
+  #run(event, now) {
+    const provider = event.routing?.selected_provider?.id;
+    const node = provider && this.#nodes.get(key(event.chain, provider));
+    if (!node || still.matches || now - node.shownAt < DOT_GAP_MS) return;
+    let dot = this.#dots.find((d) => !d.node);
+    if (!dot) {
+      if (this.#dots.length >= DOTS) return;
+      dot = { el: svg('circle', { r: 3.2 }), node: null, start: 0 };
+      this.#dots.push(dot);
+      this.#dotsLayer.append(dot.el);
+    }
+    node.shownAt = now;
+    dot.node = node;
+    dot.start = now;
+    dot.el.setAttribute('class', event.response?.status === 'success' ? 'call' : 'call is-failed');
+    if (!this.#dotFrame) this.#dotFrame = requestAnimationFrame((at) => this.#step(at));
+  }
+
+  #step(now) {
+    this.#dotFrame = 0;
+    let running = false;
+    for (const dot of this.#dots) {
+      if (!dot.node) continue;
+      const t = (now - dot.start) / DOT_MS;
+      if (t >= 1) {
+        dot.node = null;
+        dot.el.setAttribute('class', 'call is-done');
+        continue;
+      }
+      running = true;
+      const s = clamp(t, 0, 1);
+      const e = s < 0.5 ? 2 * s * s : 1 - 2 * (1 - s) * (1 - s);
+      const [a, b, c, d] = dot.node.curve;
+      const [p, q, r, u] = [(1 - e) ** 3, 3 * e * (1 - e) ** 2, 3 * e * e * (1 - e), e ** 3];
+      const x = p * a.x + q * b.x + r * c.x + u * d.x;
+      const y = p * a.y + q * b.y + r * c.y + u * d.y;
+      dot.el.setAttribute('transform', `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
+    }
+    if (running) this.#dotFrame = requestAnimationFrame((at) => this.#step(at));
+  }
+
+  // ── the viewport ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #resized({ width, height }) {
+    const [w, h2] = [Math.round(width), Math.round(height)];
+    if (w === this.#size.w && h2 === this.#size.h) return;
+    this.#size = { w, h: h2 };
+    this.#svg.setAttribute('viewBox', `0 0 ${w} ${h2}`);
+    this.draw();
+  }
+
+  #fitted() {
+    const { w, h: height } = this.#size;
+    const { width, height: tall } = this.#layout ?? { width: 1, height: 1 };
+    const k = Math.min((w - 24) / width, (height - 24) / tall, 1.15);
+    this.#fitK = k;
+    return { k, x: (w - width * k) / 2, y: (height - tall * k) / 2 };
+  }
+
+  #centre(hub) {
+    const k = clamp(Math.min((this.#size.w - 40) / (this.#layout.cellW ?? 500), 1.05), this.#fitK, ZOOM_MAX);
+    this.#go({ k, x: this.#size.w / 2 - hub.x * k, y: this.#size.h / 2 - hub.y * k });
+  }
+
+  #isVisible({ x, y }) {
+    const { x: left, y: top, k } = this.#view;
+    const [px, py] = [x * k + left, y * k + top];
+    return px > 30 && py > 20 && px < this.#size.w - 30 && py < this.#size.h - 20;
+  }
+
+  fit() {
+    this.#moved = false;
+    this.#go(this.#fitted());
+  }
+
+  zoom(factor, at = { x: this.#size.w / 2, y: this.#size.h / 2 }, smooth = true) {
+    const { x, y, k } = this.#view;
+    const next = clamp(k * factor, this.#fitK * 0.8, ZOOM_MAX);
+    const ratio = next / k;
+    this.#moved = true;
+    const view = { k: next, x: at.x - (at.x - x) * ratio, y: at.y - (at.y - y) * ratio };
+    if (smooth) this.#go(view);
+    else this.#apply(view);
+  }
+
+  /** Glides to a view. */
+  #go(to) {
+    cancelAnimationFrame(this.#viewFrame);
+    if (still.matches || document.hidden) return this.#apply(to);
+    const from = { ...this.#view };
+    const start = performance.now();
+    const step = (now) => {
+      const t = clamp((now - start) / 320, 0, 1);
+      const e = 1 - (1 - t) ** 3;
+      this.#apply({ x: from.x + (to.x - from.x) * e, y: from.y + (to.y - from.y) * e, k: from.k + (to.k - from.k) * e });
+      if (t < 1) this.#viewFrame = requestAnimationFrame(step);
+    };
+    this.#viewFrame = requestAnimationFrame(step);
+  }
+
+  #apply(view) {
+    this.#view = view;
+    this.#space.setAttribute('transform', `translate(${view.x.toFixed(2)} ${view.y.toFixed(2)}) scale(${view.k.toFixed(4)})`);
+    this.#svg.classList.toggle('is-far', view.k < FAR);
+    // Hubs and shapes keep a readable size when all of a large profile is in view.
+    this.#svg.style.setProperty('--hub-scale', clamp(0.86 / view.k, 1, 1.6).toFixed(3));
+    this.#svg.style.setProperty('--node-scale', clamp(0.8 / view.k, 1, 1.5).toFixed(3));
+    this.#svg.style.setProperty('--label-scale', clamp(0.92 / view.k, 1, 2).toFixed(3));
+  }
+
+  // ── pointer and keys ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  #listen() {
+    let drag = null;
+    const area = this.#svg;
+    const at = (event) => {
+      const box = area.getBoundingClientRect();
+      return { x: event.clientX - box.left, y: event.clientY - box.top };
+    };
+    area.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0 || !event.isPrimary) return;
+      drag = { ...at(event), view: { ...this.#view }, id: event.pointerId, far: false };
+    });
+    area.addEventListener('pointermove', (event) => {
+      if (!drag || event.pointerId !== drag.id) return;
+      const now = at(event);
+      if (!drag.far && Math.hypot(now.x - drag.x, now.y - drag.y) < DRAG_PX) return;
+      if (!drag.far) {
+        drag.far = true;
+        area.setPointerCapture(drag.id);
+        area.classList.add('is-dragged');
+      }
+      cancelAnimationFrame(this.#viewFrame);
+      this.#moved = true;
+      this.#apply({ ...drag.view, x: drag.view.x + now.x - drag.x, y: drag.view.y + now.y - drag.y });
+    });
+    const drop = () => {
+      area.classList.remove('is-dragged');
+      if (drag?.far) this.#dragged = performance.now();
+      drag = null;
+    };
+    area.addEventListener('pointerup', drop);
+    area.addEventListener('pointercancel', drop);
+    area.addEventListener('click', (event) => {
+      if (performance.now() - this.#dragged < 50) return;
+      const node = this.#nodes.get(event.target.closest?.('[data-node]')?.dataset.node);
+      if (node) this.#select(node.chain, node.provider ?? null);
+      else this.#select(null);
+    });
+    area.addEventListener('wheel', (event) => {
+      event.preventDefault();
+      this.zoom(Math.exp(-clamp(event.deltaY, -80, 80) * (event.deltaMode === 1 ? 0.03 : 0.0022)), at(event), false);
+    }, { passive: false });
+    area.addEventListener('keydown', (event) => this.#key(event));
+    area.addEventListener('focusin', (event) => {
+      const id = event.target.closest?.('[data-node]')?.dataset.node;
+      if (id !== undefined) this.#activate(id);
+    });
+  }
+
+  #dragged = 0;
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const node = this.#nodes.get(this.#active);
+    if (arrows[event.key] && node) this.#stepTo(node, ...arrows[event.key]);
+    else if ((event.key === 'Enter' || event.key === ' ') && node) this.#select(node.chain, node.provider ?? null);
+    else if (event.key === 'Escape') this.#select(null);
+    else if (event.key === 'Home') this.#focus(this.#order[0]);
+    else if (event.key === 'End') this.#focus(this.#order.at(-1));
+    else if (event.key === '+' || event.key === '=') this.zoom(1.35);
+    else if (event.key === '-') this.zoom(1 / 1.35);
+    else if (event.key === '0') this.fit();
+    else return;
+    event.preventDefault();
+  }
+
+  /** The nearest node in a direction: what lies off the direction counts thrice. */
+  #stepTo(from, dx, dy) {
+    let best = null;
+    for (const node of this.#order) {
+      const [x, y] = [node.x - from.x, node.y - from.y];
+      const along = x * dx + y * dy;
+      const off = Math.abs(x * dy) + Math.abs(y * dx);
+      if (along <= 2) continue;
+      const cost = along + 3 * off;
+      if (!best || cost < best.cost) best = { node, cost };
+    }
+    if (best) this.#focus(best.node);
+  }
+
+  #focus(node) {
+    if (!node) return;
+    this.#activate(node.id);
+    node.el.focus({ preventScroll: true });
+    if (!this.#isVisible(node)) {
+      this.#moved = true;
+      this.#go({ ...this.#view, x: this.#size.w / 2 - node.x * this.#view.k, y: this.#size.h / 2 - node.y * this.#view.k });
+    }
+  }
+
+  #activate(id) {
+    if (this.#active !== id) this.#nodes.get(this.#active)?.el.setAttribute('tabindex', '-1');
+    this.#active = id;
+    this.#nodes.get(id)?.el.setAttribute('tabindex', '0');
+  }
+}

@@ -16,6 +16,7 @@ mod bell;
 mod buffers;
 mod call;
 mod client_http;
+mod cluster;
 mod deadlines;
 mod dial;
 mod errands;

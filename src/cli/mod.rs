@@ -17,6 +17,7 @@ pub mod profiles;
 pub mod serve;
 #[cfg(test)]
 mod tests;
+pub mod traces;
 
 pub use completions::Shell;
 pub use env::Env;

@@ -9,4 +9,5 @@ pub mod figures;
 pub mod happening;
 pub mod question;
 pub mod report;
+pub mod spans;
 pub mod tally;

@@ -11,6 +11,7 @@ use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
 use crate::cli::options::{Driver, Options};
 use crate::cli::profiles;
+use crate::cli::snapshots::Keeper;
 use crate::config::topology::Topology;
 use crate::control;
 use crate::observe::happening::{Happening, Level};
@@ -86,6 +87,8 @@ pub struct Running {
     _resolver: Resolver,
     /// The aggregator and the control thread.
     _beside: [Background; 2],
+    /// Writes snapshots at the end too.
+    keeper: Option<Keeper>,
 }
 
 impl Running {
@@ -108,7 +111,8 @@ impl Running {
         let settings = settings(options, address, seats.len(), log)?;
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
-        let judge = start_aggregator(&node, options, log)?;
+        let keeper = Keeper::new(options, &node, log);
+        let judge = start_aggregator(&node, options, log, keeper.as_ref())?;
         let start = Start {
             node: node.clone(),
             listeners: Arc::new(listeners),
@@ -128,12 +132,18 @@ impl Running {
             return Err("a shard did not start within 30 s".to_owned());
         }
         tell(&node, log, ready(&reports, address, file_limit, log));
-        Ok(Running { node, address, shards, log: log.clone(), _resolver: resolver, _beside: [judge, control] })
+        if let Some(keeper) = &keeper {
+            keeper.start().map_err(|e| format!("no thread: {e}"))?;
+        }
+        Ok(Running { node, address, shards, log: log.clone(), _resolver: resolver, _beside: [judge, control], keeper })
     }
 
     /// Until a signal has ended every shard.
     pub fn wait(self) -> i32 {
         self.shards.join();
+        if let Some(mut keeper) = self.keeper {
+            keeper.write_all();
+        }
         self.log.info("node.stopped", &[]);
         0
     }
@@ -200,14 +210,19 @@ impl Start {
 
 /// The thread that judges providers. Without it the node would route by what it last knew for ever, so its end ends the
 /// process, loudly.
-fn start_aggregator(node: &Arc<Node>, options: &Options, log: &Log) -> Result<Background, String> {
+fn start_aggregator(node: &Arc<Node>, options: &Options, log: &Log, keeper: Option<&Keeper>) -> Result<Background, String> {
     let [seed, _] = uring::process_secret();
     let mut aggregator = Aggregator::new(node.clone(), options.rules, Rng::new(seed));
+    if let Some(keeper) = keeper {
+        keeper.load(|kept| aggregator.remember(kept, uring::process_now()));
+    }
     let (node, log) = (node.clone(), log.clone());
-    let step = move || {
+    let mut step = move || {
         let now = uring::process_now();
         aggregator.step(now).into_iter().for_each(|happening| tell(&node, &log, happening));
     };
+    // What was remembered orders the very first call.
+    step();
     background::every("aggregator", Duration::from_millis(limits::EPOCH_MS), step).map_err(|e| format!("no thread: {e}"))
 }
 

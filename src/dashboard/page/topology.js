@@ -55,7 +55,10 @@ function fitted(text, width, font) {
   return { text: `${cut}…`, width: widthOf(`${cut}…`, font) };
 }
 
-/** Where everything goes: `{width, height, clusters: [{chain, x, y, places: [{provider, dx, dy, side}]}]}`. */
+/**
+ * Where everything goes: `{width, height, scale, cellW, clusters: [{chain, x, y, places: [{provider, dx, dy, side}]}]}`.
+ * Where names could not be read anyhow, they get no room: call it again with a `labelWidth` of 0.
+ */
 export function layOut(chains, labelWidth, width, height) {
   const rows = chains.map((c) => Math.max(1, Math.ceil((c.providers?.length ?? 0) / 2)));
   const cellW = HUB_W + 2 * (REACH_MIN + REACH_ARC + LABEL_GAP + labelWidth) + CELL_GAP_X;
@@ -72,7 +75,7 @@ export function layOut(chains, labelWidth, width, height) {
       if (!best || worth > best.worth + 1e-6) best = { worth, pitch, columns, lines, ...full };
     }
   }
-  if (!best) return { width: 1, height: 1, clusters: [] };
+  if (!best) return { width: 1, height: 1, scale: 1, cellW: 1, clusters: [] };
   // Height that is left goes between the rows.
   const scale = Math.min(width / best.w, height / best.h, 1.1);
   const spare = clamp((height / scale - best.h) / best.lines.length, 0, SPARE_MAX);
@@ -85,7 +88,7 @@ export function layOut(chains, labelWidth, width, height) {
     part.forEach((chain, column) => clusters.push({ chain, x: left + (column + 0.5) * cellW, y: top + tall / 2, places: places(chain, best.pitch) }));
     top += tall;
   }
-  return { width: best.w, height: top, clusters, cellW };
+  return { width: best.w, height: top, scale, cellW, clusters };
 }
 
 function places(chain, pitch) {
@@ -111,6 +114,8 @@ export class Topology {
   #nodes = new Map();
   #order = [];
   #layout = null;
+  /** What the names of a selected chain need beyond its cell. */
+  #labelRoom = 0;
   #shape = '';
   #size = { w: 0, h: 0 };
   #view = { x: 0, y: 0, k: 1 };
@@ -175,7 +180,14 @@ export class Topology {
     this.hubFont = `650 13px ${font.fontFamily}`;
     const names = chains.flatMap((c) => (c.providers ?? []).map((p) => widthOf(p.id, this.label) + (p.circuits && 'ws' in p.circuits ? WS_W + 5 : 0)));
     const labelWidth = clamp(Math.max(40, ...names), 40, LABEL_MAX);
-    this.#layout = layOut(chains, labelWidth, this.#size.w - 24, this.#size.h - 24);
+    const [w, tall] = [this.#size.w - 24, this.#size.h - 24];
+    this.#layout = layOut(chains, labelWidth, w, tall);
+    this.#labelRoom = 0;
+    if (this.#layout.scale < FAR) {
+      this.#layout = layOut(chains, 0, w, tall);
+      this.#labelRoom = labelWidth;
+    }
+    this.#svg.classList.toggle('is-dense', this.#labelRoom > 0);
     this.#nodes.clear();
     this.#order = [];
     const edges = svg('g', { class: 'edges', 'aria-hidden': 'true' });
@@ -260,9 +272,10 @@ export class Topology {
     if (node.word !== word) {
       node.word = word;
       node.glyph.replaceChildren(...glyphParts(word));
-      node.el.setAttribute('class', `node ${statusClass(word)}`);
-      node.edge.setAttribute('class', `edge ${statusClass(word)}${word === 'healthy' ? '' : IDLE.has(word) ? ' is-idle' : ' is-troubled'}`);
-      this.selected();
+      const isKin = node.chain === this.#store.chain ? ' is-kin' : '';
+      const isSelected = isKin && node.provider === this.#store.provider ? ' is-selected' : '';
+      node.el.setAttribute('class', `node ${statusClass(word)}${isKin}${isSelected}`);
+      node.edge.setAttribute('class', `edge ${statusClass(word)}${word === 'healthy' ? '' : IDLE.has(word) ? ' is-idle' : ' is-troubled'}${isKin}${node.width ? ' has-calls' : ''}`);
     }
     const label = `${provider.id} on ${chain.chain}: ${statusOf(word).label}${provider.reason ? `, ${provider.reason}` : ''}`;
     setAttr(node.el, 'aria-label', label);
@@ -283,7 +296,9 @@ export class Topology {
     for (const [id, node] of this.#nodes) {
       setAttr(node.el, 'aria-pressed', String(id === wanted));
       node.el.classList.toggle('is-selected', id === wanted);
-      if (node.provider) node.el.classList.toggle('is-kin', node.chain === chain);
+      const isKin = node.chain === chain;
+      node.el.classList.toggle('is-kin', isKin);
+      node.edge?.classList.toggle('is-kin', isKin);
     }
     this.#svg.classList.toggle('has-selection', Boolean(wanted));
     const node = wanted && this.#nodes.get(wanted);
@@ -384,8 +399,14 @@ export class Topology {
   }
 
   #centre(hub) {
-    const k = clamp(Math.min((this.#size.w - 40) / (this.#layout.cellW ?? 500), 1.05), this.#fitK, ZOOM_MAX);
+    const k = clamp(Math.min((this.#size.w - 40) / (this.#layout.cellW + 2 * this.#labelRoom), (this.#size.h - 40) / this.#tall(hub.chain), 1.05), this.#fitK, ZOOM_MAX);
     this.#go({ k, x: this.#size.w / 2 - hub.x * k, y: this.#size.h / 2 - hub.y * k });
+  }
+
+  /** Height of a chain's cluster. */
+  #tall(chain) {
+    const rows = this.#order.filter((n) => n.chain === chain).map((n) => n.y);
+    return Math.max(...rows) - Math.min(...rows) + HUB_H;
   }
 
   #isVisible({ x, y }) {

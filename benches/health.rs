@@ -4,6 +4,7 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use lasso::aggregator::{Aggregator, Rules};
 use lasso::base::ids::{ChannelId, EntryId, InstanceId, MethodId, Transport};
+use lasso::base::limits;
 use lasso::base::rng::Rng;
 use lasso::base::time::{Instant, WallTime};
 use lasso::config::topology::Strategy;
@@ -13,6 +14,7 @@ use lasso::observe::category::Category;
 use lasso::observe::report::{Load, Report};
 use lasso::observe::tally::{Attempted, Effect, Tally};
 use lasso::route::limit::TrustedProxies;
+use lasso::runtime::journal::Losses;
 use lasso::shard::{Node, Settings};
 use lasso::snapshot::Snapshot;
 use std::hint::black_box;
@@ -40,7 +42,9 @@ fn node() -> Arc<Node> {
         host: "localhost".into(),
         shards: SHARDS,
         trusted_proxies: TrustedProxies::loopback(),
+        request_log_rate: limits::REQUEST_LOG_RATE,
         started: WallTime(0),
+        log_losses: Losses::default(),
     };
     let snapshot = Snapshot::new(loaded.topology, Strategy::Fastest, "b", SHARDS as usize + 1);
     Node::new(settings, snapshot, [1, 2])

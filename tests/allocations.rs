@@ -3,10 +3,12 @@
 //! Only the shard's thread is counted. Its sweeps arm a timer a hundred times a second, whatever the calls, so the
 //! bound is a fraction of an allocation a call and not exactly none.
 
+use lasso::base::limits;
 use lasso::config::topology::Strategy;
 use lasso::config::{self, SourceFile};
 use lasso::route::limit::TrustedProxies;
 use lasso::runtime::driver::DriverChoice;
+use lasso::runtime::journal::Losses;
 use lasso::runtime::listen::Listeners;
 use lasso::runtime::tls::TlsSettings;
 use lasso::runtime::uring::{self, ShardOptions};
@@ -89,7 +91,9 @@ fn node(provider: SocketAddr) -> Arc<Node> {
         host: "localhost".into(),
         shards: 1,
         trusted_proxies: TrustedProxies::loopback(),
+        request_log_rate: limits::REQUEST_LOG_RATE,
         started: uring::wall_now(),
+        log_losses: Losses::default(),
     };
     Node::new(settings, Snapshot::new(loaded.topology, Strategy::Priority, "t", 2), uring::process_secret())
 }

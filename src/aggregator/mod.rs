@@ -8,18 +8,21 @@
 mod answer;
 mod build;
 mod channel;
+mod tell;
 
 use crate::base::ids::{ChainId, ChannelId, Id, IdVec, InstanceId, MethodId, PermitId, ProfileId, Transport};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::config::topology::Topology;
-use crate::health::breaker::{Policy, Transition};
+use crate::health::breaker::Policy;
 use crate::health::evidence::{Evidence, RowCounts};
 use crate::health::heads::Heads;
 use crate::observe::buckets::BUCKETS;
+use crate::observe::decision::Ration;
 use crate::observe::figures::Figures;
-use crate::observe::report::{Event, Probe, Report, Streaming};
+use crate::observe::happening::Happening;
+use crate::observe::report::{Event, Probe, Report};
 use crate::observe::tally::{Row, Tally};
 use crate::shard::Node;
 use crate::snapshot::{Grant, Snapshot};
@@ -27,6 +30,7 @@ use answer::node::Heard;
 use channel::Channel;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tell::Told;
 
 /// Fixed at start.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +38,6 @@ pub struct Rules {
     pub breaker: Policy,
     /// How much `latency-weighted` prefers the fastest.
     pub beta: f32,
-}
-
-/// Something that people are told of.
-#[derive(Clone, Debug)]
-pub struct Notice {
-    pub event: &'static str,
-    /// Somebody should look at it.
-    pub is_trouble: bool,
-    pub channel: ChannelId,
-    pub text: String,
 }
 
 /// A ranking's place: which (profile, chain), which method.
@@ -77,7 +71,10 @@ pub struct Aggregator {
     next_permit: u64,
     next_grant: u32,
     rng: Rng,
-    notices: Vec<Notice>,
+    /// To be told of by whoever steps it.
+    happenings: Vec<Happening>,
+    told: Told,
+    ration: Ration,
     merged_samples: u64,
     /// Attempts that found no row in a tally, and events beyond an epoch's bound.
     unfiled_samples: u64,
@@ -102,6 +99,8 @@ impl Aggregator {
             *alert = chain.lag_alert_threshold_blocks.min(*alert);
         }
         let channels = (0..2 * topology.instances.len()).map(|_| Channel::new(rules.breaker)).collect();
+        let (told, ration) =
+            (Told::new(2 * topology.instances.len(), node.lanes.len()), Ration::new(node.settings.request_log_rate));
         Aggregator {
             topology,
             rules,
@@ -122,7 +121,9 @@ impl Aggregator {
             next_permit: 1,
             next_grant: 1,
             rng,
-            notices: Vec::new(),
+            happenings: Vec::new(),
+            told,
+            ration,
             merged_samples: 0,
             unfiled_samples: 0,
             dropped_events: 0,
@@ -131,7 +132,7 @@ impl Aggregator {
     }
 
     /// Merges what has come, judges, and publishes when anything moved. Returns what people should know.
-    pub fn step(&mut self, now: Instant) -> Vec<Notice> {
+    pub fn step(&mut self, now: Instant) -> Vec<Happening> {
         self.demand.clear();
         let mut moved = false;
         // One report of each producer at a time: a breaker wants each of them once in an epoch.
@@ -146,7 +147,8 @@ impl Aggregator {
         if moved {
             self.node.snapshot.publish(self.next.clone());
         }
-        std::mem::take(&mut self.notices)
+        self.tell_changes(now);
+        std::mem::take(&mut self.happenings)
     }
 
     /// Attempts merged since start, for the law that none is lost.
@@ -177,7 +179,7 @@ impl Aggregator {
         }
         for channel in (0..self.channels.len()).map(ChannelId::from_index) {
             let transition = self.channels[channel].end_epoch(now, &mut self.rng);
-            self.tell(channel, transition);
+            self.tell_circuit(channel, transition, now);
         }
         for report in &reports {
             for channel in (0..self.channels.len()).map(ChannelId::from_index) {
@@ -214,6 +216,7 @@ impl Aggregator {
             }
         }
         self.merge_rows(report.producer, &report.tally, now);
+        self.tell_calls(&report.tally, now);
         for event in &report.tally.events {
             self.on_event(event, now);
         }
@@ -266,7 +269,7 @@ impl Aggregator {
                     heads.on_served(instance, height, now);
                 }
             }
-            Event::Streaming { channel, what } => self.on_streaming(channel, what),
+            Event::Streaming { channel, what } => self.tell_streaming(channel, what, now),
             Event::Feed { channel, state } => self.with(channel, |c| c.feed = state),
             Event::Probed { channel, probe } => self.on_probe(channel, probe, now),
         }
@@ -281,17 +284,11 @@ impl Aggregator {
     fn end_trial(&mut self, id: ChannelId, permit: PermitId, ok: Option<bool>, now: Instant) {
         let Some(channel) = self.channels.get_mut(id) else { return };
         let transition = channel.breaker.on_trial(permit, ok, now, &mut self.rng);
-        self.tell(id, transition);
+        self.tell_circuit(id, transition, now);
     }
 
     fn on_probe(&mut self, id: ChannelId, probe: Probe, now: Instant) {
         let Some(channel) = self.channels.get_mut(id) else { return };
-        if let Probe::WrongChain { got } = probe
-            && channel.wrong_chain != Some(got)
-        {
-            let text = format!("it serves chain {got}: no call is sent to it (correct its url or the chain_id)");
-            self.notices.push(Notice { event: "provider.chain", is_trouble: true, channel: id, text });
-        }
         let transition = channel.on_probe(probe, self.control, now);
         if let Probe::Ok { latency } = probe {
             self.evidence.on_prior(id, u32::try_from(latency.as_micros()).unwrap_or(u32::MAX), now);
@@ -300,7 +297,7 @@ impl Aggregator {
                 self.dirty.insert((*profile, *chain, crate::chain::method::UNKNOWN));
             }
         }
-        self.tell(id, transition);
+        self.tell_circuit(id, transition, now);
     }
 
     /// A height, and once per episode a word about who is far behind (CONTRACT §5).
@@ -309,26 +306,9 @@ impl Aggregator {
         let Some(heads) = self.heads.get_mut(&number) else { return };
         heads.on_head(instance, height, now);
         let threshold = self.lag_alerts.get(&number).copied().unwrap_or(u64::MAX);
-        if heads.alert(instance, threshold, now) {
-            let behind = heads.lag(instance, now).map_or(0, |lag| lag.unsigned_abs());
-            let text = format!("{behind} blocks behind the other providers of its chain");
-            let channel = self.channels_of(instance).next().unwrap_or(ChannelId::of(instance, Transport::Http));
-            self.notices.push(Notice { event: "provider.lag", is_trouble: true, channel, text });
+        if let Some(alert) = heads.alert(instance, threshold, now) {
+            self.tell_lag(instance, alert, now);
         }
-    }
-
-    /// What people should know of subscriptions.
-    fn on_streaming(&mut self, channel: ChannelId, what: Streaming) {
-        let is_trouble = matches!(what, Streaming::Silent | Streaming::Lost | Streaming::Closed { .. });
-        let (event, text) = match what {
-            Streaming::Connected => ("provider.connected", "its connection for subscriptions is open".to_owned()),
-            Streaming::Ended { code } => ("provider.disconnected", format!("its connection for subscriptions ended ({code})")),
-            Streaming::Silent => ("provider.silent", "it announced no block for too long: connected anew".to_owned()),
-            Streaming::Leads => ("stream.leads", "subscribers hear this provider from now on".to_owned()),
-            Streaming::Lost => ("stream.lost", "subscribers lost this provider: another one is sought".to_owned()),
-            Streaming::Closed { reason } => ("stream.closed", format!("subscribers were closed with 1013: {reason}")),
-        };
-        self.notices.push(Notice { event, is_trouble, channel, text });
     }
 
     fn tick(&mut self, now: Instant) -> bool {
@@ -337,7 +317,7 @@ impl Aggregator {
             let transition = self.channels[id].breaker.tick(now);
             moved |= transition.is_some();
             moved |= self.channels[id].learnt.tick(now);
-            self.tell(id, transition);
+            self.tell_circuit(id, transition, now);
         }
         moved
     }
@@ -368,12 +348,5 @@ impl Aggregator {
             }
         }
         leased
-    }
-
-    fn tell(&mut self, channel: ChannelId, transition: Option<Transition>) {
-        if let Some(Transition { from, to, reason }) = transition {
-            let text = format!("{} -> {} ({reason})", from.word(), to.word());
-            self.notices.push(Notice { event: "provider.circuit", is_trouble: true, channel, text });
-        }
     }
 }

@@ -151,9 +151,34 @@ pub const TALLY_ROWS: usize = 16_384;
 pub const FIGURE_ROWS: usize = 16_384;
 /// Questions of people's that wait for the aggregator; one more is told to come again.
 pub const QUESTIONS: usize = 64;
+/// Calls that a node tells of in a second: so many good ones and as many that failed or were slow [C §10].
+pub const REQUEST_LOG_RATE: u32 = 256;
+pub const REQUEST_LOG_RATE_MAX: u32 = 1_000;
+/// A call that took as long is told of like a failed one [C §10].
+pub const SLOW_CALL_MS: u64 = 1_000;
+/// Of a method's name that is in no table.
+pub const METHOD_NAME_SHOWN_BYTES: usize = 48;
 /// Whoever asked looks this often, and gives up after this long.
 pub const ANSWER_POLL_MS: u64 = 10;
 pub const ANSWER_WAIT_MS: u64 = 3_000;
+
+// --- events and the log [C §10] ---
+/// Events kept for readers of `/api/events`, and their bytes.
+pub const BACKLOG_EVENTS: usize = 4_096;
+pub const BACKLOG_BYTES: usize = 4 << 20;
+/// Events in one message, and the time between two.
+pub const EVENT_BATCH: usize = 100;
+pub const EVENT_BATCH_MS: u64 = 50;
+/// A reader hears something at least this often.
+pub const EVENT_HEARTBEAT_MS: u64 = 15_000;
+/// Readers of the whole node; one more is told to come again.
+pub const EVENT_READERS: u32 = 256;
+/// Names of events in one reader's wish.
+pub const EVENT_NAMES: usize = 32;
+/// Lines that wait for standard output; more are counted and dropped.
+pub const LOG_LINES: usize = 8_192;
+/// Lines still unwritten when the process ends are waited for this long.
+pub const LOG_FLUSH_MS: u64 = 2_000;
 
 // --- WebSocket clients [C §6] ---
 /// Requests of one connection under way (a batch is one), and their bytes.

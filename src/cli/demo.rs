@@ -25,12 +25,26 @@ const TICK: Duration = Duration::from_secs(1);
 const QUIET_TICKS: u64 = 15;
 
 pub fn run(options: Options) -> i32 {
-    let log = Log::new(&options);
-    match start(&options, log) {
+    let log = match Log::start(&options) {
+        // A person at a terminal is told of a second, not of each call.
+        Ok(log) if log.format() == LogFormat::Text => log.without_calls(),
+        Ok(log) => log,
+        Err(why) => {
+            eprintln!("lasso: {why}");
+            return 1;
+        }
+    };
+    let code = demo(&options, &log);
+    log.flush();
+    code
+}
+
+fn demo(options: &Options, log: &Log) -> i32 {
+    match start(options, log) {
         Ok((running, _providers)) => {
             show_what_to_try(log, running.address);
             let mut ticker = Ticker::new(&running);
-            running.wait_with(TICK, move |node| ticker.tick(node, log))
+            running.wait_with(TICK, |node| ticker.tick(node, log))
         }
         Err(why) => {
             log.error("demo.failed", &why);
@@ -39,7 +53,7 @@ pub fn run(options: Options) -> i32 {
     }
 }
 
-fn start(options: &Options, log: Log) -> Result<(Running, Background), String> {
+fn start(options: &Options, log: &Log) -> Result<(Running, Background), String> {
     let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     let bound = (0..cast::size()).map(|_| TcpListener::bind(loopback)).collect::<Result<Vec<_>, _>>();
     let listeners = bound.map_err(|e| format!("no port for a simulated provider: {e}"))?;
@@ -73,7 +87,7 @@ async fn serve<W: World>(world: &W, addresses: &[SocketAddr]) -> String {
 
 const POST: &str = "-H 'content-type: application/json' -d";
 
-fn show_what_to_try(log: Log, address: SocketAddr) {
+fn show_what_to_try(log: &Log, address: SocketAddr) {
     let base = format!("http://localhost:{}", address.port());
     let call =
         |id: u8, method: &str, params: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":[{params}]}}"#);
@@ -134,7 +148,7 @@ impl Ticker {
         Ticker { before: Totals::default(), names, quiet: 0 }
     }
 
-    fn tick(&mut self, node: &Node, log: Log) {
+    fn tick(&mut self, node: &Node, log: &Log) {
         let now = self.totals(node);
         let calls = now.calls - self.before.calls;
         self.quiet = if calls == 0 { self.quiet + 1 } else { 0 };

@@ -247,6 +247,15 @@ pub static FLAGS: &[Flag] = &[
         commands: NODE,
     },
     Flag {
+        name: "request-log-rate",
+        value: "N",
+        kind: Kind::Text,
+        vars: &["LASSO_REQUEST_LOG_RATE"],
+        default: "256",
+        help: "calls told of in a second, in the log and in /api/events: N good ones and N that failed or were slow",
+        commands: NODE,
+    },
+    Flag {
         name: "drain-seconds",
         value: "N",
         kind: Kind::Text,

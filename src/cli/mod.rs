@@ -21,7 +21,7 @@ mod tests;
 pub use completions::Shell;
 pub use env::Env;
 pub use flags::Name;
-pub use options::{Driver, LogFormat, LogLevel, Options, Scheme, Usage};
+pub use options::{Driver, LogFormat, Options, Scheme, Usage};
 
 use crate::config::suggest;
 use flags::{Flag, Kind};

@@ -2,12 +2,14 @@
 //! variable it came from.
 
 use crate::aggregator::Rules;
+use crate::base::limits;
 use crate::cli::env::{Env, Origin};
 use crate::cli::flags::{self, Flag, Kind, Name};
 use crate::config::cidr::Cidr;
 use crate::config::suggest;
 use crate::config::topology::Strategy;
 use crate::health::breaker::Policy;
+use crate::observe::happening::Level;
 use crate::route::limit::TrustedProxies;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -42,7 +44,9 @@ pub struct Options {
     pub trusted_proxies: TrustedProxies,
     /// `None` is text on a terminal, json elsewhere.
     pub log_format: Option<LogFormat>,
-    pub log_level: LogLevel,
+    pub log_level: Level,
+    /// Calls of a kind that are told of in a second; 0: none.
+    pub request_log_rate: u32,
     pub drain_seconds: u64,
     pub reuse_port: bool,
     /// Environment and `.env`, for `${NAME}` in profiles.
@@ -79,15 +83,6 @@ impl Scheme {
 pub enum LogFormat {
     Json,
     Text,
-}
-
-/// From most to least important.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
 }
 
 /// Shards are threads; more than this is a slip.
@@ -239,11 +234,14 @@ impl Settings {
             trusted_proxies: self.trusted_proxies()?,
             log_format: self.choice("log-format")?.map(|word| if word == "json" { LogFormat::Json } else { LogFormat::Text }),
             log_level: match self.choice("log-level")? {
-                Some("error") => LogLevel::Error,
-                Some("warn") => LogLevel::Warn,
-                Some("debug") => LogLevel::Debug,
-                _ => LogLevel::Info,
+                Some("error") => Level::Error,
+                Some("warn") => Level::Warn,
+                Some("debug") => Level::Debug,
+                _ => Level::Info,
             },
+            request_log_rate: self
+                .number("request-log-rate", 0, limits::REQUEST_LOG_RATE_MAX.into())?
+                .map_or(limits::REQUEST_LOG_RATE, |n| n as u32),
             drain_seconds: self.number("drain-seconds", 0, DRAIN_SECONDS_MAX)?.unwrap_or(30),
             reuse_port: self.switch("reuse-port")?,
             ignored_variables: env.ignored(),

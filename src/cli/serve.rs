@@ -6,12 +6,14 @@
 use crate::aggregator::Aggregator;
 use crate::base::limits;
 use crate::base::rng::Rng;
+use crate::base::time::WallTime;
 use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
 use crate::cli::options::{Driver, Options};
 use crate::cli::profiles;
 use crate::config::topology::Topology;
 use crate::control;
+use crate::observe::happening::{Happening, Level};
 use crate::runtime::background::{self, Background};
 use crate::runtime::cores::{self, Seat, Shards};
 use crate::runtime::dns::Resolver;
@@ -44,8 +46,20 @@ const START_WAIT: Duration = Duration::from_secs(30);
 const DRAIN_POLL_MS: u64 = 20;
 
 pub fn run(options: Options) -> i32 {
-    let log = Log::new(&options);
-    let loaded = match profiles::load(&options) {
+    let log = match Log::start(&options) {
+        Ok(log) => log,
+        Err(why) => {
+            eprintln!("lasso: {why}");
+            return 1;
+        }
+    };
+    let code = serve(&options, &log);
+    log.flush();
+    code
+}
+
+fn serve(options: &Options, log: &Log) -> i32 {
+    let loaded = match profiles::load(options) {
         Ok(loaded) => loaded,
         Err(problems) => {
             problems.iter().for_each(|problem| log.error("config.problem", &problem.to_string()));
@@ -53,7 +67,7 @@ pub fn run(options: Options) -> i32 {
         }
     };
     loaded.warnings.iter().for_each(|warning| log.warn("config.warning", &warning.to_string()));
-    match Running::start(&options, loaded.topology, log) {
+    match Running::start(options, loaded.topology, log) {
         Ok(running) => running.wait(),
         Err(why) => {
             log.error("node.failed", &why);
@@ -76,7 +90,7 @@ pub struct Running {
 
 impl Running {
     /// Starts every shard. The error is for people.
-    pub fn start(options: &Options, topology: Topology, log: Log) -> Result<Running, String> {
+    pub fn start(options: &Options, topology: Topology, log: &Log) -> Result<Running, String> {
         report_options(options, &topology, log);
         cores::refuse_huge_pages();
         // A refused raise leaves the limit as it is, which the log then shows.
@@ -91,7 +105,7 @@ impl Running {
         let tls = TlsSettings::load(ca_files).map_err(|fault| fault.to_string())?;
         let resolver = resolve_names(&topology, log)?;
         let address = listeners.address();
-        let settings = settings(options, address, seats.len())?;
+        let settings = settings(options, address, seats.len(), log)?;
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
         let judge = start_aggregator(&node, options, log)?;
@@ -113,8 +127,8 @@ impl Running {
         if reports.len() < count {
             return Err("a shard did not start within 30 s".to_owned());
         }
-        report_ready(&reports, address, file_limit, log);
-        Ok(Running { node, address, shards, log, _resolver: resolver, _beside: [judge, control] })
+        tell(&node, log, ready(&reports, address, file_limit, log));
+        Ok(Running { node, address, shards, log: log.clone(), _resolver: resolver, _beside: [judge, control] })
     }
 
     /// Until a signal has ended every shard.
@@ -186,21 +200,23 @@ impl Start {
 
 /// The thread that judges providers. Without it the node would route by what it last knew for ever, so its end ends the
 /// process, loudly.
-fn start_aggregator(node: &Arc<Node>, options: &Options, log: Log) -> Result<Background, String> {
+fn start_aggregator(node: &Arc<Node>, options: &Options, log: &Log) -> Result<Background, String> {
     let [seed, _] = uring::process_secret();
     let mut aggregator = Aggregator::new(node.clone(), options.rules, Rng::new(seed));
-    let topology = node.snapshot.latest().topology.clone();
+    let (node, log) = (node.clone(), log.clone());
     let step = move || {
-        for notice in aggregator.step(uring::process_now()) {
-            let label = topology.instances.get(notice.channel.instance()).map_or("", |i| &i.label);
-            let text = format!("{label} over {}: {}", notice.channel.transport().word(), notice.text);
-            match notice.is_trouble {
-                true => log.warn(notice.event, &text),
-                false => log.info(notice.event, &[("message", text.into())]),
-            }
-        }
+        let now = uring::process_now();
+        aggregator.step(now).into_iter().for_each(|happening| tell(&node, &log, happening));
     };
     background::every("aggregator", Duration::from_millis(limits::EPOCH_MS), step).map_err(|e| format!("no thread: {e}"))
+}
+
+/// Tells the log and whoever listens.
+fn tell(node: &Node, log: &Log, happening: Happening) {
+    let age_ms = uring::process_now().since(happening.at).as_millis() as u64;
+    let wall = WallTime(uring::wall_now().0.saturating_sub(age_ms));
+    let json = node.events.push(&happening, wall);
+    log.happened(&happening, json);
 }
 
 /// The thread that probes.
@@ -226,11 +242,12 @@ fn start_control(start: &Start) -> Result<Background, String> {
     background::vital("control", body).map_err(|e| format!("no thread: {e}"))
 }
 
-fn stop_on_signal(start: &Start, within_ms: u64, log: Log) -> Result<(), String> {
-    let (node, listeners, orders) = (start.node.clone(), start.listeners.clone(), start.orders.clone());
+fn stop_on_signal(start: &Start, within_ms: u64, log: &Log) -> Result<(), String> {
+    let (node, listeners, orders, log) = (start.node.clone(), start.listeners.clone(), start.orders.clone(), log.clone());
     let act = move |signal| match signal {
         Signal::Stop => {
-            log.info("node.draining", &[("within_ms", within_ms.into())]);
+            let draining = Happening::new("node.draining", Level::Info, uring::process_now());
+            tell(&node, &log, draining.with("within_ms", within_ms));
             node.draining.raise();
             listeners.stop();
             orders.post_all(Order::Drain { within_ms });
@@ -240,7 +257,7 @@ fn stop_on_signal(start: &Start, within_ms: u64, log: Log) -> Result<(), String>
     signals::watch(act).map_err(|e| format!("signals: {e}"))
 }
 
-fn resolve_names(topology: &Topology, log: Log) -> Result<Resolver, String> {
+fn resolve_names(topology: &Topology, log: &Log) -> Result<Resolver, String> {
     let endpoints = topology.instances.values().flat_map(|i| i.http.iter().chain(&i.ws));
     let hosts: BTreeSet<&str> = endpoints.map(|e| e.host.as_ref()).collect();
     let resolver = Resolver::start(hosts).map_err(|e| format!("resolver: {e}"))?;
@@ -253,7 +270,7 @@ fn resolve_names(topology: &Topology, log: Log) -> Result<Resolver, String> {
     Ok(resolver)
 }
 
-fn settings(options: &Options, address: SocketAddr, shards: usize) -> Result<Settings, String> {
+fn settings(options: &Options, address: SocketAddr, shards: usize, log: &Log) -> Result<Settings, String> {
     let node_id = node_id(options).map_err(|e| format!("node id: {e}"))?;
     Ok(Settings {
         region: options.region.clone().unwrap_or_else(|| node_id.clone()).into(),
@@ -262,7 +279,9 @@ fn settings(options: &Options, address: SocketAddr, shards: usize) -> Result<Set
         host: shown_host(&options.host, address.port()).into(),
         shards: shards as u32,
         trusted_proxies: options.trusted_proxies.clone(),
+        request_log_rate: options.request_log_rate,
         started: uring::wall_now(),
+        log_losses: log.losses(),
     })
 }
 
@@ -279,7 +298,7 @@ pub(super) fn driver_choice(driver: Driver) -> DriverChoice {
     }
 }
 
-fn report_options(options: &Options, topology: &Topology, log: Log) {
+fn report_options(options: &Options, topology: &Topology, log: &Log) {
     if !options.ignored_variables.is_empty() {
         let names = options.ignored_variables.join(", ");
         log.warn("config.ignored", &format!("set, but without effect in this version: {names}"));
@@ -293,19 +312,15 @@ fn report_options(options: &Options, topology: &Topology, log: Log) {
     }
 }
 
-fn report_ready(reports: &[DriverReport], address: SocketAddr, file_limit: u64, log: Log) {
+fn ready(reports: &[DriverReport], address: SocketAddr, file_limit: u64, log: &Log) -> Happening {
     if let Some(warning) = reports.iter().find_map(DriverReport::warning) {
         log.warn("node.driver", &warning);
     }
     let driver = reports.first().map_or("none", |r| r.driver.word());
-    log.info(
-        "node.ready",
-        &[
-            ("listen", address.to_string().into()),
-            ("shards", reports.len().into()),
-            ("driver", driver.into()),
-            ("open_files_max", file_limit.into()),
-            ("version", env!("CARGO_PKG_VERSION").into()),
-        ],
-    );
+    Happening::new("node.ready", Level::Info, uring::process_now())
+        .with("listen", address.to_string())
+        .with("shards", reports.len())
+        .with("driver", driver)
+        .with("open_files_max", file_limit)
+        .with("version", env!("CARGO_PKG_VERSION"))
 }

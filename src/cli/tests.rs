@@ -1,7 +1,8 @@
 //! Arguments, environment and `.env` to a `Command`.
 
-use super::{Command, Driver, Env, LogFormat, LogLevel, Name, Options, Scheme, Shell, node_id, parse};
+use super::{Command, Driver, Env, LogFormat, Name, Options, Scheme, Shell, node_id, parse};
 use crate::config::topology::Strategy;
+use crate::observe::happening::Level;
 use std::ffi::OsString;
 
 fn command(args: &str, vars: &[(&str, &str)], dotenv: &str) -> Command {
@@ -40,7 +41,7 @@ fn defaults() {
     let o = options("", &[], "");
     assert_eq!((o.listen.to_string().as_str(), o.port, o.shards, o.pin), ("0.0.0.0", 4000, None, true));
     assert_eq!((o.driver, o.default_strategy, o.drain_seconds, o.reuse_port), (Driver::Auto, Strategy::Priority, 30, false));
-    assert_eq!((o.host.as_str(), o.scheme, o.log_format, o.log_level), ("localhost", None, None, LogLevel::Info));
+    assert_eq!((o.host.as_str(), o.scheme, o.log_format, o.log_level), ("localhost", None, None, Level::Info));
     assert!(o.profiles.is_none() && o.node_id.is_none() && o.region.is_none() && o.state_dir.is_none());
     assert!(o.trusted_proxies.trusts([127, 0, 0, 9].into()) && !o.trusted_proxies.trusts([10, 0, 0, 1].into()));
     assert!(o.ignored_variables.is_empty() && o.notices.is_empty());
@@ -58,7 +59,7 @@ fn every_flag_is_taken() {
     assert_eq!((o.driver, o.default_strategy, o.drain_seconds, o.reuse_port), (Driver::Epoll, Strategy::LoadBalanced, 0, true));
     assert_eq!(
         (o.host.as_str(), o.scheme, o.log_format, o.log_level),
-        ("h:8", Some(Scheme::Https), Some(LogFormat::Json), LogLevel::Debug)
+        ("h:8", Some(Scheme::Https), Some(LogFormat::Json), Level::Debug)
     );
     assert_eq!((o.node_id.as_deref(), o.region.as_deref()), (Some("n1"), Some("eu")));
     assert_eq!((o.profiles, o.state_dir), (Some("p".into()), Some("s".into())));

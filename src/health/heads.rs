@@ -49,6 +49,13 @@ pub struct Heads {
     pace: Pace,
 }
 
+/// An episode of lag begins, or is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Alert {
+    Lags { blocks: u64 },
+    CaughtUp,
+}
+
 /// A fresh report, with whether the instance has served that height.
 type Report = (u64, bool);
 
@@ -168,15 +175,17 @@ impl Heads {
         self.pace.block_time()
     }
 
-    /// True exactly when it has come to lag `threshold` blocks (at least one); again only after it was back.
+    /// Exactly when it has come to lag `threshold` blocks (at least one), and when it is back.
     /// While its lag is unknown the episode goes on.
-    pub fn alert(&mut self, instance: InstanceId, threshold: u64, now: Instant) -> bool {
-        let Some(lag) = self.lag(instance, now) else { return false };
-        let Some(head) = self.rows.get_mut(&instance) else { return false };
+    pub fn alert(&mut self, instance: InstanceId, threshold: u64, now: Instant) -> Option<Alert> {
+        let lag = self.lag(instance, now)?;
+        let head = self.rows.get_mut(&instance)?;
         let lags = lag < 0 && lag.unsigned_abs() >= threshold;
-        let is_new = lags && !head.alerted;
-        head.alerted = lags;
-        is_new
+        match (std::mem::replace(&mut head.alerted, lags), lags) {
+            (false, true) => Some(Alert::Lags { blocks: lag.unsigned_abs() }),
+            (true, false) => Some(Alert::CaughtUp),
+            (false, false) | (true, true) => None,
+        }
     }
 }
 

@@ -162,26 +162,29 @@ fn healthy_providers_polled_far_apart_do_not_lag() {
 }
 
 #[test]
-fn an_alert_is_told_once_an_episode() {
-    let check = |threshold, heights: &[u64], want: &[bool]| {
+fn an_episode_of_lag_is_told_when_it_begins_and_when_it_ends() {
+    // Blocks behind where one begins, "." where nothing is told, "ok" where it is over.
+    let check = |threshold, heights: &[u64], want: &str| {
         let mut heads = told(None, "0:a=100 0:c=100");
-        let alerts: Vec<bool> = heights
-            .iter()
-            .map(|height| {
-                heads.on_head(id("b"), *height, at(1.0));
-                heads.alert(id("b"), threshold, at(1.0))
-            })
-            .collect();
-        assert_eq!(alerts, want, "{threshold}: {heights:?}");
+        let mut alert = |height: &u64| {
+            heads.on_head(id("b"), *height, at(1.0));
+            match heads.alert(id("b"), threshold, at(1.0)) {
+                None => ".".to_owned(),
+                Some(Alert::CaughtUp) => "ok".to_owned(),
+                Some(Alert::Lags { blocks }) => blocks.to_string(),
+            }
+        };
+        let alerts: Vec<String> = heights.iter().map(&mut alert).collect();
+        assert_eq!(alerts.join(" "), want, "{threshold}: {heights:?}");
     };
-    check(5, &[96, 95, 94, 95, 96, 95], &[false, true, false, false, false, true]);
-    check(1, &[100, 99, 99, 101, 98], &[false, true, false, false, true]);
-    check(0, &[100, 99], &[false, true]);
+    check(5, &[96, 95, 94, 95, 96, 95], ". 5 . . ok 5");
+    check(1, &[100, 99, 99, 101, 98], ". 1 . ok 2");
+    check(0, &[100, 99], ". 1");
     let mut heads = told(None, "0:a=100 0:b=90");
-    assert!(!heads.alert(id("x"), 1, at(0.0)) && !heads.alert(id("b"), 5, at(40.0)), "unknown is no lag");
-    assert!(heads.alert(id("b"), 5, at(0.0)) && !heads.alert(id("b"), 5, at(40.0)));
+    assert!(heads.alert(id("x"), 1, at(0.0)).is_none() && heads.alert(id("b"), 5, at(40.0)).is_none(), "unknown is no lag");
+    assert!(heads.alert(id("b"), 5, at(0.0)).is_some() && heads.alert(id("b"), 5, at(40.0)).is_none());
     heads.on_head(id("a"), 104, at(40.0));
-    assert!(!heads.alert(id("b"), 5, at(40.0)), "the episode outlasts a gap in knowledge");
+    assert!(heads.alert(id("b"), 5, at(40.0)).is_none(), "the episode outlasts a gap in knowledge");
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! What is seen of providers: what an answer means, how long it took, and how that travels from the shards to the one
 //! thread that judges it.
 
+pub mod backlog;
 pub mod buckets;
 pub mod category;
+pub mod decision;
 pub mod figures;
+pub mod happening;
 pub mod question;
 pub mod report;
 pub mod tally;

@@ -10,8 +10,20 @@ pub struct Asked {
     pub wall: WallTime,
 }
 
-/// An HTTP status and a JSON body.
-pub type Answer = (u16, Vec<u8>);
+/// What is answered over HTTP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// The content type.
+    pub kind: &'static str,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Answer {
+        Answer { status, kind: "application/json", body: body.into() }
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Question {

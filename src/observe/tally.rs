@@ -13,6 +13,7 @@ use crate::base::time::Duration;
 use crate::chain::method;
 use crate::observe::buckets::{BUCKETS, bucket_of};
 use crate::observe::category::Category;
+use crate::observe::decision::Decision;
 use crate::observe::report::Event;
 
 /// What an attempt says about its provider.
@@ -98,6 +99,10 @@ pub struct Tally {
     pub events: Vec<Event>,
     /// Events beyond `limits::EPOCH_EVENTS`.
     pub events_dropped: u32,
+    /// Calls to tell people of, good ones and troubled ones, and how many of the epoch found no room.
+    decisions: Vec<Decision>,
+    calm: usize,
+    pub untold: u64,
     /// Attempts recorded, and those that found no room for a row of their own.
     pub samples: u64,
     pub homeless: u64,
@@ -114,6 +119,9 @@ impl Tally {
             spills: Vec::new(),
             events: Vec::new(),
             events_dropped: 0,
+            decisions: Vec::new(),
+            calm: 0,
+            untold: 0,
             samples: 0,
             homeless: 0,
         }
@@ -205,6 +213,22 @@ impl Tally {
         }
     }
 
+    /// A call ended: it is told of when this epoch has room for one more of its kind. `describe` is asked only then.
+    #[inline]
+    pub fn decide(&mut self, is_trouble: bool, room: usize, describe: impl FnOnce() -> Decision) {
+        let taken = if is_trouble { self.decisions.len() - self.calm } else { self.calm };
+        if taken >= room {
+            self.untold += 1;
+            return;
+        }
+        self.calm += usize::from(!is_trouble);
+        self.decisions.push(describe());
+    }
+
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
     fn touch(&mut self, channel: ChannelId) -> Option<&mut ChannelCounts> {
         let counts = self.channels.get_mut(channel.index())?;
         if !std::mem::replace(&mut counts.is_dirty, true) {
@@ -258,6 +282,8 @@ impl Tally {
         }
         self.spills.clear();
         self.events.clear();
+        self.decisions.clear();
+        (self.calm, self.untold) = (0, 0);
         (self.events_dropped, self.samples, self.homeless) = (0, 0, 0);
     }
 
@@ -271,6 +297,7 @@ impl Tally {
             + self.rows.capacity() * size_of::<Row>()
             + self.channels.capacity() * size_of::<ChannelCounts>()
             + self.events.capacity() * size_of::<Event>()
+            + self.decisions.capacity() * size_of::<Decision>()
     }
 }
 

@@ -127,7 +127,7 @@ fn write_attempted<'a>(out: &mut Vec<u8>, attempted: &Attempted, candidates: imp
 }
 
 /// The underscore names that the existing clients read (LB §11.3).
-fn strategy_name(strategy: Strategy) -> &'static str {
+pub fn strategy_name(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Priority => "priority",
         Strategy::LoadBalanced => "load_balanced",

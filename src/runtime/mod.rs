@@ -23,6 +23,10 @@ pub mod http2;
 pub mod limiter;
 /// Who comes first, the one that does a thing or the one that takes it back.
 pub mod claim;
+/// The newest events, for whoever listens.
+pub mod events;
+/// Lines on their way to standard output.
+pub mod journal;
 /// A yes or no between threads.
 pub mod flag;
 /// Waiting for threads to have started.

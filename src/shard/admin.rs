@@ -60,12 +60,12 @@ async fn ask<W: World>(shard: &Shard<W>, what: Question) -> Answer {
 }
 
 pub fn refused(status: u16, error: &str, hint: &str) -> Answer {
-    (status, json!({ "error": error, "hint": hint }).to_string().into_bytes())
+    Answer::json(status, json!({ "error": error, "hint": hint }).to_string())
 }
 
 /// LB §11.7: who asks for a chain that is not there is told which are.
 fn find(topology: &Topology, slug: &str, chain: &str) -> Result<(ProfileId, ChainId), Answer> {
-    let not_found = |body: serde_json::Value| (404, body.to_string().into_bytes());
+    let not_found = |body: serde_json::Value| Answer::json(404, body.to_string());
     let found = topology.profile_by_slug.get(slug).and_then(|id| Some((*id, topology.profiles.get(*id)?)));
     let Some((profile, scope)) = found else {
         let all: Vec<&str> = topology.profiles.values().map(|p| p.slug.as_ref()).collect();
@@ -95,7 +95,7 @@ fn order<W: World>(
     let Some(id) = configured.provider_by_id.get(provider) else {
         let all: Vec<&str> = configured.providers.values().map(|p| p.id.as_ref()).collect();
         let body = json!({ "error": "Provider not found", "provider": provider, "available_providers": all });
-        return Err((404, body.to_string().into_bytes()));
+        return Err(Answer::json(404, body.to_string()));
     };
     Ok(Question::Breaker { entry: configured.entry(*id), order })
 }

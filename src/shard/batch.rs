@@ -4,6 +4,7 @@
 //! the closing bracket must be right; the node-wide byte budget bounds what that can take. A notification is carried out
 //! and left out; when nothing is left the reply is 204.
 
+use crate::base::ids::Transport;
 use crate::base::limits;
 use crate::base::span::Span;
 use crate::route::meta;
@@ -15,6 +16,7 @@ use crate::shard::buffers::Size;
 use crate::shard::call::{Call, Source, Trace};
 use crate::shard::client_http::{Client, Next};
 use crate::shard::forward::{Reply, forward};
+use crate::shard::noted::{Noted, ended};
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::reply::{self, Body};
 use crate::shard::request::{Context, Todo, shifted};
@@ -44,7 +46,8 @@ pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: V
     let source = Rc::new(buf);
     let start = asked.body.range.start;
     let subscribe = rpc::subscribe_refusal(client, &asked, Some(&Source::Shared(source.clone())));
-    let done = carry_out(&shard, &context, &source, start, items, &subscribe).await;
+    let of = Items { source: &source, start, transport: Transport::Http, request_id: &manner.request_id };
+    let done = carry_out(&shard, &context, of, items, &subscribe).await;
     manner.end_if(shard.node.draining.is_raised());
     if asked.route.meta == Meta::Headers {
         // The header speaks for the first call.
@@ -68,16 +71,27 @@ pub struct Done {
     pub first: Option<(Trace, Ask)>,
 }
 
-/// Carries the items of `source` out, whose spans count from `start`.
+/// Where a batch's items are, and how they came.
+#[derive(Clone, Copy)]
+pub struct Items<'a> {
+    pub source: &'a Rc<Vec<u8>>,
+    /// Their spans count from here.
+    pub start: usize,
+    /// The client's.
+    pub transport: Transport,
+    /// Empty where the client has none.
+    pub request_id: &'a [u8],
+}
+
+/// Carries the items out.
 pub async fn carry_out<W: World>(
     shard: &Shard<W>,
     context: &Context<W>,
-    source: &Rc<Vec<u8>>,
-    start: usize,
+    of: Items<'_>,
     items: Vec<Span>,
     subscribe: &RpcRefusal,
 ) -> Done {
-    let work = items.into_iter().map(|item| one(shard, context, source, start, item, subscribe));
+    let work = items.into_iter().map(|item| one(shard, context, of, item, subscribe));
     let parts: Vec<(Part, Option<(Trace, Ask)>)> = stream::iter(work).buffered(limits::BATCH_PARALLEL).collect().await;
     let first = parts.first().and_then(|(_, trace)| *trace);
     let is_gone = parts.iter().any(|(part, _)| matches!(part, Part::ClientGone));
@@ -111,12 +125,11 @@ fn admitted<W: World>(client: &mut Client<W>, asked: &Asked, items: &[Span], buf
 async fn one<W: World>(
     shard: &Shard<W>,
     context: &Context<W>,
-    source: &Rc<Vec<u8>>,
-    start: usize,
+    of: Items<'_>,
     item: Span,
     subscribe: &RpcRefusal,
 ) -> (Part, Option<(Trace, Ask)>) {
-    let item = item.shifted(start);
+    let (source, item) = (of.source, item.shifted(of.start));
     let request = match jsonrpc::scan_item(source, item) {
         Ok(request) => shifted(request, 0),
         Err(fault) => {
@@ -135,6 +148,16 @@ async fn one<W: World>(
         Todo::Refuse(refusal) => (Reply::Refused(refusal), None),
         Todo::Subscribe => (Reply::Refused(subscribe.clone()), None),
     };
+    let noted = Noted {
+        snapshot: &context.snapshot,
+        route: &context.route,
+        transport: of.transport,
+        method: request.method.of(source),
+        request_id: of.request_id,
+        started: context.started,
+        trace: trace.as_ref(),
+    };
+    shard.note(noted, ended(&reply, trace.as_ref()));
     (part(shard, reply, &request, source), trace)
 }
 

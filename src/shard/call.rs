@@ -9,6 +9,7 @@ use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method::{self, Safety};
 use crate::config::topology::Strategy;
+use crate::observe::category::Category;
 use crate::route::fit::Fit;
 use crate::route::select::Ask;
 use crate::runtime::gather::{Gather, Piece};
@@ -189,6 +190,8 @@ pub struct Trace {
     pub strategy: Strategy,
     pub selected: Option<SlotId>,
     pub retries: u8,
+    /// What the last error meant.
+    pub category: Option<Category>,
     /// The chosen channel's circuit.
     pub circuit: &'static str,
     /// Choosing the providers.
@@ -199,7 +202,8 @@ pub struct Trace {
 
 impl Trace {
     pub fn new(strategy: Strategy) -> Trace {
-        Trace { strategy, selected: None, retries: 0, circuit: "closed", selection: Duration::ZERO, upstream: Duration::ZERO }
+        let (selection, upstream) = (Duration::ZERO, Duration::ZERO);
+        Trace { strategy, selected: None, retries: 0, category: None, circuit: "closed", selection, upstream }
     }
 }
 

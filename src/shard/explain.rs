@@ -67,7 +67,7 @@ pub fn answer<W: World>(
         "all_circuits_open_for_ms": plan.retry_at.filter(|_| chosen.is_none()).map(|at| at.since(now).as_millis() as u64),
         "providers": rows.iter().map(|(id, part)| provider(plan, configured, &ask, *id, part)).collect::<Vec<_>>(),
     });
-    (200, body.to_string().into_bytes())
+    Answer::json(200, body.to_string())
 }
 
 /// The call that is thought of.

@@ -7,6 +7,7 @@ use crate::base::ids::SlotId;
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Provider;
+use crate::observe::category::Category;
 use crate::route::exchange::{Action, ConnectionRule, End, Exchange, Refuse, Reply as Ending};
 use crate::route::select::Sieve;
 use crate::runtime::world::World;
@@ -45,7 +46,7 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
     let blind = without_circuits(shard, plan);
     let plan = blind.as_deref().unwrap_or(plan);
     let mut exchange = Exchange::new(plan, &call.ask, call.safety(), call.timeout_ms(), call.started);
-    let mut last = Last { error: None, category: None };
+    let mut last = Last { error: None };
     let mut witness = Witness::default();
     let mut now = call.started;
     loop {
@@ -77,9 +78,15 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
         exchange.on_end(plan, wire_fault(shard, got.end(), call));
         witness.on_end(shard, plan, call, &got, attempt, exchange.is_resending());
         match got {
-            Got::Answer { held, .. } => return answer(shard, call, held),
+            Got::Answer { held, category } => {
+                call.trace.category = category;
+                return answer(shard, call, held);
+            }
             Got::Stream(relay) => return Reply::Stream(relay),
-            Got::Refused { outcome, error } => last.note(shard, outcome.category.word(), error),
+            Got::Refused { outcome, error } => {
+                call.trace.category = Some(outcome.category);
+                last.note(shard, error);
+            }
             Got::NotSent(_) | Got::Lost { .. } | Got::TimedOut | Got::ClientGone => shard.counters.failovers.add(1),
         }
     }
@@ -107,14 +114,11 @@ async fn one_attempt<W: World>(
 /// The best that failed attempts left behind.
 struct Last {
     error: Option<Held>,
-    /// What the last answer meant, when there was no error to show.
-    category: Option<&'static str>,
 }
 
 impl Last {
-    fn note<W: World>(&mut self, shard: &Shard<W>, category: &'static str, error: Option<Held>) {
+    fn note<W: World>(&mut self, shard: &Shard<W>, error: Option<Held>) {
         shard.counters.failovers.add(1);
-        self.category = Some(category);
         if let Some(error) = error
             && let Some(older) = self.error.replace(error)
         {
@@ -132,7 +136,7 @@ fn finish<W: World>(shard: &Shard<W>, call: &Call<W>, ending: Ending, last: Last
     };
     shard.counters.refusals.add(1);
     let retry_after_ms = when_circuits_open(shard, call, refuse);
-    Reply::Refused(RpcRefusal::no_answer(refuse, call.method_name(), last.category, retry_after_ms))
+    Reply::Refused(RpcRefusal::no_answer(refuse, call.method_name(), call.trace.category.map(Category::word), retry_after_ms))
 }
 
 /// When the first open circuit lets a trial through, or soon if one does already; tells the aggregator that somebody waits for it.

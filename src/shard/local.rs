@@ -1,11 +1,13 @@
 //! What the node answers by itself outside of JSON-RPC: health, readiness, preflight, and every path or head it refuses.
 
 use crate::base::limits;
+use crate::observe::question::Answer;
 use crate::route::resolve::{Local, Refusal, Route, Target, arguments, cors, is_rpc_path};
 use crate::runtime::world::World;
 use crate::shard::admin;
 use crate::shard::buffers::Size;
 use crate::shard::client_http::{Client, Next};
+use crate::shard::event_stream;
 use crate::shard::reply::{self, Manner};
 use crate::shard::socket::{self, NoUpgrade, Upgrade};
 use crate::wire::http::{Field, HttpFault, Method, RequestHead, write_decimal, write_status_line};
@@ -58,20 +60,24 @@ pub async fn upgrade<W: World>(
 }
 
 async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, buf: &[u8], manner: &Manner) -> Next {
-    if let Local::Root | Local::Dashboard | Local::Asset = what {
-        return page(client, what, head, buf, manner).await;
-    }
-    let (status, body) = match what {
+    let answer = match what {
+        Local::Root | Local::Dashboard | Local::Asset => return Box::pin(page(client, what, head, buf, manner)).await,
+        Local::Events => match Box::pin(event_stream::serve(client, head, buf, manner)).await {
+            Ok(next) => return next,
+            Err(refusal) => refusal,
+        },
         Local::Health => health(client),
         Local::Ready => ready(client),
-        Local::Chains => (200, chains(client)),
+        Local::Chains => Answer::json(200, chains(client)),
         _ => admin::answer(client, what, head, buf).await.unwrap_or_else(|| {
             let text = "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/status, /api/chains, \
                  /api/providers/:chain, /api/metrics/:chain, /api/shards and /api/explain/:profile/:chain/:method are\"}}";
-            (404, text.as_bytes().to_vec())
+            Answer::json(404, text)
         }),
     };
-    send(client, status, b"content-type: application/json\r\n", Some(Content::of(body, head)), manner).await
+    let mut fields = Vec::new();
+    reply::field(&mut fields, b"content-type", answer.kind.as_bytes());
+    send(client, answer.status, &fields, Some(Content::of(answer.body, head)), manner).await
 }
 
 /// The page and its files. A profile that does not exist gets the page too, with 404: it says which there are.
@@ -96,7 +102,7 @@ async fn page<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead,
 }
 
 /// `/api/health` (CONTRACT §10): 200 while alive, 503 while draining.
-fn health<W: World>(client: &Client<W>) -> (u16, Vec<u8>) {
+fn health<W: World>(client: &Client<W>) -> Answer {
     let (node, now) = (&client.shard.node, client.now());
     let (status, word) = if node.draining.is_raised() { (503, "draining") } else { (200, "healthy") };
     let mut out = format!(
@@ -110,19 +116,19 @@ fn health<W: World>(client: &Client<W>) -> (u16, Vec<u8>) {
     out.extend_from_slice(b",\"region\":");
     write_string(&mut out, &node.settings.region);
     out.extend_from_slice(b",\"cluster\":{\"enabled\":false,\"status\":\"standalone\"}}");
-    (status, out)
+    Answer::json(status, out)
 }
 
 /// `/api/ready`: 503 until a provider of each chain answered or `READY_AFTER_MS` passed.
-fn ready<W: World>(client: &Client<W>) -> (u16, Vec<u8>) {
+fn ready<W: World>(client: &Client<W>) -> Answer {
     let node = &client.shard.node;
     if node.draining.is_raised() {
-        return (503, b"{\"status\":\"draining\"}".to_vec());
+        return Answer::json(503, r#"{"status":"draining"}"#);
     }
     if node.ready.is_raised() || client.now().as_ms() >= limits::READY_AFTER_MS {
-        return (200, b"{\"status\":\"ready\"}".to_vec());
+        return Answer::json(200, r#"{"status":"ready"}"#);
     }
-    (503, b"{\"status\":\"starting\",\"hint\":\"waiting for the first answer of a provider of each chain\"}".to_vec())
+    Answer::json(503, r#"{"status":"starting","hint":"waiting for the first answer of a provider of each chain"}"#)
 }
 
 /// `/api/chains` (LB §11.7): each chain once, over all profiles.

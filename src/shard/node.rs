@@ -12,7 +12,9 @@ use crate::route::limit::{TrustedProxies, client_name};
 use crate::runtime::budget::Budget;
 use crate::runtime::counters::Counters;
 use crate::runtime::desk::Desk;
+use crate::runtime::events::Events;
 use crate::runtime::flag::Flag;
+use crate::runtime::journal::Losses;
 use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::mailbox::Directory;
 use crate::runtime::publish::Published;
@@ -33,8 +35,12 @@ pub struct Settings {
     pub host: Box<str>,
     pub shards: u32,
     pub trusted_proxies: TrustedProxies,
+    /// Calls of a kind that people are told of in a second; 0: of none.
+    pub request_log_rate: u32,
     /// When the process began.
     pub started: WallTime,
+    /// Log lines that standard output did not take.
+    pub log_losses: Losses,
 }
 
 pub struct Node {
@@ -53,6 +59,8 @@ pub struct Node {
     pub counters: Vec<Arc<Counters>>,
     /// People's questions to the aggregator.
     pub desk: Arc<Desk<Asked, Answer>>,
+    /// What people are told of as it happens.
+    pub events: Events,
     /// About subscriptions: to the control thread (the one place), and to each shard.
     pub wishes: Directory<Wish>,
     pub letters: Directory<Letter>,
@@ -82,6 +90,7 @@ impl Node {
             lanes,
             counters,
             desk: Desk::new(limits::QUESTIONS),
+            events: Events::new(settings.started),
             wishes: Directory::new(1),
             letters: Directory::new(settings.shards as usize),
             errands: Directory::new(settings.shards as usize),

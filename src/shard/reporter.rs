@@ -8,6 +8,7 @@ use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::config::topology::Topology;
 use crate::observe::category::Category;
+use crate::observe::decision::Decision;
 use crate::observe::report::{Event, Load, Report};
 use crate::observe::tally::{Attempted, Tally};
 use crate::runtime::reports::Lane;
@@ -24,12 +25,15 @@ pub struct Reporter {
     /// Attempts recorded since start, for the law that none is lost on the way up.
     recorded: Cell<u64>,
     last_sent: Cell<Instant>,
+    /// Calls of a kind that one epoch tells people of.
+    told_calls: usize,
     entries: usize,
     instances: usize,
 }
 
 impl Reporter {
-    pub fn new(lane: Arc<Lane>, producer: u16, topology: &Topology, now: Instant) -> Reporter {
+    /// `told_calls_s`: calls of a kind that people are told of in a second.
+    pub fn new(lane: Arc<Lane>, producer: u16, topology: &Topology, told_calls_s: u32, now: Instant) -> Reporter {
         let (entries, instances) = (topology.entries.len(), topology.instances.len());
         Reporter {
             tally: RefCell::new(Box::new(Tally::new(entries, instances))),
@@ -37,6 +41,7 @@ impl Reporter {
             late_epochs: Cell::new(0),
             recorded: Cell::new(0),
             last_sent: Cell::new(now),
+            told_calls: (u64::from(told_calls_s) * limits::EPOCH_MS).div_ceil(1000) as usize,
             lane,
             producer,
             entries,
@@ -51,6 +56,14 @@ impl Reporter {
 
     pub fn tell(&self, event: Event) {
         self.tally.borrow_mut().tell(event);
+    }
+
+    /// Tells people of a call, if this epoch has room for it.
+    #[inline]
+    pub fn decide(&self, is_trouble: bool, describe: impl FnOnce() -> Decision) {
+        if self.told_calls > 0 {
+            self.tally.borrow_mut().decide(is_trouble, self.told_calls, describe);
+        }
     }
 
     pub fn want(&self, channel: ChannelId) {

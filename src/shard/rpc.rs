@@ -1,10 +1,11 @@
 //! A JSON-RPC request on a client connection: limits, then one call or a batch, then the reply.
 
-use crate::base::ids::SlotId;
+use crate::base::ids::{SlotId, Transport};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::config::topology::{Chain, Profile};
+use crate::observe::decision::Ended;
 use crate::route::explain::explain;
 use crate::route::limit::{Admit, admit};
 use crate::route::meta;
@@ -16,6 +17,7 @@ use crate::shard::call::{Call, Source, Trace};
 use crate::shard::client_http::{Client, Next, ReadBody};
 use crate::shard::deadlines::Patron;
 use crate::shard::forward::{Reply, forward};
+use crate::shard::noted::{Noted, ended};
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::relay;
 use crate::shard::reply::{self, Body, Manner};
@@ -91,6 +93,7 @@ async fn single<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, request:
     asked.manner.end_if(shard.node.draining.is_raised());
     let buf = source.map(Source::into_bytes).unwrap_or_default();
     if request.id == Id::Absent && !matches!(reply, Reply::Nothing) {
+        shard.note(noted(&asked, &request, &buf, trace.as_ref()), ended(&reply, trace.as_ref()));
         reply.discard(&shard);
         let next = Box::pin(no_content(client, asked.manner)).await;
         return (buf, next);
@@ -170,23 +173,31 @@ pub fn charge_key<W: World>(
 
 async fn write_reply<W: World>(
     client: &mut Client<W>,
-    asked: Asked<'_>,
+    mut asked: Asked<'_>,
     request: &Request,
     buf: &[u8],
     reply: Reply<W>,
     trace: Option<(Trace, Ask)>,
 ) -> Next {
-    let mut manner = asked.manner;
+    let end = ended(&reply, trace.as_ref());
+    if !matches!(reply, Reply::Stream(_)) {
+        client.shard.note(noted(&asked, request, buf, trace.as_ref()), end);
+    }
     let client_id = Context::<W>::client_id(request, buf);
     let meta = (asked.route.meta != Meta::None)
-        .then(|| meta_json(&client.shard, &asked.snapshot, asked.route, &manner.request_id, asked.started, trace));
+        .then(|| meta_json(&client.shard, &asked.snapshot, asked.route, &asked.manner.request_id, asked.started, trace));
     if let (Meta::Headers, Some(json)) = (asked.route.meta, &meta) {
-        meta::write_header_value(&mut manner.meta_header, json);
+        meta::write_header_value(&mut asked.manner.meta_header, json);
     }
     let (status, retry_after_s, body) = match reply {
         Reply::Nothing => return Next::Abort,
         // Boxed, like every path but the common one: their state would sit in every request.
-        Reply::Stream(relay) => return Box::pin(stream(client, *relay, &manner, client_id)).await,
+        Reply::Stream(relay) => {
+            let next = Box::pin(stream(client, *relay, &asked.manner, client_id)).await;
+            let end = if next == Next::Abort { Ended::Truncated } else { end };
+            client.shard.note(noted(&asked, request, buf, trace.as_ref()), end);
+            return next;
+        }
         Reply::Held(held) => (200, None, Body::of_answer(held, client_id)),
         Reply::Local(result) => (200, None, Body::of_result(&result, client_id)),
         Reply::Refused(refusal) => (refusal.status, refusal.retry_after_s, Body::of_refusal(&refusal, client_id)),
@@ -196,7 +207,19 @@ async fn write_reply<W: World>(
         _ => body,
     };
     client.shard.counters.replies.add(1);
-    write_body(client, status, retry_after_s, body, &manner).await
+    write_body(client, status, retry_after_s, body, &asked.manner).await
+}
+
+fn noted<'a>(asked: &'a Asked<'_>, request: &Request, buf: &'a [u8], trace: Option<&'a (Trace, Ask)>) -> Noted<'a> {
+    Noted {
+        snapshot: &asked.snapshot,
+        route: &asked.route,
+        transport: Transport::Http,
+        method: request.method.of(buf),
+        request_id: &asked.manner.request_id,
+        started: asked.started,
+        trace,
+    }
 }
 
 /// `lasso_meta` of a call (LB §11.3).

@@ -5,4 +5,5 @@ pub mod gzip;
 pub mod http;
 pub mod json;
 pub mod jsonrpc;
+pub mod sse;
 pub mod websocket;

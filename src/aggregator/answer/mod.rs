@@ -53,8 +53,8 @@ impl Aggregator {
             Question::Breaker { entry, order } => self.order(entry, order, at),
         };
         match body {
-            Some(body) => (200, body.to_string().into_bytes()),
-            None => (404, br#"{"error":"no such provider now"}"#.to_vec()),
+            Some(body) => Answer::json(200, body.to_string()),
+            None => Answer::json(404, r#"{"error":"no such provider now"}"#),
         }
     }
 
@@ -74,7 +74,7 @@ impl Aggregator {
         let mut circuits = Map::new();
         for id in self.channels_of(instance) {
             let transition = self.channels.get_mut(id)?.breaker.set_manual(manual, at.now);
-            self.tell(id, transition);
+            self.tell_circuit(id, transition, at.now);
         }
         let (profile, _, provider) = self.topology.of_entry(entry)?;
         for id in self.channels_of(instance) {

@@ -38,6 +38,11 @@ fn streams(load: StreamLoad) -> Value {
 }
 
 impl Aggregator {
+    /// A shard's, or the control thread's.
+    pub(in crate::aggregator) fn producer_name(&self, index: usize) -> String {
+        if index == usize::from(self.control) { "control".to_owned() } else { format!("shard-{index}") }
+    }
+
     pub(super) fn attempts_in_flight(&self) -> u64 {
         self.heard.iter().map(|heard| u64::from(heard.load.attempts_in_flight)).sum()
     }
@@ -49,7 +54,7 @@ impl Aggregator {
             let histogram = latencies.histogram();
             let quantile = |q| super::ms(histogram.value_at_quantile(q));
             json!({
-                "name": if index == control { "control".to_owned() } else { format!("shard-{index}") },
+                "name": self.producer_name(index),
                 "client_connections": load.client_connections,
                 "upstream_connections": load.upstream_connections,
                 "attempts_in_flight": load.attempts_in_flight,
@@ -100,6 +105,9 @@ impl Aggregator {
                 // Beyond the bounds of memory: in no figure by method.
                 "unfiled_attempts": self.unfiled_samples + self.figures.homeless,
                 "dropped_events": self.dropped_events,
+                "untold_calls": self.told.untold_calls,
+                "dropped_log_lines": self.node.settings.log_losses.count(),
+                "event_readers": self.node.events.readers(),
             },
             "streams": self.heard.get(control).map(|heard| streams(heard.load.streams)),
         })

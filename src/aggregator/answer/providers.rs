@@ -3,6 +3,7 @@
 use super::{Moment, ms, rounded};
 use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
+use crate::aggregator::tell::why_open;
 use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};
 use crate::chain::method;
 use crate::config::topology::{Chain, Instance, Profile, Provider};
@@ -143,7 +144,7 @@ impl Aggregator {
         let breaker = &channel.breaker;
         match breaker.gate() {
             Gate::Open if breaker.manual() == Some(Manual::Open) => return ("circuit_open", "held open by hand".to_owned()),
-            Gate::Open => return ("circuit_open", self.why_open(channel, at)),
+            Gate::Open => return ("circuit_open", why_open(channel, at.now)),
             Gate::HalfOpen => return ("recovering", "its circuit is half-open: trials decide".to_owned()),
             Gate::Closed => {}
         }
@@ -164,12 +165,6 @@ impl Aggregator {
             true => ("healthy", String::new()),
             false => ("unknown", "it has not answered yet".to_owned()),
         }
-    }
-
-    fn why_open(&self, channel: &Channel, at: Moment) -> String {
-        let cause = channel.last_failure.map_or("failures", |(category, _)| category.word());
-        let retry_in_s = channel.breaker.retry_at().map_or(0, |retry| retry.since(at.now).as_secs());
-        format!("{} failures in a row, the last one {cause}; tried again in {retry_in_s} s", channel.breaker.run())
     }
 
     pub(super) fn circuit(&self, id: ChannelId, at: Moment) -> Value {

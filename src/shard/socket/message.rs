@@ -1,8 +1,10 @@
 //! One message of a WebSocket client: a call or a batch, as over HTTP, with the connection's own bounds.
 
+use crate::base::ids::Transport;
 use crate::base::limits;
 use crate::base::span::Span;
 use crate::base::time::Instant;
+use crate::observe::decision::Ended;
 use crate::route::resolve::{Meta, request_id};
 use crate::route::select::Ask;
 use crate::runtime::budget::Permit;
@@ -11,12 +13,14 @@ use crate::shard::batch;
 use crate::shard::call::{Call, Source, Trace};
 use crate::shard::deadlines::Patron;
 use crate::shard::forward::{Reply, forward};
+use crate::shard::noted::{Noted, ended};
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::reply::Body;
 use crate::shard::request::{Context, Todo};
 use crate::shard::rpc::{self, echo};
 use crate::shard::socket::Socket;
 use crate::shard::{Current, Fault};
+use crate::snapshot::Snapshot;
 use crate::wire::jsonrpc::{self, Id, Request};
 use std::rc::Rc;
 
@@ -57,23 +61,40 @@ fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, per
     let is_silent = request.id == Id::Absent;
     let call = match todo {
         Todo::Forward(call) => call,
-        Todo::Local(_) if is_silent => return,
-        Todo::Local(result) => return socket.reply(Body::of_result(&result, &client_id)),
-        Todo::Refuse(refusal) => return refuse(&refusal),
+        Todo::Local(result) => {
+            let end = Ended::Result { bytes: Some(result.len() as u64) };
+            socket.note(&snapshot, method_of(&request, source.as_ref()), now, None, end);
+            return if is_silent { () } else { socket.reply(Body::of_result(&result, &client_id)) };
+        }
+        Todo::Refuse(refusal) => {
+            let end = Ended::Refused { code: refusal.code, category: None };
+            socket.note(&snapshot, method_of(&request, source.as_ref()), now, None, end);
+            return refuse(&refusal);
+        }
         Todo::Subscribe => {
             let body = source.map(Source::into_bytes).unwrap_or_default();
             let client_id = (!is_silent).then_some(&client_id[..]);
             return socket.on_subscription_call(request.method.of(&body), request.params.of(&body), client_id);
         }
     };
-    let work = carry_out(room, call, client_id, is_silent, wants_notice);
+    let work = carry_out(room, call, request.method, client_id, is_silent, wants_notice);
     socket.shard.world.spawn("websocket call", work);
 }
 
-async fn carry_out<W: World>(room: Room<W>, mut call: Call<W>, client_id: Vec<u8>, is_silent: bool, wants_notice: bool) {
+async fn carry_out<W: World>(
+    room: Room<W>,
+    mut call: Call<W>,
+    method: Span,
+    client_id: Vec<u8>,
+    is_silent: bool,
+    wants_notice: bool,
+) {
     let socket = &room.socket;
     let reply = forward(&socket.shard, &mut call).await;
-    let Call { trace, ask, snapshot, started, .. } = call;
+    let Call { trace, ask, snapshot, started, outgoing, .. } = call;
+    let trace = (trace, ask);
+    let end = ended(&reply, Some(&trace));
+    socket.note(&snapshot, method.of(outgoing.source.bytes()), started, Some(&trace), end);
     if is_silent || socket.is_gone.get() {
         return reply.discard(&socket.shard);
     }
@@ -85,7 +106,7 @@ async fn carry_out<W: World>(room: Room<W>, mut call: Call<W>, client_id: Vec<u8
         Reply::Local(result) => Body::of_result(&result, &client_id),
         Reply::Refused(refusal) => Body::of_refusal(&refusal, &client_id),
     };
-    let meta = (wants_notice || socket.route.meta == Meta::Body).then(|| socket.meta(&snapshot, started, Some((trace, ask))));
+    let meta = (wants_notice || socket.route.meta == Meta::Body).then(|| socket.meta(&snapshot, started, Some(trace)));
     match (&meta, wants_notice) {
         (Some(json), false) => socket.reply(body.with_meta(json)),
         _ => socket.reply(body),
@@ -109,7 +130,9 @@ fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, permi
     let work = async move {
         let socket = &room.socket;
         let subscribe = RpcRefusal::subscribe_in_batch();
-        let done = batch::carry_out(&socket.shard, &context, &Rc::new(body), 0, items, &subscribe).await;
+        let source = Rc::new(body);
+        let of = batch::Items { source: &source, start: 0, transport: Transport::Ws, request_id: &[] };
+        let done = batch::carry_out(&socket.shard, &context, of, items, &subscribe).await;
         let Some(bodies) = done.bodies else { return };
         socket.shard.counters.replies.add(bodies.len() as u64);
         if !bodies.is_empty() {
@@ -117,6 +140,10 @@ fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, permi
         }
     };
     socket.shard.world.spawn("websocket batch", work);
+}
+
+fn method_of<'a>(request: &Request, source: Option<&'a Source>) -> &'a [u8] {
+    source.map_or(&[], |source| request.method.of(source.bytes()))
 }
 
 /// `"lasso_meta":"notify"` beside the call's own keys (LB §9.1).
@@ -167,6 +194,11 @@ impl<W: World> Socket<W> {
     fn context(&self, snapshot: &Current, started: Instant) -> Context<W> {
         let patron = Patron::Socket(self.is_gone.clone());
         Context::new(&self.shard, snapshot.clone(), self.route, &self.region, started, patron, false)
+    }
+
+    fn note(&self, snapshot: &Snapshot, method: &[u8], started: Instant, trace: Option<&(Trace, Ask)>, end: Ended) {
+        let (route, transport) = (&self.route, Transport::Ws);
+        self.shard.note(Noted { snapshot, route, transport, method, request_id: &[], started, trace }, end);
     }
 
     fn meta(&self, snapshot: &Current, started: Instant, trace: Option<(Trace, Ask)>) -> Vec<u8> {

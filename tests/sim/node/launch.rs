@@ -15,6 +15,7 @@ use lasso::demo::provider::Provider;
 use lasso::demo::server;
 use lasso::health::breaker::Policy;
 use lasso::route::limit::TrustedProxies;
+use lasso::runtime::journal::Losses;
 use lasso::runtime::mailbox::Mailbox;
 use lasso::runtime::tls::TlsSettings;
 use lasso::runtime::world::{Instant, World};
@@ -77,15 +78,16 @@ pub fn start_aggregator(node: &Sim, shared: &Arc<Node>, breaker: Policy, draw: R
     let rules = Rules { breaker, beta: 3.0 };
     let judge = Aggregator::new(shared.clone(), rules, draw);
     let judge = Rc::new(RefCell::new(judge));
-    let (world, stepped) = (node.clone(), judge.clone());
+    let (world, stepped, told) = (node.clone(), judge.clone(), shared.clone());
     let mut published = shared.snapshot.reader();
     node.spawn("aggregator", async move {
         loop {
             published.refresh();
             book.circuits.look(published.version(), published.held());
             world.sleep_until(world.now().plus_ms(limits::EPOCH_MS)).await;
-            for notice in stepped.borrow_mut().step(world.now()) {
-                world.say(|| format!("{} {:?}: {}", notice.event, notice.channel, notice.text));
+            for happening in stepped.borrow_mut().step(world.now()) {
+                let json = told.events.push(&happening, world.wall());
+                world.say(|| json.to_string());
             }
         }
     });
@@ -100,7 +102,9 @@ pub fn settings(node: &Sim, shards: u32) -> Settings {
         host: "localhost:4000".into(),
         shards,
         trusted_proxies: TrustedProxies::loopback(),
+        request_log_rate: limits::REQUEST_LOG_RATE,
         started: node.wall(),
+        log_losses: Losses::default(),
     }
 }
 

@@ -26,7 +26,7 @@ const remembered = () => {
 export function mount(root, app) {
   const { store } = app;
   const traffic = new Traffic();
-  traffic.take(store.events, store.profile);
+  traffic.take(store.events, store.profile, store.skew_ms);
   const select = (chain, provider = null) => app.navigate({ chain, provider });
 
   let choice = remembered();
@@ -122,7 +122,7 @@ export function mount(root, app) {
       draw();
     }),
     on('events', ({ detail }) => {
-      traffic.take(detail, store.profile);
+      traffic.take(detail, store.profile, store.skew_ms);
       feed.take(detail);
       if (stageBody.dataset.shows === 'picture') topology.take(detail);
       panel.take(detail);

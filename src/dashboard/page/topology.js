@@ -18,11 +18,15 @@ const WS_W = 22;
 const CELL_GAP_X = 36;
 const CELL_GAP_Y = 44;
 const SPARE_MAX = 90;
+/** More would be large letters, not more to read. */
+const FIT_MAX = 1.3;
 const PITCHES = [40, 34, 29, 25, 21, 18];
 /** Names of providers are hidden below this scale, unless selected or pointed at. */
 const FAR = 0.72;
 const ZOOM_MAX = 3;
 const DRAG_PX = 4;
+/** What the node kept and tells at once when a page opens is no news. */
+const NEWS_MS = 2_500;
 const HEIGHT_GAP_MS = 240;
 /** These get no call of their own accord. */
 const IDLE = new Set(['circuit_open', 'wrong_chain', 'misconfigured', 'rate_limited']);
@@ -66,7 +70,7 @@ export function layOut(chains, labelWidth, width, height) {
       const lines = [];
       for (let at = 0; at < chains.length; at += columns) lines.push(Math.max(...heights.slice(at, at + columns)));
       const full = { w: columns * cellW, h: lines.reduce((a, b) => a + b, 0) };
-      const scale = Math.min(width / full.w, height / full.h, 1.1);
+      const scale = Math.min(width / full.w, height / full.h, FIT_MAX);
       // Readable first, roomy second.
       const worth = scale + pitch / 400;
       if (!best || worth > best.worth + 1e-6) best = { worth, pitch, columns, lines, ...full };
@@ -74,7 +78,7 @@ export function layOut(chains, labelWidth, width, height) {
   }
   if (!best) return { width: 1, height: 1, scale: 1, cellW: 1, clusters: [] };
   // Height that is left goes between the rows.
-  const scale = Math.min(width / best.w, height / best.h, 1.1);
+  const scale = Math.min(width / best.w, height / best.h, FIT_MAX);
   const spare = clamp((height / scale - best.h) / best.lines.length, 0, SPARE_MAX);
   const clusters = [];
   let top = 0;
@@ -315,8 +319,10 @@ export class Topology {
 
   take(events) {
     if (document.hidden || !this.#shown) return;
-    const { profile } = this.#store;
+    const { profile, skew_ms: skew } = this.#store;
+    const oldest = Date.now() + skew - NEWS_MS;
     for (const event of events) {
+      if (Date.parse(event.timestamp) < oldest) continue;
       if (event.event === 'chain.head') {
         for (const c of event.chains ?? []) if (c?.profile === profile) this.#block(c.chain);
       } else if (event.event === 'rpc.request.completed' && (!event.profile || event.profile === profile)) {
@@ -353,13 +359,13 @@ export class Topology {
   #fitted() {
     const { w, h: height } = this.#size;
     const { width, height: tall } = this.#layout ?? { width: 1, height: 1 };
-    const k = Math.min((w - 24) / width, (height - 24) / tall, 1.15);
+    const k = Math.min((w - 24) / width, (height - 24) / tall, FIT_MAX);
     this.#fitK = k;
     return { k, x: (w - width * k) / 2, y: (height - tall * k) / 2 };
   }
 
   #centre(hub) {
-    const k = clamp(Math.min((this.#size.w - 40) / (this.#layout.cellW + 2 * this.#labelRoom), (this.#size.h - 40) / this.#tall(hub.chain), 1.05), this.#fitK, ZOOM_MAX);
+    const k = clamp(Math.min((this.#size.w - 40) / (this.#layout.cellW + 2 * this.#labelRoom), (this.#size.h - 40) / this.#tall(hub.chain), FIT_MAX), this.#fitK, ZOOM_MAX);
     this.#go({ k, x: this.#size.w / 2 - hub.x * k, y: this.#size.h / 2 - hub.y * k });
   }
 

@@ -19,7 +19,7 @@ const CELL_GAP_X = 36;
 const CELL_GAP_Y = 44;
 const SPARE_MAX = 90;
 /** More would be large letters, not more to read. */
-const FIT_MAX = 1.3;
+const FIT_MAX = 1.2;
 const PITCHES = [40, 34, 29, 25, 21, 18];
 /** Names of providers are hidden below this scale, unless selected or pointed at. */
 const FAR = 0.72;

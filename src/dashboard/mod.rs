@@ -46,6 +46,17 @@ const ASSETS: &[Asset] = &[
     asset!("chain_panel.js", SCRIPT),
     asset!("provider_panel.js", SCRIPT),
     asset!("activity.js", SCRIPT),
+    asset!("views.css", "text/css; charset=utf-8"),
+    asset!("metrics.js", SCRIPT),
+    asset!("system.js", SCRIPT),
+    asset!("regions.js", SCRIPT),
+    asset!("tester.js", SCRIPT),
+    asset!("explain.js", SCRIPT),
+    asset!("parts.js", SCRIPT),
+    asset!("charts.js", SCRIPT),
+    asset!("histogram.js", SCRIPT),
+    asset!("morph.js", SCRIPT),
+    asset!("runner.js", SCRIPT),
 ];
 
 const PAGE: Asset = asset!("index.html", "text/html; charset=utf-8");

@@ -34,10 +34,15 @@ pub fn lowest_us(bucket: usize) -> u64 {
     }
 }
 
+/// What every latency of a bucket is below, in microseconds; the last one also holds whatever is longer.
+pub fn bound_us(bucket: usize) -> u64 {
+    lowest_us(bucket + 1)
+}
+
 /// What stands for the latencies of a bucket, in microseconds.
 pub fn middle_us(bucket: usize) -> u64 {
     let low = lowest_us(bucket);
-    low + (lowest_us(bucket + 1) - low) / 2
+    low + (bound_us(bucket) - low) / 2
 }
 
 #[cfg(test)]
@@ -51,7 +56,7 @@ mod tests {
             let (low, next) = (lowest_us(bucket), lowest_us(bucket + 1));
             assert!(low < next && bucket_of(low) == bucket && bucket_of(next - 1) == bucket, "{bucket}: {low}..{next}");
             assert!((next - low) * 16 <= low.max(16), "{bucket} is wider than a sixteenth");
-            assert_eq!(bucket_of(middle_us(bucket)), bucket);
+            assert_eq!((bucket_of(middle_us(bucket)), bound_us(bucket)), (bucket, next));
         }
         assert_eq!(lowest_us(BUCKETS), 1 << TOP_BITS);
         assert_eq!(bucket_of(1 << TOP_BITS), BUCKETS - 1);

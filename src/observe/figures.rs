@@ -10,7 +10,7 @@
 use crate::base::ids::{EntryId, MethodId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
-use crate::observe::buckets::{BUCKETS, TOP_US, middle_us};
+use crate::observe::buckets::{BUCKETS, TOP_US, bound_us, middle_us};
 use crate::observe::category::{Category, Class};
 use crate::observe::tally::Row;
 use hdrhistogram::Histogram;
@@ -39,6 +39,10 @@ pub struct Latencies {
 }
 
 impl Latencies {
+    pub fn merge(&mut self, other: &Latencies) {
+        self.add(other.lo, &other.counts);
+    }
+
     /// Adds the counts of a stretch that begins at bucket `lo`.
     pub fn add<N: Copy + Into<u64>>(&mut self, lo: usize, counts: &[N]) {
         let end = (lo + counts.len()).min(BUCKETS);
@@ -57,6 +61,12 @@ impl Latencies {
         }
         let here = self.counts.iter_mut().skip(lo - self.lo);
         here.zip(counts).for_each(|(to, from)| *to += (*from).into());
+    }
+
+    /// The buckets that hold something, ascending: what their latencies are below, in microseconds, and how many there are.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let filled = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        filled.map(|(offset, count)| (bound_us(self.lo + offset), *count))
     }
 
     /// In microseconds.
@@ -127,7 +137,7 @@ impl Counts {
         self.retries += other.retries;
         self.penalised += other.penalised;
         other.by_category.iter().for_each(|(category, n)| self.count(*category, *n));
-        self.latencies.add(other.latencies.lo, &other.latencies.counts);
+        self.latencies.merge(&other.latencies);
     }
 
     /// `lo` and `latencies`: the row's buckets, spills included.

@@ -29,8 +29,8 @@ impl Answer {
 pub enum Question {
     /// `/api/providers/:chain`: the state of every provider of one profile's chain.
     Providers { profile: ProfileId, chain: ChainId },
-    /// `/api/metrics/:chain`.
-    Metrics { profile: ProfileId, chain: ChainId },
+    /// `/api/metrics/:chain`; `histograms`: with the last hour's latency distributions.
+    Metrics { profile: ProfileId, chain: ChainId, histograms: bool },
     /// `/api/shards`.
     Shards,
     /// `/api/status`.
@@ -57,5 +57,13 @@ impl Order {
             "auto" => Order::Auto,
             _ => return None,
         })
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Order::Open => "open",
+            Order::Close => "close",
+            Order::Auto => "auto",
+        }
     }
 }

@@ -26,7 +26,10 @@ pub async fn answer<W: World>(client: &Client<W>, what: Local, head: &RequestHea
         Local::Status => Question::Status,
         Local::Region => Question::Region,
         Local::Providers | Local::Metrics => match find(topology, &profile, argument(2)) {
-            Ok((profile, chain)) if what == Local::Metrics => Question::Metrics { profile, chain },
+            Ok((profile, chain)) if what == Local::Metrics => {
+                let histograms = query_value(query, "histograms").as_deref() == Some("true");
+                Question::Metrics { profile, chain, histograms }
+            }
             Ok((profile, chain)) => Question::Providers { profile, chain },
             Err(refusal) => return Some(refusal),
         },

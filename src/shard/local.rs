@@ -7,6 +7,7 @@ use crate::runtime::world::World;
 use crate::shard::admin;
 use crate::shard::buffers::Size;
 use crate::shard::client_http::{Client, Next};
+use crate::shard::cluster;
 use crate::shard::event_stream;
 use crate::shard::reply::{self, Manner};
 use crate::shard::socket::{self, NoUpgrade, Upgrade};
@@ -69,6 +70,7 @@ async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, 
         Local::Health => health(client),
         Local::Ready => ready(client),
         Local::Chains => Answer::json(200, chains(client)),
+        Local::Cluster => Answer::json(200, cluster::answer(&client.shard.node, client.now()).to_string()),
         _ => admin::answer(client, what, head, buf).await.unwrap_or_else(|| {
             let text = "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/status, /api/chains, \
                  /api/providers/:chain, /api/metrics/:chain, /api/shards and /api/explain/:profile/:chain/:method are\"}}";
@@ -115,7 +117,9 @@ fn health<W: World>(client: &Client<W>) -> Answer {
     write_string(&mut out, &node.settings.node_id);
     out.extend_from_slice(b",\"region\":");
     write_string(&mut out, &node.settings.region);
-    out.extend_from_slice(b",\"cluster\":{\"enabled\":false,\"status\":\"standalone\"}}");
+    out.extend_from_slice(b",\"cluster\":");
+    out.extend_from_slice(cluster::summary(node).to_string().as_bytes());
+    out.push(b'}');
     Answer::json(status, out)
 }
 

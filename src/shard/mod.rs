@@ -16,6 +16,7 @@ mod bell;
 mod buffers;
 mod call;
 mod client_http;
+mod cluster;
 mod deadlines;
 mod dial;
 mod errands;
@@ -319,6 +320,11 @@ impl<W: World> Shard<W> {
     /// Attempts told to the tally since start.
     pub fn recorded_samples(&self) -> u64 {
         self.reporter.recorded()
+    }
+
+    /// Calls whose end was noted since start.
+    pub fn noted_calls(&self) -> u64 {
+        self.reporter.noted()
     }
 
     /// Calls of other shards that were answered over this shard's links.

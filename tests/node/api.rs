@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-fn get(at: SocketAddr, path: &str) -> (u16, Value) {
+pub fn get(at: SocketAddr, path: &str) -> (u16, Value) {
     let mut client = Client::new(at);
     client.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
     let answer = client.answer().expect("an answer");
@@ -60,6 +60,8 @@ fn figures_are_what_was_counted_outside() {
         let method = &metrics["rpc_performance_by_method"][0];
         assert!(method["p50_latency_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < 1000.0), "{method:#}");
         assert_eq!(method["last_hour"]["total_calls"], asked_failing + asked_good);
+        assert!(method.get("latency_histogram").is_none(), "{method:#}");
+        histograms_hold_every_success(lasso.address, asked_good);
 
         let (_, shards) = get(lasso.address, "/api/shards");
         assert_eq!((&shards["total"]["calls"], &shards["total"]["merged_attempts"]), (&40.into(), &(asked_failing + 40).into()));
@@ -69,6 +71,39 @@ fn figures_are_what_was_counted_outside() {
         assert!(shards["shards"][0]["epoch_lag_ms"].as_f64().is_some_and(|ms| ms < 5_000.0), "{shards:#}");
         lasso.assert_alive();
     }
+}
+
+/// The distributions are of the same calls as the counts beside them, in ascending bounds around the percentiles.
+fn histograms_hold_every_success(at: SocketAddr, successes: usize) {
+    let (_, metrics) = get(at, "/api/metrics/one?histograms=true");
+    let check = |row: &Value, want: usize| {
+        let pairs = row["latency_histogram"].as_array().expect("a histogram");
+        let bounds: Vec<f64> = pairs.iter().filter_map(|pair| pair[0].as_f64()).collect();
+        let counts: Vec<u64> = pairs.iter().filter_map(|pair| pair[1].as_u64()).collect();
+        assert_eq!((counts.iter().sum::<u64>(), bounds.len()), (want as u64, counts.len()), "{row:#}");
+        assert!(bounds.is_sorted_by(|a, b| a < b) && !counts.contains(&0), "{row:#}");
+        let Some(last) = bounds.last() else { return assert!(row["p99_latency_ms"].is_null(), "{row:#}") };
+        let p99 = row["p99_latency_ms"].as_f64().expect("a percentile");
+        assert!(p99 <= *last && p99 > 0.0, "{row:#}");
+    };
+    check(of_provider(&metrics, "a"), 0);
+    check(of_provider(&metrics, "b"), successes);
+    check(&metrics["rpc_performance_by_method"][0], successes);
+    check(&metrics["rpc_performance_by_provider"][1]["methods"][0], successes);
+}
+
+#[test]
+fn a_cluster_of_one() {
+    let good = Provider::good("\"0x1\"");
+    let lasso = Lasso::start_with(&no_limit(&[good.address]), &["--node-id", "eu-1", "--region", "eu"]);
+    let (_, cluster) = get(lasso.address, "/api/cluster");
+    let node = &cluster["nodes"][0];
+    assert_eq!((&cluster["status"], &cluster["node_id"], &node["region"]), (&"standalone".into(), &"eu-1".into(), &"eu".into()));
+    assert_eq!((&node["self"], &node["state"]), (&true.into(), &"connected".into()), "{cluster:#}");
+    let (_, health) = get(lasso.address, "/api/health");
+    let told = &health["cluster"];
+    assert_eq!((&told["status"], &told["nodes_total"]), (&cluster["status"], &cluster["coverage"]["total"]), "{told:#}");
+    assert_eq!(told["regions"], serde_json::json!(["eu"]));
 }
 
 #[test]
@@ -172,6 +207,5 @@ fn questions_that_have_no_answer_say_what_would() {
     check("/api/explain/default/one/eth_call?strategy=luck", 400, "use priority");
     check("/api/explain/default/one/eth_call?block=soon", 400, "use a number");
     check("/api/explain/default/one/eth_call?provider=z", 404, "/api/providers/:chain");
-    check("/api/cluster", 404, "Not available in this version");
     check("/api/providers/1", 200, "\"chain_id\":1");
 }

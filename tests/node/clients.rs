@@ -70,7 +70,7 @@ pub struct Process {
 }
 
 impl Process {
-    fn start(command: &mut Command) -> Process {
+    pub fn start(command: &mut Command) -> Process {
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.unwrap_or_else(|e| panic!("{command:?}: {e}; scripts/node-test installs it"));
         let lines = lines(child.stdout.take().expect("its output"));

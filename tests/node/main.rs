@@ -9,6 +9,7 @@ mod behaviour;
 mod clients;
 #[cfg(feature = "http2")]
 mod h2_server;
+mod events;
 mod failover;
 mod feed;
 mod hand_over;
@@ -28,6 +29,7 @@ mod memory;
 #[cfg(feature = "http2")]
 mod nginx;
 mod multiplex;
+mod page;
 mod provider;
 mod recovery;
 mod scenario;

@@ -1,5 +1,7 @@
 //! `/api/metrics/:chain`, in the shape that existing clients read (LB §11.7): totals since the start, with the last hour and
 //! the last minute beside them. Calls of a provider are attempts: a call that failed over counts at each provider once.
+//! `?histograms=true` adds the last hour's latencies as pairs of a bound and a count, in the tallies' own buckets, so that
+//! whoever merges several answers (regions, nodes) can do so exactly.
 
 use super::{Moment, ms, rounded};
 use crate::aggregator::Aggregator;
@@ -34,7 +36,7 @@ impl Figures {
 type ByMethod = BTreeMap<MethodId, Figures>;
 
 impl Aggregator {
-    pub(super) fn metrics(&self, profile: &Profile, chain: &Chain, at: Moment) -> Value {
+    pub(super) fn metrics(&self, profile: &Profile, chain: &Chain, histograms: bool, at: Moment) -> Value {
         let (mut all, mut by_method) = (Figures::default(), ByMethod::new());
         let (mut providers, mut by_provider, mut recent) = (Vec::new(), Vec::new(), Vec::new());
         for (id, provider) in chain.providers.iter() {
@@ -51,13 +53,13 @@ impl Aggregator {
                     ));
                 }
             }
-            let mut row = summary(provider, &sum);
+            let mut row = summary(provider, &sum, histograms);
             row["by_transport"] = self.by_transport(chain.entry(id), at.now);
             providers.push(row);
             by_provider.push(json!({
                 "provider_id": provider.id,
                 "provider_name": provider.name,
-                "methods": methods.iter().map(|(id, f)| of_method(*id, f, at)).collect::<Vec<_>>(),
+                "methods": methods.iter().map(|(id, f)| of_method(*id, f, histograms, at)).collect::<Vec<_>>(),
             }));
             all.add(&sum);
         }
@@ -72,7 +74,7 @@ impl Aggregator {
             "providers": providers,
             "rpc_methods": by_method.keys().map(|id| method::info(*id).name).collect::<Vec<_>>(),
             "rpc_performance_by_provider": by_provider,
-            "rpc_performance_by_method": by_method.iter().map(|(id, f)| of_method(*id, f, at)).collect::<Vec<_>>(),
+            "rpc_performance_by_method": by_method.iter().map(|(id, f)| of_method(*id, f, histograms, at)).collect::<Vec<_>>(),
             "last_updated": all.last.map(|last| at.wall_of(last)),
         })
     }
@@ -127,13 +129,13 @@ impl Aggregator {
     }
 }
 
-fn summary(provider: &Provider, sum: &Figures) -> Value {
+fn summary(provider: &Provider, sum: &Figures, histograms: bool) -> Value {
     let total = &sum.total;
     let average_ms = ms(total.mean_us());
     // LB §11.5.
     let score = total.success_rate() * 1000.0 / (1000.0 + average_ms) * (total.attempts().max(1) as f64).log10();
     let errors: Map<String, Value> = total.by_category().map(|(c, n)| (c.word().to_owned(), json!(n))).collect();
-    json!({
+    let mut row = json!({
         "id": provider.id,
         "name": provider.name,
         "score": rounded(score),
@@ -145,16 +147,29 @@ fn summary(provider: &Provider, sum: &Figures) -> Value {
         "rejected_parameters": total.rejected(),
         "penalised_failures": total.penalised,
         "errors": errors,
-    })
+    });
+    if let Value::Object(row) = &mut row {
+        let hour = latencies(&sum.hour).into_iter().filter(|(name, _)| PERCENTILES.iter().any(|(known, ..)| name == known));
+        row.extend(hour);
+        row.extend(histogram(&sum.hour, histograms));
+    }
+    row
 }
 
-fn of_method(id: MethodId, figures: &Figures, at: Moment) -> Value {
+/// The latencies of successes by bucket: what they are below, in milliseconds, and how many there are.
+fn histogram(counts: &Counts, is_wanted: bool) -> Option<(String, Value)> {
+    let pairs = || counts.latencies.buckets().map(|(below_us, count)| json!([ms(below_us), count])).collect();
+    is_wanted.then(|| ("latency_histogram".to_owned(), Value::Array(pairs())))
+}
+
+fn of_method(id: MethodId, figures: &Figures, histograms: bool, at: Moment) -> Value {
     let mut out = Map::new();
     out.insert("method".to_owned(), json!(method::info(id).name));
     out.extend(window(&figures.total));
     out.insert("last_updated".to_owned(), json!(figures.last.map(|last| at.wall_of(last))));
     out.insert("last_hour".to_owned(), Value::Object(window(&figures.hour)));
     out.insert("last_minute".to_owned(), Value::Object(window(&figures.minute)));
+    out.extend(histogram(&figures.hour, histograms));
     Value::Object(out)
 }
 
@@ -165,17 +180,20 @@ fn window(counts: &Counts) -> Map<String, Value> {
     out
 }
 
+/// Names of percentiles; two have a shorter one that existing clients read.
+const PERCENTILES: [(&str, &str, f64); 4] = [
+    ("p50_latency_ms", "p50_latency", 0.5),
+    ("p90_latency_ms", "", 0.9),
+    ("p95_latency_ms", "p95_latency", 0.95),
+    ("p99_latency_ms", "", 0.99),
+];
+
 /// Of successes; null where there was none.
 fn latencies(counts: &Counts) -> Map<String, Value> {
     let histogram = counts.latencies.histogram();
     let known = |us: u64| if counts.successes == 0 { Value::Null } else { json!(ms(us)) };
     let mut out = Map::from_iter([("avg_latency_ms".to_owned(), known(counts.mean_us()))]);
-    for (name, short, quantile) in [
-        ("p50_latency_ms", "p50_latency", 0.5),
-        ("p90_latency_ms", "", 0.9),
-        ("p95_latency_ms", "p95_latency", 0.95),
-        ("p99_latency_ms", "", 0.99),
-    ] {
+    for (name, short, quantile) in PERCENTILES {
         let value = known(histogram.value_at_quantile(quantile).min(counts.max_us));
         if !short.is_empty() {
             out.insert(short.to_owned(), value.clone());

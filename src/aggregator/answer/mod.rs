@@ -46,7 +46,9 @@ impl Aggregator {
         let at = Moment { now, wall: asked.wall };
         let body = match asked.what {
             Question::Providers { profile, chain } => self.place(profile, chain).map(|(p, c)| self.providers(p, c, at)),
-            Question::Metrics { profile, chain } => self.place(profile, chain).map(|(p, c)| self.metrics(p, c, at)),
+            Question::Metrics { profile, chain, histograms } => {
+                self.place(profile, chain).map(|(p, c)| self.metrics(p, c, histograms, at))
+            }
             Question::Shards => Some(self.shards(at)),
             Question::Status => Some(self.status(at)),
             Question::Region => Some(self.region(at)),

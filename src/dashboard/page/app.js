@@ -193,7 +193,7 @@ function drawHeader() {
   const { word, hint } = CONNECTIONS[store.connection];
   setAttr(parts.link, 'class', `connection is-${store.connection}`);
   setAttr(parts.link, 'title', store.lost > 0 ? `${hint}; ${fmt.count(store.lost)} events were missed` : hint);
-  setText(parts.link.lastChild, word);
+  setText(parts.link.lastChild, store.lost > 0 ? `${word}, ${fmt.count(store.lost)} missed` : word);
   const { node_id: id, region, version } = store.status ?? {};
   setText(parts.node, [id, region !== id && region, clusterWord()].filter(Boolean).join(' · '));
   setAttr(parts.node, 'title', id ? `Node ${id}, region ${region}, version ${version}` : null);

@@ -67,7 +67,10 @@ export class Panel {
     this.#showList = showList;
     this.#traffic = traffic;
     this.#feed = feed;
-    this.element = h('aside', { class: 'card panel', 'aria-label': 'Details' });
+    this.element = h('aside', { class: 'card panel', 'aria-label': 'Details', tabindex: -1 });
+    this.element.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && app.store.chain) app.navigate({ chain: null, provider: null });
+    });
   }
 
   /** The selection changed. */
@@ -85,6 +88,8 @@ export class Panel {
     else if (!provider) this.#now = new ChainPanel({ ...parts, chain });
     else if (!store.providerOf(chain, provider)) this.#now = new Missing(parts, `There is no provider “${provider}” on ${chain}.`);
     else this.#now = new ProviderPanel({ ...parts, chain, provider });
+    // Who came by a link of the panel is not left on a link that is gone.
+    const hadFocus = this.element.contains(document.activeElement);
     replace(this.element, chain && crumbs(this.#app, chain, provider), this.#now.element);
     this.element.classList.toggle('is-selection', Boolean(chain));
     this.element.scrollTop = 0;
@@ -92,6 +97,7 @@ export class Panel {
     // In a single column the panel moves to the top: what was chosen has to come into view.
     const isColumn = getComputedStyle(this.element.parentElement ?? this.element).getPropertyValue('--columns').trim() === '1';
     if (!isFirst && chain && isColumn) this.element.scrollIntoView({ block: 'start' });
+    if (hadFocus || (!isFirst && chain && isColumn)) this.element.focus({ preventScroll: true });
   }
 
   draw() {

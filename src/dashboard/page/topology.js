@@ -426,36 +426,12 @@ export class Topology {
   // ── pointer and keys ─────────────────────────────────────────────────────────────────────────────────────────────
 
   #listen() {
-    let drag = null;
     const area = this.#svg;
     const at = (event) => {
       const box = area.getBoundingClientRect();
       return { x: event.clientX - box.left, y: event.clientY - box.top };
     };
-    area.addEventListener('pointerdown', (event) => {
-      if (event.button !== 0 || !event.isPrimary) return;
-      drag = { ...at(event), view: { ...this.#view }, id: event.pointerId, far: false };
-    });
-    area.addEventListener('pointermove', (event) => {
-      if (!drag || event.pointerId !== drag.id) return;
-      const now = at(event);
-      if (!drag.far && Math.hypot(now.x - drag.x, now.y - drag.y) < DRAG_PX) return;
-      if (!drag.far) {
-        drag.far = true;
-        area.setPointerCapture(drag.id);
-        area.classList.add('is-dragged');
-      }
-      cancelAnimationFrame(this.#viewFrame);
-      this.#moved = true;
-      this.#apply({ ...drag.view, x: drag.view.x + now.x - drag.x, y: drag.view.y + now.y - drag.y });
-    });
-    const drop = () => {
-      area.classList.remove('is-dragged');
-      if (drag?.far) this.#dragged = performance.now();
-      drag = null;
-    };
-    area.addEventListener('pointerup', drop);
-    area.addEventListener('pointercancel', drop);
+    this.#listenPointers(area, at);
     area.addEventListener('click', (event) => {
       if (performance.now() - this.#dragged < 50) return;
       const node = this.#nodes.get(event.target.closest?.('[data-node]')?.dataset.node);
@@ -463,6 +439,9 @@ export class Topology {
       else this.#select(null);
     });
     area.addEventListener('wheel', (event) => {
+      // In a single column the wheel is the page's, unless it is asked for.
+      const isPage = getComputedStyle(area).touchAction !== 'none';
+      if (isPage && !event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
       this.zoom(Math.exp(-clamp(event.deltaY, -80, 80) * (event.deltaMode === 1 ? 0.03 : 0.0022)), at(event), false);
     }, { passive: false });
@@ -471,6 +450,48 @@ export class Topology {
       const id = event.target.closest?.('[data-node]')?.dataset.node;
       if (id !== undefined) this.#activate(id);
     });
+  }
+
+  /** One pointer pans, two zoom. */
+  #listenPointers(area, at) {
+    const down = new Map();
+    let from = null;
+    const begin = () => {
+      const [a, b] = [...down.values()];
+      from = a ? { view: { ...this.#view }, at: b ? { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 } : { ...a }, span: b ? Math.hypot(a.x - b.x, a.y - b.y) : 0 } : null;
+    };
+    area.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0 || down.size >= 2) return;
+      down.set(event.pointerId, at(event));
+      begin();
+    });
+    area.addEventListener('pointermove', (event) => {
+      if (!down.has(event.pointerId)) return;
+      down.set(event.pointerId, at(event));
+      const [a, b] = [...down.values()];
+      const now = b ? { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 } : a;
+      const isDragged = area.classList.contains('is-dragged');
+      if (!isDragged && !b && Math.hypot(now.x - from.at.x, now.y - from.at.y) < DRAG_PX) return;
+      if (!isDragged) {
+        area.setPointerCapture(event.pointerId);
+        area.classList.add('is-dragged');
+      }
+      cancelAnimationFrame(this.#viewFrame);
+      this.#moved = true;
+      const { view } = from;
+      const k = b && from.span > 0 ? clamp((view.k * Math.hypot(a.x - b.x, a.y - b.y)) / from.span, this.#fitK * 0.8, ZOOM_MAX) : view.k;
+      this.#apply({ k, x: now.x - ((from.at.x - view.x) * k) / view.k, y: now.y - ((from.at.y - view.y) * k) / view.k });
+    });
+    const drop = (event) => {
+      if (!down.delete(event.pointerId)) return;
+      if (down.size === 0 && area.classList.contains('is-dragged')) {
+        area.classList.remove('is-dragged');
+        this.#dragged = performance.now();
+      }
+      begin();
+    };
+    area.addEventListener('pointerup', drop);
+    area.addEventListener('pointercancel', drop);
   }
 
   #dragged = 0;

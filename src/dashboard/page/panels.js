@@ -143,6 +143,7 @@ class ProfilePanel {
   #failovers = figure('Failovers', 'Attempts beyond the first, in the last minute');
   #facts = h('p', { class: 'small muted' });
   #troubles = h('ul', { class: 'troubles' });
+  #attention;
   #troublesTitle = h('h3', null, 'Needs attention');
   #more = h('button', { type: 'button', class: 'link-button small', hidden: true });
   #fine = h('p', { class: 'small muted fine' }, statusGlyph('healthy'), ' Every provider is healthy.');
@@ -154,7 +155,7 @@ class ProfilePanel {
     this.element = h('div', { class: 'panel-parts' },
       h('section', { class: 'panel-part' }, h('p', { class: 'eyebrow' }, 'Routing profile'), h('h2', { class: 'panel-title' }, app.store.scope?.name ?? app.store.profile ?? ''), this.#facts,
         h('dl', { class: 'stats' }, this.#rate.el, this.#success.el, this.#latency.el, this.#failovers.el)),
-      h('section', { class: 'panel-part' }, this.#troublesTitle, this.#fine, this.#troubles, this.#more),
+      (this.#attention = h('section', { class: 'panel-part' }, this.#troublesTitle, this.#fine, this.#troubles, this.#more)),
       h('section', { class: 'panel-part is-last' }, h('h3', null, 'Recent activity'), feed.element));
   }
 
@@ -168,6 +169,7 @@ class ProfilePanel {
     this.#latency.set(fmt.ms(latency_ms));
     this.#failovers.set(fmt.count(failovers), 'in 60 s');
     const troubles = providers.filter((p) => p.status !== 'healthy').sort((a, b) => gravity(a.status) - gravity(b.status));
+    this.#attention.hidden = providers.length === 0;
     this.#fine.hidden = troubles.length > 0 || providers.length === 0;
     setText(this.#troublesTitle, troubles.length > 0 ? `Needs attention (${troubles.length})` : 'Needs attention');
     setText(this.#more, `and ${troubles.length - TROUBLES_SHOWN} more: show the list`);

@@ -23,6 +23,8 @@ const FIT_MAX = 1.2;
 const PITCHES = [40, 34, 29, 25, 21, 18];
 /** Names of providers are hidden below this scale, unless selected or pointed at. */
 const FAR = 0.72;
+/** Where names have no room of their own, a selected chain is brought this near. */
+const NEAR = 0.95;
 const ZOOM_MAX = 3;
 const DRAG_PX = 4;
 /** What the node kept and tells at once when a page opens is no news. */
@@ -310,7 +312,8 @@ export class Topology {
     this.#activate(wanted);
     // What is readable already stays where it is.
     const hub = this.#nodes.get(key(chain));
-    if (hub && (this.#view.k < FAR || !this.#isVisible(hub) || !this.#isVisible(node))) this.#centre(hub);
+    const readable = this.#labelRoom > 0 ? NEAR : FAR;
+    if (hub && (this.#view.k < readable || !this.#isVisible(hub) || !this.#isVisible(node))) this.#centre(hub);
   }
 
   #reached = null;
@@ -319,20 +322,22 @@ export class Topology {
 
   take(events) {
     if (document.hidden || !this.#shown) return;
-    const { profile, skew_ms: skew } = this.#store;
+    const { profile, chain, skew_ms: skew } = this.#store;
+    // What is dimmed does not move.
+    const quiet = this.#labelRoom > 0 && Boolean(chain) && this.#view.k >= FAR;
     const oldest = Date.now() + skew - NEWS_MS;
     for (const event of events) {
       if (Date.parse(event.timestamp) < oldest) continue;
       if (event.event === 'chain.head') {
-        for (const c of event.chains ?? []) if (c?.profile === profile) this.#block(c.chain);
+        for (const c of event.chains ?? []) if (c?.profile === profile) this.#block(c.chain, quiet);
       } else if (event.event === 'rpc.request.completed' && (!event.profile || event.profile === profile)) {
         const node = this.#nodes.get(key(event.chain, event.routing?.selected_provider?.id));
-        if (node?.curve) this.#motion.call(node, event.response?.status === 'success');
+        if (node?.curve && !(quiet && node.chain !== chain)) this.#motion.call(node, event.response?.status === 'success');
       }
     }
   }
 
-  #block(chain) {
+  #block(chain, quiet) {
     const hub = this.#nodes.get(key(chain));
     if (!hub) return;
     const now = performance.now();
@@ -341,6 +346,7 @@ export class Topology {
       hub.toldAt = now;
       setText(hub.height, fmt.whole(this.#store.heads.get(chain)));
     }
+    if (quiet && chain !== this.#store.chain) return;
     const scale = this.#hubScale;
     this.#motion.block(hub, HUB_W * scale, HUB_H * scale);
   }

@@ -163,7 +163,7 @@ function buildHeader() {
   parts.profile = h('select', { class: 'select', 'aria-label': 'Profile', onchange: (e) => navigate({ profile: e.target.value }) });
   parts.links = TABS.map(({ key, title }) => h('a', { class: 'tab', dataset: { tab: key } }, title));
   parts.link = h('span', { class: 'connection', role: 'status' }, h('i', { 'aria-hidden': 'true' }), h('span', null, ''));
-  parts.node = h('span', { class: 'node', title: '' }, '');
+  parts.node = h('span', { class: 'whoami', title: '' }, '');
   parts.theme = h('button', { type: 'button', class: 'icon-button', onclick: nextTheme });
   replace(
     document.getElementById('top'),

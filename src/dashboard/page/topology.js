@@ -249,7 +249,7 @@ export class Topology {
       svg('circle', { class: 'node-ring', r: 10 }), glyph,
       svg('g', { class: 'node-label' }, svg('text', { x: side * LABEL_GAP, y: 4, 'text-anchor': anchor }, label.text), ws));
     const edge = svg('path', { class: 'edge', d: `M${curve[0].x} ${curve[0].y}C${curve.slice(1).map((p) => `${p.x} ${p.y}`).join(' ')}` });
-    return { id, el, title, edge, glyph, ws, x, y, curve, chain: cluster.chain.chain, provider: provider.id, word: null, width: null };
+    return { id, el, title, edge, glyph, ws, x, y, curve, hubX: cluster.x, chain: cluster.chain.chain, provider: provider.id, word: null, width: null };
   }
 
   #drawHub(hub, chain) {
@@ -423,7 +423,7 @@ export class Topology {
     this.#svg.classList.toggle('is-far', view.k < FAR);
     // Hubs and shapes keep a readable size when all of a large profile is in view.
     this.#hubScale = clamp(0.86 / view.k, 1, 1.6);
-    this.#motion.look(view);
+    this.#motion.look(view, (HUB_W / 2) * this.#hubScale);
     this.#svg.style.setProperty('--hub-scale', this.#hubScale.toFixed(3));
     this.#svg.style.setProperty('--node-scale', clamp(0.8 / view.k, 1, 1.5).toFixed(3));
     this.#svg.style.setProperty('--label-scale', clamp(0.92 / view.k, 1, 2).toFixed(3));

@@ -112,9 +112,8 @@ export class ProviderPanel {
     const short = store.providerOf(this.#chain, this.#id);
     const full = this.#body?.providers?.find((p) => p.id === this.#id) ?? null;
     if (!short && !full) return;
-    // The status may be newer than the details, or the other way round: both are of the last 2 s.
-    const word = (full ?? short).status;
-    const reason = (full ?? short).reason;
+    // Both are asked for in turn: the newer one knows.
+    const { status: word, reason } = short && (!full || store.statusAt > this.#gotAt) ? short : full;
     if (this.word !== word) {
       this.word = word;
       replace(parts.badge, statusBadge(word));
@@ -128,7 +127,7 @@ export class ProviderPanel {
     const all = (this.#body?.providers ?? []).reduce((sum, p) => sum + (p.last_minute?.calls ?? 0), 0);
     const [why, what, since] = parts.verdict.children;
     setText(why, reason ? reason[0].toUpperCase() + reason.slice(1) : statusOf(word).label);
-    setText(what, this.#whatFollows(word, calls, all));
+    setText(what, this.#whatFollows(word, calls, all, full?.last_minute?.success_rate));
     setText(since, this.#since(word, full));
     setText(parts.why, calls > 0 ? 'Why does it get these calls?' : 'Why does it get no calls?');
     parts.share.set(all > 0 ? fmt.percent(Math.round((calls / all) * 100) / 100).replace('.0', '') : '–', `${fmt.count(calls)} in 60 s`);
@@ -142,15 +141,16 @@ export class ProviderPanel {
     this.#drawFacts(full);
   }
 
-  #whatFollows(word, calls, all) {
+  #whatFollows(word, calls, all, success) {
     if (word !== 'healthy') return statusOf(word).hint;
+    if (calls > 0 && success < 0.9) return `It gets calls, but ${fmt.percent(1 - success)} of the last minute’s failed.`;
     if (calls > 0) return 'It answers, is up to date, and gets calls.';
     if (all > 0) return 'It answers and is up to date. No call of the last minute went to it: the strategy put others first.';
     return 'It answers and is up to date. The chain had no calls in the last minute.';
   }
 
   #since(word, full) {
-    const events = this.#app.store.events.filter((e) => this.#isMine(e));
+    const events = this.#app.store.incidents.filter((e) => this.#isMine(e));
     const channels = full?.channels ?? [];
     const open = channels.filter((c) => c.circuit?.state && c.circuit.state !== 'closed').map((c) => c.circuit.since).sort()[0];
     const at = { circuit_open: open, recovering: open, misconfigured: full?.misconfigured_since, lagging: events.findLast((e) => e.event === 'provider.lag')?.timestamp }[word];
@@ -211,7 +211,7 @@ export class ProviderPanel {
     noAlerts.hidden = alerts.length > 0 || !full;
     keyed(list, alerts, (a) => `${a.key}${a.word}`, (a) => h('li', { class: 'alert' }, statusGlyph(a.word), h('span')), (el, a) => setText(el.lastChild, a.text));
     const failures = (e) => e.event === 'rpc.request.completed' && e.response?.status === 'error' && e.chain === this.#chain && e.routing?.selected_provider?.id === this.#id;
-    const last = this.#app.store.events.filter((e) => this.#isMine(e) || failures(e)).slice(-EVENTS_SHOWN).reverse();
+    const last = this.#app.store.incidents.filter((e) => this.#isMine(e) || failures(e)).slice(-EVENTS_SHOWN).reverse();
     noEvents.hidden = last.length > 0;
     setText(eventsTitle, last.length > 0 ? `Last events (${last.length})` : 'Last events');
     let same = 0;

@@ -148,12 +148,19 @@ impl Aggregator {
             self.node.snapshot.publish(self.next.clone());
         }
         self.tell_changes(now);
+        // Shards report one after the other what happened at the same time.
+        self.happenings.sort_by_key(|happening| happening.at);
         std::mem::take(&mut self.happenings)
     }
 
     /// Attempts merged since start, for the law that none is lost.
     pub fn merged_samples(&self) -> u64 {
         self.merged_samples
+    }
+
+    /// Calls that people were told of since start, and those that found no room: together, all of them.
+    pub fn told_calls(&self) -> (u64, u64) {
+        (self.told.calls, self.told.untold_calls)
     }
 
     pub fn channel(&self, channel: ChannelId) -> Option<&Channel> {

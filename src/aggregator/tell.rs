@@ -28,6 +28,7 @@ pub(super) struct Told {
     /// By producer.
     producers: Vec<Counted>,
     log_losses: u64,
+    pub(super) calls: u64,
     /// Calls that people were not told of, for want of room.
     pub(super) untold_calls: u64,
 }
@@ -68,10 +69,13 @@ impl Aggregator {
     pub(super) fn tell_calls(&mut self, tally: &Tally, now: Instant) {
         self.told.untold_calls += tally.untold;
         for decision in tally.decisions() {
-            if !self.ration.take(decision.is_trouble(), now) {
-                self.told.untold_calls += 1;
-            } else if let Some(happening) = self.call(decision) {
-                self.happenings.push(happening);
+            let has_room = self.ration.take(decision.is_trouble(), now);
+            match has_room.then(|| self.call(decision)).flatten() {
+                Some(happening) => {
+                    self.told.calls += 1;
+                    self.happenings.push(happening);
+                }
+                None => self.told.untold_calls += 1,
             }
         }
     }

@@ -65,8 +65,9 @@ pub const GZIP_MEMBERS: u32 = 1024;
 // --- upstream connections [C §3] ---
 /// Per instance, node-wide, split over the shards.
 pub const MAX_CONNECTIONS: u32 = 256;
-/// Of them, the control thread's for probes and heads.
-pub const CONTROL_CONNECTIONS: u32 = 2;
+/// Of them, the control thread's at most, for probes, heads and what streams ask for: each filter asks for its own logs of a
+/// block, and a chain without WebSockets is followed by asking alone (seed 7687: two were too few for seven filters).
+pub const CONTROL_CONNECTIONS: u32 = 8;
 /// Calls that wait for a connection, per shard and instance.
 pub const CONNECTION_WAITERS: usize = 4096;
 pub const CONNECT_TIMEOUT_MS: u64 = 5_000;
@@ -319,7 +320,13 @@ pub const SHUN_MS: u64 = 1_000;
 pub const SHUN_MAX_MS: u64 = 30_000;
 /// Events that may come before their subscription's confirmation, for each connection.
 pub const FEED_EARLY_EVENTS: usize = 256;
+/// A provider that has not answered an `eth_subscribe` by then never will.
+pub const SUBSCRIBE_NEVER_MS: u64 = 60_000;
+/// Of a provider's id of a subscription.
+pub const SUBSCRIPTION_ID_BYTES: usize = 128;
 pub const UNSUBSCRIBE_MS: u64 = 5_000;
+/// An `eth_unsubscribe` that failed so often ends its connection.
+pub const UNSUBSCRIBE_TRIES: usize = 2;
 /// Blocks whose first announcement is remembered, to time the others by.
 pub const PACE_BLOCKS: usize = 128;
 /// Topics of all shards at once.
@@ -372,6 +379,25 @@ pub const REQUEST_ID_MIN: usize = 20;
 pub const REQUEST_ID_MAX: usize = 200;
 /// A browser may keep a preflight answer this long [C §2].
 pub const PREFLIGHT_MAX_AGE_S: u32 = 86_400;
+
+// --- snapshot files [LB §11.6] ---
+pub const SNAPSHOT_EVERY_MS: u64 = 3_600_000;
+pub const SNAPSHOT_CLEAN_MS: u64 = 6 * 3_600_000;
+/// Older ones are deleted, and of one chain's the oldest beyond the number.
+pub const SNAPSHOT_KEEP_S: u64 = 7 * 86_400;
+pub const SNAPSHOT_FILES_PER_CHAIN: usize = 200;
+/// What is older says nothing of today's providers; after a start it counts for so long.
+pub const SNAPSHOT_FRESH_S: u64 = 86_400;
+pub const SNAPSHOT_PRIOR_MS: u64 = 3_600_000;
+pub const SNAPSHOT_FILE_BYTES: u64 = 64 << 20;
+pub const SNAPSHOT_ROWS: usize = 65_536;
+/// Bad files of one chain that are looked past.
+pub const SNAPSHOT_TRIES: usize = 3;
+
+// --- commands that ask a node ---
+/// One question, from connecting to its last byte.
+pub const ASK_TIMEOUT_MS: u64 = 5_000;
+pub const ASK_BODY_BYTES: u64 = 64 << 20;
 
 // --- resolver ---
 pub const DNS_TTL_MS: u64 = 30_000;

@@ -56,10 +56,13 @@ fn bash() -> String {
             Kind::Directory => {
                 let _ = writeln!(out, "        --{}) COMPREPLY=($(compgen -d -- \"$cur\")); return ;;", flag.name);
             }
+            Kind::File => {
+                let _ = writeln!(out, "        --{}) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;", flag.name);
+            }
             Kind::Text => {
                 let _ = writeln!(out, "        --{}) COMPREPLY=(); return ;;", flag.name);
             }
-            Kind::Switch => {}
+            Kind::Switch | Kind::Optional => {}
         }
     }
     out.push_str("    esac\n    local words\n    case $cmd in\n");
@@ -84,8 +87,10 @@ fn zsh_flag(flag: &Flag) -> String {
     let help = zsh_text(flag.help);
     match flag.kind {
         Kind::Switch => format!("'--{}[{help}]'", flag.name),
+        Kind::Optional => format!("'--{}=-[{help}]::{}: '", flag.name, zsh_text(flag.value)),
         Kind::Choice(words) => format!("'--{}[{help}]:{}:({})'", flag.name, flag.value, words.join(" ")),
         Kind::Directory => format!("'--{}[{help}]:{}:_files -/'", flag.name, flag.value),
+        Kind::File => format!("'--{}[{help}]:{}:_files'", flag.name, flag.value),
         Kind::Text => format!("'--{}[{help}]:{}: '", flag.name, flag.value),
     }
 }
@@ -105,6 +110,9 @@ fn zsh() -> String {
         let mut specs = vec!["'1:command:_lasso_commands'".to_owned()];
         if let Some((name, words)) = command.argument {
             specs.push(format!("'2:{name}:({})'", words.join(" ")));
+        }
+        if let Some(name) = command.operand {
+            specs.push(format!("'{}:{name}: '", 1 + command.most_words()));
         }
         specs.extend(flags::of(command.name).map(zsh_flag));
         specs.push("'--help[print help]'".to_owned());
@@ -137,9 +145,10 @@ fn fish() -> String {
         }
         for flag in flags::of(command.name) {
             let value = match flag.kind {
-                Kind::Switch => String::new(),
+                Kind::Switch | Kind::Optional => String::new(),
                 Kind::Choice(words) => format!(" -x -a '{}'", words.join(" ")),
                 Kind::Directory => " -x -a '(__fish_complete_directories)'".to_owned(),
+                Kind::File => " -r -F".to_owned(),
                 Kind::Text => " -x".to_owned(),
             };
             let _ = writeln!(out, "complete -c lasso -n {seen} -l {}{value} -d '{}'", flag.name, fish_text(flag.help));

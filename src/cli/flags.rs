@@ -6,6 +6,10 @@ pub enum Name {
     Serve,
     Demo,
     Check,
+    Stats,
+    Top,
+    Explain,
+    Breaker,
     Completions,
     Help,
 }
@@ -16,41 +20,54 @@ pub struct CommandInfo {
     pub help: &'static str,
     /// Words that may follow it, and what they are called in usage lines.
     pub argument: Option<(&'static str, &'static [&'static str])>,
+    /// What follows that: any text, as it is called in usage lines.
+    pub operand: Option<&'static str>,
+}
+
+impl CommandInfo {
+    /// How many words may follow it.
+    pub fn most_words(&self) -> usize {
+        usize::from(self.argument.is_some()) + usize::from(self.operand.is_some())
+    }
 }
 
 pub static COMMANDS: &[CommandInfo] = &[
-    CommandInfo { name: Name::Serve, word: "serve", help: "run the node (also plain `lasso`)", argument: None },
+    plain(Name::Serve, "serve", "run the node (also plain `lasso`)"),
+    plain(Name::Demo, "demo", "run the node on simulated providers: no network, no configuration"),
+    plain(Name::Check, "check", "read every profile and print all problems, or a summary"),
+    plain(Name::Stats, "stats", "tables of a running node: chains, providers, shards"),
+    plain(Name::Top, "top", "the same live, over the whole terminal, with keys"),
     CommandInfo {
-        name: Name::Demo,
-        word: "demo",
-        help: "run the node on simulated providers: no network, no configuration",
-        argument: None,
+        operand: Some("METHOD"),
+        ..plain(Name::Explain, "explain", "ask a running node whom it would choose now, and why not the others")
     },
     CommandInfo {
-        name: Name::Check,
-        word: "check",
-        help: "read every profile and print all problems, or a summary",
-        argument: None,
+        argument: Some(("ORDER", &["open", "close", "auto"])),
+        operand: Some("PROVIDER"),
+        ..plain(Name::Breaker, "breaker", "hold a provider's circuits on a running node, or leave them to the rules")
     },
     CommandInfo {
-        name: Name::Completions,
-        word: "completions",
-        help: "print a completion script for a shell",
         argument: Some(("SHELL", &["bash", "zsh", "fish"])),
+        ..plain(Name::Completions, "completions", "print a completion script for a shell")
     },
     CommandInfo {
-        name: Name::Help,
-        word: "help",
-        help: "print this, or the flags of one command",
-        argument: Some(("COMMAND", &["serve", "demo", "check", "completions", "help"])),
+        argument: Some(("COMMAND", &["serve", "demo", "check", "stats", "top", "explain", "breaker", "completions", "help"])),
+        ..plain(Name::Help, "help", "print this, or the flags of one command")
     },
 ];
+
+const fn plain(name: Name, word: &'static str, help: &'static str) -> CommandInfo {
+    CommandInfo { name, word, help, argument: None, operand: None }
+}
 
 /// What may follow a flag.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Kind {
     Text,
+    /// A text that may be left out.
+    Optional,
     Directory,
+    File,
     Choice(&'static [&'static str]),
     /// Given or not; `--flag=false` takes it back.
     Switch,
@@ -72,8 +89,11 @@ pub struct Flag {
 
 const NODE: &[Name] = &[Name::Serve, Name::Demo];
 const PROFILES: &[Name] = &[Name::Serve, Name::Check];
+/// Those that ask a running node.
+const ASK: &[Name] = &[Name::Stats, Name::Top, Name::Explain, Name::Breaker];
+const PRINT: &[Name] = &[Name::Stats, Name::Explain, Name::Breaker];
 
-/// In the order of CONTRACT §1. A flag enters with its behaviour, not before.
+/// In the order of CONTRACT §1, then those of commands that ask a node. A flag enters with its behaviour, not before.
 pub static FLAGS: &[Flag] = &[
     Flag {
         name: "profiles",
@@ -282,11 +302,111 @@ pub static FLAGS: &[Flag] = &[
         help: "print the resolved profiles with all defaults, secrets hidden",
         commands: &[Name::Check],
     },
+    Flag {
+        name: "url",
+        value: "URL",
+        kind: Kind::Text,
+        vars: &["LASSO_URL"],
+        default: "http://127.0.0.1:4000",
+        help: "the node that is asked; http://USER:PASS@HOST:PORT where it wants a password",
+        commands: ASK,
+    },
+    Flag {
+        name: "profile",
+        value: "SLUG",
+        kind: Kind::Text,
+        vars: &[],
+        default: "all of them in stats and top, else default",
+        help: "of this profile",
+        commands: ASK,
+    },
+    Flag {
+        name: "chain",
+        value: "CHAIN",
+        kind: Kind::Text,
+        vars: &[],
+        default: "all of them in stats and top; explain and breaker need one",
+        help: "of this chain: its name or decimal id",
+        commands: ASK,
+    },
+    Flag {
+        name: "json",
+        value: "",
+        kind: Kind::Switch,
+        vars: &[],
+        default: "false",
+        help: "print JSON for programs",
+        commands: PRINT,
+    },
+    Flag {
+        name: "watch",
+        value: "[SECONDS]",
+        kind: Kind::Optional,
+        vars: &[],
+        default: "off; 2 without a number",
+        help: "print again and again, until Ctrl-C",
+        commands: &[Name::Stats],
+    },
+    Flag {
+        name: "from",
+        value: "FILE",
+        kind: Kind::File,
+        vars: &[],
+        default: "none: a running node is asked",
+        help: "show a snapshot file of the state directory",
+        commands: &[Name::Stats],
+    },
+    Flag {
+        name: "strategy",
+        value: "S",
+        kind: Kind::Choice(&["priority", "load-balanced", "fastest", "latency-weighted"]),
+        vars: &[],
+        default: "what the profile and the node say",
+        help: "as if the call's path named this strategy",
+        commands: &[Name::Explain],
+    },
+    Flag {
+        name: "block",
+        value: "BLOCK",
+        kind: Kind::Text,
+        vars: &[],
+        default: "none",
+        help: "as if the call asked for this block: a number, 0x hex, latest or earliest",
+        commands: &[Name::Explain],
+    },
+    Flag {
+        name: "transport",
+        value: "T",
+        kind: Kind::Choice(&["http", "ws"]),
+        vars: &[],
+        default: "both",
+        help: "as if the call asked for this transport",
+        commands: &[Name::Explain],
+    },
+    Flag {
+        name: "provider",
+        value: "ID",
+        kind: Kind::Text,
+        vars: &[],
+        default: "none",
+        help: "as if the call's path named this provider",
+        commands: &[Name::Explain],
+    },
 ];
 
 /// The flags of one command, in table order.
 pub fn of(command: Name) -> impl Iterator<Item = &'static Flag> {
     FLAGS.iter().filter(move |flag| flag.commands.contains(&command))
+}
+
+/// `serve, demo and check`.
+pub fn listed(commands: &[Name]) -> String {
+    let words: Vec<&str> = COMMANDS.iter().filter(|info| commands.contains(&info.name)).map(|info| info.word).collect();
+    match words.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
 }
 
 pub fn command(word: &str) -> Option<&'static CommandInfo> {

@@ -24,13 +24,13 @@ fn of_program() -> String {
         row(&mut out, command.word, command.help);
     }
     out.push_str("\nFlags win over the environment, the environment over .env in the working directory.\n");
-    for (title, wanted) in [("serve and demo", Name::Demo), ("serve and check", Name::Check)] {
-        let _ = write!(out, "\nFlags of {title}:\n");
-        let mine = FLAGS.iter().filter(|flag| flag.commands.contains(&wanted) && flag.commands.len() > 1);
-        mine.for_each(|flag| of_flag(&mut out, flag));
+    for (index, first) in FLAGS.iter().enumerate() {
+        let together = |flag: &&Flag| flag.commands == first.commands;
+        if FLAGS.iter().position(|flag| together(&flag)) == Some(index) {
+            let _ = write!(out, "\nFlags of {}:\n", flags::listed(first.commands));
+            FLAGS.iter().filter(together).for_each(|flag| of_flag(&mut out, flag));
+        }
     }
-    out.push_str("\nFlags of check:\n");
-    FLAGS.iter().filter(|flag| flag.commands == [Name::Check]).for_each(|flag| of_flag(&mut out, flag));
     out.push_str("\nFlags of all commands:\n");
     general(&mut out);
     out.push_str("\nExit codes: 0 ok, 1 failed, 2 wrong usage\n");
@@ -38,7 +38,8 @@ fn of_program() -> String {
 }
 
 fn of_command(command: &CommandInfo) -> String {
-    let argument = command.argument.map_or(String::new(), |(name, _)| format!(" {name}"));
+    let words = command.argument.map(|(name, _)| name).into_iter().chain(command.operand);
+    let argument: String = words.map(|name| format!(" {name}")).collect();
     let flags = if flags::of(command.name).next().is_some() { " [FLAGS]" } else { "" };
     let mut out = format!("lasso {}: {}\n\nUsage: lasso {}{argument}{flags}\n\n", command.word, command.help, command.word);
     if let Some((name, words)) = command.argument {

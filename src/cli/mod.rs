@@ -3,18 +3,26 @@
 //! `parse` is pure (arguments, environment and `.env` are given), so tests call it as the program does. lexopt splits the
 //! arguments; which flags exist is `flags`' table alone. clap was rejected: it would hold a second table.
 
+pub mod ask;
+pub mod asking;
+pub mod breaker;
 pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod env;
+pub mod explain;
 pub mod flags;
 pub mod help;
 pub mod log;
 pub mod node_id;
 pub mod options;
-
+pub mod picture;
 pub mod profiles;
 pub mod serve;
+pub mod snapshots;
+pub mod stats;
+pub mod table;
+pub mod top;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +32,8 @@ pub use flags::Name;
 pub use options::{Driver, LogFormat, Options, Scheme, Usage};
 
 use crate::config::suggest;
-use flags::{Flag, Kind};
+use asking::Asking;
+use flags::{CommandInfo, Flag, Kind};
 use lexopt::Arg;
 use options::Settings;
 use std::ffi::OsString;
@@ -38,6 +47,10 @@ pub enum Command {
         print: bool,
         options: Options,
     },
+    Stats(stats::Options),
+    Top(Asking),
+    Explain(explain::Options),
+    Breaker(breaker::Options),
     Completions(Shell),
     /// Of one command, or of the program.
     Help(Option<Name>),
@@ -56,13 +69,8 @@ pub fn parse(args: Vec<OsString>, env: Env) -> Result<Command, Usage> {
     }
     for (flag, _) in &typed.flags {
         if !flag.commands.contains(&command) {
-            let words: Vec<&str> = flags::COMMANDS.iter().filter(|c| flag.commands.contains(&c.name)).map(|c| c.word).collect();
-            return Err(Usage(format!(
-                "--{} is not a flag of {} (it belongs to {})",
-                flag.name,
-                word(command),
-                words.join(" and ")
-            )));
+            let owners = flags::listed(flag.commands);
+            return Err(Usage(format!("--{} is not a flag of {} (it belongs to {owners})", flag.name, info(command).word)));
         }
     }
     let settings = Settings::new(command, std::mem::take(&mut typed.flags), &env);
@@ -70,20 +78,26 @@ pub fn parse(args: Vec<OsString>, env: Env) -> Result<Command, Usage> {
         Name::Serve => Command::Serve(settings.options(env)?),
         Name::Demo => Command::Demo(settings.options(env)?),
         Name::Check => Command::Check { print: settings.switch("print")?, options: settings.options(env)? },
+        Name::Stats => Command::Stats(stats::Options::read(&settings)?),
+        Name::Top => Command::Top(Asking::read(&settings)?),
+        Name::Explain => Command::Explain(explain::Options::read(&settings, &typed.words)?),
+        Name::Breaker => Command::Breaker(breaker::Options::read(&settings, &typed.words)?),
         Name::Completions => Command::Completions(typed.shell()?),
-        Name::Help => Command::Help(typed.argument.as_deref().map(command_name).transpose()?),
+        Name::Help => Command::Help(typed.words.first().map(|word| command_name(word)).transpose()?),
     })
 }
 
-fn word(command: Name) -> &'static str {
-    flags::COMMANDS.iter().find(|info| info.name == command).map_or("", |info| info.word)
+fn info(command: Name) -> &'static CommandInfo {
+    // The table has every name; its first entry stands for none.
+    flags::COMMANDS.iter().find(|info| info.name == command).unwrap_or(&flags::COMMANDS[0])
 }
 
 /// The arguments as they stand, before they mean anything.
 #[derive(Default)]
 struct Typed {
     command: Option<Name>,
-    argument: Option<String>,
+    /// What follows the command.
+    words: Vec<String>,
     flags: Vec<(&'static Flag, String)>,
     help: bool,
     version: bool,
@@ -112,14 +126,14 @@ impl Typed {
     fn take_word(&mut self, value: String) -> Result<(), Usage> {
         match self.command {
             None => self.command = Some(command_name(&value)?),
-            Some(Name::Completions | Name::Help) if self.argument.is_none() => self.argument = Some(value),
-            Some(command) => return Err(Usage(format!("unexpected \"{value}\" after {} (see lasso help)", word(command)))),
+            Some(command) if self.words.len() < info(command).most_words() => self.words.push(value),
+            Some(command) => return Err(Usage(format!("unexpected \"{value}\" after {} (see lasso help)", info(command).word))),
         }
         Ok(())
     }
 
     fn shell(&self) -> Result<Shell, Usage> {
-        let Some(given) = &self.argument else {
+        let Some(given) = self.words.first() else {
             return Err(Usage("completions needs a shell (bash, zsh or fish)".to_owned()));
         };
         Shell::from_word(given).ok_or_else(|| Usage(format!("unknown shell \"{given}\" (bash, zsh or fish)")))
@@ -149,8 +163,23 @@ fn flag_value(flag: &Flag, parser: &mut lexopt::Parser) -> Result<String, Usage>
     if flag.kind == Kind::Switch {
         return parser.optional_value().map_or(Ok("true".to_owned()), utf8);
     }
+    if flag.kind == Kind::Optional {
+        return optional_number(parser);
+    }
     let missing = |_| Usage(format!("--{} needs a value: --{} {}", flag.name, flag.name, flag.value));
     utf8(parser.value().map_err(missing)?)
+}
+
+/// `--flag=N`, `--flag N`, or `--flag`, which is an empty text.
+fn optional_number(parser: &mut lexopt::Parser) -> Result<String, Usage> {
+    if let Some(value) = parser.optional_value() {
+        return utf8(value);
+    }
+    let is_number = |text: &std::ffi::OsStr| text.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
+    match parser.try_raw_args() {
+        Some(mut rest) if rest.peek().is_some_and(is_number) => rest.next().map_or(Ok(String::new()), utf8),
+        _ => Ok(String::new()),
+    }
 }
 
 fn utf8(value: OsString) -> Result<String, Usage> {
@@ -180,9 +209,24 @@ fn run(command: Command) -> i32 {
             eprint!("{}", report.err);
             put(&report.out, report.code)
         }
+        Command::Stats(options) => stats::run(&options),
+        Command::Top(asking) => top::run(&asking),
+        Command::Explain(options) => told(explain::run(&options)),
+        Command::Breaker(options) => told(breaker::run(&options)),
         Command::Completions(shell) => put(&completions::script(shell), 0),
         Command::Help(command) => put(&help::text(command), 0),
         Command::Version => put(&help::version(), 0),
+    }
+}
+
+/// What a node said, or why it did not.
+fn told(said: Result<String, ask::Fault>) -> i32 {
+    match said {
+        Ok(text) => put(&text, 0),
+        Err(fault) => {
+            eprintln!("lasso: {fault}");
+            1
+        }
     }
 }
 

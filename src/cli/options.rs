@@ -113,16 +113,16 @@ impl Settings {
         Settings { given }
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.given.get(name).map(|(value, _)| value.as_str())
     }
 
-    fn bad(&self, name: &str, want: &str) -> Usage {
+    pub(super) fn bad(&self, name: &str, want: &str) -> Usage {
         let (value, source) = self.given.get(name).map_or(("", ""), |(value, source)| (value.as_str(), source.as_str()));
         Usage(format!("{source} is \"{value}\" (it must be {want})"))
     }
 
-    fn number(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Usage> {
+    pub(super) fn number(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Usage> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let number = text.parse::<u64>().ok().filter(|n| digits && (min..=max).contains(n));
@@ -130,7 +130,7 @@ impl Settings {
     }
 
     /// One of the flag's own words.
-    fn choice(&self, name: &str) -> Result<Option<&'static str>, Usage> {
+    pub(super) fn choice(&self, name: &str) -> Result<Option<&'static str>, Usage> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let words = flags::FLAGS.iter().find(|flag| flag.name == name).map(|flag| flag.kind);
         let Some(Kind::Choice(words)) = words else { return Ok(None) };
@@ -153,7 +153,7 @@ impl Settings {
     }
 
     /// A name for people and headers: visible ASCII, no spaces, at most 128 bytes.
-    fn name(&self, name: &str) -> Result<Option<String>, Usage> {
+    pub(super) fn name(&self, name: &str) -> Result<Option<String>, Usage> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let ok = text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:@/".contains(&b));
         if ok { Ok(Some(text.to_owned())) } else { Err(self.bad(name, "letters, digits and - _ . : @ /, at most 128 of them")) }
@@ -199,7 +199,7 @@ impl Settings {
         }
     }
 
-    fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.text(name).map(PathBuf::from)
     }
 

@@ -30,6 +30,13 @@ fn commands() {
     assert!(matches!(command("help demo", &[], ""), Command::Help(Some(Name::Demo))));
     assert!(matches!(command("demo -h", &[], ""), Command::Help(Some(Name::Demo))));
     assert!(matches!(command("-V", &[], ""), Command::Version));
+    let watch = |args: &str| match command(args, &[], "") {
+        Command::Stats(options) => options.watch,
+        other => panic!("{args}: {other:?}"),
+    };
+    let all = ["stats", "stats --watch", "stats --watch 5", "stats --watch=7 --json", "stats --watch --json"].map(watch);
+    assert_eq!(all, [None, Some(2), Some(5), Some(7), Some(2)]);
+    assert!(matches!(command("breaker close a --chain b", &[], ""), Command::Breaker(o) if o.provider == "a" && o.chain == "b"));
     // Help is given even where the environment could not be used.
     assert!(matches!(command("--help", &[("PORT", "x")], ""), Command::Help(None)));
     // A variable of a flag that the command does not have is not looked at.

@@ -47,9 +47,12 @@ pub(super) fn read_provider(reader: &mut Reader<'_>, node: &Node) -> Option<Prov
         [&mut http, &mut ws].into_iter().flatten().for_each(|endpoint| endpoint.basic_auth = None);
     }
     let region_urls = read_region_urls(reader, &fields, &mut secrets);
+    let id = read_id(reader, &fields);
+    let http2 = read_http2(reader, &fields);
+    check_http2(reader, &id.value, http2.as_ref());
     Some(ProviderSpec {
         at: fields.at,
-        id: read_id(reader, &fields),
+        id,
         name: reader.title(&fields, "name"),
         priority: reader.whole(&fields, "priority", 0, u32::MAX.into()).and_then(|p| u32::try_from(p).ok()).unwrap_or(100),
         http,
@@ -66,9 +69,18 @@ pub(super) fn read_provider(reader: &mut Reader<'_>, node: &Node) -> Option<Prov
             .text(&fields, "ca_file")
             .map(|text| Spot::new(text.value.value.as_str().into(), fields.at_key("ca_file"))),
         max_connections: read_max_connections(reader, &fields),
-        http2: read_http2(reader, &fields),
+        http2,
         secrets,
     })
+}
+
+/// A build without the feature knows the key and cannot do what it says.
+fn check_http2(reader: &mut Reader<'_>, id: &str, http2: Option<&Spot<Http2>>) {
+    let asked = http2.filter(|http2| http2.value == Http2::On && cfg!(not(feature = "http2")));
+    if let Some(asked) = asked {
+        let what = format!("the provider {id} has http2: on, which this build cannot do: it is asked over HTTP/1.1");
+        reader.warning(asked.at, what, "use a build with the cargo feature http2, or set http2: off");
+    }
 }
 
 fn read_id(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Spot<Box<str>> {

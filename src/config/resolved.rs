@@ -314,3 +314,18 @@ fn the_example_and_the_reference_name_every_key() {
         }
     }
 }
+
+/// What this build cannot do is said of each provider that asks for it, and of no other.
+#[test]
+fn http2_is_warned_of_where_it_cannot_be_spoken() {
+    for (setting, is_asked) in [("on", true), ("true", true), ("auto", false), ("off", false)] {
+        let provider = format!("{{id: p9, url: http://h, http2: {setting}}}");
+        let text = format!("chains:\n  c:\n    chain_id: 1\n    providers:\n      - {provider}\n");
+        let warnings: Vec<String> = load_one(&text).expect("good").warnings.iter().map(|w| w.to_string()).collect();
+        let is_warned = is_asked && cfg!(not(feature = "http2"));
+        assert_eq!(warnings.len(), usize::from(is_warned), "{setting}: {warnings:?}");
+        let is_told =
+            |w: &String| w.starts_with("default.yml:5: the provider p9 has http2: on") && w.contains("cargo feature http2");
+        assert!(warnings.iter().all(is_told), "{warnings:?}");
+    }
+}

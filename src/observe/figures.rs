@@ -39,6 +39,10 @@ pub struct Latencies {
 }
 
 impl Latencies {
+    pub fn merge(&mut self, other: &Latencies) {
+        self.add(other.lo, &other.counts);
+    }
+
     /// Adds the counts of a stretch that begins at bucket `lo`.
     pub fn add<N: Copy + Into<u64>>(&mut self, lo: usize, counts: &[N]) {
         let end = (lo + counts.len()).min(BUCKETS);
@@ -133,7 +137,7 @@ impl Counts {
         self.retries += other.retries;
         self.penalised += other.penalised;
         other.by_category.iter().for_each(|(category, n)| self.count(*category, *n));
-        self.latencies.add(other.latencies.lo, &other.latencies.counts);
+        self.latencies.merge(&other.latencies);
     }
 
     /// `lo` and `latencies`: the row's buckets, spills included.

@@ -7,6 +7,7 @@ pub mod category;
 pub mod decision;
 pub mod figures;
 pub mod happening;
+pub mod kept;
 pub mod question;
 pub mod report;
 pub mod tally;

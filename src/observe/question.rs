@@ -58,4 +58,12 @@ impl Order {
             _ => return None,
         })
     }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Order::Open => "open",
+            Order::Close => "close",
+            Order::Auto => "auto",
+        }
+    }
 }

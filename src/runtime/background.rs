@@ -40,3 +40,8 @@ impl Background {
         self.0.is_finished()
     }
 }
+
+/// For commands that do something again and again: waits this long.
+pub fn pause(duration: Duration) {
+    thread::sleep(duration);
+}

@@ -322,6 +322,11 @@ impl<W: World> Shard<W> {
         self.reporter.recorded()
     }
 
+    /// Calls whose end was noted since start.
+    pub fn noted_calls(&self) -> u64 {
+        self.reporter.noted()
+    }
+
     /// Calls of other shards that were answered over this shard's links.
     pub fn answered_errands(&self) -> u64 {
         self.errands.answered()

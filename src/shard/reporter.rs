@@ -25,6 +25,8 @@ pub struct Reporter {
     /// Attempts recorded since start, for the law that none is lost on the way up.
     recorded: Cell<u64>,
     last_sent: Cell<Instant>,
+    /// Calls that ended since start, for the law that each is told of or counted.
+    noted: Cell<u64>,
     /// Calls of a kind that one epoch tells people of.
     told_calls: usize,
     entries: usize,
@@ -41,6 +43,7 @@ impl Reporter {
             late_epochs: Cell::new(0),
             recorded: Cell::new(0),
             last_sent: Cell::new(now),
+            noted: Cell::new(0),
             told_calls: (u64::from(told_calls_s) * limits::EPOCH_MS).div_ceil(1000) as usize,
             lane,
             producer,
@@ -62,6 +65,7 @@ impl Reporter {
     #[inline]
     pub fn decide(&self, is_trouble: bool, describe: impl FnOnce() -> Decision) {
         if self.told_calls > 0 {
+            self.noted.set(self.noted.get() + 1);
             self.tally.borrow_mut().decide(is_trouble, self.told_calls, describe);
         }
     }
@@ -80,6 +84,10 @@ impl Reporter {
 
     pub fn recorded(&self) -> u64 {
         self.recorded.get()
+    }
+
+    pub fn noted(&self) -> u64 {
+        self.noted.get()
     }
 
     /// The epoch in which something that happens now is reported.

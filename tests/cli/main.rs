@@ -1,6 +1,8 @@
 //! The program's words: help, usage errors, completions, `check`. Golden files in `golden/` hold the whole output;
 //! `UPDATE_GOLDEN=1 cargo test --test cli` writes them anew, to be read before they are committed.
 
+mod asking;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,7 +52,7 @@ fn golden(name: &str, said: &Said) {
 #[test]
 fn help() {
     golden("help", &lasso(&["help"], &[]));
-    for command in ["serve", "demo", "check", "completions", "help"] {
+    for command in ["serve", "demo", "check", "stats", "top", "explain", "breaker", "completions", "help"] {
         let said = lasso(&[command, "--help"], &[]);
         golden(&format!("help-{command}"), &said);
         assert_eq!(lasso(&["help", command], &[]).out, said.out);
@@ -95,6 +97,8 @@ fn bash_completes() {
     assert_eq!(complete("lasso serve --driver e"), ["epoll"]);
     assert_eq!(complete("lasso check --p"), ["--profiles", "--print"]);
     assert_eq!(complete("lasso --log-f"), ["--log-format"]);
+    assert_eq!(complete("lasso breaker c"), ["close"]);
+    assert_eq!(complete("lasso explain eth_call --tr"), ["--transport"]);
     assert!(complete("lasso demo --profiles").is_empty());
 }
 
@@ -106,16 +110,29 @@ fn wrong_usage_is_exit_2_with_a_remedy() {
         assert!(said.err.starts_with("lasso: ") && said.err.contains(part), "{args:?} {vars:?}: {}", said.err);
     };
     check(&["srve"], &[], "unknown command \"srve\" (did you mean \"serve\"?)");
-    for later in ["stats", "top", "bench", "explain", "breaker"] {
-        check(&[later], &[], &format!("unknown command \"{later}\" (known: serve, demo, check"));
-    }
+    check(&["bench"], &[], "unknown command \"bench\" (known: serve, demo, check");
+    check(&["explain"], &[], "explain needs a method: lasso explain eth_call --chain CHAIN");
+    check(&["explain", "eth_call"], &[], "explain needs a chain: --chain CHAIN (lasso stats lists them)");
+    check(&["explain", "eth_call", "again"], &[], "unexpected \"again\" after explain");
+    check(&["explain", "eth_call", "--chain=a", "--strategy=best"], &[], "one of priority, load-balanced");
+    check(&["breaker", "open"], &[], "breaker needs an order (open, close or auto) and a provider");
+    check(&["breaker", "ajar", "a", "--chain=a"], &[], "unknown order \"ajar\" (open, close or auto)");
+    check(&["breaker", "open", "a"], &[], "breaker needs a chain");
+    check(&["stats", "now"], &[], "unexpected \"now\" after stats");
+    check(&["stats", "--watch", "0"], &[], "--watch is \"0\" (it must be a whole number from 1");
+    check(&["stats", "--watch", "--from", "x"], &[], "leave --watch or --from out");
+    check(
+        &["stats"],
+        &[("LASSO_URL", "ftp://x")],
+        "the variable LASSO_URL is \"ftp://x\" (it must be like http://127.0.0.1:4000",
+    );
     check(&["serve", "now"], &[], "unexpected \"now\" after serve");
     check(&["help", "srve"], &[], "did you mean \"serve\"?");
     check(&["completions"], &[], "completions needs a shell");
     check(&["completions", "tcsh"], &[], "unknown shell \"tcsh\"");
     check(&["completions", "bash", "zsh"], &[], "unexpected \"zsh\"");
     check(&["--prot", "1"], &[], "unknown flag --prot (did you mean \"--port\"?)");
-    check(&["--watch"], &[], "unknown flag --watch");
+    check(&["--watch"], &[], "--watch is not a flag of serve (it belongs to stats)");
     check(&["-p", "1"], &[], "unknown flag -p");
     check(&["--port"], &[], "--port needs a value: --port N");
     check(&["--reuse-port=maybe"], &[], "it must be true or false");

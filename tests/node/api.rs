@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-fn get(at: SocketAddr, path: &str) -> (u16, Value) {
+pub fn get(at: SocketAddr, path: &str) -> (u16, Value) {
     let mut client = Client::new(at);
     client.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
     let answer = client.answer().expect("an answer");

@@ -9,6 +9,7 @@ mod behaviour;
 mod clients;
 #[cfg(feature = "http2")]
 mod h2_server;
+mod events;
 mod failover;
 mod feed;
 mod hand_over;

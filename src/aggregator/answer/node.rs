@@ -37,6 +37,16 @@ fn streams(load: StreamLoad) -> Value {
     })
 }
 
+/// Of successes since the start.
+fn summary(latencies: &Latencies) -> Value {
+    let histogram = latencies.histogram();
+    let quantile = |q| super::ms(histogram.value_at_quantile(q));
+    json!({
+        "count": histogram.len(),
+        "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": super::ms(histogram.max()),
+    })
+}
+
 impl Aggregator {
     /// A shard's, or the control thread's.
     pub(in crate::aggregator) fn producer_name(&self, index: usize) -> String {
@@ -51,8 +61,6 @@ impl Aggregator {
         let control = self.heard.len().saturating_sub(1);
         let shard = |(index, heard): (usize, &Heard)| {
             let Heard { load, epoch, until, stall_max, latencies } = heard;
-            let histogram = latencies.histogram();
-            let quantile = |q| super::ms(histogram.value_at_quantile(q));
             json!({
                 "name": self.producer_name(index),
                 "client_connections": load.client_connections,
@@ -78,13 +86,12 @@ impl Aggregator {
                 "epoch": epoch,
                 "epoch_lag_ms": ms_of(at.now.since(*until)),
                 "late_epochs": load.late_epochs,
-                "upstream_latency_ms": {
-                    "count": histogram.len(),
-                    "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99), "max": super::ms(histogram.max()),
-                },
+                "upstream_latency_ms": summary(latencies),
             })
         };
         let shards: Vec<Value> = self.heard.iter().enumerate().map(shard).collect();
+        let mut merged = Latencies::default();
+        self.heard.iter().for_each(|heard| merged.merge(&heard.latencies));
         let sum = |of: fn(&Load) -> u64| self.heard.iter().map(|heard| of(&heard.load)).sum::<u64>();
         json!({
             "timestamp": at.wall.rfc3339(),
@@ -101,6 +108,8 @@ impl Aggregator {
                 "subscription_events": sum(|l| l.events),
                 "slow_consumers": sum(|l| l.slow_consumers),
                 "panics": sum(|l| l.panics),
+                "stall_max_ms": self.heard.iter().map(|heard| ms_of(heard.stall_max)).fold(0.0, f64::max),
+                "upstream_latency_ms": summary(&merged),
                 "merged_attempts": self.merged_samples,
                 // Beyond the bounds of memory: in no figure by method.
                 "unfiled_attempts": self.unfiled_samples + self.figures.homeless,

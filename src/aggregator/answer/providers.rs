@@ -117,6 +117,7 @@ impl Aggregator {
             "calls": minute.attempts(),
             "success_rate": rounded(minute.success_rate()),
             "p50_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.5))),
+            "p95_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.95))),
             "p99_latency_ms": (minute.successes > 0).then(|| ms(latencies.value_at_quantile(0.99))),
         })
     }

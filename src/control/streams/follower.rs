@@ -93,10 +93,12 @@ pub struct Follower {
     leader: Option<FeedId>,
     /// Asked to lead, since then.
     candidate: Option<(FeedId, Instant)>,
+    /// Somebody has led since it began.
+    was_led: bool,
     /// The last that led and was lost: another one is preferred.
     lost: Option<FeedId>,
     shunned: BTreeMap<FeedId, Shunned>,
-    /// They do not offer it.
+    /// They do not offer it, as long as nobody does.
     refused: BTreeSet<FeedId>,
     courses: BTreeMap<Key, Course>,
     /// Once a leader was confirmed.
@@ -120,6 +122,7 @@ impl Follower {
             rules,
             leader: None,
             candidate: None,
+            was_led: false,
             lost: None,
             shunned: BTreeMap::new(),
             refused: BTreeSet::new(),
@@ -237,9 +240,11 @@ impl Follower {
     fn promote(&mut self, feed: FeedId, now: Instant) {
         self.candidate = None;
         self.shunned.remove(&feed);
+        // When this one is lost, the others are asked anew: what they refused may be long ago.
+        self.refused.clear();
         self.lost = None;
         self.changes += 1;
-        let is_first = self.heads.is_none();
+        let is_first = !std::mem::replace(&mut self.was_led, true);
         self.deeds.switches += u64::from(!is_first && self.leader != Some(feed));
         self.leader = Some(feed);
         self.told.push((feed, Streaming::Leads));
@@ -471,6 +476,7 @@ impl Follower {
         self.courses.clear();
         self.changes += 1;
         self.heads = None;
+        self.was_led = false;
         (self.leader, self.candidate) = (None, None);
     }
 

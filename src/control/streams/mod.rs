@@ -7,6 +7,7 @@
 //! the number of profiles, shards and clients. Switchboard and followers are step machines; what they want done comes out
 //! as acts, and this file does them.
 
+mod asking;
 mod audience;
 mod feed;
 mod fill;

@@ -5,34 +5,24 @@
 //! than the chain's `new_heads_timeout_ms` ends the connection: half-open sockets and stalled nodes look like that.
 //! Rejected: subscribing again on the same connection (what stalled it once will stall it again).
 
+use super::asking::{Answered, NoSubscription, subscribe_to, unsubscribe};
 use super::feed::{Feed, Said};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::config::topology::Topology;
-use crate::health::ending::Ending;
+use crate::health::ending::{Ending, How};
 use crate::observe::category::Category;
 use crate::observe::report::{Event, Probe, Streaming};
 use crate::runtime::world::World;
-use crate::shard::{CallFault, Link, Shard, Word};
+use crate::shard::{Link, Shard, Word};
 use crate::stream::event::{Head, Log};
 use crate::stream::key::Key;
-use futures_util::future::{Either, select};
+use futures_util::future::select;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// What came of an `eth_subscribe`: the provider's id, raw.
-type Answered = (Key, Result<Box<[u8]>, NoSubscription>);
-
-enum NoSubscription {
-    Refused,
-    /// Not yet: whoever waits is told no, but it may still come.
-    Late,
-    /// The connection has other troubles.
-    Lost,
-}
 
 /// What the link's tasks bring, until the feed's own task looks.
 #[derive(Default)]
@@ -49,6 +39,10 @@ impl Incoming {
 
     pub fn hear(&self, word: Word) {
         self.words.borrow_mut().push_back(word);
+    }
+
+    pub fn answer(&self, answered: Answered) {
+        self.answered.borrow_mut().push_back(answered);
     }
 }
 
@@ -104,7 +98,7 @@ struct Carried<W: World> {
     asked: BTreeSet<Key>,
     live: BTreeMap<Key, Box<[u8]>>,
     by_id: BTreeMap<Box<[u8]>, Key>,
-    /// Not asked for again before then.
+    /// Refused, or not taken by the connection: not asked for again before then.
     refused: BTreeMap<Key, Instant>,
     /// Events of ids that are not known yet.
     early: VecDeque<(Box<[u8]>, Vec<u8>)>,
@@ -187,6 +181,8 @@ impl<W: World> Carried<W> {
             self.asked.remove(&key);
         }
         match answer {
+            // Two subscriptions under one id: neither's events can be told.
+            Ok(id) if self.by_id.contains_key(&id) => self.link.give_up(How::Broken),
             Ok(id) => {
                 self.last_head = if key == Key::NewHeads { now } else { self.last_head };
                 self.by_id.insert(id.clone(), key.clone());
@@ -202,7 +198,11 @@ impl<W: World> Carried<W> {
                 feed.say(Said::Refused(key));
             }
             Err(NoSubscription::Late) => feed.say(Said::Refused(key)),
-            Err(NoSubscription::Lost) => {}
+            Err(NoSubscription::Never) => self.link.give_up(How::Silent),
+            Err(NoSubscription::Unclear) => self.link.give_up(How::Broken),
+            Err(NoSubscription::Lost) => {
+                self.refused.insert(key, now.plus_ms(limits::SHUN_MS));
+            }
         }
         if self.asked.is_empty() {
             self.early.clear();
@@ -230,7 +230,7 @@ impl<W: World> Carried<W> {
         self.refused.retain(|key, until| *until > now && wanted.contains(key));
         for key in wanted {
             if !self.live.contains_key(key) && !self.refused.contains_key(key) && self.asked.insert(key.clone()) {
-                let work = ask(self.link.clone(), shard.clone(), key.clone(), feed.clone());
+                let work = subscribe_to(self.link.clone(), shard.clone(), key.clone(), feed.clone());
                 shard.world().spawn("subscribe", work);
             }
         }
@@ -239,49 +239,7 @@ impl<W: World> Carried<W> {
             let Some(id) = self.live.remove(&key) else { continue };
             self.by_id.remove(&id);
             self.link.set_owed(self.live.len());
-            let (link, world) = (self.link.clone(), shard.world().clone());
-            shard.world().spawn("unsubscribe", async move {
-                let params = [b"[\"", &id[..], b"\"]"].concat();
-                // Its answer changes nothing: what still comes finds nobody.
-                let _ = link.call(b"eth_unsubscribe", &params, world.now().plus_ms(limits::UNSUBSCRIBE_MS)).await;
-            });
+            shard.world().spawn("unsubscribe", unsubscribe(self.link.clone(), shard.world().clone(), id));
         }
     }
-}
-
-/// One `eth_subscribe`. A late answer is awaited for as long as the connection lives: asked for again meanwhile, the provider
-/// would have it twice, and the first under an id that nobody knows.
-async fn ask<W: World>(link: Rc<Link<W>>, shard: Rc<Shard<W>>, key: Key, feed: Rc<Feed>) {
-    let params = key.params();
-    let late_at = shard.world().now().plus_ms(limits::SUBSCRIBE_MS);
-    let call = pin!(link.call(b"eth_subscribe", &params, Instant::NEVER));
-    let answer = match select(call, pin!(shard.world().sleep_until(late_at))).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(((), call)) => {
-            tell(&feed, key.clone(), Err(NoSubscription::Late));
-            call.await
-        }
-    };
-    let id = match answer {
-        Ok(message) => id_of(&message).ok_or(NoSubscription::Refused),
-        Err(CallFault::Late | CallFault::NotSent | CallFault::Lost) => Err(NoSubscription::Lost),
-    };
-    tell(&feed, key, id);
-}
-
-fn tell(feed: &Feed, key: Key, answer: Result<Box<[u8]>, NoSubscription>) {
-    feed.incoming.answered.borrow_mut().push_back((key, answer));
-    feed.changed.ring();
-}
-
-/// The subscription's id in an answer; nothing in an error.
-fn id_of(message: &[u8]) -> Option<Box<[u8]>> {
-    #[derive(serde::Deserialize)]
-    struct Answer<'a> {
-        #[serde(borrow)]
-        result: &'a serde_json::value::RawValue,
-    }
-    let answer: Answer<'_> = serde_json::from_slice(message).ok()?;
-    let id = answer.result.get().as_bytes();
-    Some(id.strip_prefix(b"\"")?.strip_suffix(b"\"")?.into())
 }

@@ -238,6 +238,45 @@ fn what_nobody_can_serve_is_refused_with_the_reason() {
     }
 }
 
+/// What one refused long ago does not end a stream that another has led since.
+#[test]
+fn a_refusal_is_forgotten_once_somebody_leads() {
+    let mut bench = Bench::new();
+    bench.open(0, Bench::topic(0, 0, Key::Syncing));
+    assert_eq!(bench.step(), ["feed a"]);
+    bench.say("a", Said::Refused(Key::Syncing));
+    assert_eq!(bench.step(), ["feed a", "feed b"]);
+    bench.say("b", Said::Confirmed(Key::Syncing));
+    assert_eq!(bench.step(), ["opened 0", "tell b Leads"]);
+    bench.now = bench.now.plus_ms(limits::SHUN_MS);
+    bench.say("b", Said::Lost);
+    assert_eq!(bench.step(), ["tell b Lost", "feed a", "feed b"], "asked again");
+    bench.say("a", Said::Refused(Key::Syncing));
+    bench.step();
+    bench.say("b", Said::Refused(Key::Syncing));
+    bench.now = bench.now.plus_ms(10);
+    assert!(bench.step().iter().any(|act| act.starts_with("ended 0: every provider of this chain refuses")));
+}
+
+#[test]
+fn switches_are_counted_whatever_is_followed() {
+    for key in [Key::NewHeads, Key::Syncing, Key::NewPendingTransactions { whole: false }] {
+        let mut bench = Bench::new();
+        bench.open(0, Bench::topic(0, 0, key.clone()));
+        bench.step();
+        bench.say("a", Said::Confirmed(key.clone()));
+        bench.step_with(Some(head(1)));
+        assert_eq!(bench.board.load().switches, 0, "{key:?}");
+        Arc::make_mut(&mut bench.snapshot.plans[ProfileId(0)][ChainId(0)]).gates.lagging |= bit(SlotId(0)) | bit(SlotId(1));
+        bench.look();
+        bench.step();
+        bench.say("b", Said::Confirmed(key.clone()));
+        bench.step_with(Some(head(2)));
+        let load = bench.board.load();
+        assert_eq!((load.switches, load.losses), (1, 0), "{key:?}");
+    }
+}
+
 #[test]
 fn what_nobody_confirms_is_refused_in_time() {
     let mut bench = Bench::new();

@@ -130,6 +130,14 @@ impl<W: World> Link<W> {
         }
     }
 
+    /// Ends it because of what came on it, or did not: `how` is held against the provider.
+    pub fn give_up(&self, how: How) {
+        if !self.has_ended.get() {
+            self.say_close(1002, "");
+            self.end(how);
+        }
+    }
+
     pub fn is_open(&self) -> bool {
         !self.has_ended.get()
     }

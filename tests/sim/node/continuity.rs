@@ -14,7 +14,7 @@ use lasso::demo::rpc::Network;
 use lasso::runtime::world::{Duration, Instant};
 use serde_json::Value;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// The model chain, with the blocks that were looked at.
@@ -92,6 +92,7 @@ pub struct View {
 enum KindOfView {
     Heads(Heads),
     Logs(Logs),
+    Passed(Passed),
 }
 
 #[derive(Default)]
@@ -108,6 +109,14 @@ struct Logs {
     live: Vec<Place>,
 }
 
+/// What is passed on as it comes: pending transactions, or syncing.
+struct Passed {
+    subject: Subject,
+    transactions: HashSet<Hash>,
+    /// Of syncing, the last word.
+    last: Option<Value>,
+}
+
 /// A log: its block, and its place in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Place {
@@ -121,13 +130,18 @@ impl View {
         let kind = match Subject::parse(Params(&list)) {
             Ok(Subject::Heads) => KindOfView::Heads(Heads::default()),
             Ok(Subject::Logs(filter)) => KindOfView::Logs(Logs { filter, live: Vec::new() }),
-            other => panic!("not in this story: {other:?}"),
+            Ok(subject) => KindOfView::Passed(Passed { subject, transactions: HashSet::new(), last: None }),
+            Err(fault) => panic!("not in this story: {fault:?}"),
         };
         View { floor: truth.network.chain.height_at(now), confirmed: now, kind, heard: now, turned: now }
     }
 
     pub fn is_heads(&self) -> bool {
         matches!(self.kind, KindOfView::Heads(_))
+    }
+
+    pub fn is_passed(&self) -> bool {
+        matches!(self.kind, KindOfView::Passed(_))
     }
 
     pub fn confirmed(&self) -> Instant {
@@ -138,7 +152,7 @@ impl View {
     pub fn told(&self) -> &[Tip] {
         match &self.kind {
             KindOfView::Heads(heads) => &heads.told,
-            KindOfView::Logs(_) => &[],
+            KindOfView::Logs(_) | KindOfView::Passed(_) => &[],
         }
     }
 
@@ -148,6 +162,7 @@ impl View {
         let dropped = match &mut self.kind {
             KindOfView::Heads(heads) => heads.on_event(truth, self.floor, event, now)?,
             KindOfView::Logs(logs) => logs.on_event(truth, self.floor, event).map(|()| 0)?,
+            KindOfView::Passed(passed) => passed.on_event(truth, event).map(|()| 0)?,
         };
         if dropped > 0 || event["removed"] == true {
             self.turned = now;
@@ -164,6 +179,8 @@ impl View {
         match &self.kind {
             KindOfView::Heads(heads) => heads.is_complete(truth, self.floor, settled),
             KindOfView::Logs(logs) => logs.is_complete(truth, self.floor, settled, canonical),
+            // What a provider lost, nobody can be asked for.
+            KindOfView::Passed(_) => Ok(()),
         }
     }
 }
@@ -285,6 +302,28 @@ impl Logs {
         match self.missing(truth, last, floor, settled, end) {
             Some(missing) => Err(format!("{missing:?} was not told; the newest is {last:?}")),
             None => Ok(()),
+        }
+    }
+}
+
+impl Passed {
+    fn on_event(&mut self, truth: &Truth, event: &Value) -> Result<(), String> {
+        match self.subject {
+            Subject::Pending { whole } => {
+                let list = [if whole { event["hash"].clone() } else { event.clone() }];
+                let hash = Params(&list).hash(0).map_err(|_| format!("no transaction: {event}"))?;
+                if truth.network.pool.borrow().height_of(&hash).is_none() {
+                    return Err(format!("nobody sent {event}"));
+                }
+                if self.transactions.insert(hash) { Ok(()) } else { Err(format!("twice: {event}")) }
+            }
+            Subject::Syncing => {
+                if *event != false && event["syncing"] != true {
+                    return Err(format!("not about syncing: {event}"));
+                }
+                if self.last.replace(event.clone()).as_ref() == Some(event) { Err(format!("twice: {event}")) } else { Ok(()) }
+            }
+            Subject::Heads | Subject::Logs(_) => Err("it is not passed on".to_owned()),
         }
     }
 }

@@ -489,6 +489,11 @@ impl Story {
         if merged != recorded {
             self.node.violation(format!("{recorded} attempts were recorded, {merged} reached the aggregator"));
         }
+        let noted: u64 = self.shards.iter().map(|s| s.noted_calls()).sum();
+        let (told, untold) = self.judge.borrow().told_calls();
+        if told + untold != noted {
+            self.node.violation(format!("{noted} calls ended, {told} were told of and {untold} counted"));
+        }
         // What a shard keeps drawn from a budget is its reserve, at most two steps.
         let reserve = self.shards.len() as u64 * 2 * 256 * 1024;
         check("bytes of bodies", self.shared.bodies.drawn(), reserve);

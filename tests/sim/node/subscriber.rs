@@ -30,6 +30,15 @@ pub struct Expect {
     pub is_well: bool,
     /// The network may cut it, or be too slow for a last word.
     pub is_frail: bool,
+    /// What its link carries at best: what it is told stands behind what it was told before.
+    pub bytes_per_second: u64,
+}
+
+impl Expect {
+    /// Its link may carry less than there is to tell.
+    fn is_thin(&self) -> bool {
+        self.bytes_per_second < 1 << 20
+    }
 }
 
 enum Pending {
@@ -38,9 +47,18 @@ enum Pending {
     Call,
 }
 
+struct Asked {
+    what: Pending,
+    at: Instant,
+    /// What had come by then.
+    bytes: u64,
+}
+
 #[derive(Default)]
 struct State {
-    pending: BTreeMap<u64, (Pending, Instant)>,
+    pending: BTreeMap<u64, Asked>,
+    /// All that has come.
+    bytes: u64,
     live: BTreeMap<String, View>,
     past: BTreeSet<String>,
     next_id: u64,
@@ -56,6 +74,8 @@ pub struct Tally {
     pub dropped: u64,
     pub logs: u64,
     pub taken_back: u64,
+    /// Pending transactions and words about syncing.
+    pub passed: u64,
     /// Connections that were closed because a stream could not be kept.
     pub given_up: u64,
     /// And because the client did not read, as the client saw it (a close behind what it has not read is lost).
@@ -72,6 +92,7 @@ impl AddAssign for Tally {
         self.dropped += other.dropped;
         self.logs += other.logs;
         self.taken_back += other.taken_back;
+        self.passed += other.passed;
         self.given_up += other.given_up;
         self.cut_off += other.cut_off;
         self.slow += other.slow;
@@ -183,7 +204,8 @@ impl Subscriber {
         let id = state.next_id;
         let text = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
         self.world.say(|| format!("{} says {text}", self.name));
-        state.pending.insert(id, (pending, self.world.now()));
+        let asked = Asked { what: pending, at: self.world.now(), bytes: state.bytes };
+        state.pending.insert(id, asked);
         self.send(0x81, text.as_bytes());
     }
 
@@ -275,12 +297,15 @@ impl Subscriber {
             }
             match read.read(Vec::with_capacity(16 << 10)).await {
                 (Ok(0), _) => break Some("the connection ended".to_owned()),
-                (Ok(_), bytes) => buf.extend_from_slice(&bytes),
+                (Ok(_), bytes) => {
+                    self.state.borrow_mut().bytes += bytes.len() as u64;
+                    buf.extend_from_slice(&bytes);
+                }
                 (Err(fault), _) => break Some(format!("reading: {fault}")),
             }
         };
         if let Some(ending) = ending.filter(|_| !self.is_leaving.get()) {
-            let Expect { is_frail, is_well } = self.expect;
+            let Expect { is_frail, is_well, .. } = self.expect;
             match self.was_deaf.get() && !is_well {
                 true => self.count(|tally| tally.cut_off += 1),
                 false if is_frail => {}
@@ -323,6 +348,7 @@ impl Subscriber {
             Ok(dropped) if view.is_heads() => {
                 self.count(|tally| (tally.heads, tally.dropped) = (tally.heads + 1, tally.dropped + dropped));
             }
+            Ok(_) if view.is_passed() => self.count(|tally| tally.passed += 1),
             Ok(_) if event["removed"] == true => self.count(|tally| tally.taken_back += 1),
             Ok(_) => self.count(|tally| tally.logs += 1),
             Err(what) => {
@@ -336,12 +362,12 @@ impl Subscriber {
 
     fn on_answer(&self, message: &Value) {
         let (now, mut state) = (self.world.now(), self.state.borrow_mut());
-        let Some((pending, asked)) = message["id"].as_u64().and_then(|id| state.pending.remove(&id)) else {
+        let Some(asked) = message["id"].as_u64().and_then(|id| state.pending.remove(&id)) else {
             return self.violation(format!("an answer that nobody waits for: {message}"));
         };
         self.world.say(|| format!("{} is answered {message}", self.name));
         let result = message["result"].as_str().map(str::to_owned);
-        match pending {
+        match asked.what {
             Pending::Call => {}
             Pending::Unsubscribe(id) => {
                 if message["result"] != true {
@@ -351,9 +377,11 @@ impl Subscriber {
                 state.past.insert(id);
             }
             Pending::Subscribe(params) => {
-                let waited_ms = now.since(asked).as_millis() as u64;
-                if waited_ms > ANSWER_MS && !self.was_deaf.get() {
-                    self.violation(format!("{params} was answered after {waited_ms} ms"));
+                let waited_ms = now.since(asked.at).as_millis() as u64;
+                // Behind all that has come since.
+                let queued_ms = (state.bytes - asked.bytes) * 1_000 / self.expect.bytes_per_second;
+                if waited_ms > ANSWER_MS + queued_ms && !self.was_deaf.get() {
+                    self.violation(format!("{params} was answered after {waited_ms} ms, {queued_ms} ms of them on its way"));
                 }
                 match result {
                     Some(id) => {
@@ -381,7 +409,7 @@ impl Subscriber {
         let Expect { is_well, .. } = self.expect;
         let is_allowed = match code {
             1013 => !reason.is_empty() && !is_well,
-            1008 => self.was_deaf.get() && reason.contains("slow"),
+            1008 => (self.was_deaf.get() || (self.expect.is_thin() && !is_well)) && reason.contains("slow"),
             1002 => self.was_deaf.get() && reason.contains("Heartbeat"),
             _ => false,
         };
@@ -394,7 +422,7 @@ impl Subscriber {
         }
         let now = self.world.now();
         let state = self.state.borrow();
-        let old = state.pending.values().filter(|(_, asked)| now >= asked.plus_ms(YOUNG_MS)).count();
+        let old = state.pending.values().filter(|asked| now >= asked.at.plus_ms(YOUNG_MS)).count();
         // A subscription is answered with its stream's end, too.
         if code == 1013 && old > 0 && !self.was_deaf.get() {
             self.violation(format!("closed with {old} calls unanswered"));

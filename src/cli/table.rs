@@ -1,0 +1,194 @@
+//! Aligned tables: numbers to the right, one line a row, the same bytes for the same figures.
+//!
+//! A terminal that is too narrow loses whole columns, the least telling first, then the end of the widest name; what goes
+//! to a file or a program is never cut. Colours only where the caller found that they are wanted.
+
+use std::fmt::Write;
+
+/// How a cell is shown where colours are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Tone {
+    #[default]
+    Plain,
+    Faint,
+    Good,
+    Warn,
+    Bad,
+}
+
+impl Tone {
+    fn code(self) -> &'static str {
+        match self {
+            Tone::Plain => "",
+            Tone::Faint => "2",
+            Tone::Good => "32",
+            Tone::Warn => "33",
+            Tone::Bad => "31",
+        }
+    }
+
+    /// Of a provider's or a channel's status word.
+    pub fn of_status(word: &str) -> Tone {
+        match word {
+            "healthy" => Tone::Good,
+            "circuit_open" | "wrong_chain" | "misconfigured" => Tone::Bad,
+            "unknown" => Tone::Faint,
+            _ => Tone::Warn,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    pub title: &'static str,
+    pub is_number: bool,
+    /// What goes first where there is no room; 0 stays.
+    pub drop: u8,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Cell {
+    pub text: String,
+    pub tone: Tone,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell { text, tone: Tone::Plain }
+    }
+}
+
+impl Cell {
+    pub fn toned(text: impl Into<String>, tone: Tone) -> Cell {
+        Cell { text: text.into(), tone }
+    }
+}
+
+/// Where a table is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Paper {
+    /// `None` where lines may be as long as they are.
+    pub width: Option<usize>,
+    pub colours: bool,
+}
+
+impl Paper {
+    pub fn tinted(self, text: &str, tone: Tone) -> String {
+        match tone.code() {
+            "" => text.to_owned(),
+            _ if !self.colours => text.to_owned(),
+            code => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+}
+
+const GAP: usize = 2;
+
+/// Characters as they stand on a terminal; ids and words are ASCII, names are nearly so.
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+pub fn render(columns: &[Column], rows: &[Vec<Cell>], paper: Paper) -> String {
+    let widest = |index: usize, column: &Column| {
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| width(&cell.text));
+        cells.max().unwrap_or(0).max(width(column.title))
+    };
+    let mut shown: Vec<(usize, &Column, usize)> =
+        columns.iter().enumerate().map(|(index, column)| (index, column, widest(index, column))).collect();
+    fit(&mut shown, paper.width);
+    let mut out = String::new();
+    let titles = |index: usize| columns.get(index).map(|c| Cell::toned(c.title, Tone::Faint)).unwrap_or_default();
+    line(&mut out, &shown, &titles, paper);
+    for row in rows {
+        line(&mut out, &shown, &|index| row.get(index).cloned().unwrap_or_default(), paper);
+    }
+    out
+}
+
+/// Drops columns, then shortens the widest one.
+fn fit(shown: &mut Vec<(usize, &Column, usize)>, room: Option<usize>) {
+    let Some(room) = room else { return };
+    let total = |shown: &[(usize, &Column, usize)]| shown.iter().map(|(.., width)| width + GAP).sum::<usize>();
+    while total(shown) > room + GAP {
+        let Some(place) = (0..shown.len()).filter(|i| shown[*i].1.drop > 0).max_by_key(|i| shown[*i].1.drop) else { break };
+        shown.remove(place);
+    }
+    let excess = total(shown).saturating_sub(room + GAP);
+    if let Some((.., width)) = shown.iter_mut().max_by_key(|(.., width)| *width) {
+        *width = width.saturating_sub(excess).max(4);
+    }
+}
+
+fn line(out: &mut String, shown: &[(usize, &Column, usize)], cell: &dyn Fn(usize) -> Cell, paper: Paper) {
+    let mut row = String::new();
+    for (at, (index, column, room)) in shown.iter().enumerate() {
+        let Cell { text, tone } = cell(*index);
+        let text = match width(&text) > *room {
+            true => text.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+            false => text,
+        };
+        let pad = " ".repeat(room - width(&text).min(*room));
+        let gap = if at == 0 { "" } else { "  " };
+        let text = paper.tinted(&text, tone);
+        let _ = if column.is_number { write!(row, "{gap}{pad}{text}") } else { write!(row, "{gap}{text}{pad}") };
+    }
+    out.push_str(row.trim_end());
+    out.push('\n');
+}
+
+/// `12.3`, `0.45`, `1234`: three digits tell enough of a latency.
+pub fn ms(value: Option<f64>) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(ms) if ms < 10.0 => format!("{ms:.2}"),
+        Some(ms) if ms < 100.0 => format!("{ms:.1}"),
+        Some(ms) => format!("{ms:.0}"),
+    }
+}
+
+/// A share of 1 as `99.95%`; never rounded up to 100.
+pub fn percent(share: Option<f64>) -> String {
+    match share {
+        None => "-".to_owned(),
+        Some(share) if share >= 1.0 => "100%".to_owned(),
+        Some(share) => format!("{:.2}%", (share * 10_000.0).floor() / 100.0),
+    }
+}
+
+pub fn whole(value: Option<u64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(width: Option<usize>, colours: bool) -> String {
+        let columns = [
+            Column { title: "provider", is_number: false, drop: 0 },
+            Column { title: "calls", is_number: true, drop: 0 },
+            Column { title: "probe", is_number: true, drop: 1 },
+        ];
+        let row = |id: &str, calls: &str| vec![Cell::toned(id, Tone::Good), calls.to_owned().into(), "1".to_owned().into()];
+        render(&columns, &[row("a", "12"), row("a-long-provider-id", "3")], Paper { width, colours })
+    }
+
+    #[test]
+    fn tables() {
+        let check = |width, want: &str| assert_eq!(table(width, false), want, "{width:?}");
+        let whole = "provider            calls  probe\na                      12      1\na-long-provider-id      3      1\n";
+        check(None, whole);
+        check(Some(32), whole);
+        check(Some(31), "provider            calls\na                      12\na-long-provider-id      3\n");
+        check(Some(20), "provider       calls\na                 12\na-long-provi…      3\n");
+        assert!(table(None, true).contains("\x1b[32ma\x1b[0m  ") && !table(None, false).contains('\x1b'));
+    }
+
+    #[test]
+    fn numbers() {
+        let texts = [ms(None), ms(Some(0.4567)), ms(Some(12.34)), ms(Some(1234.5))];
+        assert_eq!(texts, ["-", "0.46", "12.3", "1234"]);
+        assert_eq!([None, Some(1.0), Some(0.99999), Some(0.0)].map(percent), ["-", "100%", "99.99%", "0.00%"]);
+    }
+}

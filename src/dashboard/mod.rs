@@ -40,6 +40,7 @@ const ASSETS: &[Asset] = &[
     asset!("traffic.js", SCRIPT),
     asset!("overview.js", SCRIPT),
     asset!("topology.js", SCRIPT),
+    asset!("motion.js", SCRIPT),
     asset!("listing.js", SCRIPT),
     asset!("panels.js", SCRIPT),
     asset!("chain_panel.js", SCRIPT),

@@ -61,10 +61,8 @@ pub async fn upgrade<W: World>(
 }
 
 async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, buf: &[u8], manner: &Manner) -> Next {
-    if let Local::Root | Local::Dashboard | Local::Asset = what {
-        return page(client, what, head, buf, manner).await;
-    }
     let answer = match what {
+        Local::Root | Local::Dashboard | Local::Asset => return Box::pin(page(client, what, head, buf, manner)).await,
         Local::Events => match Box::pin(event_stream::serve(client, head, buf, manner)).await {
             Ok(next) => return next,
             Err(refusal) => refusal,

@@ -85,11 +85,10 @@ function makeRow({ key, event }) {
     h('time', { class: 'faint' }, fmt.time(event.timestamp)),
     h('span', { class: 'feed-what' },
       h('span', { class: 'feed-method' }, event.jsonrpc_method ?? '?'),
-      h('span', { class: 'feed-where muted' }, `${event.chain ?? '?'} → ${provider?.id ?? 'no provider'}`,
+      h('span', { class: 'feed-where muted' }, h('span', { class: 'truncate' }, `${event.chain ?? '?'} → ${provider?.id ?? 'no provider'}`),
         provider?.protocol === 'ws' && h('span', { class: 'tag' }, 'WS'))),
     retries > 0 && h('span', { class: 'tag is-retried', title: `${retries} ${retries === 1 ? 'failover' : 'failovers'}` }, `↻ ${retries}`),
     h('span', { class: 'feed-result num' }, failed ? [h('b', { class: 'bad' }, '✕'), ` ${errorWord(error)}`] : fmt.ms(event.timing?.end_to_end_latency_ms)));
-
 }
 
 const errorWord = (error) => (error?.category ?? error?.code ?? 'error').toString().replaceAll('_', ' ');

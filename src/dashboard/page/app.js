@@ -16,12 +16,14 @@ const TABS = [
 const KEYS = ['chain', 'provider', 'method'];
 const PROFILE_KEY = 'lasso.profile';
 const THEME_KEY = 'lasso.theme';
+const CLUSTER_EVERY_MS = 15_000;
 
 const view = document.getElementById('view');
 const banner = document.getElementById('banner');
 let tab = null;
 let unmount = null;
 let mounting = 0;
+let cluster = null;
 
 const remembered = (key) => {
   try {
@@ -80,16 +82,23 @@ function follow() {
   if (wanted !== tab) show(wanted);
 }
 
-/** The first status says which profiles there are. */
+/** The first status says which profiles there are. `default` may be another name for one that is listed as `public`. */
 function settle() {
   if (store.profile && store.scope) return;
   const slugs = (store.status?.profiles ?? []).map((p) => p.slug);
   const asked = read().profile;
-  const choice = [asked, remembered(PROFILE_KEY), 'default', slugs[0]].find((slug) => slug && slugs.includes(slug)) ?? null;
-  if (choice && choice !== store.profile) {
-    if (asked && asked !== choice) history.replaceState(null, '', address({ profile: choice }));
-    store.select({ profile: choice });
-  }
+  const wishes = asked && asked !== 'default' ? [asked] : [asked, remembered(PROFILE_KEY), 'default', 'public', slugs[0]];
+  const choice = wishes.find((slug) => slug && slugs.includes(slug)) ?? null;
+  if (choice) store.select({ profile: choice });
+  else noProfile(asked, slugs);
+}
+
+function noProfile(asked, slugs) {
+  const text = asked ? `There is no profile “${asked}” on this node.` : 'This node has no profiles.';
+  if (view.querySelector('.empty-title')?.textContent === text) return;
+  const links = slugs.map((slug) => h('li', null, h('a', { class: 'button', href: `/dashboard/${encodeURIComponent(slug)}` }, slug)));
+  replace(view, h('div', { class: 'empty' }, h('p', { class: 'empty-title' }, text),
+    links.length > 0 && [h('p', null, 'These there are:'), h('ul', { class: 'row wrap' }, links)]));
 }
 
 // ── views ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,10 +135,10 @@ function known() {
   return new Promise((done) => {
     const check = () => {
       if (!store.scope) return;
-      store.removeEventListener('status', check);
+      for (const type of ['status', 'selection']) store.removeEventListener(type, check);
       done();
     };
-    store.addEventListener('status', check);
+    for (const type of ['status', 'selection']) store.addEventListener(type, check);
   });
 }
 
@@ -186,11 +195,31 @@ function drawHeader() {
   setAttr(parts.link, 'title', store.lost > 0 ? `${hint}; ${fmt.count(store.lost)} events were missed` : hint);
   setText(parts.link.lastChild, word);
   const { node_id: id, region, version } = store.status ?? {};
-  setText(parts.node, id ? (region && region !== id ? `${id} · ${region}` : id) : '');
+  setText(parts.node, [id, region !== id && region, clusterWord()].filter(Boolean).join(' · '));
   setAttr(parts.node, 'title', id ? `Node ${id}, region ${region}, version ${version}` : null);
   const { title } = TABS.find((t) => t.key === tab) ?? TABS[0];
   document.title = `${title} · ${store.scope?.name ?? 'Lasso'} · Lasso`;
   drawBanner();
+}
+
+function clusterWord() {
+  if (!cluster) return '';
+  const { responding, total } = cluster.coverage ?? {};
+  if (!cluster.enabled || !(total > 1)) return 'standalone';
+  return `${responding} of ${total} nodes${cluster.stale ? ', stale' : ''}`;
+}
+
+/** Whom this node works with changes seldom. */
+async function askCluster() {
+  if (!document.hidden) {
+    try {
+      cluster = await api.get('/api/cluster');
+    } catch {
+      cluster = null;
+    }
+    drawHeader();
+  }
+  setTimeout(askCluster, CLUSTER_EVERY_MS);
 }
 
 function drawBanner() {
@@ -253,3 +282,4 @@ store.addEventListener('selection', () => {
 buildHeader();
 follow();
 store.start();
+askCluster();

@@ -26,7 +26,7 @@ const remembered = () => {
 export function mount(root, app) {
   const { store } = app;
   const traffic = new Traffic();
-  traffic.take(store.events, store.profile);
+  traffic.take(store.events, store.profile, store.skew_ms);
   const select = (chain, provider = null) => app.navigate({ chain, provider });
 
   let choice = remembered();
@@ -34,7 +34,7 @@ export function mount(root, app) {
 
   const counts = h('ul', { class: 'legend-list' });
   const lines = [['line is-thick', 'More calls'], ['line', 'Fewer'], ['line is-dotted', 'None: not in use']].map(([look, text]) => h('li', null, h('i', { class: look, 'aria-hidden': 'true' }), text));
-  const legend = h('div', { class: 'legend', 'aria-label': 'Legend', role: 'group' }, counts, h('ul', { class: 'legend-list is-lines' }, lines));
+  const legend = h('div', { class: 'legend', 'aria-label': 'Legend', role: 'group' }, counts, h('ul', { class: 'legend-list' }, lines));
 
   const topology = new Topology({ store, traffic, select });
   const list = new ChainList({ store, traffic, select, address: app.address });
@@ -51,7 +51,7 @@ export function mount(root, app) {
     stageBody, legend);
 
   const feed = new ActivityFeed({ store, select });
-  const panel = new Panel({ app, traffic, feed });
+  const panel = new Panel({ app, traffic, feed, showList: () => choose('list') });
   replace(root, stage, panel.element);
 
   function choose(key) {
@@ -122,7 +122,7 @@ export function mount(root, app) {
       draw();
     }),
     on('events', ({ detail }) => {
-      traffic.take(detail, store.profile);
+      traffic.take(detail, store.profile, store.skew_ms);
       feed.take(detail);
       if (stageBody.dataset.shows === 'picture') topology.take(detail);
       panel.take(detail);

@@ -7,7 +7,7 @@ import { fmt, h, keyed, replace, setAttr, setText, stat } from './dom.js';
 import { ProviderPanel } from './provider_panel.js';
 import { gravity, statusGlyph, statusOf } from './status.js';
 
-const TROUBLES_SHOWN = 8;
+const TROUBLES_SHOWN = 5;
 
 /** Asks for `path` again and again until stopped; not while the page is hidden. */
 export function poll(path, everyMs, use) {
@@ -60,9 +60,11 @@ export class Panel {
   #feed;
   #now = null;
   #key = null;
+  #showList;
 
-  constructor({ app, traffic, feed }) {
+  constructor({ app, traffic, feed, showList }) {
     this.#app = app;
+    this.#showList = showList;
     this.#traffic = traffic;
     this.#feed = feed;
     this.element = h('aside', { class: 'card panel', 'aria-label': 'Details' });
@@ -77,7 +79,7 @@ export class Panel {
     const isFirst = this.#key === null;
     this.#key = key;
     this.#now?.end?.();
-    const parts = { app: this.#app, traffic: this.#traffic, feed: this.#feed };
+    const parts = { app: this.#app, traffic: this.#traffic, feed: this.#feed, showList: this.#showList };
     if (!chain) this.#now = new ProfilePanel(parts);
     else if (!store.chainOf(chain)) this.#now = new Missing(parts, `There is no chain “${chain}” in this profile.`);
     else if (!provider) this.#now = new ChainPanel({ ...parts, chain });
@@ -136,12 +138,13 @@ class ProfilePanel {
   #facts = h('p', { class: 'small muted' });
   #troubles = h('ul', { class: 'troubles' });
   #troublesTitle = h('h3', null, 'Needs attention');
-  #more = h('p', { class: 'tiny faint' });
+  #more = h('button', { type: 'button', class: 'link-button small', hidden: true });
   #fine = h('p', { class: 'small muted fine' }, statusGlyph('healthy'), ' Every provider is healthy.');
 
-  constructor({ app, traffic, feed }) {
+  constructor({ app, traffic, feed, showList }) {
     this.#app = app;
     this.#traffic = traffic;
+    this.#more.addEventListener('click', showList);
     this.element = h('div', { class: 'panel-parts' },
       h('section', { class: 'panel-part' }, h('p', { class: 'eyebrow' }, 'Routing profile'), h('h2', { class: 'panel-title' }, app.store.scope?.name ?? app.store.profile ?? ''), this.#facts,
         h('dl', { class: 'stats' }, this.#rate.el, this.#success.el, this.#latency.el, this.#failovers.el)),
@@ -161,7 +164,8 @@ class ProfilePanel {
     const troubles = providers.filter((p) => p.status !== 'healthy').sort((a, b) => gravity(a.status) - gravity(b.status));
     this.#fine.hidden = troubles.length > 0 || providers.length === 0;
     setText(this.#troublesTitle, troubles.length > 0 ? `Needs attention (${troubles.length})` : 'Needs attention');
-    setText(this.#more, troubles.length > TROUBLES_SHOWN ? `and ${troubles.length - TROUBLES_SHOWN} more` : '');
+    setText(this.#more, `and ${troubles.length - TROUBLES_SHOWN} more: show the list`);
+    this.#more.hidden = troubles.length <= TROUBLES_SHOWN;
     keyed(this.#troubles, troubles.slice(0, TROUBLES_SHOWN), (p) => `${p.chain}\n${p.id}\n${p.status}`,
       (p) => h('li', null, h('a', { href: address({ chain: p.chain, provider: p.id }), class: 'trouble' }, statusGlyph(p.status),
         h('span', { class: 'grow' }, h('b', null, p.id), h('span', { class: 'muted' }, ` on ${p.chain}`), h('span', { class: 'trouble-why tiny muted' })))),

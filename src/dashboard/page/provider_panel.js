@@ -128,7 +128,7 @@ export class ProviderPanel {
     const all = (this.#body?.providers ?? []).reduce((sum, p) => sum + (p.last_minute?.calls ?? 0), 0);
     const [why, what, since] = parts.verdict.children;
     setText(why, reason ? reason[0].toUpperCase() + reason.slice(1) : statusOf(word).label);
-    setText(what, this.#whatFollows(word, calls, all));
+    setText(what, this.#whatFollows(word, calls, all, full?.last_minute?.success_rate));
     setText(since, this.#since(word, full));
     setText(parts.why, calls > 0 ? 'Why does it get these calls?' : 'Why does it get no calls?');
     parts.share.set(all > 0 ? fmt.percent(Math.round((calls / all) * 100) / 100).replace('.0', '') : '–', `${fmt.count(calls)} in 60 s`);
@@ -142,8 +142,9 @@ export class ProviderPanel {
     this.#drawFacts(full);
   }
 
-  #whatFollows(word, calls, all) {
+  #whatFollows(word, calls, all, success) {
     if (word !== 'healthy') return statusOf(word).hint;
+    if (calls > 0 && success < 0.9) return `It gets calls, but ${fmt.percent(1 - success)} of the last minute’s failed.`;
     if (calls > 0) return 'It answers, is up to date, and gets calls.';
     if (all > 0) return 'It answers and is up to date. No call of the last minute went to it: the strategy put others first.';
     return 'It answers and is up to date. The chain had no calls in the last minute.';

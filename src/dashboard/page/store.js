@@ -32,6 +32,8 @@ class Store extends EventTarget {
   heads = new Map();
   /** Events that this page missed since it opened. */
   lost = 0;
+  /** How far the node's clock is ahead of this machine's. */
+  skew_ms = 0;
   /** The last `hello` of the event stream. */
   hello = null;
   /** `connecting`, `live`, `polling` (status but no events), `lost` (neither). */
@@ -167,6 +169,7 @@ class Store extends EventTarget {
   #greet(hello) {
     const restarted = this.hello && this.hello.started_at !== hello?.started_at;
     this.hello = hello;
+    this.skew_ms = Date.parse(hello?.timestamp) - Date.now() || 0;
     this.#up();
     if (restarted) this.events = [];
     this.refresh();

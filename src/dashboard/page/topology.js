@@ -1,11 +1,11 @@
 // Chains as hubs with their providers around them. The picture lays itself out: clusters in a grid that uses the stage best,
 // the providers of a chain on two arcs in configured order, so that names stand beside each other and never on each other.
 //
-// Drawn by difference: elements are made when the set of chains and providers changes, and only attributes after that.
-// Calls run along their line as dots from a fixed pool; what exceeds the pool is not drawn. Nothing moves when the reader
-// asked for less motion. One element is in the tab order; arrow keys go to the neighbour in that direction.
+// Drawn by difference: elements are made when the set of chains and providers changes, and only attributes after that. What
+// moves is drawn over it (`motion.js`). One element is in the tab order; arrow keys go to the neighbour in that direction.
 
 import { fmt, h, setAttr, setText, svg } from './dom.js';
+import { Motion } from './motion.js';
 import { glyphParts, gravity, statusClass, statusOf } from './status.js';
 
 const HUB_W = 164;
@@ -18,15 +18,16 @@ const WS_W = 22;
 const CELL_GAP_X = 36;
 const CELL_GAP_Y = 44;
 const SPARE_MAX = 90;
+/** More would be large letters, not more to read. */
+const FIT_MAX = 1.3;
 const PITCHES = [40, 34, 29, 25, 21, 18];
 /** Names of providers are hidden below this scale, unless selected or pointed at. */
 const FAR = 0.72;
 const ZOOM_MAX = 3;
 const DRAG_PX = 4;
-const DOTS = 32;
-const DOT_MS = 620;
-const DOT_GAP_MS = 140;
-const PULSE_GAP_MS = 900;
+/** What the node kept and tells at once when a page opens is no news. */
+const NEWS_MS = 2_500;
+const HEIGHT_GAP_MS = 240;
 /** These get no call of their own accord. */
 const IDLE = new Set(['circuit_open', 'wrong_chain', 'misconfigured', 'rate_limited']);
 
@@ -55,7 +56,10 @@ function fitted(text, width, font) {
   return { text: `${cut}…`, width: widthOf(`${cut}…`, font) };
 }
 
-/** Where everything goes: `{width, height, clusters: [{chain, x, y, places: [{provider, dx, dy, side}]}]}`. */
+/**
+ * Where everything goes: `{width, height, scale, cellW, clusters: [{chain, x, y, places: [{provider, dx, dy, side}]}]}`.
+ * Where names could not be read anyhow, they get no room: call it again with a `labelWidth` of 0.
+ */
 export function layOut(chains, labelWidth, width, height) {
   const rows = chains.map((c) => Math.max(1, Math.ceil((c.providers?.length ?? 0) / 2)));
   const cellW = HUB_W + 2 * (REACH_MIN + REACH_ARC + LABEL_GAP + labelWidth) + CELL_GAP_X;
@@ -66,15 +70,15 @@ export function layOut(chains, labelWidth, width, height) {
       const lines = [];
       for (let at = 0; at < chains.length; at += columns) lines.push(Math.max(...heights.slice(at, at + columns)));
       const full = { w: columns * cellW, h: lines.reduce((a, b) => a + b, 0) };
-      const scale = Math.min(width / full.w, height / full.h, 1.1);
+      const scale = Math.min(width / full.w, height / full.h, FIT_MAX);
       // Readable first, roomy second.
       const worth = scale + pitch / 400;
       if (!best || worth > best.worth + 1e-6) best = { worth, pitch, columns, lines, ...full };
     }
   }
-  if (!best) return { width: 1, height: 1, clusters: [] };
+  if (!best) return { width: 1, height: 1, scale: 1, cellW: 1, clusters: [] };
   // Height that is left goes between the rows.
-  const scale = Math.min(width / best.w, height / best.h, 1.1);
+  const scale = Math.min(width / best.w, height / best.h, FIT_MAX);
   const spare = clamp((height / scale - best.h) / best.lines.length, 0, SPARE_MAX);
   const clusters = [];
   let top = 0;
@@ -85,7 +89,7 @@ export function layOut(chains, labelWidth, width, height) {
     part.forEach((chain, column) => clusters.push({ chain, x: left + (column + 0.5) * cellW, y: top + tall / 2, places: places(chain, best.pitch) }));
     top += tall;
   }
-  return { width: best.w, height: top, clusters, cellW };
+  return { width: best.w, height: top, scale, cellW, clusters };
 }
 
 function places(chain, pitch) {
@@ -107,18 +111,19 @@ export class Topology {
   #select;
   #svg;
   #space;
-  #dotsLayer;
+  #motion = new Motion();
   #nodes = new Map();
   #order = [];
   #layout = null;
+  /** What the names of a selected chain need beyond its cell. */
+  #labelRoom = 0;
   #shape = '';
   #size = { w: 0, h: 0 };
   #view = { x: 0, y: 0, k: 1 };
   #fitK = 1;
   #moved = false;
   #active = null;
-  #dots = [];
-  #dotFrame = 0;
+  #hubScale = 1;
   #viewFrame = 0;
   #shown = false;
   #watch;
@@ -127,10 +132,9 @@ export class Topology {
     this.#store = store;
     this.#traffic = traffic;
     this.#select = select;
-    this.#dotsLayer = svg('g', { class: 'calls', 'aria-hidden': 'true' });
     this.#space = svg('g', { class: 'space' });
     this.#svg = svg('svg', { class: 'topology-svg', role: 'group', 'aria-label': 'Topology. Arrow keys go from one to the next, Enter selects, Escape lets go.' }, this.#space);
-    this.element = h('div', { class: 'topology' }, this.#svg);
+    this.element = h('div', { class: 'topology' }, this.#svg, this.#motion.element);
     this.#listen();
     this.#watch = new ResizeObserver(([entry]) => this.#resized(entry.contentRect));
     this.#watch.observe(this.element);
@@ -142,7 +146,7 @@ export class Topology {
 
   end() {
     this.#watch.disconnect();
-    cancelAnimationFrame(this.#dotFrame);
+    this.#motion.end();
     cancelAnimationFrame(this.#viewFrame);
   }
 
@@ -175,7 +179,14 @@ export class Topology {
     this.hubFont = `650 13px ${font.fontFamily}`;
     const names = chains.flatMap((c) => (c.providers ?? []).map((p) => widthOf(p.id, this.label) + (p.circuits && 'ws' in p.circuits ? WS_W + 5 : 0)));
     const labelWidth = clamp(Math.max(40, ...names), 40, LABEL_MAX);
-    this.#layout = layOut(chains, labelWidth, this.#size.w - 24, this.#size.h - 24);
+    const [w, tall] = [this.#size.w - 24, this.#size.h - 24];
+    this.#layout = layOut(chains, labelWidth, w, tall);
+    this.#labelRoom = 0;
+    if (this.#layout.scale < FAR) {
+      this.#layout = layOut(chains, 0, w, tall);
+      this.#labelRoom = labelWidth;
+    }
+    this.#svg.classList.toggle('is-dense', this.#labelRoom > 0);
     this.#nodes.clear();
     this.#order = [];
     const edges = svg('g', { class: 'edges', 'aria-hidden': 'true' });
@@ -193,9 +204,8 @@ export class Topology {
         nodes.append(node.el);
       }
     }
-    this.#space.replaceChildren(edges, this.#dotsLayer, nodes);
-    this.#dotsLayer.replaceChildren();
-    this.#dots = [];
+    this.#space.replaceChildren(edges, nodes);
+    this.#motion.clear();
     this.#activate(this.#nodes.get(this.#active) ? this.#active : this.#order[0]?.id);
     this.#moved = false;
     this.#apply(this.#fitted());
@@ -207,12 +217,12 @@ export class Topology {
     const name = svg('text', { class: 'hub-name', y: -10 });
     const height = svg('text', { class: 'hub-height', y: 8 });
     const mix = svg('g', { class: 'hub-mix', transform: `translate(${-HUB_W / 2 + 14} 19)` });
-    const pulse = svg('rect', { class: 'hub-pulse', x: -HUB_W / 2, y: -HUB_H / 2, width: HUB_W, height: HUB_H, rx: 12 });
-    const inner = svg('g', { class: 'hub-inner' }, pulse,
+    const title = svg('title');
+    const inner = svg('g', { class: 'hub-inner' },
       svg('rect', { class: 'hub-box', x: -HUB_W / 2, y: -HUB_H / 2, width: HUB_W, height: HUB_H, rx: 12 }), name, height, mix);
-    const el = svg('g', { class: 'hub', transform: `translate(${x} ${y})`, role: 'button', tabindex: -1, 'data-node': id }, inner);
+    const el = svg('g', { class: 'hub', transform: `translate(${x} ${y})`, role: 'button', tabindex: -1, 'data-node': id }, title, inner);
     setText(name, fitted(chain.chain, HUB_W - 24, this.hubFont).text);
-    return { id, el, x, y, height, mix, pulse, chain: chain.chain, pulsedAt: 0 };
+    return { id, el, x, y, height, mix, title, chain: chain.chain, toldAt: 0 };
   }
 
   #makeProvider(cluster, { provider, dx, dy, side }, labelWidth) {
@@ -231,12 +241,13 @@ export class Topology {
           svg('rect', { width: WS_W, height: 14, rx: 4 }), svg('text', { x: WS_W / 2, y: 10.5 }, 'WS'))
       : null;
     const reach = LABEL_GAP + label.width + (hasWs ? WS_W + 8 : 2);
-    const el = svg('g', { class: 'node', transform: `translate(${x} ${y})`, role: 'button', tabindex: -1, 'data-node': id },
+    const title = svg('title');
+    const el = svg('g', { class: 'node', transform: `translate(${x} ${y})`, role: 'button', tabindex: -1, 'data-node': id }, title,
       svg('rect', { class: 'node-hit', x: side < 0 ? -reach : -11, y: -10, width: reach + 11, height: 20, rx: 6 }),
       svg('circle', { class: 'node-ring', r: 10 }), glyph,
       svg('g', { class: 'node-label' }, svg('text', { x: side * LABEL_GAP, y: 4, 'text-anchor': anchor }, label.text), ws));
     const edge = svg('path', { class: 'edge', d: `M${curve[0].x} ${curve[0].y}C${curve.slice(1).map((p) => `${p.x} ${p.y}`).join(' ')}` });
-    return { id, el, edge, glyph, ws, x, y, curve, chain: cluster.chain.chain, provider: provider.id, word: null, shownAt: 0 };
+    return { id, el, title, edge, glyph, ws, x, y, curve, chain: cluster.chain.chain, provider: provider.id, word: null, width: null };
   }
 
   #drawHub(hub, chain) {
@@ -251,7 +262,7 @@ export class Topology {
       const each = providers.length > 0 ? (width - gap * (providers.length - 1)) / providers.length : 0;
       hub.mix.replaceChildren(...providers.map((p, at) => svg('rect', { class: `mix ${statusClass(p.status)}`, x: at * (each + gap), width: Math.max(0.5, each), height: 4, rx: Math.min(2, each / 2) })));
       const good = providers.filter((p) => p.status === 'healthy').length;
-      setAttr(hub.el, 'aria-label', `Chain ${chain.chain}, ${good} of ${providers.length} providers healthy`);
+      setText(hub.title, `${chain.chain}: ${good} of ${providers.length} providers healthy`);
     }
   }
 
@@ -260,15 +271,16 @@ export class Topology {
     if (node.word !== word) {
       node.word = word;
       node.glyph.replaceChildren(...glyphParts(word));
-      node.el.setAttribute('class', `node ${statusClass(word)}`);
-      node.edge.setAttribute('class', `edge ${statusClass(word)}${word === 'healthy' ? '' : IDLE.has(word) ? ' is-idle' : ' is-troubled'}`);
-      this.selected();
+      const isKin = node.chain === this.#store.chain ? ' is-kin' : '';
+      const isSelected = isKin && node.provider === this.#store.provider ? ' is-selected' : '';
+      node.el.setAttribute('class', `node ${statusClass(word)}${isKin}${isSelected}`);
+      node.edge.setAttribute('class', `edge ${statusClass(word)}${word === 'healthy' ? '' : IDLE.has(word) ? ' is-idle' : ' is-troubled'}${isKin}${node.width ? ' has-calls' : ''}`);
     }
-    const label = `${provider.id} on ${chain.chain}: ${statusOf(word).label}${provider.reason ? `, ${provider.reason}` : ''}`;
-    setAttr(node.el, 'aria-label', label);
+    setText(node.title, `${provider.id} on ${chain.chain}: ${statusOf(word).label}${provider.reason ? `, ${provider.reason}` : ''}`);
     const ws = provider.circuits?.ws;
     if (node.ws) setAttr(node.ws, 'class', `ws${ws && ws !== 'closed' ? ' is-open' : ''}`);
-    const width = share > 0 ? (1.6 + 4.4 * Math.sqrt(share)).toFixed(1) : null;
+    // In steps, so that most redraws change nothing.
+    const width = share > 0 ? String(1.5 + Math.round(9 * Math.sqrt(share)) / 2) : null;
     if (node.width !== width) {
       node.width = width;
       if (width) node.edge.style.setProperty('stroke-width', width);
@@ -283,7 +295,9 @@ export class Topology {
     for (const [id, node] of this.#nodes) {
       setAttr(node.el, 'aria-pressed', String(id === wanted));
       node.el.classList.toggle('is-selected', id === wanted);
-      if (node.provider) node.el.classList.toggle('is-kin', node.chain === chain);
+      const isKin = node.chain === chain;
+      node.el.classList.toggle('is-kin', isKin);
+      node.edge?.classList.toggle('is-kin', isKin);
     }
     this.#svg.classList.toggle('has-selection', Boolean(wanted));
     const node = wanted && this.#nodes.get(wanted);
@@ -305,64 +319,30 @@ export class Topology {
 
   take(events) {
     if (document.hidden || !this.#shown) return;
-    const now = performance.now();
+    const { profile, skew_ms: skew } = this.#store;
+    const oldest = Date.now() + skew - NEWS_MS;
     for (const event of events) {
+      if (Date.parse(event.timestamp) < oldest) continue;
       if (event.event === 'chain.head') {
-        for (const c of event.chains ?? []) if (c?.profile === this.#store.profile) this.#pulse(c.chain, now);
-      } else if (event.event === 'rpc.request.completed' && (!event.profile || event.profile === this.#store.profile)) {
-        this.#run(event, now);
+        for (const c of event.chains ?? []) if (c?.profile === profile) this.#block(c.chain);
+      } else if (event.event === 'rpc.request.completed' && (!event.profile || event.profile === profile)) {
+        const node = this.#nodes.get(key(event.chain, event.routing?.selected_provider?.id));
+        if (node?.curve) this.#motion.call(node, event.response?.status === 'success');
       }
     }
   }
 
-  #pulse(chain, now) {
+  #block(chain) {
     const hub = this.#nodes.get(key(chain));
     if (!hub) return;
-    setText(hub.height, fmt.whole(this.#store.heads.get(chain)));
-    if (still.matches || now - hub.pulsedAt < PULSE_GAP_MS) return;
-    hub.pulsedAt = now;
-    hub.pulse.animate([{ opacity: 0.7, strokeWidth: '2px' }, { opacity: 0, strokeWidth: '11px' }], { duration: 800, easing: 'ease-out' });
-  }
-
-  #run(event, now) {
-    const provider = event.routing?.selected_provider?.id;
-    const node = provider && this.#nodes.get(key(event.chain, provider));
-    if (!node || still.matches || now - node.shownAt < DOT_GAP_MS) return;
-    let dot = this.#dots.find((d) => !d.node);
-    if (!dot) {
-      if (this.#dots.length >= DOTS) return;
-      dot = { el: svg('circle', { r: 3.2 }), node: null, start: 0 };
-      this.#dots.push(dot);
-      this.#dotsLayer.append(dot.el);
+    const now = performance.now();
+    // Some chains have ten blocks a second: nobody reads that.
+    if (now - hub.toldAt > HEIGHT_GAP_MS) {
+      hub.toldAt = now;
+      setText(hub.height, fmt.whole(this.#store.heads.get(chain)));
     }
-    node.shownAt = now;
-    dot.node = node;
-    dot.start = now;
-    dot.el.setAttribute('class', event.response?.status === 'success' ? 'call' : 'call is-failed');
-    if (!this.#dotFrame) this.#dotFrame = requestAnimationFrame((at) => this.#step(at));
-  }
-
-  #step(now) {
-    this.#dotFrame = 0;
-    let running = false;
-    for (const dot of this.#dots) {
-      if (!dot.node) continue;
-      const t = (now - dot.start) / DOT_MS;
-      if (t >= 1) {
-        dot.node = null;
-        dot.el.setAttribute('class', 'call is-done');
-        continue;
-      }
-      running = true;
-      const s = clamp(t, 0, 1);
-      const e = s < 0.5 ? 2 * s * s : 1 - 2 * (1 - s) * (1 - s);
-      const [a, b, c, d] = dot.node.curve;
-      const [p, q, r, u] = [(1 - e) ** 3, 3 * e * (1 - e) ** 2, 3 * e * e * (1 - e), e ** 3];
-      const x = p * a.x + q * b.x + r * c.x + u * d.x;
-      const y = p * a.y + q * b.y + r * c.y + u * d.y;
-      dot.el.setAttribute('transform', `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
-    }
-    if (running) this.#dotFrame = requestAnimationFrame((at) => this.#step(at));
+    const scale = this.#hubScale;
+    this.#motion.block(hub, HUB_W * scale, HUB_H * scale);
   }
 
   // ── the viewport ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -372,20 +352,27 @@ export class Topology {
     if (w === this.#size.w && h2 === this.#size.h) return;
     this.#size = { w, h: h2 };
     this.#svg.setAttribute('viewBox', `0 0 ${w} ${h2}`);
+    this.#motion.resize(w, h2);
     this.draw();
   }
 
   #fitted() {
     const { w, h: height } = this.#size;
     const { width, height: tall } = this.#layout ?? { width: 1, height: 1 };
-    const k = Math.min((w - 24) / width, (height - 24) / tall, 1.15);
+    const k = Math.min((w - 24) / width, (height - 24) / tall, FIT_MAX);
     this.#fitK = k;
     return { k, x: (w - width * k) / 2, y: (height - tall * k) / 2 };
   }
 
   #centre(hub) {
-    const k = clamp(Math.min((this.#size.w - 40) / (this.#layout.cellW ?? 500), 1.05), this.#fitK, ZOOM_MAX);
+    const k = clamp(Math.min((this.#size.w - 40) / (this.#layout.cellW + 2 * this.#labelRoom), (this.#size.h - 40) / this.#tall(hub.chain), FIT_MAX), this.#fitK, ZOOM_MAX);
     this.#go({ k, x: this.#size.w / 2 - hub.x * k, y: this.#size.h / 2 - hub.y * k });
+  }
+
+  /** Height of a chain's cluster. */
+  #tall(chain) {
+    const rows = this.#order.filter((n) => n.chain === chain).map((n) => n.y);
+    return Math.max(...rows) - Math.min(...rows) + HUB_H;
   }
 
   #isVisible({ x, y }) {
@@ -429,7 +416,9 @@ export class Topology {
     this.#space.setAttribute('transform', `translate(${view.x.toFixed(2)} ${view.y.toFixed(2)}) scale(${view.k.toFixed(4)})`);
     this.#svg.classList.toggle('is-far', view.k < FAR);
     // Hubs and shapes keep a readable size when all of a large profile is in view.
-    this.#svg.style.setProperty('--hub-scale', clamp(0.86 / view.k, 1, 1.6).toFixed(3));
+    this.#hubScale = clamp(0.86 / view.k, 1, 1.6);
+    this.#motion.look(view);
+    this.#svg.style.setProperty('--hub-scale', this.#hubScale.toFixed(3));
     this.#svg.style.setProperty('--node-scale', clamp(0.8 / view.k, 1, 1.5).toFixed(3));
     this.#svg.style.setProperty('--label-scale', clamp(0.92 / view.k, 1, 2).toFixed(3));
   }

@@ -16,24 +16,25 @@ function add(into, what, sign) {
 const keyOf = (chain, provider) => `${chain}\n${provider ?? ''}`;
 
 export class Traffic {
-  #buckets = [];
+  #buckets = new Map();
   #totals = new Map([['', blank()]]);
   #since = Date.now();
 
   clear() {
-    this.#buckets = [];
+    this.#buckets.clear();
     this.#totals = new Map([['', blank()]]);
     this.#since = Date.now();
   }
 
-  /** Counts routing decisions of `profile` among `events`. */
-  take(events, profile) {
-    const second = Math.floor(Date.now() / 1000);
-    this.#expire(second);
-    let bucket = this.#buckets.at(-1);
-    if (bucket?.second !== second) this.#buckets.push((bucket = { second, parts: new Map() }));
+  /** Counts routing decisions of `profile` among `events`, which the node may have kept for a while. `skew_ms`: how far its clock is ahead. */
+  take(events, profile, skew_ms) {
+    const now = Date.now();
+    this.#expire(now);
     for (const event of events) {
       if (event.event !== 'rpc.request.completed' || (event.profile && event.profile !== profile)) continue;
+      const at = Math.min(now, Date.parse(event.timestamp) - skew_ms || now);
+      if (at <= now - SECONDS * 1000) continue;
+      this.#since = Math.min(this.#since, at);
       const latency = event.timing?.end_to_end_latency_ms;
       const one = {
         calls: 1,
@@ -42,10 +43,11 @@ export class Traffic {
         timed: Number.isFinite(latency) ? 1 : 0,
         failovers: Number(event.routing?.retries) || 0,
       };
+      const second = Math.floor(at / 1000);
+      if (!this.#buckets.has(second)) this.#buckets.set(second, new Map());
       const provider = event.routing?.selected_provider?.id;
-      const keys = ['', keyOf(event.chain), ...(provider ? [keyOf(event.chain, provider)] : [])];
-      for (const key of keys) {
-        for (const map of [bucket.parts, this.#totals]) {
+      for (const key of ['', keyOf(event.chain), ...(provider ? [keyOf(event.chain, provider)] : [])]) {
+        for (const map of [this.#buckets.get(second), this.#totals]) {
           if (!map.has(key)) map.set(key, blank());
           add(map.get(key), one, 1);
         }
@@ -53,9 +55,12 @@ export class Traffic {
     }
   }
 
-  #expire(second) {
-    while (this.#buckets.length > 0 && this.#buckets[0].second <= second - SECONDS) {
-      for (const [key, part] of this.#buckets.shift().parts) {
+  #expire(now) {
+    const first = Math.floor(now / 1000) - SECONDS;
+    for (const [second, parts] of this.#buckets) {
+      if (second > first) continue;
+      this.#buckets.delete(second);
+      for (const [key, part] of parts) {
         const total = this.#totals.get(key);
         add(total, part, -1);
         if (total.calls === 0 && key !== '') this.#totals.delete(key);
@@ -66,7 +71,7 @@ export class Traffic {
   /** `{calls, rate, success, latency_ms, failovers, is_sampled, seconds}` of all, a chain, or a provider of it. */
   of(chain, provider) {
     const now = Date.now();
-    this.#expire(Math.floor(now / 1000));
+    this.#expire(now);
     const total = this.#totals.get(chain === undefined ? '' : keyOf(chain, provider)) ?? blank();
     const seconds = Math.min(SECONDS, Math.max(1, (now - this.#since) / 1000));
     const rate = total.calls / seconds;

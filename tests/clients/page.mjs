@@ -152,6 +152,7 @@ async function everyState(folder) {
         if (excess > 0) wrong.push(`${called}: ${excess} px wider than the screen`);
         // The widest screen has the tree of the middle one.
         if (size !== SIZES.at(-1)) wrong.push(...(await accessible(page, called)));
+        await page.evaluate(() => scrollTo(0, 0));
         await page.screenshot({ path: join(folder, `${called}.png`), fullPage: true });
         shots += 1;
         say(called);

@@ -35,7 +35,7 @@ fn every_reference_is_an_asset() {
     let page = Page::new();
     let mut count = 0;
     for script in scripts() {
-        for word in [" from ", "import "] {
+        for word in [" from ", "import ", "import("] {
             for path in quoted_after(script.body, word) {
                 let name = path.strip_prefix("./").unwrap_or_else(|| panic!("{}: {path} is not beside it", script.name));
                 assert!(page.asset(name).is_some(), "{} imports {path}, which is no asset", script.name);

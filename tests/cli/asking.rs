@@ -105,8 +105,7 @@ fn a_snapshot_file_is_shown() {
     let file = |name: &str| here().join("answers").join(name).display().to_string();
     golden("stats-from", &lasso(&["stats", "--from", &file("snapshot.json")], &[]));
     golden("stats-from-json", &lasso(&["stats", "--json", "--from", &file("snapshot.json")], &[]));
-    for (name, part) in
-        [("status.json", "is no snapshot of a node: invalid type"), ("gone.json", "cannot be read: No such file")]
+    for (name, part) in [("status.json", "is no snapshot of a node: invalid type"), ("gone.json", "cannot be read: No such file")]
     {
         let said = lasso(&["stats", "--from", &file(name)], &[]);
         assert!(said.code == 1 && said.out.is_empty() && said.err.contains(part), "{}", said.err);

@@ -209,3 +209,42 @@ fn questions_that_have_no_answer_say_what_would() {
     check("/api/explain/default/one/eth_call?provider=z", 404, "/api/providers/:chain");
     check("/api/providers/1", 200, "\"chain_id\":1");
 }
+
+#[test]
+fn the_page_and_its_files() {
+    let good = Provider::good("\"0x1\"");
+    let lasso = Lasso::start(&no_limit(&[good.address]), "io_uring");
+    let mut client = Client::new(lasso.address);
+    let mut ask = |path: &str, fields: &str| {
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n").as_bytes());
+        client.answer().expect("an answer")
+    };
+    let root = ask("/", "");
+    assert_eq!((root.status, root.field("location")), (307, Some("/dashboard")));
+    for path in ["/dashboard", "/dashboard/default", "/dashboard?tab=metrics&chain=one"] {
+        let page = ask(path, "");
+        assert_eq!((page.status, page.field("content-type")), (200, Some("text/html; charset=utf-8")), "{path}");
+        let policy = page.field("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!((page.field("x-content-type-options"), page.field("referrer-policy")), (Some("nosniff"), Some("no-referrer")));
+        assert_eq!(page.field("cache-control"), Some("no-cache"));
+        // Whatever it loads is there, and is not sent again to who has it.
+        let text = page.text();
+        let links: Vec<&str> = text.split('"').filter(|part| part.starts_with("/dashboard/assets/")).collect();
+        assert!(links.len() >= 4, "{text}");
+        for link in links {
+            let file = ask(link, "");
+            let tag = file.field("etag").expect("a validator").to_owned();
+            assert!(file.status == 200 && !file.body.is_empty(), "{link}");
+            let again = ask(link, &format!("if-none-match: {tag}\r\n"));
+            assert_eq!((again.status, again.body.len(), again.field("etag")), (304, 0, Some(tag.as_str())), "{link}");
+            assert_eq!(ask(link, "if-none-match: \"old\"\r\n").status, 200, "{link}");
+        }
+    }
+    let unknown = ask("/dashboard/gold", "");
+    assert!(unknown.status == 404 && unknown.text().starts_with("<!doctype html>"), "the page says which profiles there are");
+    assert_eq!(ask("/dashboard/assets/nothing.js", "").status, 404);
+    client.send(b"HEAD /dashboard HTTP/1.1\r\nhost: localhost\r\n\r\nGET /api/health HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let head = client.bytes(b"HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\n".len());
+    assert!(head.ends_with(b"text/html; charset=utf-8\r\n"), "{}", head.escape_ascii());
+}

@@ -163,7 +163,7 @@ function buildHeader() {
   parts.profile = h('select', { class: 'select', 'aria-label': 'Profile', onchange: (e) => navigate({ profile: e.target.value }) });
   parts.links = TABS.map(({ key, title }) => h('a', { class: 'tab', dataset: { tab: key } }, title));
   parts.link = h('span', { class: 'connection', role: 'status' }, h('i', { 'aria-hidden': 'true' }), h('span', null, ''));
-  parts.node = h('span', { class: 'node', title: '' }, '');
+  parts.node = h('span', { class: 'whoami', title: '' }, '');
   parts.theme = h('button', { type: 'button', class: 'icon-button', onclick: nextTheme });
   replace(
     document.getElementById('top'),
@@ -193,7 +193,7 @@ function drawHeader() {
   const { word, hint } = CONNECTIONS[store.connection];
   setAttr(parts.link, 'class', `connection is-${store.connection}`);
   setAttr(parts.link, 'title', store.lost > 0 ? `${hint}; ${fmt.count(store.lost)} events were missed` : hint);
-  setText(parts.link.lastChild, word);
+  setText(parts.link.lastChild, store.lost > 0 ? `${word}, ${fmt.count(store.lost)} missed` : word);
   const { node_id: id, region, version } = store.status ?? {};
   setText(parts.node, [id, region !== id && region, clusterWord()].filter(Boolean).join(' · '));
   setAttr(parts.node, 'title', id ? `Node ${id}, region ${region}, version ${version}` : null);

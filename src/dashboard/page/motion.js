@@ -27,6 +27,7 @@ export class Motion {
   element = Object.assign(document.createElement('canvas'), { className: 'motion', ariaHidden: 'true' });
   #context = this.element.getContext('2d');
   #view = { x: 0, y: 0, k: 1 };
+  #reach = 0;
   #ratio = 1;
   #dots = [];
   #rings = [];
@@ -41,8 +42,10 @@ export class Motion {
     this.element.height = Math.round(height * this.#ratio);
   }
 
-  look(view) {
+  /** `reach`: half the width of a hub, which grows as the view goes far; what is under it is not drawn. */
+  look(view, reach) {
     this.#view = view;
+    this.#reach = reach;
   }
 
   clear() {
@@ -56,7 +59,7 @@ export class Motion {
 
   /** A call along a node's curve. */
   call(node, isGood) {
-    if (this.#dots.length < DOTS && this.#may(node, DOT_GAP_MS)) this.#start(this.#dots, { curve: node.curve, isGood });
+    if (this.#dots.length < DOTS && this.#may(node, DOT_GAP_MS)) this.#start(this.#dots, { curve: node.curve, hubX: node.hubX, isGood });
   }
 
   /** A new block of a hub, whose box is `width` by `height`. */
@@ -102,8 +105,9 @@ export class Motion {
     // Dots keep a size that can be seen when all of a large profile is in view.
     const radius = DOT_R * Math.min(1.6, Math.max(1, 0.75 / k));
     c.globalAlpha = 1;
-    for (const { curve, isGood, at } of this.#dots) {
+    for (const { curve, hubX, isGood, at } of this.#dots) {
       const [px, py] = along(curve, eased(Math.min(1, Math.max(0, (now - at) / DOT_MS))));
+      if (Math.abs(px - hubX) < this.#reach) continue;
       c.beginPath();
       c.arc(px, py, radius, 0, 2 * Math.PI);
       c.fillStyle = isGood ? this.#colours.good : this.#colours.ground;

@@ -1,7 +1,7 @@
 // The overview: the profile's chains and providers as a picture or as a list, and beside it what is selected.
 
 import { ActivityFeed } from './activity.js';
-import { frame, h, icon, keyed, replace, setAttr, setText } from './dom.js';
+import { empty, frame, h, icon, keyed, replace, setAttr, setText } from './dom.js';
 import { ChainList } from './listing.js';
 import { Panel } from './panels.js';
 import { STATUSES, gravity, statusGlyph } from './status.js';
@@ -65,11 +65,12 @@ export function mount(root, app) {
   }
 
   function arrange() {
-    const shows = choice ?? (isNarrow ? 'list' : 'picture');
+    const shows = store.chains.length === 0 ? 'nothing' : choice ?? (isNarrow ? 'list' : 'picture');
     for (const button of views) setAttr(button, 'aria-pressed', String(button.dataset.key === shows));
     if (stageBody.dataset.shows === shows) return;
     stageBody.dataset.shows = shows;
-    replace(stageBody, shows === 'picture' ? [topology.element, zoom] : list.element);
+    if (shows === 'nothing') replace(stageBody, empty('This profile has no chains', 'Its configuration file names none. Chains appear here as soon as the node has taken them over.'));
+    else replace(stageBody, shows === 'picture' ? [topology.element, zoom] : list.element);
     legend.lastChild.hidden = shows !== 'picture';
     topology.show(shows === 'picture');
     draw();
@@ -84,7 +85,7 @@ export function mount(root, app) {
     }
     const healthy = tally.get('healthy') ?? 0;
     setText(heading, store.scope?.name ?? store.profile ?? '');
-    setText(summary, store.chains.length === 0 ? 'This profile has no chains.'
+    setText(summary, store.chains.length === 0 ? 'No chains'
       : `${store.chains.length} ${store.chains.length === 1 ? 'chain' : 'chains'}, ${healthy} of ${providers.length} providers healthy`);
     const words = Object.keys(STATUSES).sort((a, b) => gravity(b) - gravity(a));
     keyed(counts, words, (word) => word,
@@ -96,9 +97,10 @@ export function mount(root, app) {
   }
 
   const draw = frame(() => {
+    arrange();
     drawCounts();
     if (stageBody.dataset.shows === 'picture') topology.draw();
-    else list.draw();
+    else if (stageBody.dataset.shows === 'list') list.draw();
     panel.draw();
     feed.draw();
   });

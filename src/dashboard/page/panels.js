@@ -67,7 +67,10 @@ export class Panel {
     this.#showList = showList;
     this.#traffic = traffic;
     this.#feed = feed;
-    this.element = h('aside', { class: 'card panel', 'aria-label': 'Details' });
+    this.element = h('aside', { class: 'card panel', 'aria-label': 'Details', tabindex: -1 });
+    this.element.addEventListener('keydown', (event) => {
+      if (event.key === 'Escape' && app.store.chain) app.navigate({ chain: null, provider: null });
+    });
   }
 
   /** The selection changed. */
@@ -85,6 +88,8 @@ export class Panel {
     else if (!provider) this.#now = new ChainPanel({ ...parts, chain });
     else if (!store.providerOf(chain, provider)) this.#now = new Missing(parts, `There is no provider “${provider}” on ${chain}.`);
     else this.#now = new ProviderPanel({ ...parts, chain, provider });
+    // Who came by a link of the panel is not left on a link that is gone.
+    const hadFocus = this.element.contains(document.activeElement);
     replace(this.element, chain && crumbs(this.#app, chain, provider), this.#now.element);
     this.element.classList.toggle('is-selection', Boolean(chain));
     this.element.scrollTop = 0;
@@ -92,6 +97,7 @@ export class Panel {
     // In a single column the panel moves to the top: what was chosen has to come into view.
     const isColumn = getComputedStyle(this.element.parentElement ?? this.element).getPropertyValue('--columns').trim() === '1';
     if (!isFirst && chain && isColumn) this.element.scrollIntoView({ block: 'start' });
+    if (hadFocus || (!isFirst && chain && isColumn)) this.element.focus({ preventScroll: true });
   }
 
   draw() {
@@ -137,6 +143,7 @@ class ProfilePanel {
   #failovers = figure('Failovers', 'Attempts beyond the first, in the last minute');
   #facts = h('p', { class: 'small muted' });
   #troubles = h('ul', { class: 'troubles' });
+  #attention;
   #troublesTitle = h('h3', null, 'Needs attention');
   #more = h('button', { type: 'button', class: 'link-button small', hidden: true });
   #fine = h('p', { class: 'small muted fine' }, statusGlyph('healthy'), ' Every provider is healthy.');
@@ -148,7 +155,7 @@ class ProfilePanel {
     this.element = h('div', { class: 'panel-parts' },
       h('section', { class: 'panel-part' }, h('p', { class: 'eyebrow' }, 'Routing profile'), h('h2', { class: 'panel-title' }, app.store.scope?.name ?? app.store.profile ?? ''), this.#facts,
         h('dl', { class: 'stats' }, this.#rate.el, this.#success.el, this.#latency.el, this.#failovers.el)),
-      h('section', { class: 'panel-part' }, this.#troublesTitle, this.#fine, this.#troubles, this.#more),
+      (this.#attention = h('section', { class: 'panel-part' }, this.#troublesTitle, this.#fine, this.#troubles, this.#more)),
       h('section', { class: 'panel-part is-last' }, h('h3', null, 'Recent activity'), feed.element));
   }
 
@@ -162,6 +169,7 @@ class ProfilePanel {
     this.#latency.set(fmt.ms(latency_ms));
     this.#failovers.set(fmt.count(failovers), 'in 60 s');
     const troubles = providers.filter((p) => p.status !== 'healthy').sort((a, b) => gravity(a.status) - gravity(b.status));
+    this.#attention.hidden = providers.length === 0;
     this.#fine.hidden = troubles.length > 0 || providers.length === 0;
     setText(this.#troublesTitle, troubles.length > 0 ? `Needs attention (${troubles.length})` : 'Needs attention');
     setText(this.#more, `and ${troubles.length - TROUBLES_SHOWN} more: show the list`);

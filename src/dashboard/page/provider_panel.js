@@ -112,9 +112,8 @@ export class ProviderPanel {
     const short = store.providerOf(this.#chain, this.#id);
     const full = this.#body?.providers?.find((p) => p.id === this.#id) ?? null;
     if (!short && !full) return;
-    // The status may be newer than the details, or the other way round: both are of the last 2 s.
-    const word = (full ?? short).status;
-    const reason = (full ?? short).reason;
+    // Both are asked for in turn: the newer one knows.
+    const { status: word, reason } = short && (!full || store.statusAt > this.#gotAt) ? short : full;
     if (this.word !== word) {
       this.word = word;
       replace(parts.badge, statusBadge(word));
@@ -151,7 +150,7 @@ export class ProviderPanel {
   }
 
   #since(word, full) {
-    const events = this.#app.store.events.filter((e) => this.#isMine(e));
+    const events = this.#app.store.incidents.filter((e) => this.#isMine(e));
     const channels = full?.channels ?? [];
     const open = channels.filter((c) => c.circuit?.state && c.circuit.state !== 'closed').map((c) => c.circuit.since).sort()[0];
     const at = { circuit_open: open, recovering: open, misconfigured: full?.misconfigured_since, lagging: events.findLast((e) => e.event === 'provider.lag')?.timestamp }[word];
@@ -212,7 +211,7 @@ export class ProviderPanel {
     noAlerts.hidden = alerts.length > 0 || !full;
     keyed(list, alerts, (a) => `${a.key}${a.word}`, (a) => h('li', { class: 'alert' }, statusGlyph(a.word), h('span')), (el, a) => setText(el.lastChild, a.text));
     const failures = (e) => e.event === 'rpc.request.completed' && e.response?.status === 'error' && e.chain === this.#chain && e.routing?.selected_provider?.id === this.#id;
-    const last = this.#app.store.events.filter((e) => this.#isMine(e) || failures(e)).slice(-EVENTS_SHOWN).reverse();
+    const last = this.#app.store.incidents.filter((e) => this.#isMine(e) || failures(e)).slice(-EVENTS_SHOWN).reverse();
     noEvents.hidden = last.length > 0;
     setText(eventsTitle, last.length > 0 ? `Last events (${last.length})` : 'Last events');
     let same = 0;

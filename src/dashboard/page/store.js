@@ -14,6 +14,11 @@ const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 15_000;
 const HIDDEN_CLOSE_MS = 30_000;
 
+function keep(ring, fresh) {
+  ring.push(...fresh);
+  if (ring.length > EVENTS_KEPT) ring.splice(0, ring.length - EVENTS_KEPT);
+}
+
 class Store extends EventTarget {
   /** The last /api/status, or null. */
   status = null;
@@ -28,6 +33,8 @@ class Store extends EventTarget {
   method = null;
   /** The last events, oldest first. */
   events = [];
+  /** The last events that are no success, oldest first: calls that went well would wash them out of `events` in seconds. */
+  incidents = [];
   /** Height of a chain by key, from the status and, sooner, from the events. */
   heads = new Map();
   /** Events that this page missed since it opened. */
@@ -116,7 +123,7 @@ class Store extends EventTarget {
   #stream() {
     this.#close();
     this.#streamProfile = this.profile;
-    this.events = [];
+    this.#forget();
     this.heads.clear();
     this.#takeHeads();
     this.#open();
@@ -171,8 +178,13 @@ class Store extends EventTarget {
     this.hello = hello;
     this.skew_ms = Date.parse(hello?.timestamp) - Date.now() || 0;
     this.#up();
-    if (restarted) this.events = [];
+    if (restarted) this.#forget();
     this.refresh();
+  }
+
+  #forget() {
+    this.events = [];
+    this.incidents = [];
   }
 
   #take(batch) {
@@ -180,8 +192,9 @@ class Store extends EventTarget {
     if (fresh.length === 0) return;
     for (const event of fresh) if (event.event === 'chain.head') this.#takeHead(event);
     // Heights change several times a second and are kept as heights: the ring is for what a person reads.
-    this.events.push(...fresh.filter((e) => e.event !== 'chain.head'));
-    if (this.events.length > EVENTS_KEPT) this.events.splice(0, this.events.length - EVENTS_KEPT);
+    const told = fresh.filter((e) => e.event !== 'chain.head');
+    keep(this.events, told);
+    keep(this.incidents, told.filter((e) => e.event !== 'rpc.request.completed' || e.response?.status === 'error'));
     if (fresh.some((e) => e.event.startsWith('provider.') || e.event.startsWith('config.'))) this.#refreshSoon();
     this.#fire('events', fresh);
   }

@@ -19,10 +19,12 @@ const CELL_GAP_X = 36;
 const CELL_GAP_Y = 44;
 const SPARE_MAX = 90;
 /** More would be large letters, not more to read. */
-const FIT_MAX = 1.3;
+const FIT_MAX = 1.2;
 const PITCHES = [40, 34, 29, 25, 21, 18];
 /** Names of providers are hidden below this scale, unless selected or pointed at. */
 const FAR = 0.72;
+/** Where names have no room of their own, a selected chain is brought this near. */
+const NEAR = 0.95;
 const ZOOM_MAX = 3;
 const DRAG_PX = 4;
 /** What the node kept and tells at once when a page opens is no news. */
@@ -247,7 +249,7 @@ export class Topology {
       svg('circle', { class: 'node-ring', r: 10 }), glyph,
       svg('g', { class: 'node-label' }, svg('text', { x: side * LABEL_GAP, y: 4, 'text-anchor': anchor }, label.text), ws));
     const edge = svg('path', { class: 'edge', d: `M${curve[0].x} ${curve[0].y}C${curve.slice(1).map((p) => `${p.x} ${p.y}`).join(' ')}` });
-    return { id, el, title, edge, glyph, ws, x, y, curve, chain: cluster.chain.chain, provider: provider.id, word: null, width: null };
+    return { id, el, title, edge, glyph, ws, x, y, curve, hubX: cluster.x, chain: cluster.chain.chain, provider: provider.id, word: null, width: null };
   }
 
   #drawHub(hub, chain) {
@@ -310,7 +312,8 @@ export class Topology {
     this.#activate(wanted);
     // What is readable already stays where it is.
     const hub = this.#nodes.get(key(chain));
-    if (hub && (this.#view.k < FAR || !this.#isVisible(hub) || !this.#isVisible(node))) this.#centre(hub);
+    const readable = this.#labelRoom > 0 ? NEAR : FAR;
+    if (hub && (this.#view.k < readable || !this.#isVisible(hub) || !this.#isVisible(node))) this.#centre(hub);
   }
 
   #reached = null;
@@ -319,20 +322,22 @@ export class Topology {
 
   take(events) {
     if (document.hidden || !this.#shown) return;
-    const { profile, skew_ms: skew } = this.#store;
+    const { profile, chain, skew_ms: skew } = this.#store;
+    // What is dimmed does not move.
+    const quiet = this.#labelRoom > 0 && Boolean(chain) && this.#view.k >= FAR;
     const oldest = Date.now() + skew - NEWS_MS;
     for (const event of events) {
       if (Date.parse(event.timestamp) < oldest) continue;
       if (event.event === 'chain.head') {
-        for (const c of event.chains ?? []) if (c?.profile === profile) this.#block(c.chain);
+        for (const c of event.chains ?? []) if (c?.profile === profile) this.#block(c.chain, quiet);
       } else if (event.event === 'rpc.request.completed' && (!event.profile || event.profile === profile)) {
         const node = this.#nodes.get(key(event.chain, event.routing?.selected_provider?.id));
-        if (node?.curve) this.#motion.call(node, event.response?.status === 'success');
+        if (node?.curve && !(quiet && node.chain !== chain)) this.#motion.call(node, event.response?.status === 'success');
       }
     }
   }
 
-  #block(chain) {
+  #block(chain, quiet) {
     const hub = this.#nodes.get(key(chain));
     if (!hub) return;
     const now = performance.now();
@@ -341,6 +346,7 @@ export class Topology {
       hub.toldAt = now;
       setText(hub.height, fmt.whole(this.#store.heads.get(chain)));
     }
+    if (quiet && chain !== this.#store.chain) return;
     const scale = this.#hubScale;
     this.#motion.block(hub, HUB_W * scale, HUB_H * scale);
   }
@@ -417,7 +423,7 @@ export class Topology {
     this.#svg.classList.toggle('is-far', view.k < FAR);
     // Hubs and shapes keep a readable size when all of a large profile is in view.
     this.#hubScale = clamp(0.86 / view.k, 1, 1.6);
-    this.#motion.look(view);
+    this.#motion.look(view, (HUB_W / 2) * this.#hubScale);
     this.#svg.style.setProperty('--hub-scale', this.#hubScale.toFixed(3));
     this.#svg.style.setProperty('--node-scale', clamp(0.8 / view.k, 1, 1.5).toFixed(3));
     this.#svg.style.setProperty('--label-scale', clamp(0.92 / view.k, 1, 2).toFixed(3));
@@ -426,36 +432,12 @@ export class Topology {
   // ── pointer and keys ─────────────────────────────────────────────────────────────────────────────────────────────
 
   #listen() {
-    let drag = null;
     const area = this.#svg;
     const at = (event) => {
       const box = area.getBoundingClientRect();
       return { x: event.clientX - box.left, y: event.clientY - box.top };
     };
-    area.addEventListener('pointerdown', (event) => {
-      if (event.button !== 0 || !event.isPrimary) return;
-      drag = { ...at(event), view: { ...this.#view }, id: event.pointerId, far: false };
-    });
-    area.addEventListener('pointermove', (event) => {
-      if (!drag || event.pointerId !== drag.id) return;
-      const now = at(event);
-      if (!drag.far && Math.hypot(now.x - drag.x, now.y - drag.y) < DRAG_PX) return;
-      if (!drag.far) {
-        drag.far = true;
-        area.setPointerCapture(drag.id);
-        area.classList.add('is-dragged');
-      }
-      cancelAnimationFrame(this.#viewFrame);
-      this.#moved = true;
-      this.#apply({ ...drag.view, x: drag.view.x + now.x - drag.x, y: drag.view.y + now.y - drag.y });
-    });
-    const drop = () => {
-      area.classList.remove('is-dragged');
-      if (drag?.far) this.#dragged = performance.now();
-      drag = null;
-    };
-    area.addEventListener('pointerup', drop);
-    area.addEventListener('pointercancel', drop);
+    this.#listenPointers(area, at);
     area.addEventListener('click', (event) => {
       if (performance.now() - this.#dragged < 50) return;
       const node = this.#nodes.get(event.target.closest?.('[data-node]')?.dataset.node);
@@ -463,6 +445,9 @@ export class Topology {
       else this.#select(null);
     });
     area.addEventListener('wheel', (event) => {
+      // In a single column the wheel is the page's, unless it is asked for.
+      const isPage = getComputedStyle(area).touchAction !== 'none';
+      if (isPage && !event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
       this.zoom(Math.exp(-clamp(event.deltaY, -80, 80) * (event.deltaMode === 1 ? 0.03 : 0.0022)), at(event), false);
     }, { passive: false });
@@ -471,6 +456,48 @@ export class Topology {
       const id = event.target.closest?.('[data-node]')?.dataset.node;
       if (id !== undefined) this.#activate(id);
     });
+  }
+
+  /** One pointer pans, two zoom. */
+  #listenPointers(area, at) {
+    const down = new Map();
+    let from = null;
+    const begin = () => {
+      const [a, b] = [...down.values()];
+      from = a ? { view: { ...this.#view }, at: b ? { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 } : { ...a }, span: b ? Math.hypot(a.x - b.x, a.y - b.y) : 0 } : null;
+    };
+    area.addEventListener('pointerdown', (event) => {
+      if (event.button !== 0 || down.size >= 2) return;
+      down.set(event.pointerId, at(event));
+      begin();
+    });
+    area.addEventListener('pointermove', (event) => {
+      if (!down.has(event.pointerId)) return;
+      down.set(event.pointerId, at(event));
+      const [a, b] = [...down.values()];
+      const now = b ? { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 } : a;
+      const isDragged = area.classList.contains('is-dragged');
+      if (!isDragged && !b && Math.hypot(now.x - from.at.x, now.y - from.at.y) < DRAG_PX) return;
+      if (!isDragged) {
+        area.setPointerCapture(event.pointerId);
+        area.classList.add('is-dragged');
+      }
+      cancelAnimationFrame(this.#viewFrame);
+      this.#moved = true;
+      const { view } = from;
+      const k = b && from.span > 0 ? clamp((view.k * Math.hypot(a.x - b.x, a.y - b.y)) / from.span, this.#fitK * 0.8, ZOOM_MAX) : view.k;
+      this.#apply({ k, x: now.x - ((from.at.x - view.x) * k) / view.k, y: now.y - ((from.at.y - view.y) * k) / view.k });
+    });
+    const drop = (event) => {
+      if (!down.delete(event.pointerId)) return;
+      if (down.size === 0 && area.classList.contains('is-dragged')) {
+        area.classList.remove('is-dragged');
+        this.#dragged = performance.now();
+      }
+      begin();
+    };
+    area.addEventListener('pointerup', drop);
+    area.addEventListener('pointercancel', drop);
   }
 
   #dragged = 0;

@@ -10,6 +10,8 @@ import { body, cell, head, note, providerLink, segmented, select, smallTable, st
 import { statusGlyph } from './status.js';
 
 const REFRESH_MS = 5_000;
+// Below this share of successes a figure is marked.
+const POOR_SUCCESS = 0.95;
 // What a screen holds; the rest is a press away.
 const [METHODS_SHOWN, PROVIDERS_SHOWN] = [8, 6];
 
@@ -185,7 +187,7 @@ function line(row, rank, most, chain, app) {
     cell(fmt.ms(row.p95)),
     cell(fmt.ms(row.p99)),
     cell(ratio ? h('span', { class: `v-steady v-${ratio.word}` }, `${ratio.ratio.toFixed(1)} ${ratio.word}`) : '–'),
-    cell(row.total_calls > 0 ? fmt.percent(row.success_rate) : '–'),
+    h('td', { class: row.total_calls > 0 && row.success_rate < POOR_SUCCESS ? 'num bad' : 'num' }, row.total_calls > 0 ? fmt.percent(row.success_rate) : '–'),
     cell(fmt.count(row.total_calls)),
     h('td', { class: 'v-wide' }, bar([[row.p95 / most, 'v-bar-tail'], [row.p50 / most, 'v-bar-half']])),
   );
@@ -224,7 +226,7 @@ function distribution(state, all) {
 }
 
 const curveLegend = (rows, cursor) =>
-  h('p', { class: 'v-legend' }, rows.map(({ id, buckets }, index) => total(buckets) > 0 && h('span', { class: `v-legend-entry${cursor?.id === id ? ' v-chosen' : ''}`, 'data-key': id }, seriesKey(index), id)));
+  h('p', { class: 'v-legend small muted' }, rows.map(({ id, buckets }, index) => total(buckets) > 0 && h('span', { class: `v-legend-entry${cursor?.id === id ? ' v-chosen' : ''}`, 'data-key': id }, seriesKey(index), id)));
 
 function under(event, reading) {
   const chart = event.target.closest('.v-chart');
@@ -279,13 +281,13 @@ function card({ method, rows, last_hour: hour }, whole) {
       h('td', { class: 'v-card-bar' }, bar([[row.p95_latency_ms / most, 'v-bar-tail'], [row.p50_latency_ms / most, 'v-bar-half']])),
       cell(fmt.ms(row.p50_latency_ms)),
       cell(fmt.ms(row.p95_latency_ms)),
-      h('td', { class: row.success_rate < 0.95 ? 'num bad' : 'num' }, fmt.percent(row.success_rate)),
+      h('td', { class: row.success_rate < POOR_SUCCESS ? 'num bad' : 'num' }, fmt.percent(row.success_rate)),
     );
   const columns = [['Provider'], ['', 'v-card-bar'], ['p50', 'num'], ['p95', 'num'], ['ok', 'num', 'Share of attempts that succeeded']];
   return h(
     'article',
     { class: 'v-method', 'data-key': method },
-    h('h3', {}, method === 'unknown' ? 'methods without a name here' : h('code', {}, method), h('span', { class: 'faint' }, ` ${fmt.count(hour.total_calls)} calls`)),
+    h('h3', {}, method === 'unknown' ? 'methods without a name here' : h('code', {}, method), h('span', { class: 'faint' }, ` ${fmt.count(hour.total_calls)} ${hour.total_calls === 1 ? 'call' : 'calls'}`)),
     smallTable(`${method} by provider`, columns, shown.map(bars)),
     rows.length > shown.length && h('p', { class: 'muted tiny' }, `and ${rows.length - shown.length} slower`),
   );

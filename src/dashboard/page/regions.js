@@ -85,7 +85,7 @@ function card(chain, rows, here, app) {
       'tr',
       { 'data-key': id },
       h('th', { scope: 'row', class: 'v-clip' }, providerLink(app, chain, id, { glyph: true })),
-      h('td', {}, regions.length === 0 ? h('span', { class: 'faint' }, 'any') : regions.includes(here) ? `${here}, here` : regions.join(', ')),
+      h('td', {}, regions.length === 0 ? h('span', { class: 'faint' }, 'any') : regions.includes(here) ? h('span', { title: regions.join(', ') }, 'here') : regions.join(', ')),
       h('td', { class: 'v-card-bar' }, bar([[(ms ?? 0) / most, 'v-bar-half']])),
       cell(ms === null ? 'not probed' : fmt.ms(ms)),
     );

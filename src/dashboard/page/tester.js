@@ -247,7 +247,7 @@ const heads = (run) =>
     'div',
     { 'data-key': 'heads' },
     h('h3', {}, 'Sockets that follow newHeads'),
-    table('Sockets that follow newHeads', [['Chain'], ['State'], ['Heads', 'num'], ['Height', 'num'], ['Last', 'num']], run.heads.map(({ key, chain, state, count, height, at }) => h('tr', { 'data-key': key }, h('th', { scope: 'row' }, chain), h('td', {}, state), cell(fmt.count(count)), cell(fmt.whole(height)), cell(at ? fmt.ago(at) : '–')))),
+    table('Sockets that follow newHeads', [['Chain'], ['State'], ['Heads', 'num'], ['Height', 'num'], ['Last', 'num']], run.heads.map(({ key, chain, state, count, height, at }) => h('tr', { 'data-key': key }, h('th', { scope: 'row' }, chain), h('td', { class: 'v-whole' }, state), cell(fmt.count(count)), cell(fmt.whole(height)), cell(at ? fmt.ago(at) : '–')))),
   );
 
 const calls = (run) =>

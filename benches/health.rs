@@ -44,6 +44,7 @@ fn node() -> Arc<Node> {
         trusted_proxies: TrustedProxies::loopback(),
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: WallTime(0),
+        spans: None,
         log_losses: Losses::default(),
     };
     let snapshot = Snapshot::new(loaded.topology, Strategy::Fastest, "b", SHARDS as usize + 1);

@@ -93,6 +93,7 @@ fn node(provider: SocketAddr) -> Arc<Node> {
         trusted_proxies: TrustedProxies::loopback(),
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: uring::wall_now(),
+        spans: None,
         log_losses: Losses::default(),
     };
     Node::new(settings, Snapshot::new(loaded.topology, Strategy::Priority, "t", 2), uring::process_secret())

@@ -181,6 +181,26 @@ pub const LOG_LINES: usize = 8_192;
 /// Lines still unwritten when the process ends are waited for this long.
 pub const LOG_FLUSH_MS: u64 = 2_000;
 
+// --- traces (W3C Trace Context, OpenTelemetry) ---
+/// A longer `tracestate` is not passed on; the specification asks for at least this much.
+pub const TRACESTATE_BYTES: usize = 512;
+pub const TRACESTATE_MEMBERS: usize = 32;
+/// Spans that wait for the exporter, where `OTEL_BSP_*` says nothing; more are counted and dropped.
+pub const SPANS_QUEUED: usize = 8_192;
+pub const SPANS_QUEUED_MAX: usize = 1 << 20;
+pub const SPANS_BATCH: usize = 512;
+pub const SPANS_DELAY_MS: u64 = 5_000;
+/// One attempt to deliver a batch, and how often it is tried.
+pub const SPANS_TIMEOUT_MS: u64 = 10_000;
+pub const SPANS_TRIES: u32 = 5;
+/// The pause before the second try, doubling; a collector's Retry-After counts up to the longest.
+pub const SPANS_PAUSE_MS: u64 = 1_000;
+pub const SPANS_PAUSE_MAX_MS: u64 = 30_000;
+/// What a collector answers is read so far.
+pub const SPANS_ANSWER_BYTES: u64 = 64 << 10;
+/// Spans still waiting when the process ends are delivered within this time.
+pub const SPANS_FLUSH_MS: u64 = 2_000;
+
 // --- WebSocket clients [C §6] ---
 /// Requests of one connection under way (a batch is one), and their bytes.
 pub const SOCKET_CALLS: usize = 32;

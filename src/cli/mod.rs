@@ -25,6 +25,7 @@ pub mod table;
 pub mod top;
 #[cfg(test)]
 mod tests;
+pub mod traces;
 
 pub use completions::Shell;
 pub use env::Env;

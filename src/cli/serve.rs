@@ -11,6 +11,7 @@ use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
 use crate::cli::options::{Driver, Options};
 use crate::cli::profiles;
+use crate::cli::traces::{Exporter, Wish};
 use crate::config::topology::Topology;
 use crate::control;
 use crate::observe::happening::{Happening, Level};
@@ -22,6 +23,7 @@ use crate::runtime::latch::Latch;
 use crate::runtime::listen::Listeners;
 use crate::runtime::mailbox::{Directory, Mailbox};
 use crate::runtime::signals::{self, Signal};
+use crate::runtime::spans::Spans;
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::uring::{self, ShardOptions};
 use crate::runtime::world::World;
@@ -82,6 +84,7 @@ pub struct Running {
     pub address: SocketAddr,
     shards: Shards,
     log: Log,
+    traces: Option<Exporter>,
     /// Kept for its threads and what they publish.
     _resolver: Resolver,
     /// The aggregator and the control thread.
@@ -105,9 +108,14 @@ impl Running {
         let tls = TlsSettings::load(ca_files).map_err(|fault| fault.to_string())?;
         let resolver = resolve_names(&topology, log)?;
         let address = listeners.address();
-        let settings = settings(options, address, seats.len(), log)?;
+        let traces = Wish::from_env(&options.env)?;
+        let spans = traces.as_ref().map(|wish| Spans::new(wish.sampler, wish.queue));
+        let settings = Settings { spans: spans.clone(), ..settings(options, address, seats.len(), log)? };
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
+        let topology = node.snapshot.latest().topology.clone();
+        let export = |(wish, spans)| Exporter::start(wish, spans, topology, log);
+        let traces = traces.zip(spans).map(export).transpose()?;
         let judge = start_aggregator(&node, options, log)?;
         let start = Start {
             node: node.clone(),
@@ -128,12 +136,13 @@ impl Running {
             return Err("a shard did not start within 30 s".to_owned());
         }
         tell(&node, log, ready(&reports, address, file_limit, log));
-        Ok(Running { node, address, shards, log: log.clone(), _resolver: resolver, _beside: [judge, control] })
+        Ok(Running { node, address, shards, log: log.clone(), _resolver: resolver, traces, _beside: [judge, control] })
     }
 
     /// Until a signal has ended every shard.
     pub fn wait(self) -> i32 {
         self.shards.join();
+        self.traces.iter().for_each(Exporter::stop);
         self.log.info("node.stopped", &[]);
         0
     }
@@ -281,6 +290,7 @@ fn settings(options: &Options, address: SocketAddr, shards: usize, log: &Log) ->
         trusted_proxies: options.trusted_proxies.clone(),
         request_log_rate: options.request_log_rate,
         started: uring::wall_now(),
+        spans: None,
         log_losses: log.losses(),
     })
 }

@@ -10,4 +10,5 @@ pub mod happening;
 pub mod kept;
 pub mod question;
 pub mod report;
+pub mod spans;
 pub mod tally;

@@ -14,6 +14,11 @@ pub fn start(name: &str, body: impl FnOnce() -> String + Send + 'static) -> io::
     thread::Builder::new().name(name.into()).spawn(run).map(Background)
 }
 
+/// Runs `body`, which may return when its work is done.
+pub fn work(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<Background> {
+    thread::Builder::new().name(name.into()).spawn(body).map(Background)
+}
+
 /// Runs `body`, without which the process must not go on: its end, also by a panic, ends the process with exit code 1.
 pub fn vital(name: &str, body: impl FnOnce() -> String + Send + 'static) -> io::Result<Background> {
     let shown = name.to_owned();

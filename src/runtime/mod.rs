@@ -25,6 +25,8 @@ pub mod limiter;
 pub mod claim;
 /// The newest events, for whoever listens.
 pub mod events;
+/// Spans of traces on their way to a collector.
+pub mod spans;
 /// Lines on their way to standard output.
 pub mod journal;
 /// A yes or no between threads.

@@ -25,6 +25,7 @@ use crate::shard::target::{Target, Way};
 use crate::shard::upstream_http::Upstream;
 use crate::wire::http::write_decimal;
 use crate::wire::jsonrpc::{self, Answer, AnswerFault, AnswerKind, Prefix};
+use crate::wire::trace_context::PARENT_BYTES;
 use std::ops::Range;
 
 /// A whole answer in memory.
@@ -140,7 +141,9 @@ async fn attempt_over_http<W: World>(
             Ok(Way::Http2(lane)) => {
                 let mut body = Vec::with_capacity(call.outgoing.len());
                 call.outgoing.append_to(&mut body);
-                match Incoming::over_http2(shard, lane, body, &watch).await {
+                let mut own = [0; PARENT_BYTES];
+                let fields = call.trace.traced.fields(call.outgoing.source.bytes(), &mut own);
+                match Incoming::over_http2(shard, lane, (fields, body), &watch).await {
                     // A connection that its provider is about to close; the next one is as good.
                     Err(Broken::NotTaken) if resends < limits::H2_RESENDS => resends += 1,
                     started => break (started, false),
@@ -148,6 +151,7 @@ async fn attempt_over_http<W: World>(
             }
         }
     };
+    call.trace.traced.status = started.as_ref().ok().map(|incoming| incoming.head.status);
     match started {
         // A provider that tires of an idle connection may say so just as the call is written (RFC 9110 §15.5.9).
         Ok(incoming) if reused && incoming.head.status == 408 => Got::Lost { stale: true },
@@ -166,11 +170,16 @@ async fn attempt_over_http<W: World>(
 /// answer is looked for all the same. Nor does it prove that the provider saw nothing: from here on the call counts as
 /// written.
 async fn send<W: World>(shard: &Shard<W>, call: &mut Call<W>, target: &Target<W>, connection: &mut Upstream<W>) {
-    let outgoing = &mut call.outgoing;
     let mut head = shard.buffers.take(Size::Client);
     head.extend_from_slice(&target.head);
-    write_decimal(&mut head, outgoing.len() as u64);
-    head.extend_from_slice(b"\r\n\r\n");
+    write_decimal(&mut head, call.outgoing.len() as u64);
+    head.extend_from_slice(b"\r\n");
+    let mut own = [0; PARENT_BYTES];
+    if let Some(fields) = call.trace.traced.fields(call.outgoing.source.bytes(), &mut own) {
+        fields.write(&mut head);
+    }
+    head.extend_from_slice(b"\r\n");
+    let outgoing = &mut call.outgoing;
     let head = if outgoing.len() <= limits::COALESCE_BYTES {
         outgoing.append_to(&mut head);
         connection.write(head).await.1

@@ -16,6 +16,7 @@ use crate::runtime::gather::{Gather, Piece};
 use crate::runtime::world::World;
 use crate::shard::Current;
 use crate::shard::deadlines::Patron;
+use crate::shard::traced::Traced;
 use crate::wire::jsonrpc::{ParamsKind, Request};
 use arrayvec::ArrayVec;
 use std::ops::Range;
@@ -198,12 +199,22 @@ pub struct Trace {
     pub selection: Duration,
     /// Sum over the attempts, connecting included.
     pub upstream: Duration,
+    pub traced: Traced,
 }
 
 impl Trace {
     pub fn new(strategy: Strategy) -> Trace {
         let (selection, upstream) = (Duration::ZERO, Duration::ZERO);
-        Trace { strategy, selected: None, retries: 0, category: None, circuit: "closed", selection, upstream }
+        Trace {
+            strategy,
+            selected: None,
+            retries: 0,
+            category: None,
+            circuit: "closed",
+            selection,
+            upstream,
+            traced: Traced::default(),
+        }
     }
 }
 

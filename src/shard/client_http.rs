@@ -227,7 +227,7 @@ impl<W: World> Client<W> {
         } else {
             request_id.extend(resolve::request_id::generate(&mut self.shard.rng.borrow_mut()));
         }
-        Manner { keep_alive, is_http_10: head.minor == 0, request_id, meta_header: Vec::new() }
+        Manner { keep_alive, is_http_10: head.minor == 0, request_id, in_headers: false, meta_header: Vec::new() }
     }
 
     async fn read_body(&mut self, head: &RequestHead, buf: &mut Vec<u8>) -> Result<ReadBody, BodyFault> {
@@ -301,8 +301,10 @@ impl<W: World> Client<W> {
     }
 
     async fn refuse_http(&mut self, mut buf: Vec<u8>, fault: HttpFault) -> Next {
+        // Of a request that cannot be read at least the path may be there.
+        let is_rpc = buf.split(|b| *b == b' ').nth(1).is_some_and(resolve::is_rpc_path);
         buf.clear();
-        local::write_http_fault(&mut buf, fault);
+        local::write_http_fault(&self.shard, &mut buf, fault, is_rpc);
         if self.send(buf).await { Next::Finish } else { Next::Abort }
     }
 

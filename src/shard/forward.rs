@@ -41,6 +41,7 @@ impl<W: World> Reply<W> {
 
 /// Routes `call` to its end.
 pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W> {
+    shard.begin_exchange(call);
     let snapshot = call.snapshot.clone();
     let plan = snapshot.plan(call.profile, call.chain);
     let blind = without_circuits(shard, plan);
@@ -105,8 +106,10 @@ async fn one_attempt<W: World>(
     let provider: &Provider = &snapshot.chain(call.profile, call.chain).providers[plan.fixed.providers[slot]];
     call.trace.selected = Some(slot);
     call.trace.circuit = plan.circuit(slot);
+    shard.begin_attempt(call);
     let rules = &provider.capabilities.error_rules;
     let got = attempt(shard, call, plan.fixed.channels[slot], rules, connection, deadline, now).await;
+    shard.end_attempt(call, plan, now, &got);
     shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_)));
     got
 }

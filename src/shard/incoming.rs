@@ -13,6 +13,7 @@ use crate::shard::buffers::Size;
 use crate::shard::deadlines::Watch;
 use crate::shard::http2::{Failed, Lane, Stream};
 use crate::shard::pool::Slot;
+use crate::shard::traced::TraceFields;
 use crate::shard::upstream_http::Upstream;
 use crate::wire::gzip::Gunzip;
 use crate::wire::http::{self, AnswerFraming, AnswerHead, Chunked, HttpFault, Scan};
@@ -109,9 +110,14 @@ impl<W: World> Incoming<W> {
         }
     }
 
-    /// Sends `body` over HTTP/2 and waits for the head of its answer.
-    pub async fn over_http2(shard: &Shard<W>, lane: Lane<W>, body: Vec<u8>, watch: &Watch<W>) -> Result<Incoming<W>, Broken> {
-        let (stream, head, retry_after) = Stream::call(lane, body, watch).await?;
+    /// Sends a call's body over HTTP/2, with these fields of its own, and waits for the head of its answer.
+    pub async fn over_http2(
+        shard: &Shard<W>,
+        lane: Lane<W>,
+        (fields, body): (Option<TraceFields<'_>>, Vec<u8>),
+        watch: &Watch<W>,
+    ) -> Result<Incoming<W>, Broken> {
+        let (stream, head, retry_after) = Stream::call(lane, fields, body, watch).await?;
         let left = match head.framing {
             AnswerFraming::Length(length) => Some(length),
             AnswerFraming::None => Some(0),

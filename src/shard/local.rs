@@ -2,8 +2,9 @@
 
 use crate::base::limits;
 use crate::observe::question::Answer;
-use crate::route::resolve::{Local, Refusal, Route, Target, arguments, cors, is_rpc_path};
+use crate::route::resolve::{Local, Refusal, Route, Target, arguments, cors, is_rpc_path, request_id};
 use crate::runtime::world::World;
+use crate::shard::Shard;
 use crate::shard::admin;
 use crate::shard::buffers::Size;
 use crate::shard::client_http::{Client, Next};
@@ -13,6 +14,11 @@ use crate::shard::reply::{self, Manner};
 use crate::shard::socket::{self, NoUpgrade, Upgrade};
 use crate::wire::http::{Field, HttpFault, Method, RequestHead, write_decimal, write_status_line};
 use crate::wire::json::write_string;
+
+/// What the interfaces take and answer; tests hold each answer to it.
+const OPENAPI: &str = include_str!("../../config/openapi.json");
+
+const RELOAD_HINT: &str = "profiles are read at the start: restart the node, or start its successor beside it with --reuse-port";
 
 /// Answers what is no JSON-RPC call. The request's body has been read.
 pub async fn answer<W: World>(
@@ -51,11 +57,11 @@ pub async fn upgrade<W: World>(
             if client.send(answer).await { Next::Upgrade } else { Next::Abort }
         }
         Err(NoUpgrade { status, hint }) => {
-            let fields = b"content-type: application/json\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n";
+            let fields = [&client.shard.reply_fields[..], b"upgrade: websocket\r\nsec-websocket-version: 13\r\n"].concat();
             let mut body = b"{\"errors\":{\"detail\":\"No WebSocket handshake\",\"hint\":".to_vec();
             write_string(&mut body, hint);
             body.extend_from_slice(b"}}");
-            send(client, status, &[&fields[..], cors::ANSWER_FIELDS].concat(), Some(Content::of(body, head)), &manner).await
+            send(client, status, &fields, Some(Content::of(body, head)), &manner).await
         }
     }
 }
@@ -73,9 +79,11 @@ async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, 
         Local::Ready => ready(client),
         Local::Chains => Answer::json(200, chains(client)),
         Local::Cluster => Answer::json(200, cluster::answer(&client.shard.node, client.now()).to_string()),
+        Local::OpenApi => Answer::json(200, OPENAPI),
+        Local::Reload => admin::refused(501, "reload is not available in this version", RELOAD_HINT),
         _ => admin::answer(client, what, head, buf).await.unwrap_or_else(|| {
-            let text = "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/status, /api/chains, \
-                 /api/providers/:chain, /api/metrics/:chain, /api/shards and /api/explain/:profile/:chain/:method are\"}}";
+            let text =
+                "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/openapi.json says what is\"}}";
             Answer::json(404, text)
         }),
     };
@@ -159,12 +167,10 @@ fn chains<W: World>(client: &Client<W>) -> Vec<u8> {
 async fn refuse<W: World>(client: &mut Client<W>, refusal: &Refusal, head: &RequestHead, buf: &[u8], manner: Manner) -> Next {
     let mut body = Vec::new();
     refusal.write_body(&mut body);
-    let mut fields = b"content-type: application/json\r\n".to_vec();
+    let is_rpc = is_rpc_path(head.path.of(buf));
+    let mut fields = if is_rpc { client.shard.reply_fields.to_vec() } else { reply::JSON_TYPE.to_vec() };
     if let Some(allow) = refusal.allow {
         reply::field(&mut fields, b"allow", allow.as_bytes());
-    }
-    if is_rpc_path(head.path.of(buf)) {
-        fields = [&fields[..], cors::ANSWER_FIELDS].concat();
     }
     let content = Content::of(body, head);
     send(client, refusal.status, &fields, Some(content), &manner).await
@@ -201,11 +207,13 @@ async fn send<W: World>(client: &mut Client<W>, status: u16, fields: &[u8], cont
 }
 
 /// The answer to a request that cannot be read; the connection ends with it.
-pub fn write_http_fault(out: &mut Vec<u8>, fault: HttpFault) {
+pub fn write_http_fault<W: World>(shard: &Shard<W>, out: &mut Vec<u8>, fault: HttpFault, is_rpc: bool) {
     let mut body = Vec::new();
     crate::wire::jsonrpc::write_error(&mut body, b"null", -32600, fault.reason, None);
     write_status_line(out, fault.status);
-    out.extend_from_slice(b"content-type: application/json\r\nconnection: close\r\n");
+    out.extend_from_slice(if is_rpc { &shard.reply_fields } else { reply::JSON_TYPE });
+    reply::field(out, b"x-request-id", &request_id::generate(&mut shard.rng.borrow_mut()));
+    out.extend_from_slice(b"connection: close\r\n");
     reply::end_head(out, Some(body.len() as u64));
     out.extend_from_slice(&body);
 }

@@ -47,6 +47,7 @@ mod rpc;
 mod socket;
 mod subscribers;
 mod target;
+mod traced;
 mod upstream_http;
 mod used;
 mod veto;

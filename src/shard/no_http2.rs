@@ -10,6 +10,7 @@ use crate::runtime::world::World;
 use crate::shard::deadlines::Watch;
 use crate::shard::dial::ConnectFault;
 use crate::shard::pool::{Pool, Slot};
+use crate::shard::traced::TraceFields;
 use crate::shard::upstream_http::Link;
 use crate::wire::http::{AnswerHead, HttpFault};
 use std::convert::Infallible;
@@ -80,7 +81,12 @@ impl<W> Turn<'_, W> {
 }
 
 impl<W: World> Stream<W> {
-    pub async fn call(lane: Lane<W>, _: Vec<u8>, _: &Watch<W>) -> Result<(Stream<W>, AnswerHead, Box<[u8]>), Failed> {
+    pub async fn call(
+        lane: Lane<W>,
+        _: Option<TraceFields<'_>>,
+        _: Vec<u8>,
+        _: &Watch<W>,
+    ) -> Result<(Stream<W>, AnswerHead, Box<[u8]>), Failed> {
         match lane.0 {}
     }
 

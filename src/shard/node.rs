@@ -19,6 +19,7 @@ use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::mailbox::Directory;
 use crate::runtime::publish::Published;
 use crate::runtime::reports::Lane;
+use crate::runtime::spans::Spans;
 use crate::shard::errands::Errand;
 use crate::snapshot::Snapshot;
 use crate::stream::fanout::{Letter, Wish};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub request_log_rate: u32,
     /// When the process began.
     pub started: WallTime,
+    /// Where traced exchanges are told of; `None`: nothing is traced.
+    pub spans: Option<Arc<Spans>>,
     /// Log lines that standard output did not take.
     pub log_losses: Losses,
 }

@@ -35,6 +35,7 @@ pub struct Noted<'a> {
 impl<W: World> Shard<W> {
     /// A call has ended.
     pub fn note(&self, noted: Noted<'_>, end: Ended) {
+        self.end_exchange(&noted, end);
         let so_far = self.recent().since(noted.started);
         self.reporter.decide(is_trouble(end, so_far), || self.decision(&noted, end));
     }

@@ -6,6 +6,7 @@
 use crate::base::limits;
 use crate::base::span::Span;
 use crate::route::meta;
+use crate::route::resolve::cors;
 use crate::runtime::budget::Permit;
 use crate::runtime::gather::{Piece, write_gather};
 use crate::runtime::world::World;
@@ -28,6 +29,8 @@ pub struct Manner {
     /// HTTP/1.0 closes unless told otherwise.
     pub is_http_10: bool,
     pub request_id: RequestId,
+    /// Metadata is asked for in header fields: then the id is there even where the rest has no room.
+    pub in_headers: bool,
     /// `x-lasso-meta`, already encoded; empty when not asked for.
     pub meta_header: Vec<u8>,
 }
@@ -39,16 +42,18 @@ impl Manner {
     }
 }
 
+pub const JSON_TYPE: &[u8] = b"content-type: application/json\r\n";
+
+/// The lines of `unchanging_fields` for a reply that has no content.
+pub fn without_type(fields: &[u8]) -> &[u8] {
+    fields.strip_prefix(JSON_TYPE).unwrap_or(fields)
+}
+
 /// The lines that every RPC reply of this node has (CONTRACT §2).
 pub fn unchanging_fields(settings: &Settings) -> Box<[u8]> {
     let region = &settings.region;
-    format!(
-        "content-type: application/json\r\naccess-control-allow-origin: *\r\n\
-         access-control-expose-headers: x-request-id, x-lasso-request-id, x-lasso-meta, x-lasso-region, x-livechain-region, \
-         retry-after\r\nx-lasso-region: {region}\r\nx-livechain-region: {region}\r\n"
-    )
-    .into_bytes()
-    .into_boxed_slice()
+    let regions = format!("x-lasso-region: {region}\r\nx-livechain-region: {region}\r\n");
+    [JSON_TYPE, cors::ANSWER_FIELDS, regions.as_bytes()].concat().into_boxed_slice()
 }
 
 /// Writes a head up to where its framing goes.
@@ -56,8 +61,10 @@ pub fn begin_head(out: &mut Vec<u8>, status: u16, fields: &[u8], manner: &Manner
     write_status_line(out, status);
     out.extend_from_slice(fields);
     field(out, b"x-request-id", &manner.request_id);
-    if !manner.meta_header.is_empty() {
+    if manner.in_headers {
         field(out, b"x-lasso-request-id", &manner.request_id);
+    }
+    if !manner.meta_header.is_empty() {
         field(out, b"x-lasso-meta", &manner.meta_header);
     }
     match (manner.keep_alive, manner.is_http_10) {

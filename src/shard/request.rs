@@ -15,6 +15,7 @@ use crate::runtime::world::World;
 use crate::shard::call::{Call, FilterRole, Outgoing, SENT_ID_BYTES, Source, Trace};
 use crate::shard::deadlines::Patron;
 use crate::shard::refusal::RpcRefusal;
+use crate::shard::traced::{ClientTrace, Traced};
 use crate::shard::{Current, Shard};
 use crate::snapshot::{ChainPlan, Set};
 use crate::wire::jsonrpc::{Id, ParamsKind, Request};
@@ -43,6 +44,8 @@ pub struct Context<W: World> {
     pub rng: Rng,
     /// Channels of the region to prefer.
     pub local: Set,
+    /// The client's trace, if it has one.
+    pub client_trace: ClientTrace,
 }
 
 impl<W: World> Context<W> {
@@ -72,6 +75,7 @@ impl<W: World> Context<W> {
             rng: shard.rng.borrow_mut().fork(0),
             // A region that no provider is of prefers nobody.
             local: if wanted == 0 { own } else { wanted },
+            client_trace: ClientTrace::default(),
             snapshot,
         }
     }
@@ -150,7 +154,7 @@ impl<W: World> Context<W> {
             may_stream: self.may_stream && request.id != Id::Absent && filter == FilterRole::None,
             client: self.client.clone(),
             rng: self.rng.clone(),
-            trace: Trace::new(ask.strategy),
+            trace: Trace { traced: Traced::of(self.client_trace), ..Trace::new(ask.strategy) },
         }
     }
 

@@ -22,6 +22,7 @@ use crate::shard::refusal::RpcRefusal;
 use crate::shard::relay;
 use crate::shard::reply::{self, Body, Manner};
 use crate::shard::request::{Context, Todo, shifted, websocket_url};
+use crate::shard::traced::ClientTrace;
 use crate::shard::{Current, Fault, Shard, batch};
 use crate::snapshot::{ChainPlan, members};
 use crate::wire::http::{Field, Method, RequestHead};
@@ -38,7 +39,8 @@ pub struct Asked<'a> {
 }
 
 /// Answers a POST to an RPC path. `buf` holds the request and comes back.
-pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, buf: Vec<u8>) -> (Vec<u8>, Next) {
+pub async fn answer<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, buf: Vec<u8>) -> (Vec<u8>, Next) {
+    asked.manner.in_headers = asked.route.meta == Meta::Headers;
     debug_assert!(asked.head.method == Method::Post, "resolve refuses every other verb");
     if !is_json(asked.head.field(Field::ContentType).of(&buf)) {
         let next = Box::pin(refuse(client, &RpcRefusal::not_json(), b"null", asked.manner)).await;
@@ -105,7 +107,8 @@ async fn single<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, request:
 pub fn context<W: World>(client: &Client<W>, asked: &Asked, buf: &[u8], may_stream: bool) -> Context<W> {
     let region = std::str::from_utf8(asked.route.region.of(buf)).unwrap_or("").trim();
     let patron = Patron::Http(client.closer.clone());
-    Context::new(&client.shard, asked.snapshot.clone(), asked.route, region, asked.started, patron, may_stream)
+    let context = Context::new(&client.shard, asked.snapshot.clone(), asked.route, region, asked.started, patron, may_stream);
+    Context { client_trace: ClientTrace::read(asked.head, buf), ..context }
 }
 
 pub fn subscribe_refusal<W: World>(client: &Client<W>, asked: &Asked, source: Option<&Source>) -> RpcRefusal {

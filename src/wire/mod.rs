@@ -6,4 +6,5 @@ pub mod http;
 pub mod json;
 pub mod jsonrpc;
 pub mod sse;
+pub mod trace_context;
 pub mod websocket;

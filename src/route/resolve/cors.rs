@@ -6,12 +6,13 @@ use crate::base::limits::PREFLIGHT_MAX_AGE_S;
 pub const ANSWER_FIELDS: &[u8] = b"access-control-allow-origin: *\r\n\
 access-control-expose-headers: x-request-id, x-lasso-request-id, x-lasso-meta, x-lasso-region, x-livechain-region, retry-after\r\n";
 
-const ALLOWED: [&str; 9] = [
+const ALLOWED: [&str; 10] = [
     "content-type",
     "authorization",
     "x-api-key",
     "x-request-id",
     "traceparent",
+    "tracestate",
     "x-lasso-provider",
     "x-lasso-transport",
     "x-lasso-include-meta",

@@ -83,6 +83,8 @@ pub enum Local {
     Metrics,
     Shards,
     Cluster,
+    /// `/api/openapi.json`: what all of these take and answer.
+    OpenApi,
     Explain,
     Events,
     /// `/metrics`, the text format.
@@ -293,6 +295,7 @@ fn local(segments: &[&str], verb: Verb) -> Result<Local, Refusal> {
         ["api", "metrics", _] => (Local::Metrics, false),
         ["api", "shards"] => (Local::Shards, false),
         ["api", "cluster"] => (Local::Cluster, false),
+        ["api", "openapi.json"] => (Local::OpenApi, false),
         ["api", "explain", _, _, _] => (Local::Explain, false),
         ["api", "events"] => (Local::Events, false),
         ["api", "reload"] => (Local::Reload, true),

@@ -263,6 +263,7 @@ fn own_pages_and_verbs() {
     check("/api/metrics/eth", Ok(Local::Metrics), get);
     check("/api/shards", Ok(Local::Shards), get);
     check("/api/cluster", Ok(Local::Cluster), get);
+    check("/api/openapi.json", Ok(Local::OpenApi), get);
     check("/api/explain/default/eth/eth_call", Ok(Local::Explain), get);
     check("/api/events", Ok(Local::Events), get);
     check("/api/reload", Ok(Local::Reload), Some("POST"));

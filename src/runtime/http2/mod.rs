@@ -50,13 +50,19 @@ impl CallHead {
         Some(CallHead { uri, fields: map })
     }
 
-    fn request(&self, body_len: usize) -> Request<()> {
+    /// `added`: fields of this call alone; an empty or impossible value is left out.
+    fn request(&self, added: &[(&'static str, &[u8])], body_len: usize) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = self.fields.clone();
         request.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(body_len));
+        for (name, value) in added.iter().filter(|(_, value)| !value.is_empty()) {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                request.headers_mut().insert(*name, value);
+            }
+        }
         request
     }
 }
@@ -219,11 +225,11 @@ impl Session {
     }
 
     /// Sends a call; `None`: the connection takes none, and nothing was sent.
-    pub fn send(self: &Rc<Self>, head: &CallHead, body: Vec<u8>) -> Option<Stream> {
+    pub fn send(self: &Rc<Self>, head: &CallHead, added: &[(&'static str, &[u8])], body: Vec<u8>) -> Option<Stream> {
         let begun = self.with_sender(|sender| {
             let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
             let (answer, mut out) = match ready {
-                Poll::Ready(Ok(())) => sender.send_request(head.request(body.len()), false).ok()?,
+                Poll::Ready(Ok(())) => sender.send_request(head.request(added, body.len()), false).ok()?,
                 Poll::Ready(Err(_)) | Poll::Pending => return None,
             };
             // Fails if the connection ended this moment, which the answer's waiting will find out.

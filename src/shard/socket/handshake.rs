@@ -54,8 +54,8 @@ pub fn upgrade<W: World>(
     reply::field(&mut out, b"upgrade", b"websocket");
     reply::field(&mut out, b"connection", b"Upgrade");
     reply::field(&mut out, b"sec-websocket-accept", accepted.as_bytes());
+    out.extend_from_slice(reply::without_type(&client.shard.reply_fields));
     reply::field(&mut out, b"x-request-id", &manner.request_id);
-    reply::field(&mut out, b"x-lasso-region", node.settings.region.as_bytes());
     out.extend_from_slice(b"\r\n");
     let region = std::str::from_utf8(route.region.of(buf)).unwrap_or("").trim();
     let key = node.client_key(route.profile, client.address(head, buf));

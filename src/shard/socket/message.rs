@@ -64,12 +64,14 @@ fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, per
         Todo::Local(result) => {
             let end = Ended::Result { bytes: Some(result.len() as u64) };
             socket.note(&snapshot, method_of(&request, source.as_ref()), now, None, end);
-            return if is_silent { () } else { socket.reply(Body::of_result(&result, &client_id)) };
+            let meta = socket.wanted_meta(&snapshot, now, None, wants_notice);
+            return if is_silent { () } else { socket.reply_with(Body::of_result(&result, &client_id), meta, wants_notice) };
         }
         Todo::Refuse(refusal) => {
             let end = Ended::Refused { code: refusal.code, category: None };
             socket.note(&snapshot, method_of(&request, source.as_ref()), now, None, end);
-            return refuse(&refusal);
+            let meta = socket.wanted_meta(&snapshot, now, None, wants_notice);
+            return if is_silent { () } else { socket.reply_with(Body::of_refusal(&refusal, &client_id), meta, wants_notice) };
         }
         Todo::Subscribe => {
             let body = source.map(Source::into_bytes).unwrap_or_default();
@@ -106,15 +108,8 @@ async fn carry_out<W: World>(
         Reply::Local(result) => Body::of_result(&result, &client_id),
         Reply::Refused(refusal) => Body::of_refusal(&refusal, &client_id),
     };
-    let meta = (wants_notice || socket.route.meta == Meta::Body).then(|| socket.meta(&snapshot, started, Some(trace)));
-    match (&meta, wants_notice) {
-        (Some(json), false) => socket.reply(body.with_meta(json)),
-        _ => socket.reply(body),
-    }
-    if let (Some(json), true) = (meta, wants_notice) {
-        let front = [br#"{"jsonrpc":"2.0","method":"lasso_meta","params":"#, &json[..], b"}"].concat();
-        socket.outbox.push_reply(Body { front, ..Body::default() });
-    }
+    let meta = socket.wanted_meta(&snapshot, started, Some(trace), wants_notice);
+    socket.reply_with(body, meta, wants_notice);
 }
 
 fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, permit: Option<Permit>, now: Instant) {
@@ -201,9 +196,22 @@ impl<W: World> Socket<W> {
         self.shard.note(Noted { snapshot, route, transport, method, request_id: &[], started, trace }, end);
     }
 
-    fn meta(&self, snapshot: &Current, started: Instant, trace: Option<(Trace, Ask)>) -> Vec<u8> {
-        let id = request_id::generate(&mut self.shard.rng.borrow_mut());
-        rpc::meta_json(&self.shard, snapshot, self.route, &id, started, trace)
+    /// A call's metadata, if it or its connection asks for them.
+    fn wanted_meta(&self, snapshot: &Current, started: Instant, trace: Option<(Trace, Ask)>, notice: bool) -> Option<Vec<u8>> {
+        let id = || request_id::generate(&mut self.shard.rng.borrow_mut());
+        let json = || rpc::meta_json(&self.shard, snapshot, self.route, &id(), started, trace);
+        (notice || self.route.meta == Meta::Body).then(json)
+    }
+
+    /// With metadata in the reply, or behind it as a notification of its own (LB §9.1).
+    fn reply_with(&self, body: Body, meta: Option<Vec<u8>>, as_notice: bool) {
+        let Some(json) = meta else { return self.reply(body) };
+        if !as_notice {
+            return self.reply(body.with_meta(&json));
+        }
+        self.reply(body);
+        let front = [br#"{"jsonrpc":"2.0","method":"lasso_meta","params":"#, &json[..], b"}"].concat();
+        self.outbox.push_reply(Body { front, ..Body::default() });
     }
 
     pub(super) fn reply(&self, body: Body) {

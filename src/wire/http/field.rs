@@ -31,7 +31,9 @@ pub enum Field {
     Connection,
     SecWebsocketKey,
     SecWebsocketVersion,
+    /// Worth nothing when it is there twice, like the next.
     Traceparent,
+    Tracestate,
     LastEventId,
     IfNoneMatch,
 }
@@ -70,6 +72,7 @@ pub(super) fn request_field(name: &[u8]) -> Name {
         9 if is_name(name, b"x-api-key") => Name::Kept(ApiKey),
         9 if is_name(name, b"x-real-ip") => Name::Kept(RealIp),
         9 if is_name(name, b"forwarded") => Name::Kept(Forwarded),
+        10 if is_name(name, b"tracestate") => Name::Kept(Tracestate),
         10 if is_name(name, b"connection") => Name::Kept(Connection),
         11 if is_name(name, b"traceparent") => Name::Kept(Traceparent),
         12 if is_name(name, b"content-type") => Name::Kept(ContentType),

@@ -197,6 +197,10 @@ impl Collected {
                 Field::Host => return Err(fault::TWO_HOSTS),
                 Field::ContentType => return Err(fault::TWO_TYPES),
                 Field::SecWebsocketKey | Field::SecWebsocketVersion => return Err(fault::TWO_SOCKET_FIELDS),
+                Field::Traceparent | Field::Tracestate => {
+                    place.end = place.start;
+                    return Ok(());
+                }
                 _ if !field.last_wins() => return Ok(()),
                 _ => {}
             }

@@ -104,6 +104,7 @@ pub fn settings(node: &Sim, shards: u32) -> Settings {
         trusted_proxies: TrustedProxies::loopback(),
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: node.wall(),
+        spans: None,
         log_losses: Losses::default(),
     }
 }

@@ -14,6 +14,7 @@ mod failover;
 mod feed;
 mod hand_over;
 mod harness;
+mod headers;
 mod hostile;
 mod http;
 #[cfg(feature = "http2")]
@@ -29,10 +30,13 @@ mod memory;
 #[cfg(feature = "http2")]
 mod nginx;
 mod multiplex;
+mod openapi;
 mod page;
 mod provider;
 mod recovery;
 mod scenario;
+mod schema;
+mod traces;
 mod vectors;
 mod watchers;
 mod websocket;

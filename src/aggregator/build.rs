@@ -27,7 +27,7 @@ impl Aggregator {
                 }
                 continue;
             }
-            let is_measured = ranking.standings.values().any(|s| s.latency_us.is_some());
+            let is_measured = ranking.standings.values().any(|s| s.latency_us.or(s.kept_us).is_some());
             if is_measured {
                 self.measured.insert(place);
             }

@@ -418,6 +418,11 @@ pub const SNAPSHOT_TRIES: usize = 3;
 /// One question, from connecting to its last byte.
 pub const ASK_TIMEOUT_MS: u64 = 5_000;
 pub const ASK_BODY_BYTES: u64 = 64 << 20;
+/// What `lasso top` remembers: events, and figures of past polls.
+pub const TOP_EVENTS: usize = 500;
+pub const TOP_HISTORY: usize = 400;
+/// One line of the node's event stream.
+pub const TOP_EVENT_BYTES: u64 = 1 << 20;
 
 // --- resolver ---
 pub const DNS_TTL_MS: u64 = 30_000;

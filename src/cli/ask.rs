@@ -8,7 +8,7 @@ use crate::base::limits;
 use base64::Engine;
 use serde_json::Value;
 use std::fmt;
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode};
@@ -109,6 +109,21 @@ impl Client {
             call = call.header("authorization", basic);
         }
         self.read(path, call.send_empty())
+    }
+
+    /// A stream of events that goes on after `last_id`, or as far back as the node remembers.
+    pub fn stream(&self, path: &str, last_id: &str) -> Result<impl Read + use<>, Fault> {
+        let mut call = self.agent.get(format!("{}{path}", self.address.base)).config().timeout_global(None).build();
+        for (name, value) in [("authorization", self.address.authorization.as_deref()), ("last-event-id", Some(last_id))] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                call = call.header(name, value);
+            }
+        }
+        let answer = call.call().map_err(|error| self.unreached(&error))?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer.into_body().into_reader()),
+            _ => Err(self.foreign()),
+        }
     }
 
     fn read(&self, path: &str, got: Result<Response<ureq::Body>, ureq::Error>) -> Result<Value, Fault> {

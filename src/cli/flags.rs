@@ -240,6 +240,15 @@ pub static FLAGS: &[Flag] = &[
         commands: NODE,
     },
     Flag {
+        name: "snapshots-dir",
+        value: "DIR",
+        kind: Kind::Directory,
+        vars: &["LASSO_SNAPSHOTS_DIR"],
+        default: "snapshots in the state directory; without one, none are written",
+        help: "directory for hourly snapshots, which a start orders providers by",
+        commands: NODE,
+    },
+    Flag {
         name: "trusted-proxies",
         value: "CIDRS",
         kind: Kind::Text,

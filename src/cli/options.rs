@@ -41,6 +41,8 @@ pub struct Options {
     /// Breakers and weights.
     pub rules: Rules,
     pub state_dir: Option<PathBuf>,
+    /// As given; `None` is `snapshots` in the state directory.
+    pub snapshots_dir: Option<PathBuf>,
     pub trusted_proxies: TrustedProxies,
     /// `None` is text on a terminal, json elsewhere.
     pub log_format: Option<LogFormat>,
@@ -231,6 +233,7 @@ impl Settings {
             default_strategy: self.strategy()?,
             rules: self.rules()?,
             state_dir: self.path("state-dir"),
+            snapshots_dir: self.path("snapshots-dir"),
             trusted_proxies: self.trusted_proxies()?,
             log_format: self.choice("log-format")?.map(|word| if word == "json" { LogFormat::Json } else { LogFormat::Text }),
             log_level: match self.choice("log-level")? {

@@ -158,10 +158,7 @@ pub fn take(client: &Client, asking: &Asking) -> Result<Picture, Fault> {
         let metrics = client.get(&format!("/api/metrics/{name}?profile={profile}"))?;
         fill(chain, &providers, &metrics);
     }
-    let shards = client.get("/api/shards")?;
-    picture.shards = list(&shards, "/shards").iter().map(shard).collect();
-    picture.total = shard(shards.get("total").unwrap_or(&Value::Null));
-    picture.total.name = "total".to_owned();
+    picture.count(&client.get("/api/shards")?);
     Ok(picture)
 }
 
@@ -198,7 +195,35 @@ pub fn of_status(status: &Value) -> Picture {
     }
 }
 
-fn fill(chain: &mut ChainState, providers: &Value, metrics: &Value) {
+impl Picture {
+    /// Takes `/api/shards` over.
+    pub fn count(&mut self, shards: &Value) {
+        self.shards = list(shards, "/shards").iter().map(shard).collect();
+        self.total = shard(shards.get("total").unwrap_or(&Value::Null));
+        self.total.name = "total".to_owned();
+    }
+
+    /// Takes newer words over from `/api/status`; figures stay as they were.
+    pub fn refresh(&mut self, newer: &Picture) {
+        self.node = newer.node.clone();
+        self.timestamp.clone_from(&newer.timestamp);
+        for chain in &mut self.chains {
+            let Some(new) = newer.chains.iter().find(|c| c.profile == chain.profile && c.chain == chain.chain) else { continue };
+            chain.head = new.head.or(chain.head);
+            for old in &mut chain.providers {
+                let Some(new) = new.providers.iter().find(|provider| provider.id == old.id) else { continue };
+                (old.status, old.reason) = (new.status.clone(), new.reason.clone());
+                for channel in &mut old.channels {
+                    let same = new.channels.iter().find(|c| c.transport == channel.transport);
+                    channel.circuit = same.map_or_else(|| channel.circuit.clone(), |c| c.circuit.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Takes `/api/providers/:chain` and `/api/metrics/:chain` over.
+pub fn fill(chain: &mut ChainState, providers: &Value, metrics: &Value) {
     chain.head = whole(providers, "/consensus_height").or(chain.head);
     chain.block_time_ms = whole(providers, "/block_time_ms");
     chain.calls_per_second = number(metrics, "/chain_performance/rpc_calls_per_second").unwrap_or(0.0);

@@ -11,6 +11,7 @@ use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
 use crate::cli::options::{Driver, Options};
 use crate::cli::profiles;
+use crate::cli::snapshots::Keeper;
 use crate::cli::traces::{Exporter, Wish};
 use crate::config::topology::Topology;
 use crate::control;
@@ -89,6 +90,8 @@ pub struct Running {
     _resolver: Resolver,
     /// The aggregator and the control thread.
     _beside: [Background; 2],
+    /// Writes snapshots at the end too.
+    keeper: Option<Keeper>,
 }
 
 impl Running {
@@ -116,7 +119,8 @@ impl Running {
         let topology = node.snapshot.latest().topology.clone();
         let export = |(wish, spans)| Exporter::start(wish, spans, topology, log);
         let traces = traces.zip(spans).map(export).transpose()?;
-        let judge = start_aggregator(&node, options, log)?;
+        let keeper = Keeper::new(options, &node, log);
+        let judge = start_aggregator(&node, options, log, keeper.as_ref())?;
         let start = Start {
             node: node.clone(),
             listeners: Arc::new(listeners),
@@ -136,13 +140,20 @@ impl Running {
             return Err("a shard did not start within 30 s".to_owned());
         }
         tell(&node, log, ready(&reports, address, file_limit, log));
-        Ok(Running { node, address, shards, log: log.clone(), _resolver: resolver, traces, _beside: [judge, control] })
+        if let Some(keeper) = &keeper {
+            keeper.start().map_err(|e| format!("no thread: {e}"))?;
+        }
+        let log = log.clone();
+        Ok(Running { node, address, shards, log, _resolver: resolver, traces, _beside: [judge, control], keeper })
     }
 
     /// Until a signal has ended every shard.
     pub fn wait(self) -> i32 {
         self.shards.join();
         self.traces.iter().for_each(Exporter::stop);
+        if let Some(mut keeper) = self.keeper {
+            keeper.write_all();
+        }
         self.log.info("node.stopped", &[]);
         0
     }
@@ -209,14 +220,19 @@ impl Start {
 
 /// The thread that judges providers. Without it the node would route by what it last knew for ever, so its end ends the
 /// process, loudly.
-fn start_aggregator(node: &Arc<Node>, options: &Options, log: &Log) -> Result<Background, String> {
+fn start_aggregator(node: &Arc<Node>, options: &Options, log: &Log, keeper: Option<&Keeper>) -> Result<Background, String> {
     let [seed, _] = uring::process_secret();
     let mut aggregator = Aggregator::new(node.clone(), options.rules, Rng::new(seed));
+    if let Some(keeper) = keeper {
+        keeper.load(|kept| aggregator.remember(kept, uring::process_now()));
+    }
     let (node, log) = (node.clone(), log.clone());
-    let step = move || {
+    let mut step = move || {
         let now = uring::process_now();
         aggregator.step(now).into_iter().for_each(|happening| tell(&node, &log, happening));
     };
+    // What was remembered orders the very first call.
+    step();
     background::every("aggregator", Duration::from_millis(limits::EPOCH_MS), step).map_err(|e| format!("no thread: {e}"))
 }
 

@@ -135,9 +135,38 @@ pub fn tables(picture: &Picture, url: &str, paper: Paper) -> String {
     out
 }
 
-fn column(title: &'static str, is_number: bool, drop: u8) -> Column {
+pub const fn column(title: &'static str, is_number: bool, drop: u8) -> Column {
     Column { title, is_number, drop }
 }
+
+/// Status, circuit, calls and the slow end of latency stay longest.
+pub const PROVIDER_COLUMNS: [Column; 11] = [
+    column("provider", false, 0),
+    column("status", false, 0),
+    column("circuit", false, 1),
+    column("height", true, 6),
+    column("lag", true, 3),
+    column("calls/min", true, 0),
+    column("success", true, 2),
+    column("p50 ms", true, 4),
+    column("p95 ms", true, 5),
+    column("p99 ms", true, 0),
+    column("probe ms", true, 7),
+];
+
+pub const SHARD_COLUMNS: [Column; 11] = [
+    column("shard", false, 0),
+    column("clients", true, 0),
+    column("websockets", true, 5),
+    column("subscriptions", true, 6),
+    column("in flight", true, 2),
+    column("calls", true, 0),
+    column("refused", true, 1),
+    column("failovers", true, 1),
+    column("longest stall ms", true, 3),
+    column("p50 ms", true, 4),
+    column("p99 ms", true, 0),
+];
 
 fn of_chain(chain: &ChainState, paper: Paper) -> String {
     let mut out = format!(
@@ -149,21 +178,8 @@ fn of_chain(chain: &ChainState, paper: Paper) -> String {
         chain.calls_per_second,
         chain.failovers,
     );
-    let columns = [
-        column("provider", false, 0),
-        column("status", false, 0),
-        column("circuit", false, 1),
-        column("height", true, 6),
-        column("lag", true, 3),
-        column("calls/min", true, 0),
-        column("success", true, 2),
-        column("p50 ms", true, 4),
-        column("p95 ms", true, 5),
-        column("p99 ms", true, 0),
-        column("probe ms", true, 7),
-    ];
     let rows: Vec<Vec<Cell>> = chain.providers.iter().map(of_provider).collect();
-    out.push_str(&table::render(&columns, &rows, paper));
+    out.push_str(&table::render(&PROVIDER_COLUMNS, &rows, paper));
     for provider in chain.providers.iter().filter(|p| !p.reason.is_empty()) {
         let _ = writeln!(
             out,
@@ -174,7 +190,7 @@ fn of_chain(chain: &ChainState, paper: Paper) -> String {
     out
 }
 
-fn of_provider(provider: &ProviderState) -> Vec<Cell> {
+pub fn of_provider(provider: &ProviderState) -> Vec<Cell> {
     let circuit = circuits(provider);
     let circuit_tone = if circuit == "closed" { Tone::Plain } else { Tone::Warn };
     let minute = &provider.minute;
@@ -210,37 +226,25 @@ pub fn circuits(provider: &ProviderState) -> String {
     }
 }
 
+pub fn of_shard(shard: &ShardState) -> Vec<Cell> {
+    vec![
+        shard.name.clone().into(),
+        shard.client_connections.to_string().into(),
+        shard.websocket_clients.to_string().into(),
+        shard.subscriptions.to_string().into(),
+        shard.attempts_in_flight.to_string().into(),
+        shard.calls.to_string().into(),
+        shard.refusals.to_string().into(),
+        shard.failovers.to_string().into(),
+        ms(shard.stall_max_ms).into(),
+        ms(shard.p50_ms).into(),
+        ms(shard.p99_ms).into(),
+    ]
+}
+
 fn of_shards(picture: &Picture, paper: Paper) -> String {
-    let columns = [
-        column("shard", false, 0),
-        column("clients", true, 0),
-        column("websockets", true, 5),
-        column("subscriptions", true, 6),
-        column("in flight", true, 2),
-        column("calls", true, 0),
-        column("refused", true, 1),
-        column("failovers", true, 1),
-        column("longest stall ms", true, 3),
-        column("p50 ms", true, 4),
-        column("p99 ms", true, 0),
-    ];
-    let row = |shard: &ShardState| -> Vec<Cell> {
-        vec![
-            shard.name.clone().into(),
-            shard.client_connections.to_string().into(),
-            shard.websocket_clients.to_string().into(),
-            shard.subscriptions.to_string().into(),
-            shard.attempts_in_flight.to_string().into(),
-            shard.calls.to_string().into(),
-            shard.refusals.to_string().into(),
-            shard.failovers.to_string().into(),
-            ms(shard.stall_max_ms).into(),
-            ms(shard.p50_ms).into(),
-            ms(shard.p99_ms).into(),
-        ]
-    };
-    let rows: Vec<Vec<Cell>> = picture.shards.iter().chain([&picture.total]).map(row).collect();
-    format!("shards, since the start\n{}", table::render(&columns, &rows, paper))
+    let rows: Vec<Vec<Cell>> = picture.shards.iter().chain([&picture.total]).map(of_shard).collect();
+    format!("shards, since the start\n{}", table::render(&SHARD_COLUMNS, &rows, paper))
 }
 
 fn of_file(file: &Path, json: bool, paper: Paper) -> Result<String, Fault> {

@@ -82,6 +82,7 @@ impl Paper {
     }
 }
 
+/// Spaces between two columns.
 const GAP: usize = 2;
 
 /// Characters as they stand on a terminal; ids and words are ASCII, names are nearly so.
@@ -89,52 +90,76 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-pub fn render(columns: &[Column], rows: &[Vec<Cell>], paper: Paper) -> String {
-    let widest = |index: usize, column: &Column| {
-        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| width(&cell.text));
-        cells.max().unwrap_or(0).max(width(column.title))
+/// Which columns are shown, and how wide.
+pub struct Layout(Vec<(usize, Column, usize)>);
+
+impl Layout {
+    pub fn new(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Layout {
+        let widest = |index: usize, column: &Column| {
+            let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| width(&cell.text));
+            cells.max().unwrap_or(0).max(width(column.title))
+        };
+        let shown = columns.iter().enumerate().map(|(index, column)| (index, *column, widest(index, column)));
+        let mut layout = Layout(shown.collect());
+        layout.fit(room);
+        layout
+    }
+
+    fn total(&self) -> usize {
+        self.0.iter().map(|(.., width)| width + GAP).sum()
+    }
+
+    /// Drops columns, then shortens the widest one.
+    fn fit(&mut self, room: Option<usize>) {
+        let Some(room) = room else { return };
+        while self.total() > room + GAP {
+            let droppable = self.0.iter().enumerate().filter(|(_, (_, column, _))| column.drop > 0);
+            let Some((place, _)) = droppable.max_by_key(|(_, (_, column, _))| column.drop) else { break };
+            self.0.remove(place);
+        }
+        let excess = self.total().saturating_sub(room + GAP);
+        if let Some((.., width)) = self.0.iter_mut().max_by_key(|(.., width)| *width) {
+            *width = width.saturating_sub(excess).max(4);
+        }
+    }
+
+    pub fn titles(&self) -> Vec<Cell> {
+        self.0.iter().map(|(_, column, room)| padded(&Cell::toned(column.title, Tone::Faint), column, *room)).collect()
+    }
+
+    /// A row's cells that are shown, each filled up to its width; between them are `GAP` spaces.
+    pub fn cells(&self, row: &[Cell]) -> Vec<Cell> {
+        let empty = Cell::default();
+        self.0.iter().map(|(index, column, room)| padded(row.get(*index).unwrap_or(&empty), column, *room)).collect()
+    }
+}
+
+fn padded(cell: &Cell, column: &Column, room: usize) -> Cell {
+    let text = match width(&cell.text) > room {
+        true => cell.text.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+        false => cell.text.clone(),
     };
-    let mut shown: Vec<(usize, &Column, usize)> =
-        columns.iter().enumerate().map(|(index, column)| (index, column, widest(index, column))).collect();
-    fit(&mut shown, paper.width);
+    let pad = " ".repeat(room.saturating_sub(width(&text)));
+    let text = if column.is_number { pad + &text } else { text + &pad };
+    Cell { text, tone: cell.tone }
+}
+
+pub fn render(columns: &[Column], rows: &[Vec<Cell>], paper: Paper) -> String {
+    let layout = Layout::new(columns, rows, paper.width);
     let mut out = String::new();
-    let titles = |index: usize| columns.get(index).map(|c| Cell::toned(c.title, Tone::Faint)).unwrap_or_default();
-    line(&mut out, &shown, &titles, paper);
-    for row in rows {
-        line(&mut out, &shown, &|index| row.get(index).cloned().unwrap_or_default(), paper);
+    for cells in std::iter::once(layout.titles()).chain(rows.iter().map(|row| layout.cells(row))) {
+        let line: Vec<String> = cells.iter().map(|cell| painted(cell, paper)).collect();
+        let _ = writeln!(out, "{}", line.join("  ").trim_end());
     }
     out
 }
 
-/// Drops columns, then shortens the widest one.
-fn fit(shown: &mut Vec<(usize, &Column, usize)>, room: Option<usize>) {
-    let Some(room) = room else { return };
-    let total = |shown: &[(usize, &Column, usize)]| shown.iter().map(|(.., width)| width + GAP).sum::<usize>();
-    while total(shown) > room + GAP {
-        let Some(place) = (0..shown.len()).filter(|i| shown[*i].1.drop > 0).max_by_key(|i| shown[*i].1.drop) else { break };
-        shown.remove(place);
-    }
-    let excess = total(shown).saturating_sub(room + GAP);
-    if let Some((.., width)) = shown.iter_mut().max_by_key(|(.., width)| *width) {
-        *width = width.saturating_sub(excess).max(4);
-    }
-}
-
-fn line(out: &mut String, shown: &[(usize, &Column, usize)], cell: &dyn Fn(usize) -> Cell, paper: Paper) {
-    let mut row = String::new();
-    for (at, (index, column, room)) in shown.iter().enumerate() {
-        let Cell { text, tone } = cell(*index);
-        let text = match width(&text) > *room {
-            true => text.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
-            false => text,
-        };
-        let pad = " ".repeat(room - width(&text).min(*room));
-        let gap = if at == 0 { "" } else { "  " };
-        let text = paper.tinted(&text, tone);
-        let _ = if column.is_number { write!(row, "{gap}{pad}{text}") } else { write!(row, "{gap}{text}{pad}") };
-    }
-    out.push_str(row.trim_end());
-    out.push('\n');
+/// The spaces around a word are not painted.
+fn painted(cell: &Cell, paper: Paper) -> String {
+    let word = cell.text.trim();
+    let start = cell.text.len() - cell.text.trim_start().len();
+    let end = cell.text.len() - start - word.len();
+    format!("{}{}{}", " ".repeat(start), paper.tinted(word, cell.tone), " ".repeat(end))
 }
 
 /// `12.3`, `0.45`, `1234`: three digits tell enough of a latency.

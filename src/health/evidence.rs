@@ -5,7 +5,11 @@
 //! hundred calls; and after a silence the old weight is cut to four samples, so three trickled calls are enough to believe
 //! that a slow provider became fast. Percentiles are worked out when an epoch is merged: decay alone does not move them, so
 //! asking is a look-up. Rejected: moving averages (one outlier moves them for long; no percentiles), lifetime histograms
-//! (never forget). Fails towards "unqualified": without evidence a channel ranks by the latency of our probes, or last.
+//! (never forget). Fails towards "unqualified": without evidence a channel ranks by what was kept from before the start,
+//! then by the latency of our probes, or last.
+//!
+//! What was kept (a snapshot file) is a guess for one channel and method. It orders those that are not qualified, counts as
+//! no success, and is dropped for good by the first failure or as soon as calls qualify the row, at the latest after an hour.
 
 use crate::base::ids::{ChannelId, MethodId};
 use crate::base::limits;
@@ -19,6 +23,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 const RELIABILITY_HALF_LIFE_S: f32 = 20.0;
 /// Nothing older decides.
 const MEMORY: Duration = Duration::from_secs(300);
+/// How long what was kept from before the start may order.
+const KEPT: Duration = Duration::from_millis(limits::SNAPSHOT_PRIOR_MS);
 /// A silence this long, and what is left of the old weight after it.
 const SILENCE: Duration = Duration::from_secs(4);
 const SILENCE_SAMPLES: f32 = 4.0;
@@ -68,6 +74,8 @@ pub struct Standing {
     pub last: Option<Instant>,
     /// Latency of our probes of the channel: orders what is not qualified.
     pub prior_us: Option<u32>,
+    /// What calls of the method took before the node's start, as a score: orders what is not qualified before our probes do.
+    pub kept_us: Option<u32>,
 }
 
 impl Standing {
@@ -95,7 +103,28 @@ impl Standing {
             qualified: false,
             last: None,
             prior_us,
+            kept_us: None,
         }
+    }
+}
+
+/// What a snapshot file says of one channel and method.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Remembered {
+    pub p50_us: u32,
+    pub p90_us: u32,
+    pub calls: u64,
+    /// Of them, from 0 to 1.
+    pub success_rate: f64,
+}
+
+impl Remembered {
+    /// The score that ranking would have found, or `None` where it would not have been qualified.
+    fn score_us(&self) -> Option<u32> {
+        let good = self.calls as f64 * self.success_rate;
+        let is_telling = good >= f64::from(QUALIFYING_SUCCESSES) && self.success_rate >= f64::from(QUALIFYING_RELIABILITY);
+        let latency = if good < f64::from(ENOUGH_SAMPLES) { self.p50_us } else { self.p90_us };
+        is_telling.then(|| (f64::from(latency) / self.success_rate) as u32)
     }
 }
 
@@ -103,6 +132,7 @@ impl Standing {
 pub struct Evidence {
     rows: BTreeMap<(ChannelId, MethodId), Box<Row>>,
     priors: BTreeMap<ChannelId, Prior>,
+    kept: BTreeMap<(ChannelId, MethodId), Prior>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +175,17 @@ impl Evidence {
             None if full => {}
             None => self.rows.entry((channel, method)).or_insert_with(|| Box::new(Row::new(now))).merge(counts, now),
         }
+        let is_qualified = || self.rows.get(&(channel, method)).is_some_and(|row| row.successes(now) >= QUALIFYING_SUCCESSES);
+        if !self.kept.is_empty() && (counts.failures > 0 || is_qualified()) {
+            self.kept.remove(&(channel, method));
+        }
+    }
+
+    /// From before the start. Says whether it will order anything.
+    pub fn remember(&mut self, channel: ChannelId, method: MethodId, what: &Remembered, now: Instant) -> bool {
+        let Some(score) = what.score_us().filter(|_| self.kept.len() < limits::EVIDENCE_ROWS) else { return false };
+        self.kept.insert((channel, method), Prior { us: score as f32, at: now });
+        true
     }
 
     /// A probe of ours took this long. Probes order what nobody has called yet; they qualify nothing.
@@ -160,7 +201,9 @@ impl Evidence {
 
     pub fn standing(&self, channel: ChannelId, method: MethodId, now: Instant) -> Standing {
         let prior = self.priors.get(&channel).filter(|prior| now.since(prior.at) <= MEMORY);
-        let standing = Standing::unknown(prior.map(|prior| prior.us as u32));
+        let kept = self.kept.get(&(channel, method)).filter(|kept| now.since(kept.at) <= KEPT);
+        let standing =
+            Standing { kept_us: kept.map(|kept| kept.us as u32), ..Standing::unknown(prior.map(|prior| prior.us as u32)) };
         match self.rows.get(&(channel, method)) {
             Some(row) if now.since(row.last_outcome) <= MEMORY => row.standing(standing, now),
             _ => standing,
@@ -171,6 +214,7 @@ impl Evidence {
     pub fn forget(&mut self, now: Instant) {
         self.rows.retain(|_, row| now.since(row.last_outcome) <= MEMORY);
         self.priors.retain(|_, prior| now.since(prior.at) <= MEMORY);
+        self.kept.retain(|_, kept| now.since(kept.at) <= KEPT);
     }
 }
 

@@ -33,6 +33,41 @@ fn middle(us: u64) -> Option<u32> {
 }
 
 #[test]
+fn what_was_kept_orders_until_calls_do() {
+    // Kept: p50 and p90 in ms, calls, their success rate. Then epochs of (ms, successes, failures), and when is asked.
+    let check = |kept: (u32, u32, u64, f64), epochs: &[(u64, usize, u32)], ask: u64, want: Option<u32>| {
+        let (p50_ms, p90_ms, calls, success_rate) = kept;
+        let what = Remembered { p50_us: p50_ms * 1000, p90_us: p90_ms * 1000, calls, success_rate };
+        let mut evidence = Evidence::new();
+        evidence.remember(CHANNEL, METHOD, &what, at(0));
+        for (ms, good, bad) in epochs {
+            feed(&mut evidence, &vec![1000; *good], *bad, at(*ms));
+            evidence.forget(at(*ms));
+        }
+        let seen = standing(&evidence, at(ask));
+        assert_eq!(seen.kept_us.map(|us| us / 1000), want, "{kept:?} {epochs:?} at {ask}");
+        let good: usize = epochs.iter().map(|(_, good, _)| good).sum();
+        assert!(seen.successes as usize <= good && seen.qualified == (good >= 3 && want.is_none()), "it is no success");
+    };
+    let busy = (10, 30, 1000, 1.0);
+    check(busy, &[], 0, Some(30));
+    check((10, 30, 10, 1.0), &[], 0, Some(10));
+    check((10, 30, 1000, 0.8), &[], 0, Some(37));
+    check((10, 30, 1000, 0.7), &[], 0, None);
+    check((10, 30, 2, 1.0), &[], 0, None);
+    check(busy, &[(100, 1, 0), (200, 1, 0)], 200, Some(30));
+    check(busy, &[(100, 1, 0), (200, 2, 0)], 200, None);
+    check(busy, &[(100, 0, 1)], 400_000, None);
+    check(busy, &[], limits::SNAPSHOT_PRIOR_MS, Some(30));
+    check(busy, &[], limits::SNAPSHOT_PRIOR_MS + 1, None);
+    // Of this channel and method only.
+    let mut evidence = Evidence::new();
+    assert!(evidence.remember(CHANNEL, METHOD, &Remembered { p50_us: 1, p90_us: 2, calls: 50, success_rate: 1.0 }, at(0)));
+    assert_eq!(evidence.standing(CHANNEL, MethodId(8), at(0)), Standing::unknown(None));
+    assert_eq!(evidence.standing(ChannelId(3), METHOD, at(0)), Standing::unknown(None));
+}
+
+#[test]
 fn who_is_qualified() {
     // Epochs (ms, successes, failures), then the ms at which is asked.
     let check = |epochs: &[(u64, usize, u32)], ask: u64, want: bool| {

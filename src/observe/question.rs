@@ -37,6 +37,8 @@ pub enum Question {
     Status,
     /// `/api/region`.
     Region,
+    /// What a snapshot file keeps of one profile's chain.
+    Snapshot { profile: ProfileId, chain: ChainId },
     /// `POST /api/breakers/...`: what an operator wants of a provider's circuit.
     Breaker { entry: EntryId, order: Order },
 }

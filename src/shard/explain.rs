@@ -169,6 +169,7 @@ fn evidence(plan: &ChainPlan, method: MethodId, id: SlotId) -> Value {
         "is_qualified": standing.qualified,
         "weight": rounded(ranking.weight(id)),
         "probe_latency_ms": standing.prior_us.map(ms),
+        "kept_latency_ms": standing.kept_us.map(ms),
         "first_attempt_waits_ms": ranking.patience_ms(id),
     })
 }

@@ -19,8 +19,8 @@ pub struct Grant {
 
 #[derive(Clone, Debug)]
 pub struct Ranking {
-    /// Every channel, best first: the qualified by score, then the others by what our probes found, then those nobody
-    /// has measured, by priority.
+    /// Every channel, best first: the qualified by score, then the others by what was kept from before the start, then by
+    /// what our probes found, then those nobody has measured, by priority.
     pub order: ArrayVec<SlotId, SLOTS_PER_CHAIN>,
     pub qualified: Set,
     /// Has a latency, its own or a probe's.
@@ -81,17 +81,18 @@ impl Ranking {
 /// Group, value within the group, tie-break.
 fn rank(standing: Option<&Standing>, priority: Option<usize>) -> (u8, f32, usize) {
     let priority = priority.unwrap_or(usize::MAX);
-    let Some(standing) = standing else { return (2, 0.0, priority) };
-    match (standing.qualified, standing.score(), standing.prior_us) {
-        (true, Some(score), _) => (0, score, priority),
-        (_, _, Some(prior)) => (1, prior as f32, priority),
-        (_, Some(score), None) => (1, score, priority),
-        _ => (2, 0.0, priority),
+    let Some(standing) = standing else { return (3, 0.0, priority) };
+    match (standing.qualified, standing.score(), standing.kept_us, standing.prior_us) {
+        (true, Some(score), ..) => (0, score, priority),
+        (_, _, Some(kept), _) => (1, kept as f32, priority),
+        (_, _, None, Some(prior)) => (2, prior as f32, priority),
+        (_, Some(score), None, None) => (2, score, priority),
+        _ => (3, 0.0, priority),
     }
 }
 
-/// In microseconds: what was measured on calls, else what our probes found.
+/// In microseconds: what was measured on calls, now or before the start, else what our probes found.
 fn latency(standing: &Standing) -> f32 {
-    let us = standing.latency_us.or(standing.prior_us).unwrap_or(0);
+    let us = standing.latency_us.or(standing.kept_us).or(standing.prior_us).unwrap_or(0);
     us as f32
 }

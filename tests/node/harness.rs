@@ -15,6 +15,8 @@ pub struct Lasso {
     child: Child,
     pub address: SocketAddr,
     lines: Receiver<String>,
+    /// What it printed before it was ready.
+    pub told_at_start: String,
     /// Removed when dropped.
     directory: PathBuf,
 }
@@ -102,7 +104,7 @@ impl Lasso {
             let value: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
             if value["event"] == "node.ready" {
                 let address = value["listen"].as_str().and_then(|at| at.parse().ok()).expect("its address");
-                return Ok(Lasso { child, address, lines, directory });
+                return Ok(Lasso { child, address, lines, told_at_start: said, directory });
             }
             said.push_str(&line);
             said.push('\n');

@@ -33,6 +33,7 @@ mod page;
 mod provider;
 mod recovery;
 mod scenario;
+mod snapshots;
 mod vectors;
 mod watchers;
 mod websocket;

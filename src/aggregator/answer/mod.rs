@@ -3,6 +3,7 @@
 //! Answers are built on this thread, which no call waits for; a large one delays an epoch by its own time. Figures are
 //! milliseconds with microseconds behind the point; what is not known is null or left out, never invented.
 
+mod kept;
 mod metrics;
 pub(super) mod node;
 mod providers;
@@ -52,6 +53,9 @@ impl Aggregator {
             Question::Shards => Some(self.shards(at)),
             Question::Status => Some(self.status(at)),
             Question::Region => Some(self.region(at)),
+            Question::Snapshot { profile, chain } => {
+                self.place(profile, chain).and_then(|(p, c)| serde_json::to_value(self.kept(p, c, at)).ok())
+            }
             Question::Breaker { entry, order } => self.order(entry, order, at),
         };
         match body {

@@ -1,0 +1,193 @@
+//! News for `lasso top`, from two threads: one asks for pictures and gives orders, one listens to the node's events.
+//!
+//! The screen never waits for the node: it finds the newest news, and answers to its orders, whenever it looks. Words are
+//! asked for twice as often as figures, so that what fails is seen within half a second and costs little.
+
+use super::view::{Event, News, Target};
+use crate::base::limits;
+use crate::base::time::Duration;
+use crate::cli::ask::{Client, Fault, part};
+use crate::cli::asking::Asking;
+use crate::cli::breaker;
+use crate::cli::picture::{self, Picture};
+use crate::observe::question::Order;
+use crate::runtime::background::{self, pause};
+use crate::runtime::desk::{Desk, Ticket};
+use crate::runtime::publish::{Published, Reader};
+use crate::runtime::uring::process_now;
+use crossbeam_queue::ArrayQueue;
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+
+const HALF: Duration = Duration::from_millis(500);
+/// How soon an order is noticed.
+const LOOK: Duration = Duration::from_millis(25);
+const RECONNECT: Duration = Duration::from_secs(2);
+/// What people want to hear of; calls and heads are figures.
+const TYPES: &str = "provider.circuit,provider.rate_limited,provider.misconfigured,provider.recovered,provider.chain,\
+                     provider.lag,provider.caught_up,provider.connected,provider.disconnected,provider.silent,\
+                     stream.leads,stream.lost,stream.closed,node.ready,node.draining,node.panic,config.problem";
+
+type Orders = Desk<(Target, Order), Result<String, String>>;
+
+pub struct Feed {
+    news: Reader<News>,
+    looked_at: Arc<Published<Option<Target>>>,
+    orders: Arc<Orders>,
+    events: Arc<ArrayQueue<Event>>,
+}
+
+impl Feed {
+    /// The first picture is on the way when this returns.
+    pub fn start(asking: &Asking) -> io::Result<Feed> {
+        let (news, looked_at) = (Published::new(News::default()), Published::new(None));
+        let (orders, events) = (Desk::new(4), Arc::new(ArrayQueue::new(limits::TOP_EVENTS)));
+        let feed = Feed { news: news.reader(), looked_at: looked_at.clone(), orders: orders.clone(), events: events.clone() };
+        let poller = Poller { client: Client::new(&asking.node), asking: asking.clone(), news, looked_at, orders };
+        background::start("pictures", move || poller.run())?;
+        let client = Client::new(&asking.node);
+        background::start("events", move || listen(&client, &events))?;
+        Ok(feed)
+    }
+
+    pub fn newest(&mut self) -> Option<News> {
+        self.news.refresh().then(|| self.news.held().as_ref().clone())
+    }
+
+    pub fn event(&self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    pub fn look_at(&self, target: Option<&Target>) {
+        if self.looked_at.latest().as_ref().as_ref() != target {
+            self.looked_at.publish(target.cloned());
+        }
+    }
+
+    /// `None` when too many wait.
+    pub fn give(&self, target: Target, order: Order) -> Option<Ticket<Result<String, String>>> {
+        self.orders.ask((target, order))
+    }
+}
+
+struct Poller {
+    client: Client,
+    asking: Asking,
+    news: Arc<Published<News>>,
+    looked_at: Arc<Published<Option<Target>>>,
+    orders: Arc<Orders>,
+}
+
+impl Poller {
+    fn run(&self) -> String {
+        let mut last: Option<Picture> = None;
+        loop {
+            for is_whole in [true, false] {
+                let began = process_now();
+                self.poll(&mut last, is_whole);
+                while process_now().since(began) < HALF {
+                    if self.obey() {
+                        // What it changed is shown at once.
+                        self.poll(&mut last, true);
+                    }
+                    pause(LOOK);
+                }
+            }
+        }
+    }
+
+    fn poll(&self, last: &mut Option<Picture>, is_whole: bool) {
+        let looked_at = self.looked_at.latest().as_ref().clone();
+        let got = match last.as_mut().filter(|_| !is_whole) {
+            None => picture::take(&self.client, &self.asking),
+            Some(last) => self.client.get("/api/status").map(|status| {
+                last.refresh(&picture::of_status(&status));
+                last.clone()
+            }),
+        };
+        let methods = looked_at.as_ref().and_then(|target| self.methods(target).ok()).unwrap_or_default();
+        let problem = got.as_ref().err().map(Fault::to_string);
+        *last = got.ok();
+        let picture = last.clone();
+        self.news.publish(News { picture, problem, methods, methods_of: looked_at, at: process_now() });
+    }
+
+    fn methods(&self, target: &Target) -> Result<Vec<picture::MethodState>, Fault> {
+        let path = format!("/api/metrics/{}?profile={}", part(&target.chain), part(&target.profile));
+        Ok(picture::methods(&self.client.get(&path)?, &target.provider))
+    }
+
+    fn obey(&self) -> bool {
+        let Some(((target, order), reply)) = self.orders.next() else { return false };
+        let Target { profile, chain, provider } = &target;
+        let given = breaker::give(&self.client, profile, chain, provider, order);
+        let told = |_| match order {
+            Order::Open => format!("{provider} on {chain} is held open: it gets no calls until a gives it back"),
+            Order::Close => format!("{provider} on {chain} is held closed until a gives it back"),
+            Order::Auto => format!("{provider} on {chain} is left to the rules"),
+        };
+        reply.give(given.map(told).map_err(|fault| fault.to_string()));
+        true
+    }
+}
+
+/// Connects again for ever; after a break the node is asked for what was missed.
+fn listen(client: &Client, events: &ArrayQueue<Event>) -> String {
+    let mut last_id = String::new();
+    loop {
+        if let Ok(stream) = client.stream(&format!("/api/events?types={TYPES}"), &last_id) {
+            read_events(stream, &mut last_id, |event| drop(events.force_push(event)));
+        }
+        pause(RECONNECT);
+    }
+}
+
+/// Until the stream ends or a line is too long to be one of a node.
+fn read_events(stream: impl Read, last_id: &mut String, mut take: impl FnMut(Event)) {
+    let (mut reader, mut line) = (BufReader::new(stream), String::new());
+    while let Ok(read) = (&mut reader).take(limits::TOP_EVENT_BYTES).read_line(&mut line) {
+        if read == 0 || !line.ends_with('\n') {
+            return;
+        }
+        if let Some(id) = line.strip_prefix("id:") {
+            id.trim().clone_into(last_id);
+        } else if let Some(data) = line.strip_prefix("data:") {
+            let batch: Value = serde_json::from_str(data.trim()).unwrap_or_default();
+            batch.as_array().into_iter().flatten().for_each(|json| take(event(json)));
+        }
+        line.clear();
+    }
+}
+
+fn event(json: &Value) -> Event {
+    let text = |json: &Value, name: &str| json.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+    let about = |of: &Value| Target { profile: text(of, "profile"), chain: text(of, "chain"), provider: text(of, "id") };
+    let transport = json.get("transport").and_then(Value::as_str).map_or(String::new(), |word| format!("over {word}: "));
+    Event {
+        timestamp: text(json, "timestamp"),
+        name: text(json, "event"),
+        level: text(json, "level"),
+        message: format!("{transport}{}", text(json, "message")),
+        about: json.get("providers").and_then(Value::as_array).into_iter().flatten().map(about).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_streams_are_read() {
+        let mut last_id = String::new();
+        let mut seen = Vec::new();
+        let text = "event: hello\ndata: {\"node_id\":\"a\"}\n\n: still here\n\nid: 7-1\nevent: batch\ndata: [{\"event\":\"provider.circuit\",\
+                    \"timestamp\":\"T\",\"level\":\"warn\",\"transport\":\"ws\",\"message\":\"circuit open\",\
+                    \"providers\":[{\"profile\":\"p\",\"chain\":\"c\",\"id\":\"x\"}]},{\"event\":\"node.ready\"}]\n\nid: 7-2\ndata: [{}\n\ndata: tr";
+        read_events(text.as_bytes(), &mut last_id, |event| seen.push(event));
+        assert_eq!((last_id.as_str(), seen.len()), ("7-2", 2));
+        let about = vec![Target { profile: "p".into(), chain: "c".into(), provider: "x".into() }];
+        assert_eq!((seen[0].message.as_str(), &seen[0].about), ("over ws: circuit open", &about));
+        assert_eq!((seen[1].name.as_str(), seen[1].about.len()), ("node.ready", 0));
+    }
+}

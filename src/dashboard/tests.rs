@@ -68,6 +68,7 @@ fn nothing_is_inline_and_nothing_is_from_elsewhere() {
         {
             assert!(!body.contains(word), "{name}: {word}");
         }
+        assert!(name.ends_with(".js") || !body.contains("url("), "{name}: url(");
         for word in ["setAttribute('style'", "style: '", "style: `", "cssText"] {
             assert!(!body.contains(word), "{name}: {word} is refused by the policy; set properties");
         }

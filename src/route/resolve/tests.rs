@@ -281,7 +281,7 @@ fn the_openapi_file_has_every_route() {
 const ALL_LOCAL: &[Local] = {
     const fn known(local: Local) -> Local {
         match local {
-            Local::Root | Local::Dashboard | Local::Health | Local::Ready | Local::Status | Local::Region => {}
+            Local::Root | Local::Dashboard | Local::Asset | Local::Health | Local::Ready | Local::Status | Local::Region => {}
             Local::Chains | Local::Providers | Local::Metrics | Local::Shards | Local::Cluster | Local::OpenApi => {}
             Local::Explain | Local::Events | Local::Prometheus | Local::Reload | Local::Breakers => {}
         }
@@ -290,6 +290,7 @@ const ALL_LOCAL: &[Local] = {
     &[
         known(Local::Root),
         Local::Dashboard,
+        Local::Asset,
         Local::Health,
         Local::Ready,
         Local::Status,

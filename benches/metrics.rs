@@ -42,7 +42,9 @@ fn node() -> Arc<Node> {
         host: "localhost".into(),
         shards: 8,
         trusted_proxies: TrustedProxies::loopback(),
+        request_log_rate: 256,
         started: WallTime(0),
+        spans: None,
         log_losses: Losses::default(),
     };
     let snapshot = Snapshot::new(loaded.topology, Strategy::Fastest, "b", 9);

@@ -32,7 +32,9 @@ fn node() -> (Arc<Node>, Aggregator) {
         host: "localhost".into(),
         shards: 2,
         trusted_proxies: TrustedProxies::loopback(),
+        request_log_rate: 256,
         started: WallTime(1_500),
+        spans: None,
         log_losses: Losses::default(),
     };
     let snapshot = Snapshot::new(loaded.unwrap().topology, Strategy::Fastest, "here", 3);

@@ -1,3 +1,5 @@
+//! Both texts byte by byte, values, and what the bounds of a histogram tell of durations drawn at random.
+
 use super::*;
 use crate::observe::buckets::bucket_of;
 use proptest::prelude::*;

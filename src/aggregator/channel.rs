@@ -25,6 +25,8 @@ pub struct Channel {
     /// A shard's calls found nobody else.
     pub is_wanted: bool,
     pub wanted_by: u16,
+    /// How often its circuit opened since the start.
+    pub opened: u64,
     /// As a source of subscriptions.
     pub feed: FeedState,
     /// Of the epoch that is being merged.
@@ -43,6 +45,7 @@ impl Channel {
             last_failure: None,
             is_wanted: false,
             wanted_by: 0,
+            opened: 0,
             feed: FeedState::default(),
             outcomes: Vec::new(),
         }

@@ -213,9 +213,11 @@ impl Aggregator {
         self.merged_samples += report.tally.samples;
         self.unfiled_samples += report.tally.homeless;
         self.dropped_events += u64::from(report.tally.events_dropped);
-        if let Some(heard) = self.heard.get_mut(usize::from(report.producer)).filter(|_| !report.is_last) {
-            (heard.load, heard.epoch, heard.until) = (report.load, report.epoch, report.until);
-            heard.stall_max = heard.stall_max.max(report.load.stall_max);
+        if let Some(heard) = self.heard.get_mut(usize::from(report.producer)) {
+            match report.is_last {
+                true => heard.end(),
+                false => heard.hear(report, now),
+            }
         }
         for (id, counts) in report.tally.channels() {
             if let Some(channel) = self.channels.get_mut(id) {

@@ -116,6 +116,9 @@ impl Aggregator {
     /// A circuit has changed.
     pub(super) fn tell_circuit(&mut self, id: ChannelId, transition: Option<Transition>, now: Instant) {
         let Some(Transition { from, to, reason }) = transition else { return };
+        if to == Gate::Open && from != to {
+            self.with(id, |channel| channel.opened += 1);
+        }
         let Some(channel) = self.channels.get(id) else { return };
         let cause = channel.last_failure.filter(|_| to == Gate::Open).map(|(category, _)| category.word());
         let (level, message) = match (to, channel.breaker.manual()) {

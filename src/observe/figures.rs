@@ -195,6 +195,12 @@ impl Figure {
         }
     }
 
+    /// Everything since the start, in parts: for whoever adds it up in a shape of their own.
+    pub fn parts(&self) -> impl Iterator<Item = &Counts> {
+        let slices = self.short.iter().chain(&self.long).map(|(_, counts)| counts);
+        slices.chain([&self.older])
+    }
+
     pub fn counts(&self, window: Window, now: Instant) -> Counts {
         let mut sum = Counts::default();
         let short = self.short.iter().filter(|(slot, _)| match window {

@@ -5,6 +5,7 @@ pub mod backlog;
 pub mod buckets;
 pub mod category;
 pub mod decision;
+pub mod expose;
 pub mod figures;
 pub mod happening;
 pub mod kept;

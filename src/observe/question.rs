@@ -2,6 +2,7 @@
 
 use crate::base::ids::{ChainId, EntryId, ProfileId};
 use crate::base::time::WallTime;
+use crate::observe::expose::Format;
 
 /// A question, and when it was asked: the thread that answers has no clock for people.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,8 @@ pub enum Question {
     Region,
     /// What a snapshot file keeps of one profile's chain.
     Snapshot { profile: ProfileId, chain: ChainId },
+    /// `/metrics`.
+    Prometheus { format: Format },
     /// `POST /api/breakers/...`: what an operator wants of a provider's circuit.
     Breaker { entry: EntryId, order: Order },
 }

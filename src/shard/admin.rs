@@ -4,6 +4,7 @@
 use crate::base::ids::{ChainId, ProfileId};
 use crate::base::limits;
 use crate::config::topology::{Profile, Topology};
+use crate::observe::expose::Format;
 use crate::observe::question::{Answer, Asked, Order, Question};
 use crate::route::resolve::{DEFAULT_PROFILE, Local, arguments, query_value};
 use crate::runtime::world::World;
@@ -25,6 +26,7 @@ pub async fn answer<W: World>(client: &Client<W>, what: Local, head: &RequestHea
         Local::Shards => Question::Shards,
         Local::Status => Question::Status,
         Local::Region => Question::Region,
+        Local::Prometheus => Question::Prometheus { format: Format::of_accept(head.field(Field::Accept).of(buf)) },
         Local::Providers | Local::Metrics => match find(topology, &profile, argument(2)) {
             Ok((profile, chain)) if what == Local::Metrics => {
                 let histograms = query_value(query, "histograms").as_deref() == Some("true");

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ pub struct Lasso {
     lines: Receiver<String>,
     /// What it printed before it was ready.
     pub told_at_start: String,
+    /// While it is set, nobody takes what the program prints.
+    pub is_unread: Arc<AtomicBool>,
     /// Removed when dropped.
     directory: PathBuf,
 }
@@ -103,13 +106,22 @@ impl Lasso {
             .expect("the binary runs");
         let stdout = child.stdout.take().expect("its output");
         let (told, lines) = channel();
-        std::thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
+        let is_unread = Arc::new(AtomicBool::new(false));
+        let wait = is_unread.clone();
+        std::thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| {
+                while wait.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                told.send(line)
+            })
+        });
         let mut said = String::new();
         while let Ok(line) = lines.recv_timeout(Duration::from_secs(20)) {
             let value: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
             if value["event"] == "node.ready" {
                 let address = value["listen"].as_str().and_then(|at| at.parse().ok()).expect("its address");
-                return Ok(Lasso { child, address, lines, told_at_start: said, directory });
+                return Ok(Lasso { child, address, lines, told_at_start: said, is_unread, directory });
             }
             said.push_str(&line);
             said.push('\n');

@@ -3,6 +3,7 @@
 //! Nothing here links the node's code into the process under test: each test starts `lasso serve` and talks to it.
 
 mod actor;
+mod alerts;
 mod api;
 mod autobahn;
 mod behaviour;
@@ -19,6 +20,7 @@ mod hostile;
 mod http;
 #[cfg(feature = "http2")]
 mod http2;
+mod killed;
 mod lessons;
 mod life;
 mod limits;
@@ -27,11 +29,13 @@ mod llhttp;
 mod load;
 mod malformed;
 mod memory;
+mod metrics;
 #[cfg(feature = "http2")]
 mod nginx;
 mod multiplex;
 mod openapi;
 mod page;
+mod prometheus;
 mod provider;
 mod recovery;
 mod scenario;

@@ -69,7 +69,7 @@ fn a_start_orders_by_what_was_known_before() {
     // A newer one that is broken is told of and passed over.
     let broken = snapshots.join(format!("default_one_{}.json", json["timestamp"].as_u64().expect("a time") + 1));
     std::fs::write(&broken, "{\"profile\":").expect("written");
-    [&slow, &quick].map(Provider::forget);
+    [&slow, &quick].into_iter().for_each(Provider::forget);
     let second = Lasso::start_with(&profile, &flags);
     let explained = chosen(second.address);
     assert_eq!(explained["chosen"], "b", "{explained:#}");

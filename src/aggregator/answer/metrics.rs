@@ -5,11 +5,10 @@
 
 use super::{Moment, ms, rounded};
 use crate::aggregator::Aggregator;
-use crate::base::ids::{ChannelId, EntryId, MethodId, Transport};
+use crate::base::ids::{EntryId, MethodId, Transport};
 use crate::base::time::{Duration, Instant};
 use crate::chain::method;
 use crate::config::topology::{Chain, Profile, Provider};
-use crate::health::breaker::Gate;
 use crate::observe::figures::{Counts, Window, span_of};
 use crate::runtime::process;
 use serde_json::{Map, Value, json};
@@ -106,11 +105,8 @@ impl Aggregator {
     }
 
     fn performance(&self, chain: &Chain, all: &Figures, recent: Vec<Value>, at: Moment) -> Value {
-        let serves = |id: ChannelId| {
-            let channel = &self.channels[id];
-            channel.is_known && channel.breaker.gate() != Gate::Open && channel.wrong_chain.is_none()
-        };
-        let connected = chain.providers.values().filter(|p| self.channels_of(p.instance).any(serves)).count();
+        let is_up = |provider: &&Provider| self.channels_of(provider.instance).any(|id| self.is_available(id));
+        let connected = chain.providers.values().filter(is_up).count();
         // What followed a failure of another provider was the same call.
         let calls = |counts: &Counts| counts.attempts().saturating_sub(counts.retries);
         let mut out = latencies(&all.hour);

@@ -6,6 +6,7 @@
 mod kept;
 mod metrics;
 pub(super) mod node;
+mod prometheus;
 mod providers;
 
 use crate::aggregator::Aggregator;
@@ -46,6 +47,7 @@ impl Aggregator {
     fn answer(&mut self, asked: &Asked, now: Instant) -> Answer {
         let at = Moment { now, wall: asked.wall };
         let body = match asked.what {
+            Question::Prometheus { format } => return self.prometheus(format, at),
             Question::Providers { profile, chain } => self.place(profile, chain).map(|(p, c)| self.providers(p, c, at)),
             Question::Metrics { profile, chain, histograms } => {
                 self.place(profile, chain).map(|(p, c)| self.metrics(p, c, histograms, at))

@@ -7,7 +7,7 @@ use crate::base::time::{Duration, Instant};
 use crate::chain::method;
 use crate::config::topology::{Chain, Provider};
 use crate::observe::figures::Latencies;
-use crate::observe::report::{Load, StreamLoad};
+use crate::observe::report::{Load, Report, StreamLoad};
 use crate::runtime::spans::Counts;
 use serde_json::{Map, Value, json};
 
@@ -21,6 +21,55 @@ pub struct Heard {
     /// Since the start.
     pub stall_max: Duration,
     pub latencies: Latencies,
+    /// The longest stalls of this stretch of time and of the one before it, and which stretch this is.
+    stalls: [Duration; 2],
+    stretch: u64,
+    /// The producer ended and was started again, so often.
+    pub restarts: u64,
+    /// Of its earlier lives: what it counts by itself.
+    past_panics: u64,
+    past_late_epochs: u64,
+}
+
+const STALL_STRETCH_MS: u64 = 30_000;
+
+impl Heard {
+    pub fn hear(&mut self, report: &Report, now: Instant) {
+        (self.load, self.epoch, self.until) = (report.load, report.epoch, report.until);
+        self.stall_max = self.stall_max.max(report.load.stall_max);
+        let stretch = now.as_ms() / STALL_STRETCH_MS;
+        match stretch.saturating_sub(self.stretch) {
+            0 => {}
+            1 => self.stalls = [Duration::ZERO, self.stalls[0]],
+            _ => self.stalls = [Duration::ZERO; 2],
+        }
+        self.stretch = stretch;
+        self.stalls[0] = self.stalls[0].max(report.load.stall_max);
+    }
+
+    /// It will count from 0 again.
+    pub fn end(&mut self) {
+        self.restarts += 1;
+        self.past_panics += std::mem::take(&mut self.load.panics);
+        self.past_late_epochs += std::mem::take(&mut self.load.late_epochs);
+        // What the node counts for it goes on; what it had is gone.
+        let load = &mut self.load;
+        (load.client_connections, load.upstream_connections, load.attempts_in_flight) = (0, 0, 0);
+        (load.links, load.sockets, load.subscriptions, load.topics) = (0, 0, 0, 0);
+    }
+
+    pub fn panics(&self) -> u64 {
+        self.past_panics + self.load.panics
+    }
+
+    pub fn late_epochs(&self) -> u64 {
+        self.past_late_epochs + self.load.late_epochs
+    }
+
+    /// Of the last 30 to 60 seconds.
+    pub fn stall(&self) -> Duration {
+        self.stalls.into_iter().max().unwrap_or_default()
+    }
 }
 
 /// Subscriptions upstream of the shards.
@@ -61,7 +110,7 @@ impl Aggregator {
     pub(super) fn shards(&self, at: Moment) -> Value {
         let control = self.heard.len().saturating_sub(1);
         let shard = |(index, heard): (usize, &Heard)| {
-            let Heard { load, epoch, until, stall_max, latencies } = heard;
+            let Heard { load, epoch, until, stall_max, latencies, .. } = heard;
             json!({
                 "name": self.producer_name(index),
                 "client_connections": load.client_connections,
@@ -81,12 +130,12 @@ impl Aggregator {
                 "topics": load.topics,
                 "subscription_events": load.events,
                 "slow_consumers": load.slow_consumers,
-                "panics": load.panics,
+                "panics": heard.panics(),
                 "stall_ms": ms_of(load.stall_max),
                 "stall_max_ms": ms_of(*stall_max),
                 "epoch": epoch,
                 "epoch_lag_ms": ms_of(at.now.since(*until)),
-                "late_epochs": load.late_epochs,
+                "late_epochs": heard.late_epochs(),
                 "upstream_latency_ms": summary(latencies),
             })
         };
@@ -108,7 +157,7 @@ impl Aggregator {
                 "subscriptions": sum(|l| l.subscriptions.into()),
                 "subscription_events": sum(|l| l.events),
                 "slow_consumers": sum(|l| l.slow_consumers),
-                "panics": sum(|l| l.panics),
+                "panics": self.heard.iter().map(Heard::panics).sum::<u64>(),
                 "stall_max_ms": self.heard.iter().map(|heard| ms_of(heard.stall_max)).fold(0.0, f64::max),
                 "upstream_latency_ms": summary(&merged),
                 "merged_attempts": self.merged_samples,

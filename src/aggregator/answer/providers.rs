@@ -12,7 +12,7 @@ use crate::observe::figures::{Counts, Window};
 use serde_json::{Map, Value, json};
 
 /// How a channel may be, best first.
-const WORDS: [&str; 9] =
+pub(super) const WORDS: [&str; 9] =
     ["healthy", "unsteady", "lagging", "rate_limited", "unknown", "misconfigured", "recovering", "circuit_open", "wrong_chain"];
 
 impl Aggregator {

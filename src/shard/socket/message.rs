@@ -59,19 +59,22 @@ fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, per
     let whole = 0..body.len();
     let (todo, source) = context.decide(&socket.shard, &request, Source::Own(body), whole);
     let is_silent = request.id == Id::Absent;
+    let finish = |end: Ended, body: Body, source: Option<Source>| {
+        socket.note(&snapshot, method_of(&request, source.as_ref()), now, None, end);
+        if !is_silent {
+            let meta = socket.wanted_meta(&snapshot, now, None, wants_notice);
+            socket.reply_with(body, meta, wants_notice);
+        }
+    };
     let call = match todo {
         Todo::Forward(call) => call,
         Todo::Local(result) => {
             let end = Ended::Result { bytes: Some(result.len() as u64) };
-            socket.note(&snapshot, method_of(&request, source.as_ref()), now, None, end);
-            let meta = socket.wanted_meta(&snapshot, now, None, wants_notice);
-            return if is_silent { () } else { socket.reply_with(Body::of_result(&result, &client_id), meta, wants_notice) };
+            return finish(end, Body::of_result(&result, &client_id), source);
         }
         Todo::Refuse(refusal) => {
             let end = Ended::Refused { code: refusal.code, category: None };
-            socket.note(&snapshot, method_of(&request, source.as_ref()), now, None, end);
-            let meta = socket.wanted_meta(&snapshot, now, None, wants_notice);
-            return if is_silent { () } else { socket.reply_with(Body::of_refusal(&refusal, &client_id), meta, wants_notice) };
+            return finish(end, Body::of_refusal(&refusal, &client_id), source);
         }
         Todo::Subscribe => {
             let body = source.map(Source::into_bytes).unwrap_or_default();

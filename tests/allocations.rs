@@ -6,10 +6,12 @@
 use lasso::base::limits;
 use lasso::config::topology::Strategy;
 use lasso::config::{self, SourceFile};
+use lasso::observe::spans::Sampler;
 use lasso::route::limit::TrustedProxies;
 use lasso::runtime::driver::DriverChoice;
 use lasso::runtime::journal::Losses;
 use lasso::runtime::listen::Listeners;
+use lasso::runtime::spans::Spans;
 use lasso::runtime::tls::TlsSettings;
 use lasso::runtime::uring::{self, ShardOptions};
 use lasso::runtime::world::World;
@@ -79,7 +81,7 @@ fn provider(result: String) -> SocketAddr {
     address
 }
 
-fn node(provider: SocketAddr) -> Arc<Node> {
+fn node(provider: SocketAddr, spans: Option<Arc<Spans>>) -> Arc<Node> {
     let text = format!(
         "---\nname: t\nslug: default\nrps_limit: 1000000\nburst_limit: 1000000\n---\nchains:\n  one:\n    chain_id: 1\n    providers:\n      - id: a\n        url: \"http://{provider}\"\n"
     );
@@ -93,16 +95,16 @@ fn node(provider: SocketAddr) -> Arc<Node> {
         trusted_proxies: TrustedProxies::loopback(),
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: uring::wall_now(),
-        spans: None,
+        spans,
         log_losses: Losses::default(),
     };
     Node::new(settings, Snapshot::new(loaded.topology, Strategy::Priority, "t", 2), uring::process_secret())
 }
 
-fn shard(provider: SocketAddr, driver: DriverChoice) -> SocketAddr {
+fn shard(provider: SocketAddr, driver: DriverChoice, spans: Option<Arc<Spans>>) -> SocketAddr {
     let listeners = Listeners::bind("127.0.0.1:0".parse().expect("an address"), 1, false).expect("a port");
     let address = listeners.address();
-    let node = node(provider);
+    let node = node(provider, spans);
     node.ready.raise();
     thread::spawn(move || {
         let tls = TlsSettings::load([]).expect("roots");
@@ -121,10 +123,12 @@ fn shard(provider: SocketAddr, driver: DriverChoice) -> SocketAddr {
     address
 }
 
-fn calls(address: SocketAddr, count: usize, result_len: usize) {
+fn calls(address: SocketAddr, count: usize, result_len: usize, fields: &str) {
     let mut stream = TcpStream::connect(address).expect("the node");
-    let head =
-        format!("POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", CALL.len());
+    let length = CALL.len();
+    let head = format!(
+        "POST /rpc/one HTTP/1.1\r\nhost: x\r\n{fields}content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
     let request = [head.as_bytes(), CALL].concat();
     let mut buf = vec![0; 64 * 1024];
     for _ in 0..count {
@@ -139,17 +143,35 @@ fn calls(address: SocketAddr, count: usize, result_len: usize) {
     }
 }
 
+/// Fails when `CALLS` calls make the shard allocate.
+fn assert_none(what: &str, result_len: usize, fields: &str, driver: DriverChoice, spans: Option<Arc<Spans>>) {
+    let address = shard(provider("0".repeat(result_len)), driver, spans);
+    calls(address, WARM_UP, result_len, fields);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    // The same connection would do; a second one shows that a new client's buffers come from the shelf too.
+    calls(address, CALLS, result_len, fields);
+    let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    assert!(made * 20 < CALLS as u64, "{what}: {made} allocations in {CALLS} calls of {result_len} bytes on {driver:?}");
+}
+
+/// One test, because all shards count into one place.
 #[test]
 fn a_canonical_call_allocates_nothing() {
+    const TRACED: &str = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntracestate: a=1,b=2\r\n";
     for driver in [DriverChoice::Auto, DriverChoice::Epoll] {
         for result_len in [66, 10_000] {
-            let address = shard(provider("0".repeat(result_len)), driver);
-            calls(address, WARM_UP, result_len);
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
-            // The same connection would do; a second one shows that a new client's buffers come from the shelf too.
-            calls(address, CALLS, result_len);
-            let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
-            assert!(made * 20 < CALLS as u64, "{made} allocations in {CALLS} calls of {result_len} bytes on {driver:?}");
+            assert_none("plain", result_len, "", driver, None);
+        }
+        assert_none("a trace that passes", 66, TRACED, driver, None);
+        for sampler in ["always_off", "always_on"] {
+            let sampler = Sampler::from_words(Some(sampler), None).expect("a sampler");
+            let spans = Spans::new(sampler, 1024);
+            assert_none("traces on", 66, TRACED, driver, Some(spans.clone()));
+            let counts = spans.counts();
+            assert_eq!(
+                spans.waiting() > 0 && counts.dropped > 0,
+                sampler == Sampler::from_words(Some("always_on"), None).expect("it")
+            );
         }
     }
 }

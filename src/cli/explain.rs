@@ -120,15 +120,16 @@ fn why(row: &Value, is_drawn: bool) -> String {
 
 fn measured(row: &Value) -> String {
     let priority = number(row, "/priority").unwrap_or(0.0);
-    let [latency, kept, probe] = ["/evidence/latency_ms", "/evidence/kept_latency_ms", "/evidence/probe_latency_ms"];
-    let latency = match (number(row, latency), number(row, kept), number(row, probe)) {
-        (Some(latency), ..) => format!(
-            "{} ms over {} good calls, reliability {}",
-            ms(Some(latency)),
-            number(row, "/evidence/successes").unwrap_or(0.0),
-            percent(number(row, "/evidence/reliability"))
-        ),
-        (None, Some(kept), _) => format!("not called yet, {} ms before the node's start", ms(Some(kept))),
+    let [latency, kept, probe] =
+        ["/evidence/latency_ms", "/evidence/kept_latency_ms", "/evidence/probe_latency_ms"].map(|at| number(row, at));
+    let calls = || {
+        let good = number(row, "/evidence/successes").unwrap_or(0.0);
+        format!("{} ms over {good} good calls, reliability {}", ms(latency), percent(number(row, "/evidence/reliability")))
+    };
+    let latency = match (latency, kept, probe) {
+        (Some(_), None, _) => calls(),
+        (Some(_), Some(kept), _) => format!("{} ms before the node's start, since then {}", ms(Some(kept)), calls()),
+        (None, Some(kept), _) => format!("{} ms before the node's start, not called since", ms(Some(kept))),
         (None, None, Some(probe)) => format!("not called yet, our probes take {} ms", ms(Some(probe))),
         (None, None, None) => "nothing is known of its speed".to_owned(),
     };

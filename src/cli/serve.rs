@@ -143,7 +143,8 @@ impl Running {
         if let Some(keeper) = &keeper {
             keeper.start().map_err(|e| format!("no thread: {e}"))?;
         }
-        Ok(Running { node, address, shards, log: log.clone(), _resolver: resolver, traces, _beside: [judge, control], keeper })
+        let log = log.clone();
+        Ok(Running { node, address, shards, log, _resolver: resolver, traces, _beside: [judge, control], keeper })
     }
 
     /// Until a signal has ended every shard.

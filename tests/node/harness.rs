@@ -79,6 +79,11 @@ impl Lasso {
         Lasso::try_start_in(profile, flags, &[])
     }
 
+    /// The same with these environment variables.
+    pub fn try_start_with(profile: &str, variables: &[(&str, &str)]) -> Result<Lasso, NoStart> {
+        Lasso::try_start_in(profile, &[], variables)
+    }
+
     fn try_start_in(profile: &str, flags: &[&str], variables: &[(&str, &str)]) -> Result<Lasso, NoStart> {
         let directory = directory();
         std::fs::write(directory.join("default.yml"), profile).expect("the profile is written");

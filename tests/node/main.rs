@@ -14,6 +14,7 @@ mod failover;
 mod feed;
 mod hand_over;
 mod harness;
+mod headers;
 mod hostile;
 mod http;
 #[cfg(feature = "http2")]
@@ -29,11 +30,14 @@ mod memory;
 #[cfg(feature = "http2")]
 mod nginx;
 mod multiplex;
+mod openapi;
 mod page;
 mod provider;
 mod recovery;
 mod scenario;
+mod schema;
 mod snapshots;
+mod traces;
 mod vectors;
 mod watchers;
 mod websocket;

@@ -8,6 +8,7 @@ use crate::chain::method;
 use crate::config::topology::{Chain, Provider};
 use crate::observe::figures::Latencies;
 use crate::observe::report::{Load, StreamLoad};
+use crate::runtime::spans::Counts;
 use serde_json::{Map, Value, json};
 
 /// What a producer's last report said.
@@ -143,6 +144,10 @@ impl Aggregator {
             "region": settings.region,
             // Profiles are read once, at the start.
             "configuration": { "version": 1, "loaded_at": settings.started.rfc3339(), "problems": [] },
+            "traces": settings.spans.as_ref().map(|spans| {
+                let Counts { exported, dropped, failed } = spans.counts();
+                json!({ "exported": exported, "dropped": dropped, "failed": failed })
+            }),
             "profiles": profiles,
         })
     }

@@ -107,10 +107,11 @@ impl Poller {
             }),
         };
         let methods = looked_at.as_ref().and_then(|target| self.methods(target).ok()).unwrap_or_default();
+        let at = (is_whole || last.is_none()).then(process_now);
         let problem = got.as_ref().err().map(Fault::to_string);
         *last = got.ok();
         let picture = last.clone();
-        self.news.publish(News { picture, problem, methods, methods_of: looked_at, at: process_now() });
+        self.news.publish(News { picture, problem, methods, methods_of: looked_at, at });
     }
 
     fn methods(&self, target: &Target) -> Result<Vec<picture::MethodState>, Fault> {

@@ -37,8 +37,8 @@ pub struct News {
     /// Of the provider that was looked at.
     pub methods: Vec<MethodState>,
     pub methods_of: Option<Target>,
-    /// When it was asked.
-    pub at: Instant,
+    /// When its figures were asked for; none where only words are newer.
+    pub at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -173,7 +173,9 @@ impl View {
 
     pub fn take(&mut self, news: News) {
         if let Some(picture) = news.picture {
-            self.count(&picture, news.at);
+            if let Some(at) = news.at {
+                self.count(&picture, at);
+            }
             self.picture = Some(picture);
             self.keep_selection();
         }

@@ -117,7 +117,7 @@ function drawInputs(state, { store }) {
       h('datalist', { id: 'v-methods-known' }, METHODS.map((name) => h('option', { value: name }))),
       choice('Strategy', segmented('Strategy', 'strategy', STRATEGIES, state.strategy)),
       choice('Transport', segmented('Transport', 'transport', [['', 'Either'], ['http', 'HTTP'], ['ws', 'WebSocket']], state.transport)),
-      field('v-block', 'Block', 'number, 0x… or latest', { 'data-act': 'block', value: state.block, size: '18' }),
+      field('v-block', 'Block', 'number, 0x… or latest', { 'data-act': 'block', value: state.block, size: '22' }),
     ),
   );
 }
@@ -243,7 +243,7 @@ function order(rows, answer, app) {
         'th',
         { scope: 'row' },
         h('a', { class: 'v-plain', href: app.address({ tab: 'overview', chain: answer.chain, provider: row.id }) }, row.id),
-        h('div', { class: 'v-narrow small muted' }, why(row, answer)),
+        h('div', { class: 'v-narrow small muted' }, `${spoken(row.transport)}: ${why(row, answer)}`),
       ),
       h('td', {}, h('span', { class: 'tag' }, row.transport === 'ws' ? 'WS' : 'HTTP')),
       h('td', {}, h('span', { class: `badge ${statusClass(word)}` }, statusGlyph(word), label)),

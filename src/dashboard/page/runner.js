@@ -63,7 +63,10 @@ export class Run {
 
   stop() {
     this.#end('stopped');
+    // Or it had ended and waited for its last answers.
+    if (this.state === 'ending') this.state = 'stopped';
     this.#abort.abort();
+    this.#close();
   }
 
   #end(state) {
@@ -100,9 +103,11 @@ export class Run {
       answer = await (this.#plan.transport === 'ws' ? this.#overSocket(chain, body, signal) : this.#overHttp(chain, body, signal));
       error = complaint(answer);
     } catch (cause) {
-      error = cause.name === 'TimeoutError' ? `no answer within ${CALL_TIMEOUT_MS / 1000} s` : cause.name === 'AbortError' ? 'given up: the run was stopped' : cause.message;
+      error = cause.name === 'TimeoutError' ? `no answer within ${CALL_TIMEOUT_MS / 1000} s` : cause.message;
     }
     this.in_flight -= 1;
+    // Given up with the run: neither a success nor an error of the node.
+    if (this.#abort.signal.aborted) return void (this.in_flight === 0 && this.#ports.changed());
     this.#note({ chain, method, ms: performance.now() - begun, answer: answer?.body, error });
     if (this.state === 'ending' && this.in_flight === 0) {
       this.state = 'ended';

@@ -197,7 +197,7 @@ function drawResults(page, form, app) {
     body(
       h(
         'dl',
-        { class: 'stats' },
+        { class: 'stats v-stats' },
         stat('Succeeded', fmt.count(run.succeeded)),
         stat('Errors', h('span', { class: run.failed > 0 ? 'bad' : null }, fmt.count(run.failed))),
         stat('Success', fmt.percent(done > 0 ? run.succeeded / done : null)),
@@ -268,7 +268,7 @@ const calls = (run) =>
           h('td', { class: 'v-whole' }, h('code', {}, method)),
           h('td', { class: 'v-whole' }, provider, protocol && h('span', { class: 'faint' }, ` ${protocol}`), retries > 0 && h('span', { class: 'warn' }, ` after ${retries} ${retries === 1 ? 'other' : 'others'}`)),
           cell(fmt.ms(ms)),
-          h('td', { class: error ? 'bad v-said' : 'good v-said' }, error ?? 'ok'),
+          h('td', { class: error ? 'bad v-said' : 'good v-said', title: error }, error ?? 'ok'),
         ),
       ),
       { class: 'scroll-x v-last' },

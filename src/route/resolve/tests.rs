@@ -230,6 +230,85 @@ fn the_region_is_passed_on() {
     assert_eq!(route.region, region);
 }
 
+/// What a path template of the OpenAPI file stands for, with its parameters' examples in their places.
+fn example_path(file: &serde_json::Value, template: &str, operation: &serde_json::Value) -> String {
+    let mut path = template.to_owned();
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        let parameter = match parameter["$ref"].as_str() {
+            Some(name) => file.pointer(name.trim_start_matches('#')).unwrap_or_else(|| panic!("{name} is not there")),
+            None => parameter,
+        };
+        if let (Some("path"), Some(name)) = (parameter["in"].as_str(), parameter["name"].as_str()) {
+            let example = parameter["example"].as_str().unwrap_or_else(|| panic!("{template}: {name} has no example"));
+            path = path.replace(&format!("{{{name}}}"), example);
+        }
+    }
+    assert!(!path.contains('{'), "{template} has a parameter that is not described");
+    path
+}
+
+/// Each route is in the file, and the file has no other.
+#[test]
+fn the_openapi_file_has_every_route() {
+    let file: serde_json::Value = serde_json::from_str(include_str!("../../../config/openapi.json")).expect("JSON");
+    assert_eq!(file["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let (mut own, mut forms) = (Vec::new(), [0, 0]);
+    for (template, item) in file["paths"].as_object().expect("paths") {
+        for (verb, operation) in item.as_object().expect("operations") {
+            let verb = match verb.as_str() {
+                "get" => Verb::Get,
+                "post" => Verb::Post,
+                "options" => Verb::Options,
+                other => panic!("{template}: {other}"),
+            };
+            let path = example_path(&file, template, operation);
+            match resolve_ask(&TOP, &ask(verb, &path, "")).unwrap_or_else(|no| panic!("{verb:?} {path}: {no:?}")) {
+                Target::Local(local) => own.push(local),
+                Target::Rpc(_) => forms[0] += 1,
+                Target::Websocket(_) => forms[1] += 1,
+                Target::Preflight => {}
+            }
+        }
+    }
+    // `/:chain/:provider` and `/:strategy/:chain` are one template; each also behind a profile.
+    assert_eq!(forms, [6, 6]);
+    let is_there = |local: &Local| own.contains(local);
+    let missing: Vec<&Local> = ALL_LOCAL.iter().filter(|local| !is_there(local)).collect();
+    assert!(missing.is_empty(), "describe these in config/openapi.json: {missing:?}");
+}
+
+/// A variant that is not in this match has no place in `ALL_LOCAL` either: the compiler asks for both.
+const ALL_LOCAL: &[Local] = {
+    const fn known(local: Local) -> Local {
+        match local {
+            Local::Root | Local::Dashboard | Local::Asset | Local::Health | Local::Ready | Local::Status | Local::Region => {}
+            Local::Chains | Local::Providers | Local::Metrics | Local::Shards | Local::Cluster | Local::OpenApi => {}
+            Local::Explain | Local::Events | Local::Prometheus | Local::Reload | Local::Breakers => {}
+        }
+        local
+    }
+    &[
+        known(Local::Root),
+        Local::Dashboard,
+        Local::Asset,
+        Local::Health,
+        Local::Ready,
+        Local::Status,
+        Local::Region,
+        Local::Chains,
+        Local::Providers,
+        Local::Metrics,
+        Local::Shards,
+        Local::Cluster,
+        Local::OpenApi,
+        Local::Explain,
+        Local::Events,
+        Local::Prometheus,
+        Local::Reload,
+        Local::Breakers,
+    ]
+};
+
 #[test]
 fn own_pages_and_verbs() {
     let verbs = [Verb::Get, Verb::Head, Verb::Post, Verb::Options, Verb::Other];

@@ -238,6 +238,7 @@ fn each_field_is_found_by_its_name_in_any_case() {
         (SecWebsocketKey, "Sec-WebSocket-Key"),
         (SecWebsocketVersion, "Sec-WebSocket-Version"),
         (Traceparent, "Traceparent"),
+        (Tracestate, "Tracestate"),
         (LastEventId, "Last-Event-ID"),
         (IfNoneMatch, "If-None-Match"),
     ];

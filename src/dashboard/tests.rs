@@ -64,8 +64,7 @@ fn nothing_is_inline_and_nothing_is_from_elsewhere() {
                 assert!(is_name(rest), "{name}: {scheme}{}", rest.lines().next().unwrap_or(""));
             }
         }
-        for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "@import", "url("]
-        {
+        for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "@import"] {
             assert!(!body.contains(word), "{name}: {word}");
         }
         assert!(name.ends_with(".js") || !body.contains("url("), "{name}: url(");

@@ -76,26 +76,32 @@ const app = { store, api, navigate, address };
 
 function follow() {
   const { tab: wanted, ...selection } = read();
-  selection.profile ??= store.profile;
+  selection.profile = chosen(selection.profile);
   store.select(selection);
   drawHeader();
-  if (wanted !== tab) show(wanted);
+  if (store.status && !store.scope) settle();
+  else if (wanted !== tab) show(wanted);
 }
 
-/** The first status says which profiles there are. `default` may be another name for one that is listed as `public`. */
-function settle() {
-  if (store.profile && store.scope) return;
+/** The profile that an address means: `default` may be another name for one that is listed as `public`. */
+function chosen(asked) {
   const slugs = (store.status?.profiles ?? []).map((p) => p.slug);
-  const asked = read().profile;
-  const wishes = asked && asked !== 'default' ? [asked] : [asked, remembered(PROFILE_KEY), 'default', 'public', slugs[0]];
-  const choice = wishes.find((slug) => slug && slugs.includes(slug)) ?? null;
-  if (choice) store.select({ profile: choice });
-  else noProfile(asked, slugs);
+  if (slugs.length === 0 || slugs.includes(asked)) return asked ?? store.profile;
+  if (asked && asked !== 'default') return asked;
+  return [store.profile, remembered(PROFILE_KEY), 'default', 'public', slugs[0]].find((slug) => slugs.includes(slug)) ?? null;
+}
+
+/** The first status says which profiles there are, and a later one may say otherwise. */
+function settle() {
+  if (!store.scope) store.select({ profile: chosen(read().profile) });
+  if (!store.scope) noProfile(read().profile, (store.status?.profiles ?? []).map((p) => p.slug));
+  else if (tab === null) show(read().tab);
 }
 
 function noProfile(asked, slugs) {
   const text = asked ? `There is no profile “${asked}” on this node.` : 'This node has no profiles.';
-  if (view.querySelector('.empty-title')?.textContent === text) return;
+  if (tab === null && view.querySelector('.empty-title')?.textContent === text) return;
+  leave();
   const links = slugs.map((slug) => h('li', null, h('a', { class: 'button', href: `/dashboard/${encodeURIComponent(slug)}` }, slug)));
   replace(view, h('div', { class: 'empty' }, h('p', { class: 'empty-title' }, text),
     links.length > 0 && [h('p', null, 'These there are:'), h('ul', { class: 'row wrap' }, links)]));
@@ -103,15 +109,22 @@ function noProfile(asked, slugs) {
 
 // ── views ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function show(key) {
-  tab = key;
-  const turn = ++mounting;
+/** Takes the view away, and one that is still being loaded. */
+function leave() {
+  tab = null;
+  mounting += 1;
   try {
     unmount?.();
   } catch (error) {
     console.error(error);
   }
   unmount = null;
+}
+
+async function show(key) {
+  leave();
+  tab = key;
+  const turn = mounting;
   replace(view, loading());
   drawHeader();
   const { title, load } = TABS.find((t) => t.key === key);

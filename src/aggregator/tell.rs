@@ -290,9 +290,14 @@ impl Aggregator {
 
 /// Why a circuit is open, in words.
 pub(super) fn why_open(channel: &Channel, now: Instant) -> String {
-    let cause = channel.last_failure.map_or("failures", |(category, _)| category.word());
+    let last = channel.last_failure.map_or("failure".to_owned(), |(category, _)| category.word().replace('_', " "));
+    let failures = match channel.breaker.run() {
+        0 => format!("a trial failed: {last}"),
+        1 => format!("1 failure: {last}"),
+        run => format!("{run} failures in a row, the last one: {last}"),
+    };
     let retry_in_s = channel.breaker.retry_at().map_or(0, |retry| retry.since(now).as_secs());
-    format!("{} failures in a row, the last one {cause}; tried again in {retry_in_s} s", channel.breaker.run())
+    format!("{failures}; tried again in {} s", retry_in_s.max(1))
 }
 
 fn response(end: Ended) -> Value {

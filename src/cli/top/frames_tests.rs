@@ -59,7 +59,7 @@ fn view() -> View {
     };
     view.hear(event("22:33:58", "info", "ready", Vec::new()));
     view.hear(event("22:34:01", "info", "over ws: its connection for subscriptions is open", vec![of("arbitrum", "rubble")]));
-    let opened = "over ws: circuit open: 3 failures in a row, the last one network_error; tried again in 30 s";
+    let opened = "over ws: circuit open: 3 failures in a row, the last one: network error; tried again in 30 s";
     view.hear(event("22:34:09", "warn", opened, vec![of("arbitrum", "rubble")]));
     view
 }

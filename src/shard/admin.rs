@@ -15,8 +15,8 @@ use crate::wire::http::{Field, RequestHead};
 use serde_json::json;
 use std::net::IpAddr;
 
-/// Answers an interface; `None` when this version has no such one.
-pub async fn answer<W: World>(client: &Client<W>, what: Local, head: &RequestHead, buf: &[u8]) -> Option<Answer> {
+/// Answers an interface that asks the aggregator or the rules; `local` answers the others.
+pub async fn answer<W: World>(client: &Client<W>, what: Local, head: &RequestHead, buf: &[u8]) -> Answer {
     let (path, query) = (arguments(head.path.of(buf)), head.query.of(buf));
     let snapshot = client.shard.snapshot();
     let topology = &snapshot.topology;
@@ -33,21 +33,29 @@ pub async fn answer<W: World>(client: &Client<W>, what: Local, head: &RequestHea
                 Question::Metrics { profile, chain, histograms }
             }
             Ok((profile, chain)) => Question::Providers { profile, chain },
-            Err(refusal) => return Some(refusal),
+            Err(refusal) => return refusal,
         },
         Local::Explain => {
-            return Some(match find(topology, argument(2), argument(3)) {
+            return match find(topology, argument(2), argument(3)) {
                 Ok((profile, chain)) => explain::answer(&client.shard, &snapshot, profile, chain, argument(4), query),
                 Err(refusal) => refusal,
-            });
+            };
         }
         Local::Breakers => match order(client, topology, head, buf, [argument(2), argument(3), argument(4), argument(5)]) {
             Ok(question) => question,
-            Err(refusal) => return Some(refusal),
+            Err(refusal) => return refusal,
         },
-        _ => return None,
+        Local::Root | Local::Dashboard | Local::Asset | Local::Health | Local::Ready | Local::Chains | Local::Cluster => {
+            return elsewhere();
+        }
+        Local::OpenApi | Local::Events | Local::Reload => return elsewhere(),
     };
-    Some(ask(&client.shard, question).await)
+    ask(&client.shard, question).await
+}
+
+/// Were one of `local`'s to come here.
+fn elsewhere() -> Answer {
+    refused(404, "nothing answers here", "GET /api/openapi.json lists the interfaces")
 }
 
 async fn ask<W: World>(shard: &Shard<W>, what: Question) -> Answer {

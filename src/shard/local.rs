@@ -79,11 +79,10 @@ async fn own<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead, 
         Local::Cluster => Answer::json(200, cluster::answer(&client.shard.node, client.now()).to_string()),
         Local::OpenApi => Answer::json(200, OPENAPI),
         Local::Reload => admin::refused(501, "reload is not available in this version", RELOAD_HINT),
-        _ => admin::answer(client, what, head, buf).await.unwrap_or_else(|| {
-            let text =
-                "{\"errors\":{\"detail\":\"Not available in this version\",\"hint\":\"GET /api/openapi.json says what is\"}}";
-            Answer::json(404, text)
-        }),
+        Local::Status | Local::Region | Local::Providers | Local::Metrics | Local::Shards | Local::Explain => {
+            admin::answer(client, what, head, buf).await
+        }
+        Local::Prometheus | Local::Breakers => admin::answer(client, what, head, buf).await,
     };
     let mut fields = Vec::new();
     reply::field(&mut fields, b"content-type", answer.kind.as_bytes());

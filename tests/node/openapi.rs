@@ -93,6 +93,11 @@ fn ask_everything(spec: &Spec, at: SocketAddr) {
         "/api/shards",
         "/api/openapi.json",
         "/api/chains",
+        "/metrics",
+        "/dashboard",
+        "/dashboard/default",
+        "/dashboard/assets/app.js",
+        "/dashboard/assets/style.css",
         "/api/providers/one",
         "/api/providers/1?profile=default",
         "/api/metrics/one",
@@ -104,6 +109,9 @@ fn ask_everything(spec: &Spec, at: SocketAddr) {
         get(spec, at, path, 200);
     }
     for (path, status) in [
+        ("/", 307),
+        ("/dashboard/gold", 404),
+        ("/dashboard/assets/nothing.js", 404),
         ("/api/providers/two", 404),
         ("/api/providers/one?profile=gold", 404),
         ("/api/metrics/two", 404),

@@ -74,7 +74,7 @@ fn firing(prometheus: &Prometheus) -> Vec<String> {
 /// Providers that each cause something, by profile; `default`'s are well.
 fn cast() -> [(&'static str, Actor); 6] {
     let slow = |seen: &Seen| (Duration::from_millis(if seen.is_own { 0 } else { 1_300 }), healthy(seen, 100));
-    let flaky = |seen: &Seen| match seen.is_own || seen.serial % 2 == 0 {
+    let flaky = |seen: &Seen| match seen.is_own || seen.serial.is_multiple_of(2) {
         true => (Duration::ZERO, healthy(seen, 100)),
         false => (Duration::ZERO, Say::Status("500 Internal Server Error", "", "oops")),
     };

@@ -149,7 +149,7 @@ fn a_killed_provider_is_told_of_everywhere_within_a_second() {
         eprintln!("killed: {name} said so after {after:?}: {text}");
         assert!(after < Duration::from_secs(1), "{name} said so after {after:?}");
         // A person is told what happened; the rule's name is for machines.
-        assert!(*name == *"lasso top" || text.contains(REASON), "{name} does not say why: {text}");
+        assert!(&**name == "lasso top" || text.contains(REASON), "{name} does not say why: {text}");
         assert!(text.replace('_', " ").contains(CAUSE), "{name} does not name the fault: {text}");
     }
     load.stop();

@@ -31,7 +31,7 @@ struct Busy {
 
 /// Two of its providers have answered, and failed, calls of three methods; a third has announced blocks to a subscriber.
 fn busy_node() -> Busy {
-    let flaky = |seen: &Seen| match seen.is_own || seen.serial % 2 == 0 {
+    let flaky = |seen: &Seen| match seen.is_own || seen.serial.is_multiple_of(2) {
         true => (Duration::ZERO, healthy(seen, 100)),
         false => (Duration::ZERO, Say::Status("500 Internal Server Error", "", "oops")),
     };

@@ -195,16 +195,16 @@ fn breaker_settings_act() {
             })
         };
         // One call in several epochs, so that none is under way when it opens.
-        until("closed -> open", &|| {
+        until(r#""from":"closed","to":"open""#, &|| {
             call(lasso.address, "/rpc/one", 1);
             std::thread::sleep(EPOCHS);
         });
         assert_eq!(bad.calls().to_string(), failures, "calls until it opened");
-        let open = until("open -> half_open", &|| {}).as_millis() as u64;
+        let open = until(r#""from":"open","to":"half_open""#, &|| {}).as_millis() as u64;
         let recovery_ms: u64 = recovery_ms.parse().expect("a number");
         let seen_late = EPOCHS.as_millis() as u64 + 100;
         assert!((recovery_ms..recovery_ms + 1_500).contains(&(open + seen_late)), "{recovery_ms}: half-open after {open} ms");
-        until("half_open -> closed", &|| {});
+        until(r#""from":"half_open","to":"closed""#, &|| {});
         assert_eq!(bad.own(), 2 + 2 * successes, "trials until it closed");
     }
 }

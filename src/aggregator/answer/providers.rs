@@ -153,7 +153,7 @@ impl Aggregator {
             return ("misconfigured", "it refuses our credentials: correct its key or headers".to_owned());
         }
         if channel.cooldown.is_limited(at.now) {
-            let left_s = channel.cooldown.until().since(at.now).as_secs() + 1;
+            let left_s = channel.cooldown.until().since(at.now).as_millis().div_ceil(1000);
             return ("rate_limited", format!("it said we ask too often; used after the others for {left_s} s"));
         }
         if behind > chain.max_lag_blocks {

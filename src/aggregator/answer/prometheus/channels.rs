@@ -59,7 +59,7 @@ impl Aggregator {
             }
         }
         let mut of_seats = |family, value: &dyn Fn(&Seat<'_>) -> Option<Value>| {
-            each(out, family, seats, |seat| &seat.labels, |seat| value(seat));
+            each(out, family, seats, |seat| &seat.labels, value);
         };
         let help = "1 when it answered once, is of the right chain and has a circuit that is not open.";
         let is_up = |seat: &Seat<'_>| Some(seat.channels.iter().any(|(id, _)| self.is_available(*id)).into());

@@ -18,6 +18,9 @@ const started = Date.now();
 const say = (text) => console.log(`${((Date.now() - started) / 1000).toFixed(1)} s: ${text}`);
 
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium-headless-shell', args: ['--no-sandbox', '--disable-gpu'] });
+say(`Chromium ${browser.version()}`);
+// Whoever waits for lines learns that this goes on; no wait in here is longer than PATIENCE_MS.
+setInterval(() => say('still at it'), 15_000).unref();
 
 // A page whose every misstep is noted: errors on its console, refusals by its policy, requests to anywhere else.
 async function open({ size = [1280, 800], scheme = 'dark', at = base, init = null } = {}) {

@@ -16,6 +16,7 @@ use crate::cli::traces::{Exporter, Wish};
 use crate::config::topology::Topology;
 use crate::control;
 use crate::observe::happening::{Happening, Level};
+use crate::observe::question::{Asked, Question};
 use crate::runtime::background::{self, Background};
 use crate::runtime::cores::{self, Seat, Shards};
 use crate::runtime::dns::Resolver;
@@ -150,6 +151,7 @@ impl Running {
     /// Until a signal has ended every shard.
     pub fn wait(self) -> i32 {
         self.shards.join();
+        settle(&self.node);
         self.traces.iter().for_each(Exporter::stop);
         if let Some(mut keeper) = self.keeper {
             keeper.write_all();
@@ -234,6 +236,18 @@ fn start_aggregator(node: &Arc<Node>, options: &Options, log: &Log, keeper: Opti
     // What was remembered orders the very first call.
     step();
     background::every("aggregator", Duration::from_millis(limits::EPOCH_MS), step).map_err(|e| format!("no thread: {e}"))
+}
+
+/// Waits until what the shards reported last is merged and told of. An answer comes after the merge of its step, the next
+/// one's after that step has told.
+fn settle(node: &Node) {
+    let until = uring::process_now().plus_ms(limits::ANSWER_WAIT_MS);
+    for _ in 0..2 {
+        let Some(ticket) = node.desk.ask(Asked { what: Question::Region, wall: uring::wall_now() }) else { return };
+        while ticket.take().is_none() && uring::process_now() < until {
+            std::thread::sleep(Duration::from_millis(limits::ANSWER_POLL_MS));
+        }
+    }
 }
 
 /// Tells the log and whoever listens.

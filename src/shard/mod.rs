@@ -274,8 +274,9 @@ impl<W: World> Shard<W> {
         self.node.emptied.len() <= limits::LINK_SHARDS || self.node.emptied.iter().all(Flag::is_raised)
     }
 
-    /// Ends every client connection.
+    /// Ends every client connection, and reports what was tallied until now.
     pub fn close(&self) {
+        self.report(self.now());
         self.clients.close_all();
         self.sockets.borrow().iter().for_each(|(_, socket)| socket.lose());
         self.links.close_all();
@@ -428,9 +429,12 @@ impl<W: World> Shard<W> {
 
     /// Sends what was tallied up, once an epoch.
     fn report_if_due(&self, now: Instant) {
-        if !self.reporter.is_due(now) {
-            return;
+        if self.reporter.is_due(now) {
+            self.report(now);
         }
+    }
+
+    fn report(&self, now: Instant) {
         let load = Load {
             client_connections: self.client_count() as u32,
             attempts_in_flight: self.attempts.len() as u32,

@@ -129,7 +129,7 @@ fn a_killed_provider_is_told_of_everywhere_within_a_second() {
     let load = Load::start(lasso.address, "/rpc/one", 1);
     within(Duration::from_secs(10), "calls", || killed.calls() > 50);
     let top = Top::start(lasso.address);
-    within(Duration::from_secs(10), "lasso top shows the chain", || top.words().contains("healthy"));
+    within(Duration::from_secs(20), "lasso top shows the chain", || top.words().contains("healthy"));
     let mut scene = Scene { lasso, log: String::new(), top };
     assert_eq!(VOICES.map(|(_, voice)| voice(&mut scene)), [const { None }; VOICES.len()], "nothing has happened yet");
 

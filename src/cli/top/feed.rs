@@ -44,10 +44,12 @@ impl Feed {
         let (news, looked_at) = (Published::new(News::default()), Published::new(None));
         let (orders, events) = (Desk::new(4), Arc::new(ArrayQueue::new(limits::TOP_EVENTS)));
         let feed = Feed { news: news.reader(), looked_at: looked_at.clone(), orders: orders.clone(), events: events.clone() };
-        let poller = Poller { client: Client::new(&asking.node), asking: asking.clone(), news, looked_at, orders };
+        let changed = Arc::new(ArrayQueue::new(1));
+        let client = Client::new(&asking.node);
+        let poller = Poller { client, asking: asking.clone(), news, looked_at, orders, changed: changed.clone() };
         background::start("pictures", move || poller.run())?;
         let client = Client::new(&asking.node);
-        background::start("events", move || listen(&client, &events))?;
+        background::start("events", move || listen(&client, &events, &changed))?;
         Ok(feed)
     }
 
@@ -77,6 +79,8 @@ struct Poller {
     news: Arc<Published<News>>,
     looked_at: Arc<Published<Option<Target>>>,
     orders: Arc<Orders>,
+    /// Something was told of that the picture does not show yet.
+    changed: Arc<ArrayQueue<()>>,
 }
 
 impl Poller {
@@ -87,9 +91,11 @@ impl Poller {
                 let began = process_now();
                 self.poll(&mut last, is_whole);
                 while process_now().since(began) < HALF {
+                    // What an order changed, or an event told of, is shown at once.
                     if self.obey() {
-                        // What it changed is shown at once.
                         self.poll(&mut last, true);
+                    } else if self.changed.pop().is_some() {
+                        self.poll(&mut last, false);
                     }
                     pause(LOOK);
                 }
@@ -134,11 +140,14 @@ impl Poller {
 }
 
 /// Connects again for ever; after a break the node is asked for what was missed.
-fn listen(client: &Client, events: &ArrayQueue<Event>) -> String {
+fn listen(client: &Client, events: &ArrayQueue<Event>, changed: &ArrayQueue<()>) -> String {
     let mut last_id = String::new();
     loop {
         if let Ok(stream) = client.stream(&format!("/api/events?types={TYPES}"), &last_id) {
-            read_events(stream, &mut last_id, |event| drop(events.force_push(event)));
+            read_events(stream, &mut last_id, |event| {
+                drop(events.force_push(event));
+                drop(changed.force_push(()));
+            });
         }
         pause(RECONNECT);
     }

@@ -146,7 +146,7 @@ fn listen(client: &Client, events: &ArrayQueue<Event>, changed: &ArrayQueue<()>)
         if let Ok(stream) = client.stream(&format!("/api/events?types={TYPES}"), &last_id) {
             read_events(stream, &mut last_id, |event| {
                 drop(events.force_push(event));
-                drop(changed.force_push(()));
+                let _ = changed.force_push(());
             });
         }
         pause(RECONNECT);

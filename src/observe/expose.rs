@@ -122,6 +122,10 @@ fn write_label(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn write_escaped(out: &mut Vec<u8>, text: &str, quotes: bool) {
+    if !text.bytes().any(|byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+        // Nearly all: names from a configuration, words of ours.
+        return out.extend_from_slice(text.as_bytes());
+    }
     for byte in text.bytes() {
         match byte {
             b'\\' => out.extend_from_slice(b"\\\\"),

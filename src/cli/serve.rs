@@ -245,7 +245,7 @@ fn settle(node: &Node) {
     for _ in 0..2 {
         let Some(ticket) = node.desk.ask(Asked { what: Question::Region, wall: uring::wall_now() }) else { return };
         while ticket.take().is_none() && uring::process_now() < until {
-            std::thread::sleep(Duration::from_millis(limits::ANSWER_POLL_MS));
+            background::pause(crate::base::time::Duration::from_millis(limits::ANSWER_POLL_MS));
         }
     }
 }

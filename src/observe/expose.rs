@@ -285,13 +285,20 @@ impl Exposition {
         self.line(self.suffix, labels, Some((name, word)), value.into());
     }
 
+    /// Nearly all lines of a scrape are these, so what they share is put together once.
     pub fn spread(&mut self, labels: &Labels, spread: &Spread) {
+        let mut same = [self.name.as_bytes(), b"_bucket{", &labels.0].concat();
+        same.extend_from_slice(if labels.0.is_empty() { b"le=\"" } else { b",le=\"" });
         let mut sum = 0;
-        for ((_, le), count) in BOUNDS.iter().zip(spread.between) {
+        let bounds = BOUNDS.iter().map(|(_, le)| *le).chain(["+Inf"]);
+        for (le, count) in bounds.zip(spread.between.into_iter().chain([spread.beyond])) {
             sum += count;
-            self.line("_bucket", labels, Some(("le", le)), sum.into());
+            self.out.extend_from_slice(&same);
+            self.out.extend_from_slice(le.as_bytes());
+            self.out.extend_from_slice(b"\"} ");
+            write_decimal(&mut self.out, sum);
+            self.out.push(b'\n');
         }
-        self.line("_bucket", labels, Some(("le", "+Inf")), spread.count().into());
         self.line("_sum", labels, None, Value::Micros(spread.sum_us));
         self.line("_count", labels, None, spread.count().into());
     }

@@ -154,3 +154,17 @@ fn a_killed_provider_is_told_of_everywhere_within_a_second() {
     }
     load.stop();
 }
+
+/// Its terminal is closed under it. (It went on for ever then, with a core for itself.)
+#[test]
+fn lasso_top_ends_with_its_terminal() {
+    let provider = Actor::new(steady(1));
+    let lasso = Lasso::start(&profile(&[provider.address]), "io_uring");
+    let mut top = Top::start(lasso.address);
+    within(Duration::from_secs(20), "it shows the chain", || top.words().contains("healthy"));
+    top.child.kill().expect("the terminal is there");
+    top.child.wait().expect("it ends");
+    let shown = format!("top --url http://{}", lasso.address);
+    let is_there = || Command::new("pgrep").args(["-f", &shown]).output().expect("pgrep of procps").status.success();
+    within(Duration::from_secs(5), "it ends too", || !is_there());
+}

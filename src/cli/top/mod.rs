@@ -14,6 +14,7 @@ mod view;
 use crate::base::time::Duration;
 use crate::cli::asking::Asking;
 use crate::cli::stats;
+use crate::runtime::background::pause;
 use crate::runtime::desk::Ticket;
 use crate::runtime::flag::Flag;
 use crate::runtime::signals;
@@ -26,6 +27,9 @@ use view::{Action, Key, View, on_key};
 
 /// How long a change may wait to be drawn.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long after a signal the loop may take to see it.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 
 pub fn run(asking: &Asking) -> i32 {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
@@ -44,7 +48,13 @@ pub fn run(asking: &Asking) -> i32 {
 fn live(asking: &Asking) -> io::Result<()> {
     let ended = Arc::new(Flag::default());
     let told = ended.clone();
-    signals::watch(move |_| told.raise())?;
+    signals::watch(move |_| {
+        told.raise();
+        // A terminal that was closed is readable for ever, and who waits for its keys comes back no more.
+        pause(LAST_LOOK);
+        ratatui::restore();
+        std::process::exit(1);
+    })?;
     let view = View::new(asking.node.shown(), stats::paper().colours);
     let feed = Feed::start(asking)?;
     let mut terminal = ratatui::try_init()?;

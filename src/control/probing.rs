@@ -59,12 +59,16 @@ fn missed<W: World>(chain: &Chain<W>) -> Vec<ChannelId> {
     chain.channels.iter().filter(is_missed).map(|w| w.channel).collect()
 }
 
-/// Starts what permits were leased to us; permits are numbered in order, so a newer one is one not yet used.
+/// Starts what permits were leased to us; permits are numbered in order, so a newer one is one not yet used. A probe that was
+/// sent while the circuit was still open may be under way: its trial follows it, or is left out and leased again.
 fn start_trials<W: World>(chain: &Rc<Chain<W>>, last: PermitId) -> PermitId {
     let (snapshot, now) = (chain.shard.latest(), chain.shard.world().now());
     let mut newest = last;
     for trial in snapshot.trials.iter().filter(|t| t.permit > last && now < t.start_by) {
         let Some(watched) = chain.channels.iter().find(|w| w.channel == trial.channel) else { continue };
+        if !chain.schedule.borrow_mut().begin(trial.channel) {
+            continue;
+        }
         newest = newest.max(trial.permit);
         chain.shard.tell(Event::TrialStarted { permit: trial.permit, channel: trial.channel });
         chain.shard.world().spawn("trial", probe(chain.clone(), *watched, Some(trial.permit)));

@@ -72,6 +72,11 @@ impl Schedule {
         Some(chosen.channel)
     }
 
+    /// A probe of `channel` begins out of its turn; `false` while one is under way.
+    pub fn begin(&mut self, channel: ChannelId) -> bool {
+        self.all.iter_mut().find(|p| p.channel == channel).is_some_and(|p| !std::mem::replace(&mut p.is_out, true))
+    }
+
     /// Its last probe was turned away for our credentials.
     pub fn was_refused(&self, channel: ChannelId) -> bool {
         self.all.iter().any(|p| p.channel == channel && p.was_refused)
@@ -140,6 +145,18 @@ mod tests {
         check(&[ProbeEnd::Auth], 120_000..=120_000);
         check(&[ProbeEnd::Limited { retry_after_ms: None }], 30_000..=30_000);
         check(&[ProbeEnd::Limited { retry_after_ms: Some(90_000) }], 90_000..=90_000);
+    }
+
+    #[test]
+    fn none_begins_out_of_turn_while_one_is_under_way() {
+        let (mut schedule, mut rng) = (Schedule::new(&[(ChannelId(3), 12_000)], at(0)), Rng::new(1));
+        assert!(!schedule.begin(ChannelId(4)), "not one of ours");
+        assert_eq!(schedule.next(at(0), |_| false), Some(ChannelId(3)));
+        assert!(!schedule.begin(ChannelId(3)));
+        schedule.on_end(ChannelId(3), ProbeEnd::Ok, at(60), &mut rng);
+        assert!(schedule.begin(ChannelId(3)));
+        assert!(!schedule.begin(ChannelId(3)));
+        assert_eq!(schedule.next(at(99_000), |_| true), None);
     }
 
     #[test]

@@ -1,55 +1,21 @@
 //! What judging costs: recording an attempt on a shard (budget 50 ns), and the aggregator's step with the epochs of eight
 //! shards (budget 2 ms for 2,000 rows, 20 ms for all 20,480 of 64 channels and 40 methods).
 
+mod channels;
+
+use channels::{CHANNELS, SHARDS, node};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use lasso::aggregator::{Aggregator, Rules};
 use lasso::base::ids::{ChannelId, EntryId, InstanceId, MethodId, Transport};
 use lasso::base::limits;
 use lasso::base::rng::Rng;
-use lasso::base::time::{Instant, WallTime};
-use lasso::config::topology::Strategy;
-use lasso::config::{self, SourceFile};
+use lasso::base::time::Instant;
 use lasso::health::breaker::Policy;
 use lasso::observe::category::Category;
 use lasso::observe::report::{Load, Report};
 use lasso::observe::tally::{Attempted, Effect, Tally};
-use lasso::route::limit::TrustedProxies;
-use lasso::runtime::journal::Losses;
-use lasso::shard::{Node, Settings};
-use lasso::snapshot::Snapshot;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
-
-const SHARDS: u32 = 8;
-const CHAINS: usize = 8;
-const PROVIDERS: usize = 8;
-
-fn node() -> Arc<Node> {
-    let mut text = String::from("---\nname: b\nslug: default\n---\nchains:\n");
-    for chain in 0..CHAINS {
-        text.push_str(&format!("  c{chain}:\n    chain_id: {}\n    providers:\n", chain + 1));
-        for n in 0..PROVIDERS {
-            text.push_str(&format!("      - {{id: p{n}, url: \"http://127.0.0.1:{}\"}}\n", 9000 + chain * PROVIDERS + n));
-        }
-    }
-    let loaded = config::load(&[SourceFile { name: "default.yml".into(), text }], &|_| None);
-    let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));
-    let settings = Settings {
-        node_id: "b".into(),
-        region: "b".into(),
-        scheme: None,
-        host: "localhost".into(),
-        shards: SHARDS,
-        trusted_proxies: TrustedProxies::loopback(),
-        request_log_rate: limits::REQUEST_LOG_RATE,
-        started: WallTime(0),
-        spans: None,
-        log_losses: Losses::default(),
-    };
-    let snapshot = Snapshot::new(loaded.topology, Strategy::Fastest, "b", SHARDS as usize + 1);
-    Node::new(settings, snapshot, [1, 2])
-}
 
 fn attempted(entry: usize, method: u16, us: u64) -> Attempted {
     Attempted {
@@ -66,9 +32,9 @@ fn attempted(entry: usize, method: u16, us: u64) -> Attempted {
 
 /// An epoch of one shard: `rows` rows, twenty samples each around a latency of its own.
 fn tally(rows: usize, rng: &mut Rng) -> Box<Tally> {
-    let mut tally = Box::new(Tally::new(CHAINS * PROVIDERS, CHAINS * PROVIDERS));
+    let mut tally = Box::new(Tally::new(CHANNELS, CHANNELS));
     for row in 0..rows {
-        let (entry, method) = (row % (CHAINS * PROVIDERS), (row / (CHAINS * PROVIDERS)) as u16);
+        let (entry, method) = (row % (CHANNELS), (row / (CHANNELS)) as u16);
         for _ in 0..20 {
             tally.record(&attempted(entry, method, 1_000 + 50 * entry as u64 + rng.below(800)));
         }

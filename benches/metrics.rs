@@ -1,61 +1,29 @@
 //! What a scrape costs the thread that judges: `/metrics` of 64 channels that each had calls of 40 methods, in every slice
 //! of the last hour (budget 20 ms).
 
+mod channels;
+
+use channels::{CHANNELS, node};
 use criterion::{Criterion, criterion_group, criterion_main};
 use lasso::aggregator::{Aggregator, Rules};
 use lasso::base::ids::{ChannelId, EntryId, InstanceId, MethodId, Transport};
 use lasso::base::rng::Rng;
 use lasso::base::time::{Instant, WallTime};
-use lasso::config::topology::Strategy;
-use lasso::config::{self, SourceFile};
 use lasso::health::breaker::Policy;
 use lasso::observe::category::Category;
 use lasso::observe::expose::Format;
 use lasso::observe::question::{Asked, Question};
 use lasso::observe::report::{Load, Report};
 use lasso::observe::tally::{Attempted, Effect, Tally};
-use lasso::route::limit::TrustedProxies;
-use lasso::runtime::journal::Losses;
-use lasso::shard::{Node, Settings};
-use lasso::snapshot::Snapshot;
-use std::sync::Arc;
 use std::time::Duration;
 
-const CHAINS: usize = 8;
-const PROVIDERS: usize = 8;
 const METHODS: usize = 40;
-
-fn node() -> Arc<Node> {
-    let mut text = String::from("---\nname: b\nslug: default\n---\nchains:\n");
-    for chain in 0..CHAINS {
-        text.push_str(&format!("  c{chain}:\n    chain_id: {}\n    providers:\n", chain + 1));
-        for n in 0..PROVIDERS {
-            text.push_str(&format!("      - {{id: p{n}, url: \"http://127.0.0.1:{}\"}}\n", 9000 + chain * PROVIDERS + n));
-        }
-    }
-    let loaded = config::load(&[SourceFile { name: "default.yml".into(), text }], &|_| None);
-    let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));
-    let settings = Settings {
-        node_id: "b".into(),
-        region: "b".into(),
-        scheme: None,
-        host: "localhost".into(),
-        shards: 8,
-        trusted_proxies: TrustedProxies::loopback(),
-        request_log_rate: 256,
-        started: WallTime(0),
-        spans: None,
-        log_losses: Losses::default(),
-    };
-    let snapshot = Snapshot::new(loaded.topology, Strategy::Fastest, "b", 9);
-    Node::new(settings, snapshot, [1, 2])
-}
 
 /// Twenty attempts of every row, one of them a failure.
 fn tally(rng: &mut Rng) -> Box<Tally> {
-    let mut tally = Box::new(Tally::new(CHAINS * PROVIDERS, CHAINS * PROVIDERS));
-    for row in 0..CHAINS * PROVIDERS * METHODS {
-        let (entry, method) = (row % (CHAINS * PROVIDERS), (row / (CHAINS * PROVIDERS)) as u16);
+    let mut tally = Box::new(Tally::new(CHANNELS, CHANNELS));
+    for row in 0..CHANNELS * METHODS {
+        let (entry, method) = (row % (CHANNELS), (row / (CHANNELS)) as u16);
         for n in 0..20 {
             tally.record(&Attempted {
                 entry: EntryId(entry as u32),
@@ -93,7 +61,7 @@ fn scrape(c: &mut Criterion) {
                 bytes = ticket.take().map_or(0, |answer| answer.body.len());
             });
         });
-        assert!(bytes > CHAINS * PROVIDERS * METHODS * 1_000, "{bytes} bytes are not every row");
+        assert!(bytes > CHANNELS * METHODS * 1_000, "{bytes} bytes are not every row");
     }
 }
 

@@ -268,31 +268,35 @@ fn of_file(file: &Path, json: bool, paper: Paper) -> Result<String, Fault> {
 }
 
 fn method_table(rows: &[MethodState], paper: Paper) -> String {
-    let columns = [
-        column("provider", false, 0),
-        column("over", false, 0),
-        column("method", false, 0),
-        column("calls", true, 0),
-        column("success", true, 1),
-        column("p50 ms", true, 2),
-        column("p90 ms", true, 4),
-        column("p95 ms", true, 3),
-        column("p99 ms", true, 0),
-    ];
+    let columns = [&[column("provider", false, 0), column("over", false, 0)], &METHOD_COLUMNS[..]].concat();
     let row = |method: &MethodState| -> Vec<Cell> {
-        vec![
-            method.provider.clone().into(),
-            method.transport.clone().into(),
-            method.method.clone().into(),
-            method.calls.to_string().into(),
-            percent(method.success_rate).into(),
-            ms(method.p50_ms).into(),
-            ms(method.p90_ms).into(),
-            ms(method.p95_ms).into(),
-            ms(method.p99_ms).into(),
-        ]
+        let whose = [method.provider.clone().into(), method.transport.clone().into()];
+        whose.into_iter().chain(of_method(method)).collect()
     };
     table::render(&columns, &rows.iter().map(row).collect::<Vec<_>>(), paper)
+}
+
+pub const METHOD_COLUMNS: [Column; 7] = [
+    column("method", false, 0),
+    column("calls", true, 0),
+    column("success", true, 1),
+    column("p50 ms", true, 2),
+    column("p90 ms", true, 4),
+    column("p95 ms", true, 3),
+    column("p99 ms", true, 0),
+];
+
+/// Under `METHOD_COLUMNS`.
+pub fn of_method(method: &MethodState) -> Vec<Cell> {
+    vec![
+        method.method.clone().into(),
+        method.calls.to_string().into(),
+        percent(method.success_rate).into(),
+        ms(method.p50_ms).into(),
+        ms(method.p90_ms).into(),
+        ms(method.p95_ms).into(),
+        ms(method.p99_ms).into(),
+    ]
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! of the last hour, and since the start.
 //!
 //! An epoch's row is added once, to the newest slice of ten seconds. A slice that leaves the last minute is added to one
-//! of five minutes, and that, when it leaves the last hour, to the rest; so a window is a sum of slices, and the merge
-//! pays for one of them. Latencies stay in the tallies' buckets, as the stretch that was touched, and become an
-//! hdrhistogram when somebody asks. Rejected: a histogram for each window (kilobytes each, merged three times), and
-//! averages without distributions. A row beyond the bound is counted and not kept.
+//! of five minutes, which is dropped when it leaves the last hour, and to the sum of all that left; so a window is a sum of
+//! slices, the merge pays for one of them, and a scrape, which asks for everything, reads eight instead of twenty.
+//! Latencies stay in the tallies' buckets, as the stretch that was touched, and become an hdrhistogram when somebody asks.
+//! Rejected: a histogram for each window (kilobytes each, merged three times), and averages without distributions. A row
+//! beyond the bound is counted and not kept.
 
 use crate::base::ids::{EntryId, MethodId, Transport};
 use crate::base::limits;
@@ -164,7 +165,8 @@ impl Counts {
 pub struct Figure {
     short: VecDeque<(u64, Counts)>,
     long: VecDeque<(u64, Counts)>,
-    older: Counts,
+    /// All that has left `short`, what `long` still has included.
+    settled: Counts,
     pub last: Instant,
 }
 
@@ -189,16 +191,14 @@ impl Figure {
             if let Some((_, to)) = self.long.back_mut() {
                 to.add(&counts);
             }
+            self.settled.add(&counts);
         }
-        while let Some((_, counts)) = self.long.pop_front_if(|(slot, _)| *slot + LONG_SLICES <= now.as_ms() / LONG_MS) {
-            self.older.add(&counts);
-        }
+        while self.long.pop_front_if(|(slot, _)| *slot + LONG_SLICES <= now.as_ms() / LONG_MS).is_some() {}
     }
 
     /// Everything since the start, in parts: for whoever adds it up in a shape of their own.
     pub fn parts(&self) -> impl Iterator<Item = &Counts> {
-        let slices = self.short.iter().chain(&self.long).map(|(_, counts)| counts);
-        slices.chain([&self.older])
+        self.short.iter().map(|(_, counts)| counts).chain([&self.settled])
     }
 
     pub fn counts(&self, window: Window, now: Instant) -> Counts {
@@ -209,12 +209,13 @@ impl Figure {
             Window::Total => true,
         });
         short.for_each(|(_, counts)| sum.add(counts));
-        if window != Window::Minute {
-            let is_in = |slot: u64| window == Window::Total || slot + LONG_SLICES > now.as_ms() / LONG_MS;
-            self.long.iter().filter(|(slot, _)| is_in(*slot)).for_each(|(_, counts)| sum.add(counts));
-        }
-        if window == Window::Total {
-            sum.add(&self.older);
+        match window {
+            Window::Minute => {}
+            Window::Hour => {
+                let is_in = |slot: u64| slot + LONG_SLICES > now.as_ms() / LONG_MS;
+                self.long.iter().filter(|(slot, _)| is_in(*slot)).for_each(|(_, counts)| sum.add(counts));
+            }
+            Window::Total => sum.add(&self.settled),
         }
         sum
     }

@@ -98,8 +98,14 @@ fn serve(stream: TcpStream, connection: usize, got: &Mutex<Vec<Got>>, act: &Act)
     }
 }
 
+/// The body of the next request.
 pub fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
-    let mut length = 0;
+    Some(read_whole_request(reader)?.1)
+}
+
+/// Its head, without the empty line, and its body.
+pub fn read_whole_request(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+    let (mut head, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? == 0 {
@@ -108,13 +114,14 @@ pub fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
         if line == "\r\n" {
             break;
         }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+        if let Some((_, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
             length = value.trim().parse().ok()?;
         }
+        head.push_str(&line);
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    String::from_utf8(body).ok()
+    Some((head, String::from_utf8(body).ok()?))
 }
 
 pub fn ok(id: &str, result: &str) -> String {

@@ -3,9 +3,9 @@
 
 use crate::harness::{Lasso, no_limit};
 use crate::http::{Client, READ};
-use crate::provider::{answer, ok, with_status};
+use crate::provider::{answer, ok, read_whole_request, with_status};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -30,7 +30,8 @@ impl Server {
                 let (mut stream, own, act) = (stream.expect("a connection"), own.clone(), act.clone());
                 std::thread::spawn(move || {
                     let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
-                    while let Some((head, body)) = read(&mut reader) {
+                    while let Some((head, body)) = read_whole_request(&mut reader) {
+                        let body: Value = serde_json::from_str(&body).expect("JSON");
                         // The node's own questions are no calls.
                         let is_own = body["id"].as_str().is_some_and(|id| id.starts_with("lasso-"));
                         let mut got = own.got.lock().expect("no panic");
@@ -62,26 +63,6 @@ impl Server {
         let pairs = head.lines().filter_map(|line| line.split_once(": "));
         pairs.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).collect()
     }
-}
-
-fn read(reader: &mut BufReader<std::net::TcpStream>) -> Option<(String, Value)> {
-    let (mut head, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        if let Some((_, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
-            length = value.trim().parse().expect("a length");
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some((head, serde_json::from_slice(&body).expect("JSON")))
 }
 
 fn good() -> Server {

@@ -2,8 +2,8 @@
 
 use super::draw::{boxed, event_lines, line, style};
 use super::view::{Event, Target, View};
-use crate::cli::picture::{ChannelState, MethodState, ProviderState};
-use crate::cli::stats::column;
+use crate::cli::picture::{ChannelState, ProviderState};
+use crate::cli::stats::{METHOD_COLUMNS, column, of_method};
 use crate::cli::table::{Cell, Layout, Tone, ms, percent, whole};
 use crate::observe::question::Order;
 use ratatui::Frame;
@@ -115,28 +115,8 @@ fn methods(view: &View, target: &Target, width: usize, room: usize) -> Vec<Line<
     } else if view.methods.is_empty() {
         lines.push(Line::raw("no call"));
     } else {
-        let columns = [
-            column("method", false, 0),
-            column("calls", true, 0),
-            column("success", true, 0),
-            column("p50 ms", true, 0),
-            column("p90 ms", true, 2),
-            column("p95 ms", true, 1),
-            column("p99 ms", true, 0),
-        ];
-        let row = |method: &MethodState| -> Vec<Cell> {
-            vec![
-                method.method.clone().into(),
-                method.calls.to_string().into(),
-                percent(method.success_rate).into(),
-                ms(method.p50_ms).into(),
-                ms(method.p90_ms).into(),
-                ms(method.p95_ms).into(),
-                ms(method.p99_ms).into(),
-            ]
-        };
-        let rows: Vec<Vec<Cell>> = view.methods.iter().map(row).collect();
-        let layout = Layout::new(&columns, &rows, Some(width));
+        let rows: Vec<Vec<Cell>> = view.methods.iter().map(of_method).collect();
+        let layout = Layout::new(&METHOD_COLUMNS, &rows, Some(width));
         lines.push(line(view, &layout.titles(), false));
         lines.extend(rows.iter().take(room).map(|row| line(view, &layout.cells(row), false)));
         if rows.len() > room {

@@ -7,7 +7,6 @@ use channels::{CHANNELS, SHARDS, node};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use lasso::aggregator::{Aggregator, Rules};
 use lasso::base::ids::{ChannelId, EntryId, InstanceId, MethodId, Transport};
-use lasso::base::limits;
 use lasso::base::rng::Rng;
 use lasso::base::time::Instant;
 use lasso::health::breaker::Policy;

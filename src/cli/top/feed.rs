@@ -27,7 +27,8 @@ const RECONNECT: Duration = Duration::from_secs(2);
 /// What people want to hear of; calls and heads are figures.
 const TYPES: &str = "provider.circuit,provider.rate_limited,provider.misconfigured,provider.recovered,provider.chain,\
                      provider.lag,provider.caught_up,provider.connected,provider.disconnected,provider.silent,\
-                     stream.leads,stream.lost,stream.closed,node.ready,node.draining,node.panic,config.problem";
+                     stream.leads,stream.lost,stream.closed,client.slow_consumer,node.ready,node.draining,node.panic,\
+                     node.log_dropped,config.problem";
 
 type Orders = Desk<(Target, Order), Result<String, String>>;
 

@@ -98,7 +98,9 @@ pub fn check_head(head: &[u8], request: bool) {
     }
     assert!(count("transfer-encoding") <= 1);
     assert!(count("transfer-encoding") == 0 || count("content-length") == 0);
-    let chunked = |line: &&&str| line.split_once(':').is_some_and(|(_, value)| value.trim_matches([' ', '\t']).eq_ignore_ascii_case("chunked"));
+    let chunked = |line: &&&str| {
+        line.split_once(':').is_some_and(|(_, value)| value.trim_matches([' ', '\t']).eq_ignore_ascii_case("chunked"))
+    };
     let coded = fields.iter().filter(|line| named(line, "transfer-encoding"));
     assert_eq!(coded.clone().count(), coded.filter(chunked).count());
     if request {

@@ -2,7 +2,7 @@
 //! makes of it.
 #![no_main]
 
-use lasso::wire::gzip::{GzipFault, Gunzip};
+use lasso::wire::gzip::{Gunzip, GzipFault};
 use std::io::Read;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

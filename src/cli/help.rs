@@ -37,11 +37,16 @@ fn of_program() -> String {
     out
 }
 
-fn of_command(command: &CommandInfo) -> String {
+/// `lasso explain METHOD [FLAGS]`
+pub fn usage(command: &CommandInfo) -> String {
     let words = command.argument.map(|(name, _)| name).into_iter().chain(command.operand);
     let argument: String = words.map(|name| format!(" {name}")).collect();
     let flags = if flags::of(command.name).next().is_some() { " [FLAGS]" } else { "" };
-    let mut out = format!("lasso {}: {}\n\nUsage: lasso {}{argument}{flags}\n\n", command.word, command.help, command.word);
+    format!("lasso {}{argument}{flags}", command.word)
+}
+
+fn of_command(command: &CommandInfo) -> String {
+    let mut out = format!("lasso {}: {}\n\nUsage: {}\n\n", command.word, command.help, usage(command));
     if let Some((name, words)) = command.argument {
         let _ = write!(out, "{name} is one of {}\n\n", words.join(", "));
     }

@@ -128,7 +128,10 @@ impl Typed {
         match self.command {
             None => self.command = Some(command_name(&value)?),
             Some(command) if self.words.len() < info(command).most_words() => self.words.push(value),
-            Some(command) => return Err(Usage(format!("unexpected \"{value}\" after {} (see lasso help)", info(command).word))),
+            Some(command) => {
+                let info = info(command);
+                return Err(Usage(format!("unexpected \"{value}\" after {} (usage: {})", info.word, help::usage(info))));
+            }
         }
         Ok(())
     }

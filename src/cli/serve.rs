@@ -117,8 +117,7 @@ impl Running {
         let settings = Settings { spans: spans.clone(), ..settings(options, address, seats.len(), log)? };
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
-        let topology = node.snapshot.latest().topology.clone();
-        let export = |(wish, spans)| Exporter::start(wish, spans, topology, log);
+        let export = |(wish, spans)| Exporter::start(wish, spans, &node, log);
         let traces = traces.zip(spans).map(export).transpose()?;
         let keeper = Keeper::new(options, &node, log);
         let judge = start_aggregator(&node, options, log, keeper.as_ref())?;

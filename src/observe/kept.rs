@@ -131,7 +131,9 @@ pub(crate) mod tests {
     fn what_is_written_is_read() {
         let mut silent = row("b", "eth_call", 1.0);
         (silent.rpc_avg_duration_ms, silent.p50_ms, silent.rpc_success_rate) = (None, None, 0.0);
-        let kept = kept(vec![row("a", "eth_call", 12.5), silent]);
+        // Its nearest shorter form is another number, to a parser that rounds on the way.
+        let exact = row("c", "eth_call", 2.051_684_350_518_402_7e-196);
+        let kept = kept(vec![row("a", "eth_call", 12.5), silent, exact]);
         assert_eq!(Kept::parse(json_of(&kept).to_string().as_bytes()), Ok(kept.clone()));
         assert_eq!((kept.timestamp, kept.datetime.as_str()), (1_795_252_260, "2026-11-21T09:11:00.123Z"));
     }

@@ -19,14 +19,17 @@ fn settles(limit: u64, mut value: impl FnMut() -> u64) -> u64 {
     }
 }
 
+/// Without the backlog of events, which fills with calls and is no client's.
+fn without_backlog(driver: &str) -> [&str; 4] {
+    ["--driver", driver, "--request-log-rate", "0"]
+}
+
 #[test]
 fn an_idle_client_costs_at_most_a_kibibyte() {
     const CLIENTS: usize = 9_000;
     for driver in DRIVERS {
         let provider = Provider::good("\"0x1\"");
-        // Without the backlog of events, which fills with calls and is no client's.
-        let flags = ["--driver", driver, "--request-log-rate", "0"];
-        let mut lasso = Lasso::start_with(&no_limit(&[provider.address]), &flags);
+        let mut lasso = Lasso::start_with(&no_limit(&[provider.address]), &without_backlog(driver));
         // Warm: what the first calls build is no client's.
         (0..200).for_each(|_| assert_eq!(post(lasso.address, "/rpc/one", READ).status, 200));
         let before = lasso.memory_kib();
@@ -57,7 +60,7 @@ fn clients_that_vanish_leave_nothing() {
     };
     for driver in DRIVERS {
         let provider = Provider::good("\"0x1\"");
-        let mut lasso = Lasso::start(&no_limit(&[provider.address]), driver);
+        let mut lasso = Lasso::start_with(&no_limit(&[provider.address]), &without_backlog(driver));
         let head =
             b"POST /rpc/one HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{\"jsonrpc\"";
         (0..200).for_each(|_| assert_eq!(post(lasso.address, "/rpc/one", READ).status, 200));

@@ -141,6 +141,24 @@ fn a_call_that_fails_over_is_one_trace() {
 }
 
 #[test]
+fn a_span_names_the_address_that_this_region_asks() {
+    let (here, collector) = (good(), Server::new(|_, _| answer("{}")));
+    let endpoint = format!("http://{}", collector.address);
+    let everywhere = TcpListener::bind("127.0.0.1:0").and_then(|gone| gone.local_addr()).expect("a free port");
+    let profile = format!(
+        "---\nname: t\nslug: default\nrps_limit: 0\n---\nchains:\n  one:\n    chain_id: 1\n    providers:\n      \
+         - {{id: a, url: \"http://{everywhere}\", region_urls: {{eu: {{url: \"http://{}\"}}}}}}\n",
+        here.address
+    );
+    let always = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_TRACES_SAMPLER", "always_on")];
+    let lasso = Lasso::start_in(&profile, &["--region", "eu"], &always);
+    assert_eq!(Client::new(lasso.address).post("/rpc/one", READ).json()["result"], "0x7");
+    let spans = spans(&collector, 2);
+    let attempt = spans.iter().find(|span| span["kind"] == 3).expect("an attempt");
+    assert_eq!(attribute(attempt, "server.port"), &here.address.port().to_string());
+}
+
+#[test]
 fn who_is_not_sampled_passes_unchanged_and_who_has_no_trace_gets_none() {
     let (provider, collector) = (good(), Server::new(|_, _| answer("{}")));
     let plain = Lasso::start(&no_limit(&[provider.address]), "io_uring");

@@ -11,6 +11,7 @@ use crate::config::topology::Topology;
 use crate::observe::category::Category;
 use crate::observe::decision::Ended;
 use crate::observe::spans::{Attempt, Exchange, Span, What};
+use crate::shard::Node;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub struct Names {
     resource: Value,
     topology: Arc<Topology>,
+    /// Of this node: it decides at which address it asks a provider.
+    region: Box<str>,
     /// Nanoseconds since 1970 when the process began.
     epoch_ns: u64,
 }
@@ -46,14 +49,16 @@ impl Attributes {
 
 impl Names {
     /// `wall` and `now` are of one moment.
-    pub fn new(wish: &Wish, topology: Arc<Topology>, wall: WallTime, now: Instant) -> Names {
+    pub fn new(wish: &Wish, node: &Node, wall: WallTime, now: Instant) -> Names {
         let mut attributes = Attributes::default();
         wish.resource.iter().for_each(|(key, value)| attributes.text(key, value));
         if !wish.resource.iter().any(|(key, _)| key == "service.version") {
             attributes.text("service.version", env!("CARGO_PKG_VERSION"));
         }
         let epoch_ns = (wall.0 * 1_000_000).saturating_sub(now.0);
-        Names { resource: json!({ "attributes": attributes.0 }), topology, epoch_ns }
+        let topology = node.snapshot.latest().topology.clone();
+        let region = node.settings.region.clone();
+        Names { resource: json!({ "attributes": attributes.0 }), topology, region, epoch_ns }
     }
 
     /// One `ExportTraceServiceRequest`.
@@ -129,8 +134,8 @@ impl Names {
         self.provider(attempt.entry, attributes);
         let instance = self.topology.of_entry(attempt.entry).and_then(|(_, _, p)| self.topology.instances.get(p.instance));
         let endpoint = instance.and_then(|instance| match attempt.transport {
-            Transport::Http => instance.http.as_ref(),
-            Transport::Ws => instance.ws.as_ref(),
+            Transport::Http => instance.http_from(&self.region),
+            Transport::Ws => instance.ws_from(&self.region),
         });
         if let Some(endpoint) = endpoint {
             attributes.text("server.address", &endpoint.host);

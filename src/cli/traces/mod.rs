@@ -12,12 +12,12 @@ pub use settings::Wish;
 
 use crate::base::limits;
 use crate::cli::log::Log;
-use crate::config::topology::Topology;
 use crate::runtime::background::{self, Background};
 use crate::runtime::flag::Flag;
 use crate::runtime::latch::Latch;
 use crate::runtime::spans::Spans;
 use crate::runtime::uring;
+use crate::shard::Node;
 use encode::Names;
 use send::Collector;
 use std::sync::Arc;
@@ -35,10 +35,10 @@ pub struct Exporter {
 const LOOK_MS: u64 = 100;
 
 impl Exporter {
-    pub fn start(wish: Wish, spans: Arc<Spans>, topology: Arc<Topology>, log: &Log) -> Result<Exporter, String> {
+    pub fn start(wish: Wish, spans: Arc<Spans>, node: &Node, log: &Log) -> Result<Exporter, String> {
         let (stop, flushed) = (Arc::new(Flag::default()), Latch::default());
         let work = Work {
-            names: Names::new(&wish, topology, uring::wall_now(), uring::process_now()),
+            names: Names::new(&wish, node, uring::wall_now(), uring::process_now()),
             collector: Collector::new(&wish, stop.clone()),
             batch: wish.batch,
             delay_ms: wish.delay_ms,

@@ -4,7 +4,7 @@
 //! Three runs: every state of the page on each screen, dark and light, by keyboard, and while a provider is taken out; its memory
 //! over a minute; and a node of ten chains of thirty providers. They are one test, so that they follow one another: two browsers
 //! at once, beside the other tests, would measure each other.
-//! Ten minutes of memory: `node clients/page.mjs memory URL 600` in target/node-tools.
+//! Ten minutes of memory: `node --preserve-symlinks --preserve-symlinks-main clients/page.mjs memory URL 600` in target/node-tools.
 
 use crate::clients::{Process, Tools, tools};
 use std::path::Path;

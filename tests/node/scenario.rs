@@ -35,7 +35,8 @@ const LIMITED: usize = 1;
 const FAILING: usize = 2;
 const GOOD: usize = 3;
 const SLOW: usize = 4;
-const LATENCY_MS: [u64; 5] = [2, 5, 5, 8, 25];
+/// Far enough apart for a busy machine: GOOD's is twice what FAILING's is worth with a fifth of failures.
+const LATENCY_MS: [u64; 5] = [2, 5, 5, 12, 30];
 const FAILING_PERCENT: u64 = 20;
 const LIMIT_PER_S: u64 = 50;
 
@@ -100,7 +101,7 @@ fn predicted(strategy: &str) -> [f64; 3] {
         "priority" => [1.0, again, 0.0],
         // A third each, and the retries by halves to the two others.
         "load-balanced" => [1.0 / 3.0, 1.0 / 3.0 + again / 6.0, 1.0 / 3.0 + again / 6.0],
-        // 5 ms / 0.8 is the best score, 8 ms the next.
+        // 5 ms / 0.8 is the best score, 12 ms the next.
         "fastest" => [1.0, again, 0.0],
         // (5 / latency)^3, and the retries by the weights of the two others.
         "latency-weighted" => {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::BufReader;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tungstenite::{Message, WebSocket};
@@ -139,13 +139,16 @@ pub struct Feed {
     counts: Arc<Mutex<HashMap<String, Count>>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     is_dead: Arc<AtomicBool>,
+    /// How often all connections were ended: what an earlier one still does counts for nothing.
+    cuts: Arc<AtomicU64>,
 }
 
 impl Feed {
     pub fn new(chain: &Chain) -> Feed {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
-        let feed = Feed { address, chain: chain.clone(), counts: Arc::default(), open: Arc::default(), is_dead: Arc::default() };
+        let (counts, open, is_dead, cuts) = Default::default();
+        let feed = Feed { address, chain: chain.clone(), counts, open, is_dead, cuts };
         feed.accept(listener);
         feed
     }
@@ -174,6 +177,11 @@ impl Feed {
 
     /// Ends every connection; new ones are welcome.
     pub fn cut(&self) {
+        // Before the other side can know: it may be back before a thread of ours has noticed.
+        let mut counts = self.counts.lock().expect("no panic");
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+        counts.values_mut().for_each(|count| count.now = 0);
+        drop(counts);
         for stream in self.open.lock().expect("no panic").drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -234,6 +242,7 @@ impl Feed {
     }
 
     fn serve_socket(&self, stream: TcpStream) {
+        let cuts = self.cuts.load(Ordering::SeqCst);
         let Ok(mut ws) = tungstenite::accept(stream) else { return };
         ws.get_ref().set_read_timeout(Some(Duration::from_millis(1))).expect("a timeout");
         let mut subscriptions: Vec<Subscription> = Vec::new();
@@ -241,7 +250,7 @@ impl Feed {
             let goes_on = match ws.read() {
                 Ok(Message::Text(text)) => {
                     let call = serde_json::from_str(&text).unwrap_or_default();
-                    let result = self.subscribe(&call, &mut subscriptions).unwrap_or_else(|| self.result(&call));
+                    let result = self.subscribe(&call, &mut subscriptions, cuts).unwrap_or_else(|| self.result(&call));
                     ws.send(Message::text(json!({"jsonrpc": "2.0", "id": call["id"], "result": result}).to_string())).is_ok()
                 }
                 Ok(_) => true,
@@ -256,11 +265,14 @@ impl Feed {
                 break;
             }
         }
-        subscriptions.iter().for_each(|one| self.counted(&one.key, false));
+        subscriptions.iter().for_each(|one| self.counted(&one.key, false, cuts));
     }
 
-    fn counted(&self, key: &str, is_new: bool) {
+    fn counted(&self, key: &str, is_new: bool, cuts: u64) {
         let mut counts = self.counts.lock().expect("no panic");
+        if self.cuts.load(Ordering::SeqCst) != cuts {
+            return;
+        }
         let count = counts.entry(key.to_owned()).or_default();
         if is_new {
             count.now += 1;
@@ -271,12 +283,12 @@ impl Feed {
         }
     }
 
-    fn subscribe(&self, call: &Value, subscriptions: &mut Vec<Subscription>) -> Option<Value> {
+    fn subscribe(&self, call: &Value, subscriptions: &mut Vec<Subscription>, cuts: u64) -> Option<Value> {
         let params = &call["params"];
         match call["method"].as_str()? {
             "eth_subscribe" => {
                 let key = canonical(params);
-                self.counted(&key, true);
+                self.counted(&key, true, cuts);
                 let id = format!("0x{:032x}", subscriptions.len() + 0xfeed);
                 subscriptions.push(Subscription { id: id.clone(), key, params: params.clone(), told: self.chain.height() });
                 Some(json!(id))
@@ -284,7 +296,7 @@ impl Feed {
             "eth_unsubscribe" => {
                 let place = subscriptions.iter().position(|one| params[0] == *one.id);
                 let ended = place.map(|place| subscriptions.remove(place));
-                ended.iter().for_each(|one| self.counted(&one.key, false));
+                ended.iter().for_each(|one| self.counted(&one.key, false, cuts));
                 Some(json!(ended.is_some()))
             }
             _ => None,

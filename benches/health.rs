@@ -33,7 +33,7 @@ fn attempted(entry: usize, method: u16, us: u64) -> Attempted {
 fn tally(rows: usize, rng: &mut Rng) -> Box<Tally> {
     let mut tally = Box::new(Tally::new(CHANNELS, CHANNELS));
     for row in 0..rows {
-        let (entry, method) = (row % (CHANNELS), (row / (CHANNELS)) as u16);
+        let (entry, method) = (row % CHANNELS, (row / CHANNELS) as u16);
         for _ in 0..20 {
             tally.record(&attempted(entry, method, 1_000 + 50 * entry as u64 + rng.below(800)));
         }

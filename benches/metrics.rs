@@ -23,7 +23,7 @@ const METHODS: usize = 40;
 fn tally(rng: &mut Rng) -> Box<Tally> {
     let mut tally = Box::new(Tally::new(CHANNELS, CHANNELS));
     for row in 0..CHANNELS * METHODS {
-        let (entry, method) = (row % (CHANNELS), (row / (CHANNELS)) as u16);
+        let (entry, method) = (row % CHANNELS, (row / CHANNELS) as u16);
         for n in 0..20 {
             tally.record(&Attempted {
                 entry: EntryId(entry as u32),

@@ -259,6 +259,7 @@ struct Crowd {
     most: AtomicUsize,
 }
 
+/// A sick provider and who is with it.
 #[derive(Default)]
 struct Ward {
     clients: Crowd,

@@ -1,13 +1,15 @@
 //! From what is known to what shards read: masks and rankings of the next snapshot.
 
 use crate::aggregator::{Aggregator, Place};
-use crate::base::ids::{ChainId, Id, IdVec, MethodId, ProfileId, SlotId};
+use crate::base::ids::{ChainId, ChannelId, Id, IdVec, ProfileId, SlotId};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method;
+use crate::chain::method_key::MethodKey;
 use crate::health::breaker::Gate;
+use crate::health::breaker::Manual;
 use crate::health::evidence::Standing;
-use crate::snapshot::{ChainPlan, Gates, Grant, Height, LearntLimits, Lease, Ranking, Set, Trial, bit};
+use crate::snapshot::{ChainPlan, Gates, Grant, Height, LearntLimits, Ranking, Set, Trial, bit};
 use std::sync::Arc;
 
 impl Aggregator {
@@ -81,10 +83,33 @@ impl Aggregator {
                 moved = true;
             }
         }
-        let trials = self.control_trials();
-        moved |= trials != self.next.trials;
-        self.next.trials = trials;
+        let (trials, urgent) = (self.control_trials(), self.urgent(now));
+        moved |= trials != self.next.trials || urgent != self.next.urgent;
+        (self.next.trials, self.next.urgent) = (trials, urgent);
         moved
+    }
+
+    /// Whose probes should not wait for their turn: calls have nobody else, or a suspicion is to be decided.
+    fn urgent(&mut self, now: Instant) -> Vec<ChannelId> {
+        let mut dark = vec![false; self.channels.len()];
+        for plan in self.next.plans.values().flat_map(|plans| plans.values()).filter(|plan| plan.has_nobody()) {
+            let open = plan.fixed.channels.iter().filter(|(id, _)| plan.is_dark(*id) && plan.gates.held & bit(*id) == 0);
+            for (_, channel) in open {
+                if let Some(mark) = dark.get_mut(channel.index()) {
+                    *mark = true;
+                }
+            }
+        }
+        let mut urgent = Vec::new();
+        for (id, is_dark) in (0..self.channels.len()).map(ChannelId::from_index).zip(dark) {
+            let Some(channel) = self.channels.get_mut(id) else { continue };
+            channel.is_dark = is_dark;
+            let is_suspected = channel.breaker.gate() == Gate::Closed && channel.suspicion.view(now).is_some();
+            if is_dark || is_suspected {
+                urgent.push(id);
+            }
+        }
+        urgent
     }
 
     fn control_trials(&self) -> Vec<Trial> {
@@ -117,17 +142,18 @@ impl Aggregator {
                 Gate::HalfOpen => health.gates.half_open |= mask,
                 Gate::Open => {
                     health.gates.open |= mask;
-                    let retry_at = channel.breaker.retry_at();
-                    health.retry_at = [health.retry_at, retry_at].into_iter().flatten().min();
+                    health.gates.held |= if channel.breaker.manual() == Some(Manual::Open) { mask } else { 0 };
                 }
             }
+            let is_limited = channel.cooldown.is_limited(now);
+            if is_limited && channel.breaker.gate() != Gate::Closed {
+                let until = Some(channel.cooldown.until());
+                health.rest_ends = [health.rest_ends, until].into_iter().flatten().min();
+            }
             let set = |to: &mut Set, is: bool| *to |= if is { mask } else { 0 };
-            set(&mut health.gates.limited, channel.cooldown.is_limited(now));
+            set(&mut health.gates.limited, is_limited);
             set(&mut health.gates.misconfigured, channel.misconfigured_since.is_some());
             set(&mut health.gates.wrong_chain, channel.wrong_chain.is_some());
-            if let Some(permit) = channel.breaker.permit().filter(|permit| permit.holder != self.control) {
-                health.leases.push(Lease { slot: id, permit: permit.id, shard: permit.holder, start_by: permit.start_by });
-            }
             let view = channel.learnt.view(now);
             let rejected = |most: Option<u64>| most.map_or(u64::MAX, |most| most.saturating_add(1));
             health
@@ -148,10 +174,9 @@ impl Aggregator {
 #[derive(Default)]
 struct Health {
     gates: Gates,
-    leases: Vec<Lease>,
-    retry_at: Option<Instant>,
+    rest_ends: Option<Instant>,
     learnt: IdVec<SlotId, LearntLimits>,
-    methods: Vec<(MethodId, Set)>,
+    methods: Vec<(MethodKey, Set)>,
     consensus: Option<u64>,
     heights: IdVec<SlotId, Height>,
 }
@@ -160,8 +185,7 @@ impl Health {
     fn is_in(&self, plan: &ChainPlan) -> bool {
         let same_limits = self.learnt.values().eq(plan.learnt.values());
         self.gates == plan.gates
-            && self.leases == plan.leases
-            && self.retry_at == plan.retry_at
+            && self.rest_ends == plan.rest_ends
             && same_limits
             && self.methods == plan.learnt_methods
             && self.consensus == plan.consensus
@@ -170,7 +194,7 @@ impl Health {
 
     fn put_in(self, plan: &mut ChainPlan) {
         plan.has_learnt = self.learnt.values().any(|l| *l != LearntLimits::NONE);
-        (plan.gates, plan.leases, plan.retry_at) = (self.gates, self.leases, self.retry_at);
+        (plan.gates, plan.rest_ends) = (self.gates, self.rest_ends);
         (plan.learnt, plan.learnt_methods) = (self.learnt, self.methods);
         (plan.consensus, plan.heights) = (self.consensus, self.heights);
     }

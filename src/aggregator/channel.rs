@@ -1,11 +1,12 @@
 //! One channel's health: its breaker, its rests, what it was found unable to do, and what speaks against using it at all.
 
-use crate::base::ids::MethodId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
+use crate::chain::method_key::MethodKey;
 use crate::health::breaker::{Breaker, Cause, Gate, Outcomes, Policy, Transition};
 use crate::health::cooldown::Cooldown;
 use crate::health::learnt::{Learnt, Lesson};
+use crate::health::suspicion::Suspicion;
 use crate::observe::category::Category;
 use crate::observe::report::{FeedState, Probe};
 use crate::observe::tally::ChannelCounts;
@@ -22,9 +23,10 @@ pub struct Channel {
     pub is_known: bool,
     /// What the newest failure meant, for people.
     pub last_failure: Option<(Category, Instant)>,
-    /// A shard's calls found nobody else.
-    pub is_wanted: bool,
-    pub wanted_by: u16,
+    /// What is suspected of it, until a probe decides.
+    pub suspicion: Suspicion,
+    /// Calls of some chain that it serves have nobody whose circuit is closed.
+    pub is_dark: bool,
     /// How often its circuit opened since the start.
     pub opened: u64,
     /// As a source of subscriptions.
@@ -43,18 +45,23 @@ impl Channel {
             wrong_chain: None,
             is_known: false,
             last_failure: None,
-            is_wanted: false,
-            wanted_by: 0,
+            suspicion: Suspicion::default(),
+            is_dark: false,
             opened: 0,
             feed: FeedState::default(),
             outcomes: Vec::new(),
         }
     }
 
-    /// One producer's counts of an epoch. While our own probes fail too, what was only suspected counts (CONTRACT §5).
+    /// One producer's counts of an epoch. While our own probes fail too, what was only suspected counts; else it waits for the
+    /// probe that it asks for.
     pub fn take(&mut self, producer: u16, counts: &ChannelCounts, now: Instant) {
         let confirmed = if self.breaker.probe_failing() { counts.suspects } else { 0 };
-        let last_cause = counts.last_failure.map(cause_of).or((confirmed > 0).then_some(Cause::Server));
+        if let Some(category) = counts.last_suspect.filter(|_| confirmed < counts.suspects) {
+            self.suspicion.raise(counts.suspects, category, now);
+        }
+        let suspected = counts.last_suspect.filter(|_| confirmed > 0);
+        let last_cause = counts.last_failure.or(suspected).map(cause_of);
         self.outcomes.push((
             producer,
             Outcomes {
@@ -71,9 +78,6 @@ impl Channel {
             self.on_auth_refused(now);
         }
         self.last_failure = counts.last_failure.map(|category| (category, now)).or(self.last_failure);
-        if counts.wanted {
-            (self.is_wanted, self.wanted_by) = (true, producer);
-        }
     }
 
     pub fn end_epoch(&mut self, now: Instant, rng: &mut Rng) -> Option<Transition> {
@@ -101,13 +105,17 @@ impl Channel {
         self.misconfigured_since = self.misconfigured_since.or(Some(now));
     }
 
-    pub fn on_rejected(&mut self, method: MethodId, category: Category, blocks: Option<u64>, now: Instant) {
-        let lesson = match (category, blocks) {
-            (Category::BlockRangeTooLarge, Some(blocks)) => Lesson::LogRange { blocks },
-            (Category::ResultTooLarge, Some(blocks)) => Lesson::ResultSize { blocks },
-            (Category::MissingDataArchive, Some(blocks_behind)) => Lesson::ArchiveDepth { blocks_behind },
+    pub fn on_rejected(&mut self, method: Option<MethodKey>, category: Category, blocks: Option<u64>, now: Instant) {
+        if category == Category::Forbidden {
+            // Of this method only, unless our probe is forbidden too: then it is our credentials.
+            self.suspicion.raise(0, category, now);
+        }
+        let lesson = match (category, blocks, method) {
+            (Category::BlockRangeTooLarge, Some(blocks), _) => Lesson::LogRange { blocks },
+            (Category::ResultTooLarge, Some(blocks), _) => Lesson::ResultSize { blocks },
+            (Category::MissingDataArchive, Some(blocks_behind), _) => Lesson::ArchiveDepth { blocks_behind },
             // Only the code for it is certain enough; texts about methods may be about parameters.
-            (Category::MethodNotFound, _) => Lesson::Method { method },
+            (Category::MethodNotFound | Category::Forbidden, _, Some(method)) => Lesson::Method { method },
             _ => return,
         };
         self.learnt.learn(lesson, now);
@@ -118,35 +126,41 @@ impl Channel {
         match probe {
             Probe::Ok { .. } => {
                 (self.wrong_chain, self.misconfigured_since, self.is_known) = (None, None, true);
+                self.suspicion.dismiss();
                 self.breaker.end_run(prober);
-                self.breaker.on_probe(true, now)
+                self.breaker.on_probe(true, self.is_dark, now)
             }
             Probe::Failed { category } => {
-                self.last_failure = Some((category, now));
-                self.count_probe_failure(category, prober);
-                self.breaker.on_probe(false, now)
+                let suspected = self.suspicion.confirm(now).filter(|(failures, _)| *failures > 0);
+                self.last_failure = Some((suspected.map_or(category, |(_, of_calls)| of_calls), now));
+                self.count_probe_failure(category, suspected, prober);
+                self.breaker.on_probe(false, self.is_dark, now)
             }
             Probe::WrongChain { got } => {
                 self.wrong_chain = Some(got);
                 None
             }
+            // A provider that turns us away is there: what was suspected of it is neither proven nor asked for again.
             Probe::Auth => {
+                self.suspicion.dismiss();
                 self.on_auth_refused(now);
                 None
             }
             Probe::Limited { hint_ms } => {
+                self.suspicion.dismiss();
                 self.on_limited(now, hint_ms);
                 None
             }
         }
     }
 
-    /// A probe of ours counts like a call that another provider has answered.
-    fn count_probe_failure(&mut self, category: Category, prober: u16) {
+    /// A probe of ours counts like a call that another provider has answered, and so does now what was suspected before.
+    fn count_probe_failure(&mut self, category: Category, suspected: Option<(u32, Category)>, prober: u16) {
         if self.breaker.gate() == Gate::Closed {
-            let last_cause = Some(cause_of(category));
+            let (more, latest) = suspected.unwrap_or((0, category));
+            let (failures, last_cause) = (1 + more, Some(cause_of(latest)));
             self.outcomes.retain(|(producer, _)| *producer != prober);
-            self.outcomes.push((prober, Outcomes { successes: 0, failures: 1, trailing: 1, last_cause }));
+            self.outcomes.push((prober, Outcomes { successes: 0, failures, trailing: failures, last_cause }));
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::observe::buckets::BUCKETS;
 use crate::observe::decision::Ration;
 use crate::observe::figures::Figures;
 use crate::observe::happening::Happening;
-use crate::observe::report::{Event, Probe, Report};
+use crate::observe::report::{Event, Probe, Report, TrialEnd};
 use crate::observe::tally::{Row, Tally};
 use crate::shard::Node;
 use crate::snapshot::{Grant, Snapshot};
@@ -267,7 +267,8 @@ impl Aggregator {
         match *event {
             Event::Limited { channel, hint_ms } => self.with(channel, |c| c.on_limited(now, hint_ms)),
             Event::TrialStarted { permit, channel } => self.with(channel, |c| c.breaker.on_started(permit)),
-            Event::TrialEnded { permit, channel, ok } => self.end_trial(channel, permit, ok, now),
+            Event::TrialEnded { permit, channel, end } => self.end_trial(channel, permit, end, now),
+            Event::InTheDark { channel, ok } => self.on_call_in_the_dark(channel, ok, now),
             Event::Rejected { channel, method, category, blocks } => {
                 self.with(channel, |c| c.on_rejected(method, category, blocks, now));
             }
@@ -290,9 +291,15 @@ impl Aggregator {
         }
     }
 
-    fn end_trial(&mut self, id: ChannelId, permit: PermitId, ok: Option<bool>, now: Instant) {
+    fn end_trial(&mut self, id: ChannelId, permit: PermitId, end: TrialEnd, now: Instant) {
         let Some(channel) = self.channels.get_mut(id) else { return };
-        let transition = channel.breaker.on_trial(permit, ok, now, &mut self.rng);
+        let transition = channel.breaker.on_trial(permit, end, now, &mut self.rng);
+        self.tell_circuit(id, transition, now);
+    }
+
+    fn on_call_in_the_dark(&mut self, id: ChannelId, ok: bool, now: Instant) {
+        let Some(channel) = self.channels.get_mut(id) else { return };
+        let transition = channel.breaker.on_call_in_the_dark(ok, now, &mut self.rng);
         self.tell_circuit(id, transition, now);
     }
 
@@ -342,17 +349,14 @@ impl Aggregator {
         self.grants.retain(|_, (_, at)| now.since(*at) < Duration::from_millis(limits::REMEASURE_MS));
     }
 
-    /// Gives free permits of half-open channels out: to a shard whose calls have nobody else, else to the control thread.
+    /// Gives free permits of half-open channels out, for trials by our own probes.
     fn lease(&mut self, now: Instant) -> bool {
         let mut leased = false;
         for id in (0..self.channels.len()).map(ChannelId::from_index) {
             let channel = &mut self.channels[id];
-            let holder = if channel.is_wanted { channel.wanted_by } else { self.control };
             let (start_by, expires) = (now.plus_ms(limits::TRIAL_START_MS), now.plus_ms(limits::TRIAL_RESULT_MS));
-            if channel.breaker.lease(PermitId(self.next_permit), holder, start_by, expires, now) {
+            if channel.breaker.lease(PermitId(self.next_permit), self.control, start_by, expires, now) {
                 self.next_permit += 1;
-                // Should that shard have no more calls, the next permit is our own probe's.
-                channel.is_wanted = false;
                 leased = true;
             }
         }

@@ -95,10 +95,15 @@ pub const H2_PONG_MS: u64 = 5_000;
 // --- attempts [C §4, LB §1.9, §2.4] ---
 pub const ATTEMPTS: u8 = 3;
 pub const ATTEMPT_MIN_MS: u64 = 25;
-/// Share of the total that the first attempt of a repeatable call may use.
+/// Share of the total that one attempt of a cheap read may use while others are left.
 pub const FIRST_ATTEMPT_PERCENT: u64 = 60;
-/// An attempt that had less time than this is no evidence of a slow provider, and a first attempt waits at least this long.
-pub const ATTEMPT_FAIR_MS: u64 = 250;
+/// A method with no more time in all than this is a cheap read: its calls are alike.
+pub const CHEAP_TOTAL_MS: u64 = 10_000;
+/// The least that an attempt is given where its provider is known to be fast, of a cheap read and of others.
+pub const PATIENCE_MIN_MS: u64 = 250;
+pub const PATIENCE_HEAVY_MIN_MS: u64 = 2_000;
+/// What a cheap read gives a provider of which nothing is known, and a connection that is being made.
+pub const PATIENCE_UNKNOWN_MS: u64 = 1_500;
 /// Providers looked at for one call, sent to or not [LB §2.4].
 pub const CANDIDATES: u8 = 16;
 pub const PROVIDERS_PER_CHAIN: usize = 64;
@@ -281,11 +286,23 @@ pub const BLOCK_TIME_MS: u64 = 12_000;
 pub const BLOCK_TIME_MIN_MS: f64 = 50.0;
 pub const BLOCK_TIME_MAX_MS: f64 = 60_000.0;
 pub const BLOCK_TIME_SAMPLES: u32 = 5;
-/// Probing: at most one instance of a chain a tick, and how long its answer is awaited.
-pub const PROBE_TICK_MS: u64 = 200;
+/// How often is looked whose probe is due, and how long its answer is awaited.
+pub const PROBE_TICK_MS: u64 = 100;
 pub const PROBE_TIMEOUT_MS: u64 = 5_000;
-/// While all circuits of a chain are open, each of its providers is asked this often.
-pub const PROBE_MISSED_MS: u64 = 2_000;
+/// While no circuit of a chain is closed, and while a channel is suspected, it is asked this often.
+pub const PROBE_URGENT_MS: u64 = 1_000;
+/// Probes under way at once, over all chains.
+pub const PROBES_UNDER_WAY: usize = 64;
+/// What a channel is suspected of is forgotten after this long, unless a probe has decided it.
+pub const SUSPICION_MS: u64 = 10_000;
+/// An open circuit whose probes have been good for so long is tried whatever its timer says.
+pub const PROBES_WELL_MS: u64 = 30_000;
+/// The pause after a trial without a verdict and without a hint, doubling.
+pub const TRIAL_PAUSE_MS: u64 = 2_000;
+/// Calls of one shard and chain that wait for their turn while no circuit is closed; one more is refused.
+pub const DARK_WAITERS: usize = 1_024;
+/// How often the first of them looks whether it may go.
+pub const DARK_LOOK_MS: u64 = 10;
 /// Polls of the height that may be left out in a row while it is announced.
 pub const HEAD_POLLS_LEFT_OUT: u32 = 2;
 /// First probes are spread over this.

@@ -4,4 +4,5 @@
 pub mod filter_id;
 pub mod hex;
 pub mod method;
+pub mod method_key;
 pub mod params;

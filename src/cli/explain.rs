@@ -93,10 +93,12 @@ fn sentences(answer: &Value) -> String {
 }
 
 fn verdict(answer: &Value, first: Option<&Value>) -> String {
-    match (first, answer.get("all_circuits_open_for_ms").and_then(Value::as_u64)) {
+    match (first, answer.get("is_dark").and_then(Value::as_bool)) {
+        (Some(row), Some(true)) => {
+            format!("no circuit is closed: calls go one at a time to whoever is least bad, {} first.\n", who(row))
+        }
         (Some(row), _) => format!("{} goes first.\n", who(row)),
-        (None, Some(wait)) => format!("nobody can be asked; the first circuit is tried again in {} s.\n", wait.div_ceil(1000)),
-        (None, None) => "nobody can be asked.\n".to_owned(),
+        (None, _) => "nobody can be asked.\n".to_owned(),
     }
 }
 

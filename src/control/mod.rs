@@ -1,8 +1,8 @@
 //! The control thread: whatever the node asks providers for its own sake. It is a shard without clients, so probes take the
 //! same path as calls, report in the same epochs, and are simulated by the same means.
 //!
-//! Per chain, every 200 ms, at most one channel is probed; trials of half-open circuits come on top, because their
-//! permits are given one at a time. A node whose providers are all dead starts like any other and finds them when they
+//! Every 100 ms each chain's due channels are probed, at most 64 of the node at once; trials of half-open circuits come on top,
+//! because their permits are given one at a time. A node whose providers are all dead starts like any other and finds them when they
 //! return.
 
 mod probing;
@@ -15,7 +15,7 @@ use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::stream::fanout::Wish;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -53,8 +53,10 @@ pub fn start<W: World>(shard: &Rc<Shard<W>>, wishes: Inbox<Wish>) {
     shard.world().spawn("streams", streams::run(shard.clone(), wishes, announced.clone()));
     let by_chain = watched(shard);
     let unanswered = Rc::new(RefCell::new(by_chain.keys().copied().collect::<BTreeSet<u64>>()));
+    let under_way = Rc::new(Cell::new(0));
     for (_, instances) in by_chain {
-        shard.world().spawn("probes", probing::watch(shard.clone(), instances, unanswered.clone(), announced.clone()));
+        let watch = probing::watch(shard.clone(), instances, unanswered.clone(), announced.clone(), under_way.clone());
+        shard.world().spawn("probes", watch);
     }
 }
 

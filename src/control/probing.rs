@@ -4,11 +4,11 @@ use crate::base::ids::{ChannelId, InstanceId, PermitId, Transport};
 use crate::base::limits;
 use crate::chain::{hex, method};
 use crate::control::{Announced, Watched};
-use crate::health::probe::{ProbeEnd, Schedule};
-use crate::observe::report::{Event, Probe};
+use crate::health::probe::{ProbeEnd, Schedule, Urgency};
+use crate::observe::report::{Event, Probe, TrialEnd};
 use crate::runtime::world::World;
 use crate::shard::{Found, Shard, inquire};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -24,6 +24,24 @@ struct Chain<W: World> {
     announced: Rc<Announced>,
     /// Polls of an instance that were left out in a row.
     unpolled: RefCell<BTreeMap<InstanceId, u32>>,
+    /// Probes under way, over all chains.
+    under_way: Rc<Cell<usize>>,
+}
+
+/// A probe under way.
+struct UnderWay(Rc<Cell<usize>>);
+
+impl UnderWay {
+    fn begin(all: &Rc<Cell<usize>>) -> UnderWay {
+        all.set(all.get() + 1);
+        UnderWay(all.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// Probes until the node drains.
@@ -32,31 +50,42 @@ pub(super) async fn watch<W: World>(
     channels: Vec<Watched>,
     unanswered: Rc<RefCell<BTreeSet<u64>>>,
     announced: Rc<Announced>,
+    under_way: Rc<Cell<usize>>,
 ) {
     let intervals: Vec<_> = channels.iter().map(|w| (w.channel, w.interval_ms)).collect();
     let schedule = RefCell::new(Schedule::new(&intervals, shard.world().now()));
-    let chain = Rc::new(Chain { shard, channels, schedule, unanswered, announced, unpolled: RefCell::default() });
+    let chain = Rc::new(Chain { shard, channels, schedule, unanswered, announced, unpolled: RefCell::default(), under_way });
     let world = chain.shard.world().clone();
     let mut last_permit = PermitId(0);
     while !chain.shard.node().draining.is_raised() {
         world.sleep_until(world.now().plus_ms(limits::PROBE_TICK_MS)).await;
         last_permit = start_trials(&chain, last_permit);
-        let missed = missed(&chain);
-        let due = chain.schedule.borrow_mut().next(world.now(), |id| missed.contains(&id));
-        let Some(watched) = due.and_then(|due| chain.channels.iter().find(|w| w.channel == due)).copied() else { continue };
-        world.spawn("probe", probe(chain.clone(), watched, None));
+        start_due(&chain);
     }
 }
 
-/// Channels whose next probe should not wait for its turn: all of their chain are dead, or one that had refused our
-/// credentials has served a call.
-fn missed<W: World>(chain: &Chain<W>) -> Vec<ChannelId> {
+/// Starts every probe that is due, as far as the node's bound allows: whoever finds no room is the first of the next tick.
+fn start_due<W: World>(chain: &Rc<Chain<W>>) {
+    let (world, urgency) = (chain.shard.world(), urgency(chain));
+    while chain.under_way.get() < limits::PROBES_UNDER_WAY {
+        let of = |id| urgency.iter().find(|(channel, _)| *channel == id).map_or(Urgency::Usual, |(_, urgency)| *urgency);
+        let due = chain.schedule.borrow_mut().next(world.now(), of);
+        let Some(watched) = due.and_then(|due| chain.channels.iter().find(|w| w.channel == due)) else { return };
+        world.spawn("probe", probe(chain.clone(), *watched, None, UnderWay::begin(&chain.under_way)));
+    }
+}
+
+/// Channels whose next probe should not wait for its turn: as the aggregator says, or one that had refused our credentials and
+/// has served a call since.
+fn urgency<W: World>(chain: &Chain<W>) -> Vec<(ChannelId, Urgency)> {
     let (snapshot, schedule) = (chain.shard.latest(), chain.schedule.borrow());
-    let is_missed = |w: &&Watched| {
-        let is_back = || schedule.was_refused(w.channel) && !snapshot.is_misconfigured(w.entry, w.channel.transport());
-        snapshot.is_dark(w.entry) || is_back()
+    let of = |w: &Watched| {
+        let is_back = schedule.was_refused(w.channel) && !snapshot.is_misconfigured(w.entry, w.channel.transport());
+        let is_urgent = snapshot.urgent.contains(&w.channel);
+        let urgency = if is_back { Some(Urgency::Back) } else { is_urgent.then_some(Urgency::Urgent) };
+        Some((w.channel, urgency?))
     };
-    chain.channels.iter().filter(is_missed).map(|w| w.channel).collect()
+    chain.channels.iter().filter_map(of).collect()
 }
 
 /// Starts what permits were leased to us; permits are numbered in order, so a newer one is one not yet used. A probe that was
@@ -71,12 +100,12 @@ fn start_trials<W: World>(chain: &Rc<Chain<W>>, last: PermitId) -> PermitId {
         }
         newest = newest.max(trial.permit);
         chain.shard.tell(Event::TrialStarted { permit: trial.permit, channel: trial.channel });
-        chain.shard.world().spawn("trial", probe(chain.clone(), *watched, Some(trial.permit)));
+        chain.shard.world().spawn("trial", probe(chain.clone(), *watched, Some(trial.permit), UnderWay::begin(&chain.under_way)));
     }
     newest
 }
 
-async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<PermitId>) {
+async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<PermitId>, _under_way: UnderWay) {
     let shard = &chain.shard;
     let channel = watched.channel;
     let is_half_open = shard.latest().is_half_open(watched.entry, channel.transport());
@@ -99,12 +128,13 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
         }
     }
     if let Some(permit) = permit {
-        let ok = match end {
-            ProbeEnd::Ok => Some(true),
-            ProbeEnd::Failed | ProbeEnd::WrongChain => Some(false),
-            ProbeEnd::Auth | ProbeEnd::Limited { .. } => None,
+        let end = match end {
+            ProbeEnd::Ok => TrialEnd::Good,
+            ProbeEnd::Failed | ProbeEnd::WrongChain => TrialEnd::Bad,
+            ProbeEnd::Auth => TrialEnd::Unclear { hint_ms: None },
+            ProbeEnd::Limited { retry_after_ms } => TrialEnd::Unclear { hint_ms: retry_after_ms },
         };
-        shard.tell(Event::TrialEnded { permit, channel, ok });
+        shard.tell(Event::TrialEnded { permit, channel, end });
     }
     shard.tell(Event::Probed { channel, probe });
     let (now, mut rng) = (shard.world().now(), shard.world().rng());

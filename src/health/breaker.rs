@@ -1,16 +1,20 @@
 //! One channel's circuit: closed, open for a while, then half-open until two trials in a row went well.
 //!
 //! Shards report by epoch, so the machine counts per producer and judges the sum: the result does not depend on the order
-//! of reports within an epoch. Trials are leased by a numbered permit, of which there is at most one: two shards can never
-//! try a sick provider at once, and a late answer to an old permit changes nothing. A permit that nobody used, or whose
-//! holder is gone, comes back without a verdict, so a lost message costs time and never wedges the circuit.
+//! of reports within an epoch. Trials are our own probes, leased by a numbered permit, of which there is at most one: a sick
+//! provider is never tried twice at once, and a late answer to an old permit changes nothing. A permit that nobody used, or
+//! whose holder is gone, comes back without a verdict, so a lost message costs time and never wedges the circuit. A trial
+//! that ends without a verdict (it was limited, our credentials were refused) is repeated when the provider said, or after
+//! two seconds, doubling: a provider that sheds load is not asked for ever. The wait of an open circuit doubles only when
+//! a trial failed. It ends early when our probes have been good for a while, and at once while calls have nobody else.
 //! Rejected: judging each failure as it comes (a shared counter on every call's path), and a rate over a window (slow to
 //! open for a provider that is called seldom). Fails towards closed: whatever is not known to be a failure is none.
-//! LB §7 with the differences of CONTRACT §5.
 
 pub use crate::base::ids::PermitId;
+use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
+pub use crate::observe::report::TrialEnd;
 
 /// Of a penalised failure: each has its own threshold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +42,8 @@ pub struct Policy {
 }
 
 const RECOVERY_MAX: Duration = Duration::from_secs(600);
+/// Probes that were good for so long end any wait.
+const WELL_FOR: Duration = Duration::from_millis(limits::PROBES_WELL_MS);
 
 impl Policy {
     /// A count of 0 is taken as 1. A recovery above ten minutes is not doubled.
@@ -116,6 +122,9 @@ pub struct Permit {
     pub started: bool,
 }
 
+/// What people are told of a circuit that an operator holds open; the same words everywhere.
+pub const HELD_OPEN: &str = "held open by hand: no calls until an operator ends it";
+
 /// An operator's hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manual {
@@ -141,18 +150,19 @@ pub struct Breaker {
     reason: &'static str,
     /// Unbroken failures of each producer.
     runs: Vec<u32>,
-    /// Openings in a row.
+    /// Openings without a close between them.
     opens: u32,
-    /// How long the last opening was to last; after a close, how long the next one counts as following it.
+    /// How long the last opening was to last.
     delay: Duration,
-    /// Good trials since half-open.
+    /// Good trials since half-open, and unclear ones in a row.
     trials: u32,
+    unclear: u32,
+    /// No trial before this.
+    rests_until: Instant,
     permit: Option<Permit>,
+    /// Since when every probe was good; `None` after one that failed.
+    well_since: Option<Instant>,
     probe_failing: bool,
-    /// A probe failed since it opened, so a good one is news.
-    failed_while_open: bool,
-    /// The last probe was good after a failed one.
-    recovering: bool,
 }
 
 impl Breaker {
@@ -167,10 +177,11 @@ impl Breaker {
             opens: 0,
             delay: Duration::ZERO,
             trials: 0,
+            unclear: 0,
+            rests_until: Instant::ZERO,
             permit: None,
+            well_since: None,
             probe_failing: false,
-            failed_while_open: false,
-            recovering: false,
         }
     }
 
@@ -220,30 +231,53 @@ impl Breaker {
         }
     }
 
-    /// The result of a leased trial; `None` gives the permit back without a verdict. Any but the current permit is ignored.
-    pub fn on_trial(&mut self, permit: PermitId, ok: Option<bool>, now: Instant, rng: &mut Rng) -> Option<Transition> {
+    /// The result of a leased trial. Any but the current permit's is ignored.
+    pub fn on_trial(&mut self, permit: PermitId, end: TrialEnd, now: Instant, rng: &mut Rng) -> Option<Transition> {
         self.permit.take_if(|own| own.id == permit)?;
-        match ok {
-            None => None,
-            Some(false) => Some(self.open("reopen_due_to_failure", now, rng)),
-            Some(true) => {
-                self.trials += 1;
-                (self.trials >= self.policy.successes).then(|| self.close("recovered", now))
+        match end {
+            TrialEnd::Unclear { hint_ms } => {
+                let doubled_ms = limits::TRIAL_PAUSE_MS << self.unclear.min(16);
+                self.unclear += 1;
+                self.rests_until = now.plus_ms(hint_ms.unwrap_or(doubled_ms).min(limits::RETRY_AFTER_MAX_MS));
+                None
             }
+            TrialEnd::Bad => Some(self.open("reopen_due_to_failure", now, rng)),
+            TrialEnd::Good => self.on_good_trial(now),
         }
     }
 
-    /// A probe of ours that is no trial. While open, a good one after a failed one ends the wait as soon as the base recovery
-    /// time has passed; if it fails again before that, the full wait stands. While closed it decides nothing: a failed probe
-    /// is among the outcomes of its epoch.
-    pub fn on_probe(&mut self, ok: bool, now: Instant) -> Option<Transition> {
+    fn on_good_trial(&mut self, now: Instant) -> Option<Transition> {
+        (self.unclear, self.rests_until) = (0, Instant::ZERO);
+        self.trials += 1;
+        (self.trials >= self.policy.successes).then(|| self.close("recovered", now))
+    }
+
+    /// A client's call, which had nobody else, was sent to this channel although its circuit is not closed. An answer is worth
+    /// as much as a good trial; a connection that could not be made re-opens a half-open circuit.
+    pub fn on_call_in_the_dark(&mut self, ok: bool, now: Instant, rng: &mut Rng) -> Option<Transition> {
+        match (self.gate, ok) {
+            _ if self.manual.is_some() => None,
+            (Gate::Open, true) => {
+                let half_open = self.half_open("answered_a_call", now);
+                self.trials = 1;
+                if self.trials >= self.policy.successes { Some(self.close("recovered", now)) } else { Some(half_open) }
+            }
+            (Gate::HalfOpen, true) => self.on_good_trial(now),
+            (Gate::HalfOpen, false) => Some(self.open("reopen_due_to_failure", now, rng)),
+            (Gate::Open, false) | (Gate::Closed, _) => None,
+        }
+    }
+
+    /// A probe of ours that is no trial. `is_dark`: calls have nobody else, so a good one ends the wait at once; else it ends
+    /// when probes have been good for a while. While closed it decides nothing: a failed probe is among the outcomes of its
+    /// epoch.
+    pub fn on_probe(&mut self, ok: bool, is_dark: bool, now: Instant) -> Option<Transition> {
         self.probe_failing = !ok;
-        if self.gate != Gate::Open {
+        self.well_since = if ok { self.well_since.or(Some(now)) } else { None };
+        if self.gate != Gate::Open || self.manual.is_some() {
             return None;
         }
-        self.recovering = ok && self.failed_while_open;
-        self.failed_while_open |= !ok;
-        self.tick(now)
+        if ok && is_dark { Some(self.half_open("answered_a_probe", now)) } else { self.tick(now) }
     }
 
     /// What `producer` had seen fail in a row is over, and nothing is said of the others': a good probe ends the run of
@@ -254,24 +288,21 @@ impl Breaker {
         }
     }
 
-    /// What is due by `now`: open becomes half-open, an expired permit comes back, an old opening is forgotten.
+    /// What is due by `now`: open becomes half-open, an expired permit comes back.
     pub fn tick(&mut self, now: Instant) -> Option<Transition> {
         if now < self.deadline() {
             return None;
         }
         match self.gate {
             Gate::Open => {
-                let reason = if self.recovering { "recovery_attempt" } else { "proactive_recovery" };
-                Some(self.half_open(reason, now))
+                let is_early = now < self.since + self.delay;
+                Some(self.half_open(if is_early { "probes_are_good" } else { "recovery_attempt" }, now))
             }
             Gate::HalfOpen => {
                 self.permit = None;
                 None
             }
-            Gate::Closed => {
-                self.opens = 0;
-                None
-            }
+            Gate::Closed => None,
         }
     }
 
@@ -280,15 +311,14 @@ impl Breaker {
         match self.gate {
             Gate::Open => self.retry_at().unwrap_or(Instant::NEVER),
             Gate::HalfOpen => self.permit.map_or(Instant::NEVER, |permit| permit.expires),
-            Gate::Closed if self.opens > 0 => self.since + self.delay,
             Gate::Closed => Instant::NEVER,
         }
     }
 
-    /// Leases the one permit to `holder`; `false` when the circuit is not half-open or the permit is out.
+    /// Leases the one permit to `holder`; `false` when the circuit is not half-open, rests, or the permit is out.
     pub fn lease(&mut self, id: PermitId, holder: u16, start_by: Instant, expires: Instant, now: Instant) -> bool {
         self.permit.take_if(|own| own.expires <= now);
-        if self.gate != Gate::HalfOpen || self.permit.is_some() {
+        if self.gate != Gate::HalfOpen || self.permit.is_some() || now < self.rests_until {
             return false;
         }
         self.permit = Some(Permit { id, holder, start_by, expires, started: false });
@@ -335,10 +365,6 @@ impl Breaker {
     }
 
     fn open(&mut self, reason: &'static str, now: Instant, rng: &mut Rng) -> Transition {
-        // What opens again before it was closed as long as it had been open has not recovered: the wait doubles.
-        if self.gate == Gate::Closed && now >= self.since + self.delay {
-            self.opens = 0;
-        }
         self.opens = self.opens.saturating_add(1);
         let delay = self.policy.delay(self.opens);
         let jitter = (delay / 10_000).saturating_mul(100 + rng.below(401) as u32);
@@ -352,7 +378,7 @@ impl Breaker {
 
     fn close(&mut self, reason: &'static str, now: Instant) -> Transition {
         self.runs.clear();
-        self.probe_failing = false;
+        (self.opens, self.probe_failing) = (0, false);
         self.enter(Gate::Closed, reason, now)
     }
 
@@ -360,10 +386,8 @@ impl Breaker {
         let from = std::mem::replace(&mut self.gate, to);
         self.since = now;
         self.reason = reason;
-        self.trials = 0;
+        (self.trials, self.unclear, self.rests_until) = (0, 0, Instant::ZERO);
         self.permit = None;
-        self.failed_while_open = false;
-        self.recovering = false;
         Transition { from, to, reason }
     }
 
@@ -380,15 +404,27 @@ impl Breaker {
         self.manual
     }
 
-    /// Openings in a row; 0 once it stayed closed for as long as it had been open.
+    /// Openings without a close between them; 0 while closed.
     pub fn opens(&self) -> u32 {
         self.opens
     }
 
-    /// While open, and not held so: when it will be tried again.
+    /// While open, and not held so: when it will be tried again, if nothing happens before.
     pub fn retry_at(&self) -> Option<Instant> {
-        let wait = if self.recovering { self.delay.min(self.policy.recovery) } else { self.delay };
-        (self.gate == Gate::Open && self.manual.is_none()).then_some(self.since + wait)
+        let by_timer = self.since + self.delay;
+        let by_probes = self.well_since.map(|well| well.max(self.since) + WELL_FOR.min(self.policy.recovery));
+        let at = by_probes.map_or(by_timer, |at| at.min(by_timer));
+        (self.gate == Gate::Open && self.manual.is_none()).then_some(at)
+    }
+
+    /// While open: it is tried before its timer says, because our probes are good.
+    pub fn is_tried_early(&self) -> bool {
+        self.retry_at().is_some_and(|at| at < self.since + self.delay)
+    }
+
+    /// While half-open: no trial before this, because the last one was turned away.
+    pub fn rests_until(&self) -> Option<Instant> {
+        (self.gate == Gate::HalfOpen && self.rests_until > Instant::ZERO).then_some(self.rests_until)
     }
 
     /// When the gate last changed, or was last held or let go.

@@ -1,5 +1,5 @@
-//! Every short string of events against a model that keeps the history and derives the gate from it, then the laws, the
-//! rows of LB §7.3, and by name the faults of the old program that must not come back.
+//! Every short string of events against a model that keeps the history and derives the gate from it, then the laws, a row
+//! for each change of the gate, and by name the faults that must not come back.
 
 use super::*;
 use crate::base::rng::Rng;
@@ -26,6 +26,9 @@ enum Event {
     Epoch(&'static [(u16, Outcomes)]),
     Trial(Option<bool>),
     Probe(bool),
+    /// A probe, and a client's call, while nobody else is left.
+    DarkProbe(bool),
+    DarkCall(bool),
     Wait(u64),
     Hold(Option<Manual>),
 }
@@ -52,11 +55,23 @@ struct Model {
     until: Instant,
     opens: u32,
     log: Vec<Event>,
+    /// Since when every probe was good, whatever the gate did.
+    well: Option<Instant>,
+    /// No trial before this.
+    rests_until: Instant,
 }
 
 impl Model {
     fn apply(&mut self, event: Event, now: Instant) -> Option<(Gate, &'static str)> {
+        if matches!(event, Event::Trial(_)) && (self.gate != Gate::HalfOpen || now < self.rests_until) {
+            return None;
+        }
         self.log.push(event);
+        match event {
+            Event::Probe(true) | Event::DarkProbe(true) => self.well = self.well.or(Some(now)),
+            Event::Probe(false) | Event::DarkProbe(false) => self.well = None,
+            _ => {}
+        }
         match (event, self.gate, self.held) {
             (Event::Hold(to), _, was) if to != was => {
                 let gate = match (to, was) {
@@ -74,10 +89,24 @@ impl Model {
                 let open = (Gate::Open, "failure_threshold_exceeded");
                 threshold.filter(|threshold| run >= *threshold).and_then(|_| self.go(open, now))
             }
-            (Event::Trial(Some(false)), Gate::HalfOpen, _) => self.go((Gate::Open, "reopen_due_to_failure"), now),
-            (Event::Trial(Some(true)), Gate::HalfOpen, _) => {
-                let good = self.log.iter().filter(|event| **event == Event::Trial(Some(true))).count();
-                if good == 2 { self.go((Gate::Closed, "recovered"), now) } else { None }
+            (Event::Trial(Some(false)) | Event::DarkCall(false), Gate::HalfOpen, _) => {
+                self.go((Gate::Open, "reopen_due_to_failure"), now)
+            }
+            (Event::Trial(Some(true)) | Event::DarkCall(true), Gate::HalfOpen, _) => {
+                self.rests_until = Instant::ZERO;
+                if self.good_trials() == 2 { self.go((Gate::Closed, "recovered"), now) } else { None }
+            }
+            (Event::Trial(None), Gate::HalfOpen, _) => {
+                let last_good = self.log.iter().rposition(|e| is_good_trial(*e)).map_or(0, |place| place + 1);
+                let unclear = self.log.iter().skip(last_good).filter(|e| **e == Event::Trial(None)).count();
+                self.rests_until = now + S * (2 << (unclear - 1));
+                None
+            }
+            (Event::DarkProbe(true), Gate::Open, _) => self.go((Gate::HalfOpen, "answered_a_probe"), now),
+            (Event::DarkCall(true), Gate::Open, _) => {
+                let change = self.go((Gate::HalfOpen, "answered_a_call"), now);
+                self.log.push(event);
+                change
             }
             _ => None,
         }
@@ -89,30 +118,24 @@ impl Model {
             return None;
         }
         match self.gate {
-            Gate::Open if self.edge() && now >= self.since + 10 * S => self.go((Gate::HalfOpen, "recovery_attempt"), now),
-            Gate::Open if now >= self.until => self.go((Gate::HalfOpen, "proactive_recovery"), now),
-            Gate::Closed if now.since(self.since) >= self.until.since(self.since) => {
-                self.opens = 0;
-                None
+            Gate::Open if now >= self.until => self.go((Gate::HalfOpen, "recovery_attempt"), now),
+            Gate::Open if self.well.is_some_and(|well| now >= well.max(self.since) + 10 * S) => {
+                self.go((Gate::HalfOpen, "probes_are_good"), now)
             }
             _ => None,
         }
     }
 
     fn go(&mut self, (gate, reason): (Gate, &'static str), now: Instant) -> Option<(Gate, &'static str)> {
-        let (from, lasted) = (self.gate, self.until.since(self.since));
-        self.opens += u32::from(gate == Gate::Open && self.held.is_none());
-        // Only an opening sets how long; the others keep it, counted from now on.
-        (self.gate, self.since, self.until) = (gate, now, now + lasted);
+        let from = self.gate;
+        self.opens = if gate == Gate::Closed { 0 } else { self.opens + u32::from(gate == Gate::Open && self.held.is_none()) };
+        (self.gate, self.since, self.rests_until) = (gate, now, Instant::ZERO);
         self.log.clear();
         (from != gate).then_some((gate, reason))
     }
 
-    /// The last probe since opening was good and one before it was not.
-    fn edge(&self) -> bool {
-        let probes: Vec<bool> =
-            self.log.iter().filter_map(|event| if let Event::Probe(ok) = event { Some(*ok) } else { None }).collect();
-        probes.last() == Some(&true) && probes.contains(&false)
+    fn good_trials(&self) -> usize {
+        self.log.iter().filter(|event| is_good_trial(**event)).count()
     }
 
     /// The run over all epochs since closing, and the threshold if the last of them made it grow.
@@ -138,6 +161,10 @@ impl Model {
     }
 }
 
+fn is_good_trial(event: Event) -> bool {
+    matches!(event, Event::Trial(Some(true)) | Event::DarkCall(true))
+}
+
 #[derive(Clone)]
 struct Pair {
     breaker: Breaker,
@@ -148,8 +175,16 @@ struct Pair {
 
 impl Pair {
     fn new() -> Pair {
-        let model =
-            Model { gate: Gate::Closed, held: None, since: Instant::ZERO, until: Instant::ZERO, opens: 0, log: Vec::new() };
+        let model = Model {
+            gate: Gate::Closed,
+            held: None,
+            since: Instant::ZERO,
+            until: Instant::ZERO,
+            opens: 0,
+            log: Vec::new(),
+            well: None,
+            rests_until: Instant::ZERO,
+        };
         Pair { breaker: Breaker::new(small()), model, now: Instant::ZERO, rng: Rng::new(1) }
     }
 
@@ -168,12 +203,15 @@ impl Pair {
             };
             if want.is_some_and(|(gate, _)| gate == Gate::Open) && self.model.held.is_none() {
                 let base = (10 * S * (1 << (self.model.opens - 1))).min(40 * S);
-                self.model.until = self.breaker.retry_at().expect("open by itself");
+                let by_probes = self.model.well.map_or(Instant::NEVER, |_| now + 10 * S);
+                let told = self.breaker.retry_at().expect("open by itself");
+                self.model.until = now + self.breaker.delay;
+                assert_eq!(told, self.model.until.min(by_probes));
                 let lasts = self.model.until.since(now);
                 assert!((base * 101 / 100..=base * 105 / 100).contains(&lasts), "{lasts:?} of {base:?}, {opens} {trail:?}");
             }
             // A probe while open is judged at once; the model judges it in the phase after.
-            let probed = phase == 1 && matches!(event, Event::Probe(_));
+            let probed = phase == 1 && matches!(event, Event::Probe(_) | Event::DarkProbe(_));
             let want = if probed { want.or_else(|| self.model.pass(now)) } else { want };
             assert_eq!(got.map(|t| (t.to, t.reason)), want, "phase {phase} of {event:?} after {trail:?}");
         }
@@ -185,15 +223,26 @@ impl Pair {
     }
 }
 
+fn end_of(ok: Option<bool>) -> TrialEnd {
+    match ok {
+        Some(true) => TrialEnd::Good,
+        Some(false) => TrialEnd::Bad,
+        None => TrialEnd::Unclear { hint_ms: None },
+    }
+}
+
 fn act(breaker: &mut Breaker, event: Event, now: Instant, rng: &mut Rng) -> Option<Transition> {
     match event {
         Event::Epoch(outcomes) => breaker.on_epoch(outcomes, now, rng),
         Event::Trial(ok) => {
+            let rests = breaker.rests_until().is_some_and(|until| now < until);
             let leased = breaker.lease(PermitId(now.0), 0, now + S, now + S, now);
-            assert_eq!(leased, breaker.gate() == Gate::HalfOpen);
-            breaker.on_trial(PermitId(now.0), ok, now, rng)
+            assert_eq!(leased, breaker.gate() == Gate::HalfOpen && !rests);
+            breaker.on_trial(PermitId(now.0), end_of(ok), now, rng)
         }
-        Event::Probe(ok) => breaker.on_probe(ok, now),
+        Event::Probe(ok) => breaker.on_probe(ok, false, now),
+        Event::DarkProbe(ok) => breaker.on_probe(ok, true, now),
+        Event::DarkCall(ok) => breaker.on_call_in_the_dark(ok, now, rng),
         Event::Wait(_) => None,
         Event::Hold(manual) => breaker.set_manual(manual, now),
     }
@@ -231,13 +280,20 @@ fn every_string_of_probes_and_trials() {
 }
 
 #[test]
+fn every_string_of_calls_and_probes_in_the_dark() {
+    let (bad, unclear) = (Event::Trial(Some(false)), Event::Trial(None));
+    let (probe, call) = (Event::DarkProbe(true), Event::DarkCall(true));
+    exhaust(&[BURST, probe, Event::Probe(false), call, Event::DarkCall(false), bad, unclear, Event::Wait(10)], 7);
+}
+
+#[test]
 fn every_string_of_holds_and_odd_epochs() {
     let holds = [Event::Hold(Some(Manual::Open)), Event::Hold(Some(Manual::Close)), Event::Hold(None)];
     let [open, close, auto] = holds;
     exhaust(&[open, close, auto, MOSTLY_BAD, TIMEOUT, Event::Trial(Some(true)), Event::Trial(None), Event::Wait(10)], 6);
 }
 
-/// A circuit in a given gate, as LB §7.3 names its rows, with the default policy; the time is 100 s.
+/// A circuit in a given gate, with the default policy; the time is 100 s.
 fn at(gate: Gate) -> (Breaker, Instant, Rng) {
     let (mut breaker, mut rng) = (Breaker::new(Policy::default()), Rng::new(3));
     let start = Instant::ZERO.plus_ms(68_000);
@@ -263,8 +319,9 @@ fn rows_of_the_reference_table() {
     let trial = |ok: &'static [Option<bool>]| {
         move |b: &mut Breaker, now, rng: &mut Rng| {
             ok.iter().fold(None, |_, ok| {
+                let now = b.rests_until().map_or(now, |until| until.max(now));
                 assert!(b.lease(PermitId(1), 0, now + S, now + S, now));
-                b.on_trial(PermitId(1), *ok, now, rng)
+                b.on_trial(PermitId(1), end_of(*ok), now, rng)
             })
         }
     };
@@ -275,7 +332,7 @@ fn rows_of_the_reference_table() {
     check(Gate::Closed, &epoch(2, Cause::Network), (Gate::Closed, ""));
     check(Gate::Closed, &epoch(3, Cause::Network), (Gate::Open, over));
     check(Gate::Closed, &epoch(4, Cause::Timeout), (Gate::Closed, ""));
-    check(Gate::Open, &|b, now, _| b.tick(now), (Gate::HalfOpen, "proactive_recovery"));
+    check(Gate::Open, &|b, now, _| b.tick(now), (Gate::HalfOpen, "recovery_attempt"));
     check(Gate::Open, &|b, now, rng| b.on_epoch(&[(0, successes(9))], now, rng), (Gate::Open, ""));
     check(Gate::Open, &|b, now, rng| b.on_epoch(&[(0, failures(9, Cause::Server))], now, rng), (Gate::Open, ""));
     check(Gate::HalfOpen, &trial(&[Some(true)]), (Gate::HalfOpen, ""));
@@ -319,54 +376,61 @@ fn timeouts_open_a_circuit() {
 }
 
 #[test]
-fn a_good_probe_after_a_bad_one_ends_a_doubled_wait() {
+fn probes_that_are_good_for_a_while_end_a_doubled_wait() {
     let (mut breaker, now, mut rng) = at(Gate::HalfOpen);
     assert!(breaker.lease(PermitId(1), 0, now + S, now + S, now));
-    assert!(breaker.on_trial(PermitId(1), Some(false), now, &mut rng).is_some());
+    assert!(breaker.on_trial(PermitId(1), TrialEnd::Bad, now, &mut rng).is_some());
     assert!(breaker.retry_at() >= Some(now + 60 * S), "doubled");
-    assert_eq!(breaker.on_probe(true, now + S), None);
-    assert!(breaker.retry_at() >= Some(now + 60 * S), "it was good all the time: no news");
-    assert_eq!(breaker.on_probe(false, now + 2 * S), None);
-    assert_eq!(breaker.on_probe(true, now + 3 * S), None);
-    assert_eq!((breaker.retry_at(), breaker.deadline()), (Some(now + 30 * S), now + 30 * S));
-    let change = breaker.tick(now + 30 * S);
-    assert_eq!(change.map(|t| (t.to, t.reason)), Some((Gate::HalfOpen, "recovery_attempt")));
+    assert_eq!(breaker.on_probe(true, false, now + S), None);
+    assert_eq!(breaker.on_probe(false, false, now + 2 * S), None);
+    assert!(breaker.retry_at() >= Some(now + 60 * S), "one good probe is not a while");
+    assert_eq!(breaker.on_probe(true, false, now + 3 * S), None);
+    assert_eq!((breaker.retry_at(), breaker.deadline()), (Some(now + 33 * S), now + 33 * S));
+    let change = breaker.tick(now + 33 * S);
+    assert_eq!(change.map(|t| (t.to, t.reason)), Some((Gate::HalfOpen, "probes_are_good")));
 }
 
+/// Only a trial that failed doubles the wait: a provider that came back and failed later begins anew.
 #[test]
-fn a_recovery_edge_after_the_base_time_acts_at_once() {
-    let (mut breaker, now, mut rng) = at(Gate::HalfOpen);
-    assert!(breaker.lease(PermitId(1), 0, now + S, now + S, now));
-    assert!(breaker.on_trial(PermitId(1), Some(false), now, &mut rng).is_some());
-    assert_eq!(breaker.on_probe(false, now + 40 * S), None);
-    assert_eq!(breaker.on_probe(true, now + 41 * S).map(|t| t.reason), Some("recovery_attempt"));
-}
-
-#[test]
-fn a_flapping_provider_waits_longer_each_time_and_is_forgiven_in_the_end() {
+fn the_wait_doubles_by_failed_trials_only() {
     let (mut breaker, mut rng) = (Breaker::new(Policy::default()), Rng::new(4));
     let mut now = Instant::ZERO.plus_ms(1);
-    let mut cycle = |breaker: &mut Breaker, pause: Duration| {
-        now = now + pause;
+    let mut trial = |breaker: &mut Breaker, end| {
+        now = breaker.deadline().min(now + 700 * S);
         breaker.tick(now);
-        assert!(breaker.on_epoch(&[(0, failures(5, Cause::Server))], now, &mut rng).is_some());
-        let waits = breaker.retry_at().expect("open").since(now);
-        now = breaker.deadline();
-        breaker.tick(now);
-        for id in 0..2 {
-            assert!(breaker.lease(PermitId(id), 0, now + S, now + S, now));
-            breaker.on_trial(PermitId(id), Some(true), now, &mut rng);
-        }
-        assert_eq!(breaker.gate(), Gate::Closed);
-        waits.as_secs()
+        assert!(breaker.lease(PermitId(1), 0, now + S, now + S, now));
+        breaker.on_trial(PermitId(1), end, now, &mut rng);
+        breaker.retry_at().map(|at| at.since(now).as_secs())
     };
-    let waits: Vec<u64> = (0..7).map(|_| cycle(&mut breaker, S)).collect();
-    for (got, base) in waits.iter().zip([30, 60, 120, 240, 480, 600, 600]) {
-        assert!((base * 101 / 100..=base * 105 / 100).contains(got), "{waits:?}");
+    let near = |got: Option<u64>, base: u64| got.is_some_and(|got| (base * 101 / 100..=base * 105 / 100).contains(&got));
+    for _ in 0..3 {
+        assert!(breaker.on_epoch(&[(0, failures(5, Cause::Server))], Instant::ZERO.plus_ms(1), &mut Rng::new(1)).is_some());
+        for base in [60, 120, 240, 480, 600, 600] {
+            let waits = trial(&mut breaker, TrialEnd::Bad);
+            assert!(near(waits, base), "{waits:?} is not {base}");
+        }
+        assert_eq!(breaker.opens(), 7);
+        trial(&mut breaker, TrialEnd::Good);
+        trial(&mut breaker, TrialEnd::Good);
+        assert_eq!((breaker.gate(), breaker.opens()), (Gate::Closed, 0));
     }
-    assert_eq!(breaker.opens(), 7);
-    assert!(cycle(&mut breaker, Duration::from_secs(631)) < 32, "closed for longer than it had been open");
-    assert_eq!(breaker.opens(), 1);
+}
+
+/// A provider that sheds load while it is tried is asked when it said, else after two seconds, doubling.
+#[test]
+fn a_trial_that_was_turned_away_is_not_repeated_at_once() {
+    let (mut breaker, now, mut rng) = at(Gate::HalfOpen);
+    let mut turned_away = |breaker: &mut Breaker, now: Instant, hint_ms| {
+        assert!(breaker.lease(PermitId(1), 0, now + S, now + S, now));
+        assert_eq!(breaker.on_trial(PermitId(1), TrialEnd::Unclear { hint_ms }, now, &mut rng), None);
+        breaker.rests_until().map(|until| until.since(now).as_secs())
+    };
+    assert_eq!(turned_away(&mut breaker, now, None), Some(2));
+    assert!(!breaker.lease(PermitId(2), 0, now + S, now + S, now + S), "it rests");
+    assert_eq!(turned_away(&mut breaker, now + 2 * S, None), Some(4));
+    assert_eq!(turned_away(&mut breaker, now + 6 * S, Some(60_000)), Some(60));
+    assert_eq!(turned_away(&mut breaker, now + 66 * S, None), Some(16));
+    assert_eq!(turned_away(&mut breaker, now + 99 * S, Some(u64::MAX)), Some(3600), "a wish is believed up to an hour");
 }
 
 #[test]
@@ -377,7 +441,8 @@ fn permits_come_back() {
         assert!(!breaker.lease(PermitId(8), 3, now + S, now + 5 * S, now), "{what}: one at a time");
         event(&mut breaker, now);
         assert_eq!(breaker.permit().is_none(), back, "{what}");
-        assert_eq!(breaker.lease(PermitId(9), 3, now + 9 * S, now + 9 * S, now), back, "{what}");
+        let later = now + 3 * S;
+        assert_eq!(breaker.lease(PermitId(9), 3, now + 9 * S, now + 9 * S, later), back, "{what}");
     };
     check("nothing", &|_, _| (), false);
     check("reported, but not beyond the time to start", &|b, now| b.on_reported(2, now + S), false);
@@ -397,10 +462,10 @@ fn permits_come_back() {
     check("not yet expired", &|b, now| assert_eq!(b.tick(now + 4 * S), None), false);
     check("holder lost", &|b, _| b.on_producer_lost(2), true);
     check("another lost", &|b, _| b.on_producer_lost(3), false);
-    check("no verdict", &|b, now| assert_eq!(b.on_trial(PermitId(7), None, now, &mut Rng::new(1)), None), true);
+    check("no verdict", &|b, now| assert_eq!(b.on_trial(PermitId(7), end_of(None), now, &mut Rng::new(1)), None), true);
     check(
         "verdict of an old permit",
-        &|b, now| assert_eq!(b.on_trial(PermitId(6), Some(false), now, &mut Rng::new(1)), None),
+        &|b, now| assert_eq!(b.on_trial(PermitId(6), TrialEnd::Bad, now, &mut Rng::new(1)), None),
         false,
     );
 }
@@ -420,8 +485,9 @@ fn a_hold_outlasts_everything() {
     assert!(breaker.set_manual(Some(Manual::Open), now).is_some());
     assert_eq!((breaker.deadline(), breaker.retry_at(), breaker.manual()), (Instant::NEVER, None, Some(Manual::Open)));
     assert_eq!(breaker.tick(now + 9999 * S), None);
-    assert_eq!(breaker.on_probe(false, now), None);
-    assert_eq!(breaker.on_probe(true, now + 9999 * S), None);
+    assert_eq!(breaker.on_probe(false, true, now), None);
+    assert_eq!(breaker.on_probe(true, true, now + 9999 * S), None);
+    assert_eq!(breaker.on_call_in_the_dark(true, now + 9999 * S, &mut rng), None);
     assert!(breaker.set_manual(Some(Manual::Close), now).is_some());
     assert_eq!(breaker.on_epoch(&[(0, failures(99, Cause::Network))], now, &mut rng), None);
     assert_eq!(breaker.set_manual(None, now), None);
@@ -480,7 +546,8 @@ proptest! {
                 0 | 1 => {
                     let expires = now.plus_ms(500 * arg + 1);
                     out = out.filter(|(_, until, _)| *until > now);
-                    let free = before == Gate::HalfOpen && out.is_none();
+                    let rests = breaker.rests_until().is_some_and(|until| now < until);
+                    let free = before == Gate::HalfOpen && out.is_none() && !rests;
                     prop_assert_eq!(breaker.lease(PermitId(nth as u64), arg as u16, now, expires, now), free);
                     if free {
                         out = Some((nth as u64, expires, false));
@@ -488,7 +555,7 @@ proptest! {
                 }
                 2 => {
                     let id = out.map_or(999, |(id, _, _)| id);
-                    breaker.on_trial(PermitId(id), [None, Some(true), Some(false)][arg as usize % 3], now, &mut rng);
+                    breaker.on_trial(PermitId(id), end_of([None, Some(true), Some(false)][arg as usize % 3]), now, &mut rng);
                     out = None;
                 }
                 3 => breaker.on_started(PermitId(nth as u64 - u64::from(nth > 0))),

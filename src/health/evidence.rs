@@ -35,7 +35,6 @@ const NOTHING: f32 = 1.0 / 4096.0;
 const QUALIFYING_SUCCESSES: u32 = 3;
 const QUALIFYING_RELIABILITY: f32 = 0.75;
 const DISQUALIFYING_RUN: u32 = 3;
-const PATIENCE_MIN_US: u32 = 250_000;
 
 /// Successes are counted by slots of ten seconds, thirty of which are the memory.
 const SLOT_MS: u64 = 10_000;
@@ -84,9 +83,14 @@ impl Standing {
         self.latency_us.map(|latency| latency as f32 / self.reliability.max(0.01))
     }
 
-    /// How long a first attempt waits before another provider is asked (CONTRACT §3).
+    /// How long an attempt may last before it is unusual: four times the 99th percentile, where enough is known.
     pub fn patience_us(&self) -> Option<u32> {
-        (self.samples >= ENOUGH_SAMPLES).then(|| self.p99_us.saturating_mul(4).max(PATIENCE_MIN_US))
+        (self.samples >= ENOUGH_SAMPLES).then(|| self.p99_us.saturating_mul(4).max(1))
+    }
+
+    /// What nine of ten calls took at most, where enough is known.
+    pub fn usual_us(&self) -> Option<u32> {
+        (self.samples >= ENOUGH_SAMPLES).then_some(self.p90_us)
     }
 
     /// Nothing was measured by calls.

@@ -3,16 +3,14 @@
 //! A provider says "block range too large" once; the next call of that range goes elsewhere first, for ten minutes at
 //! most, because limits change and an error can be misread. A lesson is the smallest rejected number; a larger rejection
 //! neither moves nor prolongs it, so nothing holds for ever by being repeated, and a success at or above it refutes it.
-//! Lessons that would shut out everything are not learnt: a range or depth of nothing, or all unknown methods for one of
-//! them. Rejected: believing the number in an error's text (it is often of another unit, or the plan's and not the
+//! Lessons that would shut out everything are not learnt: a range or depth of nothing. Rejected: believing the number in an error's text (it is often of another unit, or the plan's and not the
 //! node's), and lessons for each address or filter (unbounded).
 //!
 //! It fails towards asking: what expired or found no room is simply tried again.
 
-use crate::base::ids::MethodId;
 use crate::base::limits::{LEARNT_DEPTH_MIN_BLOCKS, LEARNT_METHODS, LEARNT_MS, LEARNT_SIZE_MS};
 use crate::base::time::Instant;
-use crate::chain::method;
+use crate::chain::method_key::MethodKey;
 
 /// What one rejection says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,8 +21,8 @@ pub enum Lesson {
     ResultSize { blocks: u64 },
     /// State so many blocks behind the head is pruned.
     ArchiveDepth { blocks_behind: u64 },
-    /// Not offered here.
-    Method { method: MethodId },
+    /// Not offered here, or not in our plan.
+    Method { method: MethodKey },
 }
 
 /// The smallest rejected number.
@@ -57,7 +55,7 @@ pub struct View {
     /// The most blocks behind the head that are not known to be pruned.
     pub max_depth: Option<u64>,
     /// Ascending.
-    pub methods: Vec<MethodId>,
+    pub methods: Vec<MethodKey>,
 }
 
 /// One channel's lessons.
@@ -67,7 +65,7 @@ pub struct Learnt {
     size: Option<Limit>,
     depth: Option<Limit>,
     /// No more than `LEARNT_METHODS`, each once.
-    methods: Vec<(MethodId, Instant)>,
+    methods: Vec<(MethodKey, Instant)>,
 }
 
 impl Learnt {
@@ -91,10 +89,7 @@ impl Learnt {
         }
     }
 
-    fn learn_method(&mut self, method: MethodId, until: Instant) {
-        if method == method::UNKNOWN {
-            return;
-        }
+    fn learn_method(&mut self, method: MethodKey, until: Instant) {
         let same = self.methods.iter().position(|(held, _)| *held == method);
         let full = self.methods.len() >= LEARNT_METHODS;
         let oldest = || self.methods.iter().enumerate().min_by_key(|(_, (_, until))| *until).map(|(place, _)| place);
@@ -122,7 +117,7 @@ impl Learnt {
         rejected_at(self.depth, now).is_some_and(|rejected| behind >= rejected)
     }
 
-    pub fn rejects_method(&self, method: MethodId, now: Instant) -> bool {
+    pub fn rejects_method(&self, method: MethodKey, now: Instant) -> bool {
         self.methods.iter().any(|(held, until)| *held == method && *until > now)
     }
 
@@ -147,7 +142,7 @@ impl Learnt {
     pub fn view(&self, now: Instant) -> View {
         let most = |limit| rejected_at(limit, now).map(|rejected| rejected.saturating_sub(1));
         let held = self.methods.iter().filter(|(_, until)| *until > now);
-        let mut methods: Vec<MethodId> = held.map(|(method, _)| *method).collect();
+        let mut methods: Vec<MethodKey> = held.map(|(method, _)| *method).collect();
         methods.sort_unstable();
         let max_log_range = [most(self.range), most(self.size)].into_iter().flatten().min();
         View { max_log_range, max_depth: most(self.depth), methods }
@@ -157,10 +152,12 @@ impl Learnt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::MethodId;
+    use crate::chain::method;
     use proptest::prelude::*;
 
-    const CALL: MethodId = MethodId(17);
-    const TRACE: MethodId = MethodId(60);
+    const CALL: MethodKey = MethodKey::Known(MethodId(17));
+    const TRACE: MethodKey = MethodKey::Known(MethodId(60));
 
     fn at(seconds: u64) -> Instant {
         Instant::ZERO.plus_ms(seconds * 1_000)
@@ -199,14 +196,14 @@ mod tests {
         Learn(ArchiveDepth { blocks_behind })
     }
 
-    fn missing(method: MethodId) -> Event {
+    fn missing(method: MethodKey) -> Event {
         Learn(Method { method })
     }
 
     /// Events, the second at which is looked, and what holds then: largest range, largest depth, methods.
     #[test]
     fn lessons_hold_for_their_time() {
-        let check = |events: &[(u64, Event)], second: u64, want: (Option<u64>, Option<u64>, &[MethodId])| {
+        let check = |events: &[(u64, Event)], second: u64, want: (Option<u64>, Option<u64>, &[MethodKey])| {
             let view = after(events).view(at(second));
             let want = View { max_log_range: want.0, max_depth: want.1, methods: want.2.to_vec() };
             assert_eq!(view, want, "{events:?} at {second}");
@@ -240,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_would_shut_out_everything_is_not_learnt() {
-        for event in [range(0), size(0), depth(0), depth(LEARNT_DEPTH_MIN_BLOCKS - 1), missing(method::UNKNOWN)] {
+        for event in [range(0), size(0), depth(0), depth(LEARNT_DEPTH_MIN_BLOCKS - 1)] {
             let learnt = after(&[(0, event)]);
             assert_eq!((learnt.view(at(0)), learnt.deadline()), (View::default(), Instant::NEVER), "{event:?}");
         }
@@ -253,12 +250,12 @@ mod tests {
         let most = LEARNT_METHODS as u16;
         let mut learnt = Learnt::new();
         for id in 0..most {
-            learnt.learn(Method { method: MethodId(id) }, at(u64::from(id)));
+            learnt.learn(Method { method: MethodKey::Known(MethodId(id)) }, at(u64::from(id)));
         }
         // Learnt again, so no longer the oldest.
-        learnt.learn(Method { method: MethodId(0) }, at(100));
-        learnt.learn(Method { method: MethodId(most) }, at(101));
-        let want: Vec<MethodId> = (0..=most).filter(|id| *id != 1).map(MethodId).collect();
+        learnt.learn(Method { method: MethodKey::Known(MethodId(0)) }, at(100));
+        learnt.learn(Method { method: MethodKey::Known(MethodId(most)) }, at(101));
+        let want: Vec<MethodKey> = (0..=most).filter(|id| *id != 1).map(MethodId).map(MethodKey::Known).collect();
         assert_eq!(learnt.view(at(102)).methods, want);
     }
 
@@ -267,7 +264,7 @@ mod tests {
             (0u64..9).prop_map(range),
             (0u64..9).prop_map(size),
             (60u64..70).prop_map(depth),
-            (0..method::COUNT as u16).prop_map(|id| missing(MethodId(id))),
+            (0..method::COUNT as u16).prop_map(|id| missing(MethodKey::Known(MethodId(id)))),
             (0u64..9).prop_map(Served),
         ];
         let events = proptest::collection::vec((0u64..40, event), 0..80);
@@ -293,7 +290,8 @@ mod tests {
                 prop_assert_eq!(learnt.rejects_depth(number, now), view.max_depth.is_some_and(|most| number > most));
             }
             for (id, _) in method::all() {
-                prop_assert_eq!(learnt.rejects_method(id, now), view.methods.contains(&id));
+                let key = MethodKey::Known(id);
+                prop_assert_eq!(learnt.rejects_method(key, now), view.methods.contains(&key));
             }
             prop_assert!(view.methods.len() <= LEARNT_METHODS);
             prop_assert_eq!(learnt.deadline() <= now, learnt.tick(now));

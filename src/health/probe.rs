@@ -1,8 +1,10 @@
-//! When each channel of a chain is probed (CONTRACT §5, LB §8.1).
+//! When each channel of a chain is probed.
 //!
-//! At most one channel a tick, so that a chain with many providers is no burst; among the due, the one that has waited
-//! longest. A healthy one is due every interval. Failing ones back off, but the first failure is looked into at once: most
-//! are over by then. First probes are spread, so that a node that starts does not ask everybody in the same moment.
+//! A healthy one is due every interval, whatever the number of channels; among the due, the one that has waited longest goes
+//! first. Failing ones back off, but the first failure is looked into at once: most are over by then. One that calls wait for,
+//! or that is suspected of something, is asked every second, but never before the moment that it named itself. First probes
+//! are spread over two seconds and second ones over an interval, so that many channels are a steady trickle and no burst.
+//! Rejected: one channel a tick, by which three hundred channels were asked every minute instead of every twelve seconds.
 
 use crate::base::ids::ChannelId;
 use crate::base::limits;
@@ -26,12 +28,26 @@ pub enum ProbeEnd {
 /// Waits in seconds after one, two, ... failures in a row.
 const BACKOFF_S: [u64; 6] = [0, 2, 4, 8, 16, 30];
 
+/// Whether a channel's next probe may wait for its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Urgency {
+    Usual,
+    /// Calls have nobody else, or what it is suspected of is to be decided.
+    Urgent,
+    /// It had refused our credentials and has served a call since.
+    Back,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Probed {
     channel: ChannelId,
     interval_ms: u64,
     due: Instant,
     ended: Instant,
+    /// It was answered at least once.
+    is_settled: bool,
+    /// It said itself when it wants to be asked again: urgency changes nothing before.
+    not_before: Instant,
     /// A probe is under way.
     is_out: bool,
     was_refused: bool,
@@ -55,6 +71,8 @@ impl Schedule {
                 interval_ms: *interval_ms,
                 due,
                 ended: now,
+                is_settled: false,
+                not_before: Instant::ZERO,
                 is_out: false,
                 was_refused: false,
                 failures: 0,
@@ -63,9 +81,14 @@ impl Schedule {
         Schedule { all: channels.iter().enumerate().map(first).collect() }
     }
 
-    /// The channel to probe in this tick. `is_missed`: calls wait for this channel or its like.
-    pub fn next(&mut self, now: Instant, is_missed: impl Fn(ChannelId) -> bool) -> Option<ChannelId> {
-        let due = |p: &Probed| if is_missed(p.channel) { p.due.min(p.ended.plus_ms(limits::PROBE_MISSED_MS)) } else { p.due };
+    /// A channel to probe now, if one is due; it counts as asked.
+    pub fn next(&mut self, now: Instant, urgency: impl Fn(ChannelId) -> Urgency) -> Option<ChannelId> {
+        let soon = |p: &Probed| p.due.min(p.ended.plus_ms(limits::PROBE_URGENT_MS));
+        let due = |p: &Probed| match urgency(p.channel) {
+            Urgency::Usual => p.due,
+            Urgency::Urgent => soon(p).max(p.not_before),
+            Urgency::Back => soon(p),
+        };
         let waiting = self.all.iter_mut().filter(|p| !p.is_out && due(p) <= now);
         let chosen = waiting.min_by_key(|p| due(p))?;
         chosen.is_out = true;
@@ -92,12 +115,16 @@ impl Schedule {
             ProbeEnd::Auth | ProbeEnd::Limited { .. } => probed.failures,
         };
         let wait_ms = match end {
+            ProbeEnd::Ok if !probed.is_settled => rng.below(probed.interval_ms.max(1)),
             ProbeEnd::Ok => probed.interval_ms,
             ProbeEnd::Failed | ProbeEnd::WrongChain => backoff_ms(probed.failures, rng),
             ProbeEnd::Auth => limits::PROBE_AUTH_MS,
-            ProbeEnd::Limited { retry_after_ms } => retry_after_ms.unwrap_or(0).max(limits::COOLDOWN_MS),
+            ProbeEnd::Limited { retry_after_ms } => retry_after_ms.unwrap_or(limits::COOLDOWN_MS).max(limits::PROBE_URGENT_MS),
         };
         probed.due = now.plus_ms(wait_ms);
+        probed.is_settled |= end == ProbeEnd::Ok;
+        let is_told = matches!(end, ProbeEnd::Auth | ProbeEnd::Limited { .. });
+        probed.not_before = if is_told { probed.due } else { Instant::ZERO };
     }
 }
 
@@ -124,8 +151,8 @@ mod tests {
                 let mut now = at(0);
                 for end in ends {
                     now = schedule.all[0].due.max(now);
-                    assert_eq!(schedule.next(now, |_| false), Some(ChannelId(3)));
-                    assert_eq!(schedule.next(now, |_| false), None, "one probe of a channel at a time");
+                    assert_eq!(schedule.next(now, |_| Urgency::Usual), Some(ChannelId(3)));
+                    assert_eq!(schedule.next(now, |_| Urgency::Usual), None, "one probe of a channel at a time");
                     schedule.on_end(ChannelId(3), *end, now, &mut rng);
                 }
                 let wait = schedule.all[0].due.since(now).as_millis() as u64;
@@ -133,7 +160,8 @@ mod tests {
             }
         };
         let f = ProbeEnd::Failed;
-        check(&[ProbeEnd::Ok], 12_000..=12_000);
+        check(&[ProbeEnd::Ok], 0..=11_999);
+        check(&[ProbeEnd::Ok, ProbeEnd::Ok], 12_000..=12_000);
         check(&[f], 0..=0);
         check(&[f, f], 1_600..=2_400);
         check(&[f, f, f], 3_200..=4_800);
@@ -145,49 +173,73 @@ mod tests {
         check(&[ProbeEnd::Auth], 120_000..=120_000);
         check(&[ProbeEnd::Limited { retry_after_ms: None }], 30_000..=30_000);
         check(&[ProbeEnd::Limited { retry_after_ms: Some(90_000) }], 90_000..=90_000);
+        check(&[ProbeEnd::Limited { retry_after_ms: Some(5_000) }], 5_000..=5_000);
     }
 
     #[test]
     fn none_begins_out_of_turn_while_one_is_under_way() {
         let (mut schedule, mut rng) = (Schedule::new(&[(ChannelId(3), 12_000)], at(0)), Rng::new(1));
         assert!(!schedule.begin(ChannelId(4)), "not one of ours");
-        assert_eq!(schedule.next(at(0), |_| false), Some(ChannelId(3)));
+        assert_eq!(schedule.next(at(0), |_| Urgency::Usual), Some(ChannelId(3)));
         assert!(!schedule.begin(ChannelId(3)));
         schedule.on_end(ChannelId(3), ProbeEnd::Ok, at(60), &mut rng);
         assert!(schedule.begin(ChannelId(3)));
         assert!(!schedule.begin(ChannelId(3)));
-        assert_eq!(schedule.next(at(99_000), |_| true), None);
+        assert_eq!(schedule.next(at(99_000), |_| Urgency::Urgent), None);
     }
 
     #[test]
-    fn a_missed_one_is_asked_every_few_seconds() {
+    fn an_urgent_one_is_asked_every_second() {
         let (mut schedule, mut rng) = (Schedule::new(&[(ChannelId(3), 60_000)], at(0)), Rng::new(1));
         let mut now = at(0);
         for _ in 0..9 {
-            assert_eq!(schedule.next(now, |_| false), Some(ChannelId(3)));
+            assert_eq!(schedule.next(now, |_| Urgency::Usual), Some(ChannelId(3)));
             schedule.on_end(ChannelId(3), ProbeEnd::Failed, now, &mut rng);
             now = schedule.all[0].due.max(now);
         }
         let ended = schedule.all[0].ended;
         let wait = now.since(ended).as_millis() as u64;
         assert!(wait > 20_000, "{wait}");
-        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS), |_| false), None);
-        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS - 1), |_| true), None);
-        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_MISSED_MS), |_| true), Some(ChannelId(3)));
+        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_URGENT_MS), |_| Urgency::Usual), None);
+        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_URGENT_MS - 1), |_| Urgency::Urgent), None);
+        assert_eq!(schedule.next(ended.plus_ms(limits::PROBE_URGENT_MS), |_| Urgency::Urgent), Some(ChannelId(3)));
+    }
+
+    /// Urgency never overrides what a provider said; that it has served a call since does.
+    #[test]
+    fn what_a_provider_said_is_heeded() {
+        let check = |end: ProbeEnd, urgency: Urgency, want_ms: u64| {
+            let (mut schedule, mut rng) = (Schedule::new(&[(ChannelId(3), 60_000)], at(0)), Rng::new(1));
+            assert!(schedule.begin(ChannelId(3)));
+            schedule.on_end(ChannelId(3), end, at(0), &mut rng);
+            assert_eq!(schedule.next(at(want_ms - 1), |_| urgency), None, "{end:?} {urgency:?}");
+            assert_eq!(schedule.next(at(want_ms), |_| urgency), Some(ChannelId(3)), "{end:?} {urgency:?}");
+        };
+        let limited = ProbeEnd::Limited { retry_after_ms: Some(20_000) };
+        check(limited, Urgency::Urgent, 20_000);
+        check(limited, Urgency::Usual, 20_000);
+        check(ProbeEnd::Auth, Urgency::Urgent, limits::PROBE_AUTH_MS);
+        check(ProbeEnd::Auth, Urgency::Back, limits::PROBE_URGENT_MS);
     }
 
     #[test]
-    fn one_a_tick_and_nobody_is_forgotten() {
-        let channels: Vec<(ChannelId, u64)> = (0..30).map(|n| (ChannelId(n), 10_000)).collect();
-        let (mut schedule, mut rng) = (Schedule::new(&channels, at(0)), Rng::new(1));
-        let mut seen = [0u32; 30];
-        for tick in 1..=300 {
-            let now = at(tick * limits::PROBE_TICK_MS);
-            if let Some(channel) = schedule.next(now, |_| false) {
-                seen[usize::from(channel.0)] += 1;
-                schedule.on_end(channel, ProbeEnd::Ok, now, &mut rng);
+    fn a_thousand_channels_are_as_fresh_as_ten_and_come_evenly() {
+        for count in [10u16, 1_000] {
+            let channels: Vec<(ChannelId, u64)> = (0..count).map(|n| (ChannelId(n), 12_000)).collect();
+            let (mut schedule, mut rng) = (Schedule::new(&channels, at(0)), Rng::new(1));
+            let (mut seen, mut most) = (vec![0u32; usize::from(count)], 0);
+            for tick in 1..=60_000 / limits::PROBE_TICK_MS {
+                let now = at(tick * limits::PROBE_TICK_MS);
+                let mut in_tick = 0;
+                while let Some(channel) = schedule.next(now, |_| Urgency::Usual) {
+                    seen[usize::from(channel.0)] += 1;
+                    in_tick += 1;
+                    schedule.on_end(channel, ProbeEnd::Ok, now, &mut rng);
+                }
+                most = most.max(if now > at(limits::PROBE_SPREAD_MS) { in_tick } else { 0 });
             }
+            assert!(seen.iter().all(|n| (5..=6).contains(n)), "{seen:?}");
+            assert!(most <= 3 + count / 40, "{most} of {count} in one tick");
         }
-        assert!(seen.iter().all(|n| (5..=7).contains(n)), "{seen:?}");
     }
 }

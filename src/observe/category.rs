@@ -10,6 +10,9 @@ pub enum Category {
     Quota,
     /// Our credentials were refused. Never shown to a client.
     Auth,
+    /// HTTP 402 or 403: something that our plan or an allow list leaves out. Whether it is this method or all of them only a
+    /// probe tells. Never shown to a client.
+    Forbidden,
     /// `eth_getLogs` over more blocks than this provider allows.
     BlockRangeTooLarge,
     /// The answer would be larger than this provider allows.
@@ -23,6 +26,8 @@ pub enum Category {
     MethodNotAllowed,
     RequestTooLarge,
     BatchLimit,
+    /// Another HTTP 4xx: the provider is well and does not want this request.
+    RequestRejected,
     /// The provider ran out of time on its own side.
     Timeout,
     /// The provider stopped a call that was too heavy: the call's weight, so no penalty.
@@ -66,10 +71,11 @@ pub enum Class {
 use Category as C;
 
 impl Category {
-    pub const ALL: [Category; 28] = [
+    pub const ALL: [Category; 30] = [
         C::RateLimit,
         C::Quota,
         C::Auth,
+        C::Forbidden,
         C::BlockRangeTooLarge,
         C::ResultTooLarge,
         C::MissingDataAhead,
@@ -78,6 +84,7 @@ impl Category {
         C::MethodNotAllowed,
         C::RequestTooLarge,
         C::BatchLimit,
+        C::RequestRejected,
         C::Timeout,
         C::ExecutionTimeout,
         C::ServerError,
@@ -103,6 +110,7 @@ impl Category {
             C::RateLimit => "rate_limit",
             C::Quota => "quota",
             C::Auth => "auth",
+            C::Forbidden => "forbidden",
             C::BlockRangeTooLarge => "block_range_too_large",
             C::ResultTooLarge => "result_too_large",
             C::MissingDataAhead => "missing_data_ahead",
@@ -111,6 +119,7 @@ impl Category {
             C::MethodNotAllowed => "method_not_allowed",
             C::RequestTooLarge => "request_too_large",
             C::BatchLimit => "batch_limit",
+            C::RequestRejected => "request_rejected",
             C::Timeout => "timeout",
             C::ExecutionTimeout => "execution_timeout",
             C::ServerError => "server_error",
@@ -140,6 +149,7 @@ impl Category {
             C::BlockRangeTooLarge | C::ResultTooLarge | C::RequestTooLarge | C::BatchLimit => Class::Capability,
             C::MissingDataAhead | C::MissingDataArchive | C::MethodNotFound | C::MethodNotAllowed => Class::Capability,
             C::ExecutionTimeout | C::Unclassified => Class::Capability,
+            C::Forbidden | C::RequestRejected => Class::Capability,
             C::Auth | C::Timeout | C::ServerError | C::Unavailable | C::Network => Class::ProviderFailure,
             C::MalformedResponse | C::Unknown => Class::ProviderFailure,
             C::ExecutionRevert | C::ExecutionError | C::InvalidParams | C::InvalidRequest => Class::Deterministic,
@@ -149,7 +159,7 @@ impl Category {
 
     /// A raw transaction that was refused so never reached a transaction pool (CONTRACT §3).
     pub fn refuses_before_pool(self) -> bool {
-        matches!(self, C::RateLimit | C::Quota | C::Auth | C::MethodNotFound | C::MethodNotAllowed)
+        matches!(self, C::RateLimit | C::Quota | C::Auth | C::Forbidden | C::MethodNotFound | C::MethodNotAllowed)
     }
 
     /// The category of an `error_rules` entry (LB §3.3). `None`: a word that configuration should have refused.

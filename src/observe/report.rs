@@ -1,7 +1,8 @@
 //! What a producer sends up each epoch, and the rare things that counts cannot say.
 
-use crate::base::ids::{ChannelId, InstanceId, MethodId, PermitId};
+use crate::base::ids::{ChannelId, InstanceId, PermitId};
 use crate::base::time::{Duration, Instant};
+use crate::chain::method_key::MethodKey;
 use crate::observe::category::Category;
 use crate::observe::tally::Tally;
 
@@ -111,25 +112,74 @@ pub struct FeedState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
     /// HTTP 429 or a quota error, with the provider's hint when to come back.
-    Limited { channel: ChannelId, hint_ms: Option<u64> },
+    Limited {
+        channel: ChannelId,
+        hint_ms: Option<u64>,
+    },
     /// A leased half-open trial was sent.
-    TrialStarted { permit: PermitId, channel: ChannelId },
-    /// It ended: well, badly, or with nothing that says so.
-    TrialEnded { permit: PermitId, channel: ChannelId, ok: Option<bool> },
-    /// A provider refused what it cannot do; `blocks` is the range or the depth that was asked for.
-    Rejected { channel: ChannelId, method: MethodId, category: Category, blocks: Option<u64> },
+    TrialStarted {
+        permit: PermitId,
+        channel: ChannelId,
+    },
+    TrialEnded {
+        permit: PermitId,
+        channel: ChannelId,
+        end: TrialEnd,
+    },
+    /// A call that had nobody else was sent to a channel whose circuit is not closed: answered, or not even connected.
+    InTheDark {
+        channel: ChannelId,
+        ok: bool,
+    },
+    /// A provider refused what it cannot do; `blocks` is the range or the depth that was asked for. `method`: unless its name
+    /// is too long to be remembered.
+    Rejected {
+        channel: ChannelId,
+        method: Option<MethodKey>,
+        category: Category,
+        blocks: Option<u64>,
+    },
     /// A range that a provider was thought to reject was served.
-    Served { channel: ChannelId, blocks: u64 },
+    Served {
+        channel: ChannelId,
+        blocks: u64,
+    },
     /// A provider told its height (control).
-    Head { instance: InstanceId, height: u64 },
+    Head {
+        instance: InstanceId,
+        height: u64,
+    },
     /// It has served the block of that height (control).
-    HeadServed { instance: InstanceId, height: u64 },
+    HeadServed {
+        instance: InstanceId,
+        height: u64,
+    },
     /// Something about its subscriptions (control).
-    Streaming { channel: ChannelId, what: Streaming },
+    Streaming {
+        channel: ChannelId,
+        what: Streaming,
+    },
     /// Its feed's figures, when they have changed (control).
-    Feed { channel: ChannelId, state: FeedState },
+    Feed {
+        channel: ChannelId,
+        state: FeedState,
+    },
     /// A probe of ours ended (control).
-    Probed { channel: ChannelId, probe: Probe },
+    Probed {
+        channel: ChannelId,
+        probe: Probe,
+    },
+}
+
+/// How a trial ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrialEnd {
+    Good,
+    Bad,
+    /// It says nothing of the channel; `hint_ms`: when the provider wants to be asked again.
+    Unclear {
+        hint_ms: Option<u64>,
+    },
 }
 
 /// How a probe ended.

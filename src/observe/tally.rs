@@ -23,7 +23,7 @@ pub enum Effect {
     Success,
     /// A failure that counts against it.
     Penalised,
-    /// A failure that may be the call's own fault: no other provider has answered it (CONTRACT §5).
+    /// A failure that may be the call's own fault: no other provider has answered it, and no probe has failed yet.
     Suspect,
     /// Counted by category only.
     Neutral,
@@ -75,14 +75,14 @@ pub struct ChannelCounts {
     pub successes: u32,
     pub penalised: u32,
     pub suspects: u32,
+    /// Of the last suspect.
+    pub last_suspect: Option<Category>,
     /// Penalised failures behind the last success.
     pub trailing: u32,
     /// Of the last penalised failure.
     pub last_failure: Option<Category>,
     /// Our credentials were refused, and no success has come since.
     pub is_refused: bool,
-    /// A call found no other candidate than this channel, whose circuit is half-open.
-    pub wanted: bool,
     is_dirty: bool,
 }
 
@@ -176,15 +176,11 @@ impl Tally {
                 counts.trailing += u32::from(!attempted.is_superseded);
                 counts.last_failure = attempted.category;
             }
-            Effect::Suspect => counts.suspects += 1,
+            Effect::Suspect => {
+                counts.suspects += 1;
+                counts.last_suspect = attempted.category;
+            }
             Effect::Neutral => {}
-        }
-    }
-
-    /// A call had no other candidate than this half-open channel.
-    pub fn want(&mut self, channel: ChannelId) {
-        if let Some(counts) = self.touch(channel) {
-            counts.wanted = true;
         }
     }
 

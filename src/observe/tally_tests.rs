@@ -118,7 +118,7 @@ fn events_are_bounded_but_permits_are_always_told() {
     for _ in 0..2 * limits::EPOCH_EVENTS {
         tally.tell(Event::Limited { channel, hint_ms: None });
     }
-    let ended = Event::TrialEnded { permit: crate::base::ids::PermitId(1), channel, ok: Some(true) };
+    let ended = Event::TrialEnded { permit: crate::base::ids::PermitId(1), channel, end: crate::observe::report::TrialEnd::Good };
     tally.tell(ended);
     assert_eq!((tally.events.len(), tally.events_dropped as usize), (limits::EPOCH_EVENTS + 1, limits::EPOCH_EVENTS));
     assert_eq!(tally.events.last(), Some(&ended));

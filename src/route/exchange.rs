@@ -9,25 +9,48 @@
 use crate::base::ids::{MethodId, SlotId};
 use crate::base::limits;
 use crate::base::rng::Rng;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::chain::method::Safety;
+use crate::route::patience;
 use crate::route::select::{Ask, Sieve, Walk};
 use crate::snapshot::ChainPlan;
 
 /// What the shell must do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// Send the call over this channel and give up at `deadline`. `fresh`: on a new connection, or for calls that must not
-    /// be repeated one idle for less than `FRESH_IDLE_MS`.
+    /// Send the call over this channel, within that time.
     Attempt {
         slot: SlotId,
-        deadline: Instant,
+        time: AttemptTime,
         connection: ConnectionRule,
+    },
+    /// Whoever is left has another call at work, and its circuit is not closed: wait for a turn, at most until then; after it
+    /// `resume`.
+    AwaitTurn {
+        until: Instant,
     },
     Reply(Reply),
 }
 
-/// Which pooled connections an attempt may take (CONTRACT §3).
+/// The time of one attempt. A connection is no part of a provider's answer, so patience counts from the write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttemptTime {
+    /// Given up when it has not been written by then.
+    pub connect_by: Instant,
+    /// Given up so long after it was written.
+    pub patience: Duration,
+    /// And in any case then: the call's own deadline.
+    pub until: Instant,
+}
+
+impl AttemptTime {
+    /// When an attempt that is written at `now` is given up.
+    pub fn deadline(&self, now: Instant) -> Instant {
+        (now + self.patience).min(self.until)
+    }
+}
+
+/// Which pooled connections an attempt may take. A call that must not be repeated takes none that may have died while idle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ConnectionRule {
     Pooled,
@@ -54,8 +77,10 @@ pub enum Reply {
 pub enum Refuse {
     /// No provider is eligible at all.
     NoProvider,
-    /// Those that are have open circuits.
+    /// Nobody's circuit is closed, and no turn came in time.
     CircuitsOpen,
+    /// Whoever is eligible is held open by hand.
+    HeldOpen,
     /// Every eligible one failed without a JSON-RPC error of its own.
     Exhausted,
     /// The call's total time is over.
@@ -104,7 +129,7 @@ pub struct Exchange {
     /// Channels tried, sent or not.
     tried: u8,
     current: Option<SlotId>,
-    /// For the first attempt's patience.
+    /// For an attempt's patience.
     method: MethodId,
     /// The current attempt was re-sent on a fresh connection once.
     resent: bool,
@@ -165,9 +190,12 @@ impl Exchange {
             let timed_out = self.last == Some(Refuse::AttemptTimedOut);
             return self.end(if timed_out { Refuse::AttemptTimedOut } else { Refuse::DeadlineExhausted });
         }
-        let may_go_on = self.dispatches < self.dispatch_limit() && self.tried < limits::CANDIDATES;
+        let may_go_on = self.dispatches < limits::ATTEMPTS && self.tried < limits::CANDIDATES;
         let next = if may_go_on { self.walk.next(plan, rng) } else { None };
         let Some(slot) = next else {
+            if may_go_on && self.walk.has_deferred() {
+                return Action::AwaitTurn { until: self.deadline };
+            }
             return self.end(self.last.unwrap_or(Refuse::Exhausted));
         };
         self.tried += 1;
@@ -180,6 +208,32 @@ impl Exchange {
         self.attempt(plan, slot, now, rule)
     }
 
+    /// The attempt that `next` asked for cannot be made now: another call has the turn there.
+    pub fn defer(&mut self) {
+        if let Some(slot) = self.current.take() {
+            self.walk.defer(slot);
+            self.tried -= 1;
+        }
+    }
+
+    /// A moment has passed, and who was busy may be free. With a `plan` that is newer than the one before, by what it says.
+    pub fn resume(&mut self, renewed: Option<(&ChainPlan, &Ask)>) {
+        match renewed {
+            Some((plan, ask)) => self.walk.renew(plan, ask),
+            None => self.walk.resume(),
+        }
+    }
+
+    /// The wait for a turn is over without one.
+    pub fn give_up_waiting(&mut self, end: End) {
+        let why = self.last.unwrap_or(Refuse::CircuitsOpen);
+        match end {
+            End::ClientGone => self.over = Some(Reply::Nothing),
+            _ if self.has_error => self.over = Some(Reply::LastError),
+            _ => self.over = Some(Reply::Refuse(why)),
+        }
+    }
+
     /// Tells what became of the attempt that `next` asked for.
     pub fn on_end(&mut self, plan: &ChainPlan, end: End) {
         let Some(slot) = self.current.take() else { return };
@@ -190,7 +244,8 @@ impl Exchange {
                 self.dispatched(plan, slot);
                 self.has_error |= has_error;
                 self.last = Some(Refuse::Exhausted);
-                if self.safety == Safety::RawTransaction && !before_pool {
+                if !self.is_repeatable() && !before_pool {
+                    // It may have been carried out: nobody else is asked.
                     self.over = Some(if has_error { Reply::LastError } else { Reply::Refuse(Refuse::Indeterminate) });
                 }
             }
@@ -238,28 +293,25 @@ impl Exchange {
         self.safety == Safety::Repeatable
     }
 
-    fn dispatch_limit(&self) -> u8 {
-        match self.safety {
-            Safety::Repeatable | Safety::RawTransaction => limits::ATTEMPTS,
-            Safety::Filter | Safety::Once => 1,
-        }
-    }
-
     fn attempt(&self, plan: &ChainPlan, slot: SlotId, now: Instant, connection: ConnectionRule) -> Action {
-        Action::Attempt { slot, deadline: self.attempt_deadline(plan, slot, now), connection }
+        Action::Attempt { slot, time: self.attempt_time(plan, slot, now), connection }
     }
 
-    /// The first attempt of a repeatable call leaves time for another one, if there is another provider: a share of the
-    /// total, or less when the provider is known to answer sooner (CONTRACT §3).
-    fn attempt_deadline(&self, plan: &ChainPlan, slot: SlotId, now: Instant) -> Instant {
-        let another = self.is_repeatable() && self.dispatches == 0 && !self.walk.is_empty();
-        if !another {
-            return self.deadline;
+    /// An attempt of a repeatable call leaves time for another one, if there is somebody who can still finish; else it has all
+    /// that is left.
+    fn attempt_time(&self, plan: &ChainPlan, slot: SlotId, now: Instant) -> AttemptTime {
+        let left = self.deadline.since(now);
+        let alone = AttemptTime { connect_by: self.deadline, patience: left, until: self.deadline };
+        if !self.is_repeatable() || self.walk.is_empty() || self.dispatches + 1 >= limits::ATTEMPTS {
+            return alone;
         }
-        let total_ms = self.deadline.since(self.started).as_millis() as u64;
-        let share_ms = (total_ms * limits::FIRST_ATTEMPT_PERCENT / 100).max(limits::ATTEMPT_MIN_MS);
-        let first_ms = plan.ranking(self.method).patience_ms(slot).map_or(share_ms, |ms| ms.min(share_ms));
-        now.plus_ms(first_ms).min(self.deadline)
+        let (left_ms, total_ms) = (left.as_millis() as u64, self.deadline.since(self.started).as_millis() as u64);
+        let attempt_ms = patience::attempt_ms(total_ms, left_ms, plan.ranking(self.method).patience_ms(slot));
+        if !self.walk.can_finish_within(plan, left_ms - attempt_ms) {
+            return alone;
+        }
+        let connect_by = now.plus_ms(patience::connect_ms(attempt_ms, left_ms)).min(self.deadline);
+        AttemptTime { connect_by, patience: Duration::from_millis(attempt_ms), until: self.deadline }
     }
 
     fn end(&mut self, why: Refuse) -> Action {
@@ -271,7 +323,7 @@ impl Exchange {
 
 fn why_nobody(plan: &ChainPlan, ask: &Ask) -> Refuse {
     let sieve = Sieve::new(plan, ask);
-    if sieve.archival != 0 { Refuse::CircuitsOpen } else { Refuse::NoProvider }
+    if sieve.archival != 0 { Refuse::HeldOpen } else { Refuse::NoProvider }
 }
 
 #[cfg(test)]

@@ -68,8 +68,11 @@ fn run(plan: &ChainPlan, safety: Safety, script: &[End]) -> Option<(Reply, Seen,
                 assert_eq!(exchange.next(plan, &mut rng, now), Action::Reply(reply), "the reply is final");
                 return Some((reply, seen, used));
             }
-            Action::Attempt { slot, deadline, .. } => {
-                assert!(deadline <= exchange.deadline() && deadline > now);
+            Action::AwaitTurn { .. } => panic!("nobody was deferred"),
+            Action::Attempt { slot, time, .. } => {
+                let deadline = time.deadline(now);
+                assert!(time.until == exchange.deadline() && deadline <= time.until && deadline > now);
+                assert!(time.connect_by <= time.until && time.connect_by > now);
                 let end = *script.get(used)?;
                 seen.attempts.push((slot, wrote(end)));
                 seen.uncertain += u32::from(matches!(end, End::Lost { wrote: true, .. } | End::TimedOut { wrote: true }));
@@ -89,13 +92,10 @@ fn laws(safety: Safety, script: &[End], reply: Reply, seen: &Seen) {
     let sent: Vec<SlotId> = seen.attempts.iter().filter(|a| a.1).map(|a| a.0).collect();
     let mut distinct = sent.clone();
     distinct.dedup();
-    match safety {
-        Safety::Repeatable => assert!(sent.len() <= 3, "{context}"),
-        Safety::RawTransaction => {
-            assert!(sent.len() <= 3 && distinct.len() == sent.len(), "never twice to one provider: {context}");
-            assert!(seen.uncertain + seen.pool_refusals <= 1, "nothing is sent after an uncertain end: {context}");
-        }
-        Safety::Filter | Safety::Once => assert!(sent.len() <= 1, "{context}"),
+    assert!(sent.len() <= 3, "{context}");
+    if safety != Safety::Repeatable {
+        assert!(distinct.len() == sent.len(), "never twice to one provider: {context}");
+        assert!(seen.uncertain + seen.pool_refusals <= 1, "nothing is sent after what may have been carried out: {context}");
     }
     let uncertain = |e: &End| matches!(e, End::Lost { wrote: true, .. } | End::TimedOut { wrote: true });
     if safety != Safety::Repeatable {
@@ -151,10 +151,12 @@ fn deadlines_leave_time_for_a_second_attempt() {
     let check = |providers, safety, want_ms| {
         let plan = plan(providers, &[1, 2]);
         let mut exchange = Exchange::new(&plan, &ask(), safety, 1_000, Instant(0));
-        let Action::Attempt { deadline, .. } = exchange.next(&plan, &mut Rng::new(1), Instant(0)) else { panic!() };
-        assert_eq!(deadline.as_ms(), want_ms);
+        let Action::Attempt { time, .. } = exchange.next(&plan, &mut Rng::new(1), Instant(0)) else { panic!() };
+        assert_eq!(time.deadline(Instant(0)).as_ms(), want_ms);
+        // Patience counts from the write, however long connecting took; the whole does not move.
+        assert_eq!(time.deadline(time.connect_by), (time.connect_by + time.patience).min(Instant(0).plus_ms(1_000)));
     };
-    check(2, Safety::Repeatable, 600);
+    check(2, Safety::Repeatable, 500);
     check(1, Safety::Repeatable, 1_000);
     check(2, Safety::RawTransaction, 1_000);
     let plan = plan(2, &[1, 2]);
@@ -172,4 +174,68 @@ fn nobody_eligible_is_said_at_once() {
     let mut exchange = Exchange::new(&plan, &ask, Safety::Repeatable, 1_000, Instant(0));
     let action = exchange.next(&plan, &mut Rng::new(1), Instant(0));
     assert_eq!(action, Action::Reply(Reply::Refuse(Refuse::NoProvider)));
+}
+
+/// A refusal that came before anything was carried out lets every method go on; what may have been carried out lets none.
+#[test]
+fn only_a_refusal_before_execution_lets_unsafe_calls_go_on() {
+    let plan = plan(3, &[1, 2, 4]);
+    let refused = |before_pool| End::Refused { has_error: true, before_pool };
+    for safety in [Safety::Once, Safety::Filter, Safety::RawTransaction] {
+        let (reply, seen, _) = run(&plan, safety, &[refused(true), refused(true), End::Answered]).expect("ends");
+        assert_eq!((reply, seen.attempts.len()), (Reply::Answer, 3), "{safety:?}");
+        let (reply, seen, _) = run(&plan, safety, &[refused(false)]).expect("ends");
+        assert_eq!((reply, seen.attempts.len()), (Reply::LastError, 1), "{safety:?}");
+    }
+}
+
+/// Waiting for a turn is no attempt: it counts as nobody tried, ends in an attempt, or as its caller says.
+#[test]
+fn a_call_that_waits_for_its_turn_goes_on_or_gives_up() {
+    let mut plan = plan(2, &[1, 2]);
+    plan.gates.open = 0b11;
+    let (now, mut rng) = (Instant(1), Rng::new(1));
+    let mut exchange = Exchange::new(&plan, &ask(), Safety::Repeatable, 10_000, now);
+    for _ in 0..40 {
+        for want in [0, 1] {
+            let Action::Attempt { slot, .. } = exchange.next(&plan, &mut rng, now) else { panic!() };
+            assert_eq!(slot, SlotId(want));
+            exchange.defer();
+        }
+        assert_eq!(exchange.next(&plan, &mut rng, now), Action::AwaitTurn { until: exchange.deadline() });
+        exchange.resume(None);
+    }
+    assert_eq!(exchange.retries(), 0);
+    plan.gates.open = 0b01;
+    exchange.resume(Some((&plan, &ask())));
+    let Action::Attempt { slot, .. } = exchange.next(&plan, &mut rng, now) else { panic!() };
+    assert_eq!(slot, SlotId(1), "its circuit has closed meanwhile");
+    exchange.on_end(&plan, End::NotSent);
+    let mut gone = exchange.clone();
+    exchange.give_up_waiting(End::NotSent);
+    assert!(matches!(exchange.next(&plan, &mut rng, now), Action::Reply(Reply::Refuse(_))));
+    gone.give_up_waiting(End::ClientGone);
+    assert_eq!(gone.next(&plan, &mut rng, now), Action::Reply(Reply::Nothing));
+}
+
+/// With evidence a cheap read waits a quarter of a second, a heavy method two; a provider that cannot finish in the rest is
+/// no reason to give the first one up.
+#[test]
+fn patience_follows_evidence() {
+    use crate::health::evidence::Standing;
+    use crate::snapshot::Ranking;
+    let of = |us: u32| Standing { p90_us: us, p99_us: us, samples: 50.0, latency_us: Some(us), ..Standing::unknown(None) };
+    let check = |total_ms, first_us, second_us, want_ms| {
+        let mut plan = plan(2, &[1, 2]);
+        let standings = [of(first_us), of(second_us)].into_iter().collect();
+        plan.rankings[MethodId(0)] = Arc::new(Ranking::new(&plan.fixed, standings, 3.0));
+        let mut exchange = Exchange::new(&plan, &ask(), Safety::Repeatable, total_ms, Instant(0));
+        let Action::Attempt { time, .. } = exchange.next(&plan, &mut Rng::new(1), Instant(0)) else { panic!() };
+        assert_eq!(time.patience.as_millis() as u64, want_ms, "{total_ms} {first_us} {second_us}");
+    };
+    check(10_000, 5_000, 5_000, 250);
+    check(10_000, 300_000, 5_000, 1_200);
+    check(30_000, 5_000, 5_000, 2_000);
+    check(30_000, 4_000_000, 5_000, 15_000);
+    check(30_000, 4_000_000, 16_000_000, 30_000);
 }

@@ -7,6 +7,7 @@
 use crate::base::ids::{IdVec, SlotId};
 use crate::base::limits::SLOTS_PER_CHAIN;
 use crate::base::rng::Rng;
+use crate::health::breaker::HELD_OPEN;
 use crate::route::select::{Ask, Sieve, Walk};
 use crate::snapshot::{ChainPlan, bit};
 
@@ -21,8 +22,10 @@ pub enum Stage {
     /// Its capabilities exclude the method, or it was found to lack it.
     Unsupported,
     NotArchival,
+    /// An operator holds its circuit open.
+    Held,
+    /// Its circuit is not closed, and somebody else's is.
     CircuitOpen,
-    /// Half-open, and no trial is this call's.
     HalfOpen,
     /// It would reject the parameters.
     Unfit,
@@ -30,12 +33,13 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Stage; 9] = [
+    pub const ALL: [Stage; 10] = [
         Stage::Unreachable,
         Stage::NotAsked,
         Stage::WrongChain,
         Stage::Unsupported,
         Stage::NotArchival,
+        Stage::Held,
         Stage::CircuitOpen,
         Stage::HalfOpen,
         Stage::Unfit,
@@ -49,6 +53,7 @@ impl Stage {
             Stage::WrongChain => "wrong_chain",
             Stage::Unsupported => "unsupported",
             Stage::NotArchival => "not_archival",
+            Stage::Held => "held_open",
             Stage::CircuitOpen => "circuit_open",
             Stage::HalfOpen => "half_open",
             Stage::Unfit => "unfit",
@@ -66,22 +71,24 @@ impl Stage {
             Stage::WrongChain => "its eth_chainId is not the chain's; correct its url or the chain_id",
             Stage::Unsupported => "its capabilities exclude this method, or it lately answered that it lacks it",
             Stage::NotArchival => "the block is old and it is not marked `archival: true`",
-            Stage::CircuitOpen => "its circuit is open: it failed too often and is left alone until it is tried again",
-            Stage::HalfOpen => "its circuit is half-open: only a trial may go there",
+            Stage::Held => HELD_OPEN,
+            Stage::CircuitOpen => "its circuit is open: it failed too often and is left alone until a probe of ours tries it",
+            Stage::HalfOpen => "its circuit is half-open: our probes try it, and calls wait for what they find",
             Stage::Unfit => "it would reject the parameters: a configured limit, or one learnt from its errors",
             Stage::Candidate => "it may be chosen",
         }
     }
 
-    fn of(sieve: &Sieve, slot: SlotId) -> Stage {
+    fn of(sieve: &Sieve, plan: &ChainPlan, slot: SlotId) -> Stage {
+        let is_half_open = plan.gates.half_open & bit(slot) != 0;
         let passed = [
             (sieve.reachable, Stage::Unreachable),
             (sieve.asked, Stage::NotAsked),
             (sieve.right_chain, Stage::WrongChain),
             (sieve.supported, Stage::Unsupported),
             (sieve.archival, Stage::NotArchival),
-            (sieve.admitted, Stage::CircuitOpen),
-            (sieve.allowed, Stage::HalfOpen),
+            (sieve.admitted, Stage::Held),
+            (sieve.allowed, if is_half_open { Stage::HalfOpen } else { Stage::CircuitOpen }),
             (sieve.fit, Stage::Unfit),
         ];
         passed.into_iter().find(|(set, _)| set & bit(slot) == 0).map_or(Stage::Candidate, |(_, stage)| stage)
@@ -100,7 +107,7 @@ pub struct Part {
     pub is_vetoed: bool,
     pub is_behind: bool,
     pub is_misconfigured: bool,
-    /// CONTRACT §4.3, from 1; an open circuit has none.
+    /// By its circuit and its rests, from 1.
     pub tier: Option<usize>,
     /// Of the preferred region, or of none.
     pub is_local: bool,
@@ -121,7 +128,7 @@ pub fn explain(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> IdVec<SlotId, Part
     let part = |id: SlotId| {
         let [is_vetoed, is_behind, is_misconfigured] = whole.demotions(id);
         Part {
-            stage: Stage::of(&sieve, id),
+            stage: Stage::of(&sieve, plan, id),
             turn: turns.get(usize::from(id.0)).copied().flatten(),
             odds: odds.iter().find(|(of, _)| *of == id).map_or(0.0, |(_, odds)| *odds),
             is_vetoed,

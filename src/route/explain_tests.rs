@@ -21,8 +21,15 @@ fn random_plan(base: &ChainPlan, draw: &mut Rng) -> ChainPlan {
     let mut mask = || Set::from(draw.next() & draw.next() & draw.next() & 0x3ff);
     let mut plan = base.clone();
     let open = mask();
-    plan.gates =
-        Gates { open, half_open: mask() & !open, limited: mask(), misconfigured: mask(), wrong_chain: mask(), lagging: mask() };
+    plan.gates = Gates {
+        open,
+        held: mask() & open,
+        half_open: mask() & !open,
+        limited: mask(),
+        misconfigured: mask(),
+        wrong_chain: mask(),
+        lagging: mask(),
+    };
     let standing = |draw: &mut Rng| {
         let us = 100 + draw.below(1_000_000) as u32;
         let is_measured = draw.below(4) != 0;
@@ -44,7 +51,6 @@ fn random_ask(draw: &mut Rng) -> Ask {
         behind: few(draw),
         unfit: few(draw),
         vetoed: few(draw),
-        permitted: Set::from(draw.next()),
         local: Set::from(draw.next() | draw.next()),
         eligible: many(draw),
         reachable: many(draw),
@@ -126,8 +132,10 @@ fn each_stage_is_named() {
         Arc::make_mut(&mut plan.fixed).archival = 0b10;
         ask.archival = true;
     });
+    check(Stage::Held, &|plan, _| (plan.gates.open, plan.gates.held) = (0b11, 0b01));
     check(Stage::CircuitOpen, &|plan, _| plan.gates.open = 0b01);
     check(Stage::HalfOpen, &|plan, _| plan.gates.half_open = 0b01);
+    check(Stage::Candidate, &|plan, _| (plan.gates.half_open, plan.gates.open) = (0b01, 0b10));
     check(Stage::Unfit, &|_, ask| ask.unfit = 0b01);
 }
 

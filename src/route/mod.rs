@@ -6,5 +6,6 @@ pub mod explain;
 pub mod fit;
 pub mod limit;
 pub mod meta;
+pub mod patience;
 pub mod resolve;
 pub mod select;

@@ -35,8 +35,6 @@ pub struct Ask {
     pub local: Set,
     /// Ours to leave out of the first choice for a moment: this shard has just seen them fail.
     pub vetoed: Set,
-    /// Half-open ones for which this shard holds a permit.
-    pub permitted: Set,
     pub pin: Option<ProviderId>,
     /// A pinned call may go on to the others.
     pub allow_failover: bool,
@@ -57,7 +55,6 @@ impl Ask {
             behind: 0,
             local: Set::MAX,
             vetoed: 0,
-            permitted: 0,
             pin: None,
             allow_failover: false,
             remeasure: None,
@@ -91,9 +88,9 @@ pub struct Sieve {
     pub right_chain: Set,
     pub supported: Set,
     pub archival: Set,
-    /// The circuit is not open.
+    /// Nobody holds the circuit open by hand.
     pub admitted: Set,
-    /// Closed, or half-open with a permit while none is closed.
+    /// The circuit is closed; while nobody's is, all of them: the least bad is better than nobody.
     pub allowed: Set,
     /// Would not reject the parameters. This is who the walk goes to.
     pub fit: Set,
@@ -113,9 +110,9 @@ impl Sieve {
         let able = right_chain & ask.supports;
         let supported = exempt | if able == 0 { right_chain } else { able };
         let archival = exempt | (supported & if ask.archival { plan.fixed.archival } else { Set::MAX });
-        let admitted = archival & !gates.open;
-        let closed = admitted & !gates.half_open;
-        let allowed = if closed == 0 { admitted & ask.permitted } else { closed };
+        let admitted = archival & !gates.held;
+        let closed = admitted & !(gates.open | gates.half_open);
+        let allowed = if closed == 0 { admitted } else { closed };
         let without_unfit = allowed & !ask.unfit;
         let fit = if without_unfit == 0 { allowed } else { without_unfit };
         Sieve { reachable, asked, right_chain, supported, archival, admitted, allowed, fit }
@@ -126,6 +123,10 @@ impl Sieve {
 #[derive(Clone, Debug)]
 pub struct Walk {
     remaining: Set,
+    /// Those that were chosen and not put back, and those that are out for good.
+    gone: Set,
+    /// Put back for later: another call has the turn there.
+    deferred: Set,
     first: Set,
     strategy: Strategy,
     method: MethodId,
@@ -142,7 +143,8 @@ impl Walk {
         let untroubled = remaining & !demoted[0] & !demoted[1] & !demoted[2] & plan.tiers()[0];
         let remeasure = ask.remeasure.map_or(0, bit) & untroubled;
         let first = ask.pin.map_or(remeasure, |pin| plan.fixed.of_provider(pin));
-        Walk { remaining, first, strategy: ask.strategy, method: ask.method, local: ask.local, demoted }
+        let (strategy, method, local) = (ask.strategy, ask.method, ask.local);
+        Walk { remaining, gone: 0, deferred: 0, first, strategy, method, local, demoted }
     }
 
     /// The next channel, best first; it is not returned again.
@@ -151,17 +153,53 @@ impl Walk {
         let group = self.best_group(plan)?;
         let chosen = choose(plan, self.strategy, self.method, group, rng)?;
         self.remaining &= !bit(chosen);
+        self.gone |= bit(chosen);
         Some(chosen)
     }
 
     /// `slot` was sent the call: it and whoever shares its connections are out.
     pub fn exclude_channel_of(&mut self, plan: &ChainPlan, slot: SlotId) {
-        self.remaining &= !plan.fixed.same_channel.get(slot).copied().unwrap_or(0);
+        self.exclude(plan.fixed.same_channel.get(slot).copied().unwrap_or(0));
     }
 
     /// `slot` was sent what must not reach its instance twice.
     pub fn exclude_instance_of(&mut self, plan: &ChainPlan, slot: SlotId) {
-        self.remaining &= !plan.fixed.same_instance.get(slot).copied().unwrap_or(0);
+        self.exclude(plan.fixed.same_instance.get(slot).copied().unwrap_or(0));
+    }
+
+    fn exclude(&mut self, set: Set) {
+        self.remaining &= !set;
+        self.deferred &= !set;
+        self.gone |= set;
+    }
+
+    /// `slot` was chosen and cannot be asked at the moment: it comes again after `resume`.
+    pub fn defer(&mut self, slot: SlotId) {
+        self.gone &= !bit(slot);
+        self.deferred |= bit(slot);
+    }
+
+    pub fn has_deferred(&self) -> bool {
+        self.deferred != 0
+    }
+
+    /// What was put back may be chosen again.
+    pub fn resume(&mut self) {
+        self.remaining |= std::mem::take(&mut self.deferred);
+    }
+
+    /// The same walk by newer knowledge: whoever was asked is not asked again.
+    pub fn renew(&mut self, plan: &ChainPlan, ask: &Ask) {
+        let fresh = Walk::new(plan, ask);
+        let over_the_other = self.demoted[3];
+        let gone = self.gone;
+        *self = Walk { remaining: fresh.remaining & !gone, gone, ..fresh };
+        self.demoted[3] = over_the_other;
+    }
+
+    /// Whether somebody is left who answers this method within `left_ms`, as far as that is known.
+    pub fn can_finish_within(&self, plan: &ChainPlan, left_ms: u64) -> bool {
+        members(self.remaining).any(|slot| plan.ranking(self.method).usual_ms(slot).is_none_or(|ms| ms <= left_ms))
     }
 
     /// `slot` failed: its instance's other transport is tried after all other instances.

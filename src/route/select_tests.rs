@@ -106,6 +106,8 @@ fn a_pin_is_bound_by_circuits_but_not_by_capabilities() {
     let pinned = Ask { pin: Some(ProviderId(1)), supports: 0b01, archival: true, ..ask(Strategy::Priority) };
     assert_eq!(order(&plan, &pinned, 1), [1]);
     plan.gates.open = 0b10;
+    assert_eq!(order(&plan, &pinned, 1), [1], "there is nobody else for it: one call at a time");
+    plan.gates.held = 0b10;
     assert_eq!(order(&plan, &pinned, 1), [0u8; 0]);
     plan.gates = Gates { wrong_chain: 0b10, ..Gates::default() };
     assert_eq!(order(&plan, &pinned, 1), [0u8; 0]);
@@ -123,12 +125,16 @@ fn tiers_and_demotions_stand_over_the_strategy() {
     check("nothing", none, plain, &[0, 1, 2, 3]);
     check("limited", Gates { limited: 0b0001, ..none }, plain, &[1, 2, 3, 0]);
     check("open", Gates { open: 0b0101, ..none }, plain, &[1, 3]);
-    check("all open", Gates { open: 0b1111, ..none }, plain, &[]);
-    check("half-open beside closed", Gates { half_open: 0b0001, ..none }, Ask { permitted: 0b0001, ..plain }, &[1, 2, 3]);
-    check("only half-open, no permit", Gates { half_open: 0b1111, ..none }, plain, &[]);
-    check("only half-open, one permit", Gates { half_open: 0b1111, ..none }, Ask { permitted: 0b0100, ..plain }, &[2]);
+    check("all open: the least bad", Gates { open: 0b1111, ..none }, plain, &[0, 1, 2, 3]);
+    check("all open, two by hand", Gates { open: 0b1111, held: 0b0101, ..none }, plain, &[1, 3]);
+    check("all held", Gates { open: 0b1111, held: 0b1111, ..none }, plain, &[]);
+    check("half-open beside closed", Gates { half_open: 0b0001, ..none }, plain, &[1, 2, 3]);
+    check("only half-open", Gates { half_open: 0b1111, ..none }, plain, &[0, 1, 2, 3]);
+    check("half-open before open", Gates { half_open: 0b1100, open: 0b0011, ..none }, plain, &[2, 3, 0, 1]);
     let limited = Gates { half_open: 0b0011, open: 0b1100, limited: 0b0001, ..none };
-    check("half-open and limited", limited, Ask { permitted: 0b0011, ..plain }, &[1, 0]);
+    check("half-open and limited", limited, plain, &[1, 0, 2, 3]);
+    let limited = Gates { open: 0b1111, limited: 0b0011, ..none };
+    check("open and limited", limited, plain, &[2, 3, 0, 1]);
     check("lagging", Gates { lagging: 0b0011, ..none }, plain, &[2, 3, 0, 1]);
     check("vetoed", none, Ask { vetoed: 0b0001, ..plain }, &[1, 2, 3, 0]);
     check("behind", none, Ask { behind: 0b0111, ..plain }, &[3, 0, 1, 2]);
@@ -233,6 +239,7 @@ fn a_walk_visits_exactly_the_sieve_in_order_of_class() {
         let open = mask(&mut draw);
         plan.gates = Gates {
             open,
+            held: mask(&mut draw) & open,
             half_open: mask(&mut draw) & !open,
             limited: mask(&mut draw),
             misconfigured: mask(&mut draw),
@@ -244,7 +251,6 @@ fn a_walk_visits_exactly_the_sieve_in_order_of_class() {
             behind: mask(&mut draw),
             unfit: mask(&mut draw),
             vetoed: mask(&mut draw),
-            permitted: Set::from(draw.next() & 0xff),
             local: Set::from(draw.next()),
             supports: Set::from(draw.next() | draw.next()),
             ..ask(strategy[draw.below(4) as usize])
@@ -257,9 +263,33 @@ fn a_walk_visits_exactly_the_sieve_in_order_of_class() {
             let bit = (1 as Set) << id;
             let is = |set: Set| set & bit != 0;
             let behind = is(plan.gates.lagging | ask.behind);
-            let tier = plan.tiers().iter().position(|tier| is(*tier)).expect("an open circuit is no candidate");
+            let tier = plan.tiers().iter().position(|tier| is(*tier)).expect("everybody is of a tier");
             (is(plan.gates.misconfigured), behind, is(ask.vetoed), tier, !is(ask.local))
         };
         assert!(order.iter().map(class).is_sorted(), "seed {seed}: {order:?}");
     }
+}
+
+/// Whoever was busy is asked later; newer knowledge changes who is left, and nobody is asked twice.
+#[test]
+fn a_walk_can_wait_and_go_on_by_newer_knowledge() {
+    let mut plan = of_priorities(&[1, 2, 3]);
+    plan.gates.open = 0b111;
+    let (ask, mut rng) = (ask(Strategy::Priority), Rng::new(1));
+    let mut walk = Walk::new(&plan, &ask);
+    let mut next = |walk: &mut Walk, plan: &ChainPlan| walk.next(plan, &mut rng).map(|slot| slot.0);
+    assert_eq!(next(&mut walk, &plan), Some(0));
+    walk.defer(SlotId(0));
+    assert_eq!(next(&mut walk, &plan), Some(1));
+    walk.exclude_channel_of(&plan, SlotId(1));
+    assert_eq!(next(&mut walk, &plan), Some(2));
+    walk.defer(SlotId(2));
+    assert_eq!((next(&mut walk, &plan), walk.has_deferred()), (None, true));
+    walk.resume();
+    assert_eq!((next(&mut walk, &plan), walk.has_deferred()), (Some(0), false));
+    walk.defer(SlotId(0));
+    plan.gates.open = 0b001;
+    walk.renew(&plan, &ask);
+    assert_eq!(next(&mut walk, &plan), Some(2), "1 was asked, 0 is no longer the least bad");
+    assert_eq!((next(&mut walk, &plan), walk.has_deferred()), (None, false));
 }

@@ -55,5 +55,7 @@ pub mod tls;
 pub mod tls_stream;
 /// The production `World`.
 pub mod uring;
+/// One call at a time to each channel whose circuit is not closed.
+pub mod turns;
 /// The seam.
 pub mod world;

@@ -10,7 +10,7 @@ use crate::base::time::Instant;
 use crate::chain::filter_id;
 use crate::config::topology::ErrorRule;
 use crate::route::classify::{Category, Context, Outcome, Verdict, may_show};
-use crate::route::exchange::{ConnectionRule, End};
+use crate::route::exchange::{AttemptTime, ConnectionRule, End};
 use crate::runtime::budget::Permit;
 use crate::runtime::world::World;
 use crate::shard::Shard;
@@ -99,7 +99,7 @@ impl<W: World> Got<W> {
     }
 }
 
-/// Sends `call` over `channel` at `now` and waits for its answer until `deadline`.
+/// Sends `call` over `channel` at `now` and waits for its answer within `time`.
 #[inline]
 pub async fn attempt<W: World>(
     shard: &Shard<W>,
@@ -107,13 +107,13 @@ pub async fn attempt<W: World>(
     channel: ChannelId,
     rules: &[ErrorRule],
     rule: ConnectionRule,
-    deadline: Instant,
+    time: AttemptTime,
     now: Instant,
 ) -> Got<W> {
     let instance = channel.instance();
     match channel.transport() {
-        Transport::Http => attempt_over_http(shard, call, instance, rules, rule, deadline, now).await,
-        Transport::Ws => attempt_over_link(shard, call, instance, rules, deadline, now).await,
+        Transport::Http => attempt_over_http(shard, call, instance, rules, rule, time, now).await,
+        Transport::Ws => attempt_over_link(shard, call, instance, rules, time, now).await,
     }
 }
 
@@ -123,14 +123,28 @@ async fn attempt_over_http<W: World>(
     instance: InstanceId,
     rules: &[ErrorRule],
     rule: ConnectionRule,
-    deadline: Instant,
+    time: AttemptTime,
     now: Instant,
 ) -> Got<W> {
     let Some(target) = shard.target(instance) else { return Got::NotSent(ConnectFault::NoEndpoint) };
-    let watch = shard.attempts.watch_attempt(now, deadline, call.client.clone());
+    let watch = shard.attempts.watch_attempt(now, time.deadline(now), call.client.clone());
     let mut resends = 0;
     let (started, reused) = loop {
-        match target.connection(&shard.world, rule, &watch, deadline, now).await {
+        let way = match target.at_hand(rule, now) {
+            Some(way) => {
+                call.trace.allotted = time.deadline(now).since(now);
+                Ok(way)
+            }
+            None => {
+                watch.set_deadline(time.connect_by);
+                let made = target.connection(&shard.world, rule, &watch, time.connect_by, now).await;
+                let written = shard.now();
+                watch.set_deadline(time.deadline(written));
+                call.trace.allotted = time.deadline(written).since(written);
+                made
+            }
+        };
+        match way {
             Err(fault) => return Got::NotSent(fault),
             Ok(Way::Http1(mut connection, slot)) => {
                 watch.set_upstream(connection.closer());

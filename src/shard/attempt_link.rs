@@ -8,6 +8,7 @@
 use crate::base::ids::InstanceId;
 use crate::base::time::Instant;
 use crate::config::topology::ErrorRule;
+use crate::route::exchange::AttemptTime;
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::attempt::{Arrived, Got, judge};
@@ -26,17 +27,28 @@ pub struct Answered {
     pub message: Message,
 }
 
-/// Sends `call` over a link to `instance` and waits for its answer until `deadline`.
+/// Sends `call` over a link to `instance` and waits for its answer within `time`.
 pub async fn attempt_over_link<W: World>(
     shard: &Shard<W>,
-    call: &Call<W>,
+    call: &mut Call<W>,
     instance: InstanceId,
     rules: &[ErrorRule],
-    deadline: Instant,
-    now: Instant,
+    time: AttemptTime,
+    mut now: Instant,
 ) -> Got<W> {
     let Some(target) = shard.target(instance) else { return Got::NotSent(ConnectFault::NoEndpoint) };
-    let watch = shard.attempts.watch_attempt(now, deadline, call.client.clone());
+    let watch = shard.attempts.watch_attempt(now, time.deadline(now), call.client.clone());
+    if shard.links.keeps(instance) && !shard.links.is_open(instance) {
+        watch.set_deadline(time.connect_by);
+        match watch.bound(shard.links.want(shard, instance, now)).await {
+            Ok(Ok(_)) => now = shard.now(),
+            Ok(Err(fault)) => return Got::NotSent(fault),
+            Err(ended) => return Got::NotSent(ended.into()),
+        }
+        watch.set_deadline(time.deadline(now));
+    }
+    let deadline = time.deadline(now);
+    call.trace.allotted = deadline.since(now);
     let (before, after) = call.outgoing.around_id();
     let answered = match shard.links.keeps(instance) {
         true => ask_over_link(shard, &watch, instance, (&before, &after), now, || true).await,

@@ -8,6 +8,7 @@ use crate::base::ids::{ChainId, ProfileId, SlotId};
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method::{self, Safety};
+use crate::chain::method_key::MethodKey;
 use crate::config::topology::Strategy;
 use crate::observe::category::Category;
 use crate::route::fit::Fit;
@@ -158,6 +159,8 @@ pub struct Call<W: World> {
     /// What its parameters ask for.
     pub fit: Fit,
     pub filter: FilterRole,
+    /// Under which something is remembered of its method.
+    pub key: Option<MethodKey>,
     pub outgoing: Outgoing,
     /// When the request was complete; the total time counts from here.
     pub started: Instant,
@@ -199,6 +202,8 @@ pub struct Trace {
     pub selection: Duration,
     /// Sum over the attempts, connecting included.
     pub upstream: Duration,
+    /// What the running attempt was given from the write on.
+    pub allotted: Duration,
     pub traced: Traced,
 }
 
@@ -213,6 +218,7 @@ impl Trace {
             circuit: "closed",
             selection,
             upstream,
+            allotted: Duration::ZERO,
             traced: Traced::default(),
         }
     }

@@ -40,12 +40,10 @@ pub fn answer<W: World>(
         region: Span::NONE,
     };
     let method = method::lookup(name.as_bytes());
-    let now = shard.now();
     let mut ask = select::ask(plan, &route, method, name.as_bytes());
     Fit::at_block(plan, name.as_bytes(), asked.block).apply_to(&mut ask);
     ask.reachable &= shard.links.reach(plan, ask.reachable);
     ask.vetoed = shard.vetoes.mask(plan);
-    ask.permitted = shard.used.permitted(plan, shard.producer(), now);
     let parts = explain(plan, &ask, &mut shard.rng.borrow_mut().fork(2));
     let mut rows: Vec<(SlotId, Part)> = parts.iter().map(|(id, part)| (id, *part)).collect();
     rows.sort_by_key(|(id, part)| (part.turn.unwrap_or(usize::MAX), std::cmp::Reverse(part.stage), *id));
@@ -64,7 +62,7 @@ pub fn answer<W: World>(
         "chosen": chosen.map(name_of),
         "chosen_transport": chosen.map(|slot| plan.fixed.channels[slot].transport().word()),
         "is_drawn": parts.values().any(|part| part.odds > 0.0 && part.odds < 1.0),
-        "all_circuits_open_for_ms": plan.retry_at.filter(|_| chosen.is_none()).map(|at| at.since(now).as_millis() as u64),
+        "is_dark": plan.has_nobody(),
         "providers": rows.iter().map(|(id, part)| provider(plan, configured, &ask, *id, part)).collect::<Vec<_>>(),
     });
     Answer::json(200, body.to_string())

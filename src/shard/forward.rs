@@ -8,16 +8,20 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Provider;
 use crate::observe::category::Category;
-use crate::route::exchange::{Action, ConnectionRule, End, Exchange, Refuse, Reply as Ending};
-use crate::route::select::Sieve;
+use crate::route::exchange::{Action, AttemptTime, ConnectionRule, End, Exchange, Refuse, Reply as Ending};
+use crate::runtime::turns::Turn;
 use crate::runtime::world::World;
 use crate::shard::attempt::{Got, Held, attempt};
 use crate::shard::call::{Call, FilterRole};
+use crate::shard::deadlines::Watched;
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::relay::Relay;
-use crate::shard::witness::{Attempt, Trial, Witness};
+use crate::shard::turn_line::PlaceInLine;
+use crate::shard::witness::{Attempt, Witness};
 use crate::shard::{Fault, Shard};
-use crate::snapshot::{ChainPlan, members};
+use crate::snapshot::ChainPlan;
+use arrayvec::ArrayVec;
+use std::rc::Rc;
 
 /// What a call's client is given.
 pub enum Reply<W: World> {
@@ -42,54 +46,153 @@ impl<W: World> Reply<W> {
 /// Routes `call` to its end.
 pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W> {
     shard.begin_exchange(call);
-    let snapshot = call.snapshot.clone();
-    let plan = snapshot.plan(call.profile, call.chain);
+    let plan = call.snapshot.plan(call.profile, call.chain);
     let blind = without_circuits(shard, plan);
     let plan = blind.as_deref().unwrap_or(plan);
-    let mut exchange = Exchange::new(plan, &call.ask, call.safety(), call.timeout_ms(), call.started);
-    let mut last = Last { error: None };
-    let mut witness = Witness::default();
-    let mut now = call.started;
+    let exchange = Exchange::new(plan, &call.ask, call.safety(), call.timeout_ms(), call.started);
+    let (last, witness) = (Last { error: None }, Witness::default());
+    let mut journey = Journey { exchange, last, witness, now: call.started, tried: ArrayVec::new(), place: None };
     loop {
-        let action = exchange.next(plan, &mut call.rng, now);
-        let got = match action {
-            Action::Reply(ending) => {
-                witness.end(shard);
-                return finish(shard, call, ending, last);
+        if let Some(reply) = journey.step(shard, call).await {
+            return reply;
+        }
+    }
+}
+
+/// A call under way: what was decided, what is kept, and where it waits.
+struct Journey {
+    exchange: Exchange,
+    last: Last,
+    witness: Witness,
+    /// When the last step ended.
+    now: Instant,
+    /// Whom it was sent to, for people.
+    tried: ArrayVec<SlotId, { limits::CANDIDATES as usize }>,
+    /// Its place among those that wait for a turn.
+    place: Option<PlaceInLine>,
+}
+
+/// Another call has the turn at a channel whose circuit is not closed.
+struct IsBusy;
+
+impl Journey {
+    /// One attempt, or one wait; the reply when that was the last.
+    async fn step<W: World>(&mut self, shard: &Shard<W>, call: &mut Call<W>) -> Option<Reply<W>> {
+        let snapshot = call.snapshot.clone();
+        let plan = snapshot.plan(call.profile, call.chain);
+        let blind = without_circuits(shard, plan);
+        let plan = blind.as_deref().unwrap_or(plan);
+        let (slot, time, connection) = match self.exchange.next(plan, &mut call.rng, self.now) {
+            Action::Attempt { slot, time, connection } => (slot, time, connection),
+            Action::AwaitTurn { until } => {
+                // Boxed: a rare path whose state would sit in every call.
+                Box::pin(self.wait(shard, call, until)).await;
+                return None;
             }
-            Action::Attempt { slot, deadline, connection } => {
-                let began = shard.now();
-                call.trace.selection += began.since(now);
-                let Ok(trial) = Trial::begin(shard, plan, slot, began) else {
-                    // Another call of this shard has just used the permit.
-                    exchange.on_end(plan, End::NotSent);
-                    continue;
-                };
-                let got = one_attempt(shard, call, slot, connection, deadline, began).await;
-                // A whole answer's last reading is the one that ended it.
-                let ended = if matches!(got, Got::Answer { .. }) { shard.recent() } else { shard.now() };
-                call.trace.upstream += ended.since(began);
-                call.trace.retries = exchange.retries();
-                now = ended;
-                let attempt = Attempt { slot, began, ended, deadline, is_retry: exchange.is_retry(), trial };
-                (got, attempt)
+            Action::Reply(ending) => {
+                self.witness.end(shard);
+                return Some(self.finish(shard, call, ending));
             }
         };
-        let (got, attempt) = got;
-        exchange.on_end(plan, wire_fault(shard, got.end(), call));
-        witness.on_end(shard, plan, call, &got, attempt, exchange.is_resending());
+        let began = shard.now();
+        call.trace.selection += began.since(self.now);
+        let Ok(turn) = self.turn(shard, call, slot, (time, began)) else {
+            (self.now, _) = (began, self.exchange.defer());
+            return None;
+        };
+        if self.tried.last() != Some(&slot) && !self.tried.is_full() {
+            self.tried.push(slot);
+        }
+        let got = one_attempt(shard, call, slot, connection, time, began).await;
+        // A whole answer's last reading is the one that ended it.
+        let ended = if matches!(got, Got::Answer { .. }) { shard.recent() } else { shard.now() };
+        call.trace.upstream += ended.since(began);
+        call.trace.retries = self.exchange.retries();
+        self.now = ended;
+        let attempt = Attempt { slot, began, ended, is_retry: self.exchange.is_retry(), turn };
+        self.exchange.on_end(plan, wire_fault(shard, got.end(), call));
+        self.witness.on_end(shard, plan, call, &got, (attempt, self.exchange.is_resending()));
         match got {
             Got::Answer { held, category } => {
                 call.trace.category = category;
-                return answer(shard, call, held);
+                Some(answer(shard, call, held))
             }
-            Got::Stream(relay) => return Reply::Stream(relay),
+            Got::Stream(relay) => Some(Reply::Stream(relay)),
             Got::Refused { outcome, error } => {
                 call.trace.category = Some(outcome.category);
-                last.note(shard, error);
+                self.last.note(shard, error);
+                None
             }
-            Got::NotSent(_) | Got::Lost { .. } | Got::TimedOut | Got::ClientGone => shard.counters.failovers.add(1),
+            Got::NotSent(_) | Got::Lost { .. } | Got::TimedOut | Got::ClientGone => {
+                shard.counters.failovers.add(1);
+                None
+            }
         }
+    }
+
+    /// The right to ask `slot`: none is needed while its circuit is closed.
+    fn turn<W: World>(
+        &mut self,
+        shard: &Shard<W>,
+        call: &Call<W>,
+        slot: SlotId,
+        (time, now): (AttemptTime, Instant),
+    ) -> Result<Option<Turn>, IsBusy> {
+        let plan = call.snapshot.plan(call.profile, call.chain);
+        // The simulator's deliberate bugs.
+        let is_blind = W::FAULTS && matches!(shard.fault, Fault::IgnoreCircuits | Fault::SkipTurn);
+        if is_blind || !plan.is_dark(slot) {
+            return Ok(None);
+        }
+        if self.place.is_none() && shard.turn_lines.has_line((call.profile, call.chain)) {
+            return Err(IsBusy);
+        }
+        let until = time.connect_by.max(now) + time.patience;
+        let turn = shard.node.turns.take(plan.fixed.channels[slot], now, until).ok_or(IsBusy)?;
+        self.place = None;
+        Ok(Some(turn))
+    }
+
+    /// Waits in line until it is worth looking again, by what is known then.
+    async fn wait<W: World>(&mut self, shard: &Shard<W>, call: &mut Call<W>, until: Instant) {
+        if self.place.is_none() {
+            self.place = shard.turn_lines.join((call.profile, call.chain));
+        }
+        let Some(place) = &self.place else { return self.exchange.give_up_waiting(End::NotSent) };
+        let watch = shard.attempts.watch_attempt(self.now, until, call.client.clone());
+        let waited = watch.bound(place.wait(&shard.world)).await;
+        self.now = shard.now();
+        match waited {
+            Ok(()) => {}
+            Err(Watched::ClientGone) => return self.exchange.give_up_waiting(End::ClientGone),
+            Err(_) => return self.exchange.give_up_waiting(End::NotSent),
+        }
+        let fresh = shard.snapshot();
+        if Rc::ptr_eq(&fresh, &call.snapshot) {
+            return self.exchange.resume(None);
+        }
+        let plan = fresh.plan(call.profile, call.chain);
+        call.ask.vetoed = shard.vetoes.mask(plan);
+        self.exchange.resume(Some((plan, &call.ask)));
+        call.snapshot = fresh;
+    }
+
+    fn finish<W: World>(&mut self, shard: &Shard<W>, call: &Call<W>, ending: Ending) -> Reply<W> {
+        let refuse = match (ending, self.last.error.take()) {
+            (Ending::Nothing, _) => return Reply::Nothing,
+            (Ending::LastError | Ending::Answer, Some(error)) => return Reply::Held(error),
+            (Ending::LastError | Ending::Answer, None) => Refuse::Exhausted,
+            (Ending::Refuse(why), _) => why,
+        };
+        shard.counters.refusals.add(1);
+        if refuse == Refuse::AttemptTimedOut {
+            let (plan, chain) = (call.snapshot.plan(call.profile, call.chain), call.snapshot.chain(call.profile, call.chain));
+            let names = self.tried.iter().map(|slot| chain.providers[plan.fixed.providers[*slot]].id.as_ref());
+            return Reply::Refused(RpcRefusal::timed_out(call.timeout_ms(), names));
+        }
+        let retry_after_ms = when_to_come_back(shard, call);
+        let category = call.trace.category.map(Category::word);
+        Reply::Refused(RpcRefusal::no_answer(refuse, call.method_name(), category, retry_after_ms))
     }
 }
 
@@ -98,7 +201,7 @@ async fn one_attempt<W: World>(
     call: &mut Call<W>,
     slot: SlotId,
     connection: ConnectionRule,
-    deadline: Instant,
+    time: AttemptTime,
     now: Instant,
 ) -> Got<W> {
     let snapshot = call.snapshot.clone();
@@ -108,7 +211,7 @@ async fn one_attempt<W: World>(
     call.trace.circuit = plan.circuit(slot);
     shard.begin_attempt(call);
     let rules = &provider.capabilities.error_rules;
-    let got = attempt(shard, call, plan.fixed.channels[slot], rules, connection, deadline, now).await;
+    let got = attempt(shard, call, plan.fixed.channels[slot], rules, connection, time, now).await;
     shard.end_attempt(call, plan, now, &got);
     shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_)));
     got
@@ -130,29 +233,18 @@ impl Last {
     }
 }
 
-fn finish<W: World>(shard: &Shard<W>, call: &Call<W>, ending: Ending, last: Last) -> Reply<W> {
-    let refuse = match (ending, last.error) {
-        (Ending::Nothing, _) => return Reply::Nothing,
-        (Ending::LastError | Ending::Answer, Some(error)) => return Reply::Held(error),
-        (Ending::LastError | Ending::Answer, None) => Refuse::Exhausted,
-        (Ending::Refuse(why), _) => why,
-    };
-    shard.counters.refusals.add(1);
-    let retry_after_ms = when_circuits_open(shard, call, refuse);
-    Reply::Refused(RpcRefusal::no_answer(refuse, call.method_name(), call.trace.category.map(Category::word), retry_after_ms))
-}
-
-/// When the first open circuit lets a trial through, or soon if one does already; tells the aggregator that somebody waits for it.
-fn when_circuits_open<W: World>(shard: &Shard<W>, call: &Call<W>, why: Refuse) -> Option<u64> {
-    if why != Refuse::CircuitsOpen {
+/// While nobody's circuit is closed: when the next trial comes, which is within a second unless all of them said when to ask.
+fn when_to_come_back<W: World>(shard: &Shard<W>, call: &Call<W>) -> Option<u64> {
+    let plan = call.snapshot.plan(call.profile, call.chain);
+    if !plan.has_nobody() {
         return None;
     }
-    let plan = call.snapshot.plan(call.profile, call.chain);
-    let waiting = Sieve::new(plan, &call.ask).archival & plan.gates.half_open;
-    members(waiting).filter_map(|id| plan.fixed.channels.get(id)).for_each(|channel| shard.reporter.want(*channel));
-    // Where a trial is due or under way, the next epoch may know more.
-    let until_ms = if waiting == 0 { plan.retry_at?.since(shard.recent()).as_millis() as u64 } else { 0 };
-    Some(until_ms.max(limits::EPOCH_MS))
+    let free = plan.fixed.together[0] & !(plan.gates.held | plan.gates.limited | plan.gates.wrong_chain);
+    match (free, plan.rest_ends) {
+        (0, Some(at)) => Some((at.since(shard.recent()).as_millis() as u64).max(limits::PROBE_URGENT_MS)),
+        (0, None) => None,
+        _ => Some(limits::PROBE_URGENT_MS),
+    }
 }
 
 /// A result as the client gets it: that of a new filter names its instance.
@@ -184,9 +276,8 @@ fn without_circuits<W: World>(shard: &Shard<W>, plan: &ChainPlan) -> Option<Box<
 }
 
 /// The simulator's deliberate bug: a lost raw transaction passes for one that was never sent.
-fn wire_fault<W: World>(shard: &Shard<W>, end: crate::route::exchange::End, call: &Call<W>) -> crate::route::exchange::End {
+fn wire_fault<W: World>(shard: &Shard<W>, end: End, call: &Call<W>) -> End {
     use crate::chain::method::Safety;
-    use crate::route::exchange::End;
     match end {
         End::Lost { .. } | End::TimedOut { .. }
             if W::FAULTS && shard.fault == Fault::RepeatRaw && call.safety() == Safety::RawTransaction =>

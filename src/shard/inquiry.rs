@@ -5,7 +5,7 @@ use crate::base::ids::{ChannelId, EntryId, MethodId, Transport};
 use crate::base::time::{Duration, Instant};
 use crate::config::topology::Strategy;
 use crate::observe::category::{Category, Class};
-use crate::route::exchange::ConnectionRule;
+use crate::route::exchange::{AttemptTime, ConnectionRule};
 use crate::route::fit::Fit;
 use crate::route::select::Ask;
 use crate::runtime::world::World;
@@ -48,6 +48,7 @@ pub async fn inquire<W: World>(
         ask: Ask::new(Strategy::Priority, method),
         fit: Fit::ANYONE,
         filter: FilterRole::None,
+        key: None,
         outgoing: Outgoing::canonical(Source::Own(body.to_vec()), 0..body.len(), &request),
         started: began,
         may_stream: false,
@@ -58,12 +59,13 @@ pub async fn inquire<W: World>(
     };
     let rules = snapshot.topology.of_entry(entry).map(|(_, _, p)| p.capabilities.error_rules.as_slice()).unwrap_or_default();
     let deadline = began.plus_ms(timeout_ms);
-    let got = attempt(shard, &mut call, channel, rules, ConnectionRule::Pooled, deadline, began).await;
+    let time = AttemptTime { connect_by: deadline, patience: Duration::from_millis(timeout_ms), until: deadline };
+    let got = attempt(shard, &mut call, channel, rules, ConnectionRule::Pooled, time, began).await;
     // A pooled connection that died idle says nothing about the provider (CONTRACT §3).
     let got = match got {
         Got::Lost { stale: true } => {
             let again = shard.now();
-            attempt(shard, &mut call, channel, rules, ConnectionRule::New, deadline, again).await
+            attempt(shard, &mut call, channel, rules, ConnectionRule::New, time, again).await
         }
         got => got,
     };
@@ -82,7 +84,7 @@ fn read<W: World>(shard: &Shard<W>, got: Got<W>, began: Instant) -> Found {
         }
         Got::Refused { outcome, .. } => match (outcome.category, outcome.category.class()) {
             (_, Class::Quota) => Found::Limited { hint_ms: outcome.retry_after_ms },
-            (Category::Auth, _) => Found::Auth,
+            (Category::Auth | Category::Forbidden, _) => Found::Auth,
             (category, _) => Found::Failed(category),
         },
         Got::TimedOut => Found::Failed(Category::Timeout),

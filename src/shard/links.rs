@@ -103,6 +103,11 @@ impl<W: World> Links<W> {
         !members(plan.fixed.second & (wanted << 1)).filter(is_out).fold(0, |set, id| set | bit(id))
     }
 
+    /// A call can be sent over it at once.
+    pub fn is_open(&self, instance: InstanceId) -> bool {
+        self.places.get(instance.index()).is_some_and(|place| place.open().is_some())
+    }
+
     /// Whether this shard may have a link to `instance`.
     #[inline]
     pub fn keeps(&self, instance: InstanceId) -> bool {
@@ -197,7 +202,7 @@ impl<W: World> Links<W> {
                         place.reconnect.borrow_mut().on_limited(outcome.retry_after_ms, shard.recent());
                         return shard.reporter.tell(Event::Limited { channel, hint_ms: outcome.retry_after_ms });
                     }
-                    (Category::Auth, _) => return shard.reporter.refuse(channel),
+                    (Category::Auth | Category::Forbidden, _) => return shard.reporter.refuse(channel),
                     (category, _) => category,
                 }
             }

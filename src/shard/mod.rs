@@ -48,6 +48,7 @@ mod socket;
 mod subscribers;
 mod target;
 mod traced;
+mod turn_line;
 mod upstream_http;
 mod used;
 mod veto;
@@ -90,6 +91,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use subscribers::Subscribers;
 use target::Target;
+use turn_line::TurnLines;
 use used::Used;
 use veto::Vetoes;
 
@@ -115,8 +117,10 @@ pub struct Shard<W: World> {
     attempts: Rc<Deadlines<W>>,
     reporter: Reporter,
     vetoes: Vetoes,
-    /// Permits of half-open trials that were used, and grants to measure again.
+    /// Grants to measure again that were used.
     used: Used,
+    /// Calls that wait because nobody's circuit is closed.
+    turn_lines: Rc<TurnLines>,
     /// Client connections, swept coarsely.
     clients: Rc<Deadlines<W>>,
     /// WebSockets to providers.
@@ -153,8 +157,8 @@ pub enum Fault {
     RepeatRaw,
     /// Calls are sent whatever the circuits say.
     IgnoreCircuits,
-    /// A permit that is used up is used once more.
-    SharePermit,
+    /// A call to a channel whose circuit is not closed waits for no turn.
+    SkipTurn,
     /// A machine of the streams has one.
     Stream(Bug),
 }
@@ -188,6 +192,7 @@ impl<W: World> Shard<W> {
             reporter,
             vetoes,
             used: Used::default(),
+            turn_lines: Rc::default(),
             clients: Rc::default(),
             sockets: RefCell::default(),
             subscribers: Subscribers::default(),
@@ -244,7 +249,7 @@ impl<W: World> Shard<W> {
     pub fn stream_bug(&self) -> Option<Bug> {
         match self.fault {
             Fault::Stream(bug) => Some(bug),
-            Fault::None | Fault::DoubleReply | Fault::RepeatRaw | Fault::IgnoreCircuits | Fault::SharePermit => None,
+            Fault::None | Fault::DoubleReply | Fault::RepeatRaw | Fault::IgnoreCircuits | Fault::SkipTurn => None,
         }
     }
 

@@ -20,6 +20,7 @@ use crate::runtime::mailbox::Directory;
 use crate::runtime::publish::Published;
 use crate::runtime::reports::Lane;
 use crate::runtime::spans::Spans;
+use crate::runtime::turns::Turns;
 use crate::shard::errands::Errand;
 use crate::snapshot::Snapshot;
 use crate::stream::fanout::{Letter, Wish};
@@ -64,6 +65,8 @@ pub struct Node {
     pub desk: Arc<Desk<Asked, Answer>>,
     /// What people are told of as it happens.
     pub events: Events,
+    /// One call at a time to each channel whose circuit is not closed.
+    pub turns: Arc<Turns>,
     /// About subscriptions: to the control thread (the one place), and to each shard.
     pub wishes: Directory<Wish>,
     pub letters: Directory<Letter>,
@@ -94,6 +97,7 @@ impl Node {
             counters,
             desk: Desk::new(limits::QUESTIONS),
             events: Events::new(settings.started),
+            turns: Turns::new(2 * instances),
             wishes: Directory::new(1),
             letters: Directory::new(settings.shards as usize),
             errands: Directory::new(settings.shards as usize),

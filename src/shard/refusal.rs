@@ -43,10 +43,15 @@ impl RpcRefusal {
     pub fn no_answer(why: Refuse, method: &str, category: Option<&'static str>, retry_after_ms: Option<u64>) -> RpcRefusal {
         match why {
             Refuse::CircuitsOpen => circuits_open(method, retry_after_ms),
+            Refuse::HeldOpen => refusal(200, -32000, format!("No available channels for method: {method}. Held open by hand"))
+                .with_data(
+                    "{\"reason\":\"an operator holds every circuit open: lasso breaker auto PROVIDER --chain CHAIN ends it\"}",
+                ),
             Refuse::NoProvider => refusal(200, -32000, format!("No available channels for method: {method}")),
             Refuse::Exhausted => {
                 let category = category.unwrap_or("unreachable");
-                refusal(200, -32000, "No provider could answer").with_data(format!("{{\"category\":\"{category}\"}}"))
+                let retry = retry_after_ms.map_or(String::new(), |ms| format!(",\"retry_after_ms\":{ms}"));
+                refusal(200, -32000, "No provider could answer").with_data(format!("{{\"category\":\"{category}\"{retry}}}"))
             }
             Refuse::DeadlineExhausted => {
                 refusal(200, -32000, "Request deadline exhausted").with_data("{\"reason\":\"deadline_exhausted\"}")
@@ -55,6 +60,18 @@ impl RpcRefusal {
             Refuse::Indeterminate => refusal(200, -32000, "Upstream dispatch outcome is indeterminate")
                 .with_data("{\"reason\":\"it was sent and no answer came: check before sending it again\"}"),
         }
+    }
+
+    /// The call's total time is over; `tried`: whom it was sent to.
+    pub fn timed_out<'a>(timeout_ms: u64, tried: impl Iterator<Item = &'a str>) -> RpcRefusal {
+        let mut data = format!("{{\"timeout_ms\":{timeout_ms},\"tried\":[").into_bytes();
+        for (nth, name) in tried.enumerate() {
+            data.extend_from_slice(if nth > 0 { b"," } else { b"" });
+            crate::wire::json::write_string(&mut data, name);
+        }
+        data.extend_from_slice(b"]}");
+        refusal(200, -32007, format!("Request timeout: no answer within {timeout_ms} ms"))
+            .with_data(String::from_utf8_lossy(&data).into_owned())
     }
 
     pub fn bad_request(fault: &RequestFault) -> RpcRefusal {

@@ -70,10 +70,6 @@ impl Reporter {
         }
     }
 
-    pub fn want(&self, channel: ChannelId) {
-        self.tally.borrow_mut().want(channel);
-    }
-
     pub fn blame(&self, channel: ChannelId, category: Category) {
         self.tally.borrow_mut().blame(channel, category);
     }

@@ -7,6 +7,7 @@ use crate::base::span::Span;
 use crate::base::time::Instant;
 use crate::chain::filter_id;
 use crate::chain::method::{self, Gate, Safety};
+use crate::chain::method_key::MethodKey;
 use crate::config::topology::Strategy;
 use crate::route::fit::Fit;
 use crate::route::resolve::Route;
@@ -128,7 +129,6 @@ impl<W: World> Context<W> {
         ask.local = self.local;
         ask.reachable &= shard.links.reach(plan, ask.reachable);
         ask.vetoed = shard.vetoes.mask(plan);
-        ask.permitted = shard.used.permitted(plan, shard.producer(), self.started);
         ask.remeasure = self.remeasure(shard, plan, &ask);
         ask
     }
@@ -149,6 +149,7 @@ impl<W: World> Context<W> {
             ask,
             fit,
             filter,
+            key: MethodKey::new(ask.method, request.method.of(outgoing.source.bytes())),
             outgoing,
             started: self.started,
             may_stream: self.may_stream && request.id != Id::Absent && filter == FilterRole::None,

@@ -81,11 +81,8 @@ impl<W: World> Target<W> {
         let mut waited = false;
         loop {
             if waited || !self.pool.has_queue() {
-                if let Some(lane) = self.lanes.as_ref().and_then(|lanes| lanes.take(rule, now)) {
-                    return Ok(Way::Http2(lane));
-                }
-                if let Some((connection, slot)) = self.pool.take(rule, now) {
-                    return Ok(Way::Http1(connection, slot));
+                if let Some(way) = self.there_already(rule, now) {
+                    return Ok(way);
                 }
                 if self.lanes.as_ref().is_none_or(|lanes| lanes.may_connect(&self.pool, rule))
                     && let Some(slot) = self.pool.reserve()
@@ -107,6 +104,20 @@ impl<W: World> Target<W> {
             }
             (waited, now) = (true, world.now());
         }
+    }
+
+    /// One that is there already, unless others wait for one.
+    #[inline]
+    pub fn at_hand(&self, rule: ConnectionRule, now: Instant) -> Option<Way<W>> {
+        if self.pool.has_queue() { None } else { self.there_already(rule, now) }
+    }
+
+    #[inline]
+    fn there_already(&self, rule: ConnectionRule, now: Instant) -> Option<Way<W>> {
+        if let Some(lane) = self.lanes.as_ref().and_then(|lanes| lanes.take(rule, now)) {
+            return Some(Way::Http2(lane));
+        }
+        self.pool.take(rule, now).map(|(connection, slot)| Way::Http1(connection, slot))
     }
 
     async fn connect(&self, world: &W, slot: Slot<W>, watch: &Watch<W>, deadline: Instant) -> Result<Way<W>, ConnectFault> {

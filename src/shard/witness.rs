@@ -1,21 +1,25 @@
 //! What a call's attempts say about their providers, told to the tally once it is certain.
 //!
-//! A connection that fails, or an answer that breaks HTTP or JSON-RPC, always counts. A JSON-RPC error or a timeout may be
-//! the call's own fault, so it waits here until another provider has answered the same call: only then is it held
-//! against the one that did not (CONTRACT §5). A client's broken calls can therefore open no circuit.
+//! Proof before penalty. That no connection could be made counts at once: nothing of the call was written. From the first
+//! byte on everything that goes wrong (a reset, a close, garbage, a 502, silence) may be the call's own doing, so it waits here
+//! as a suspicion. It becomes a failure when another provider answered the same call in no more time than the suspect was
+//! given; what nobody answered goes up as suspected, and a probe of ours decides it. So a client's broken calls open no
+//! circuit, a heavy call convicts nobody of having been given too little time, and a real outage is still known at once.
+//! What is ours (no descriptor, no port, no turn in our own queue) is nobody's fault.
 
-use crate::base::ids::{ChannelId, PermitId, SlotId, Transport};
+use crate::base::ids::{ChannelId, SlotId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::observe::report::Event;
 use crate::observe::tally::{Attempted, Effect};
 use crate::route::classify::{Category, Class, Outcome};
+use crate::runtime::turns::Turn;
 use crate::runtime::world::World;
+use crate::shard::Shard;
 use crate::shard::attempt::Got;
 use crate::shard::call::Call;
 use crate::shard::dial::ConnectFault;
-use crate::shard::{Fault, Shard};
-use crate::snapshot::{ChainPlan, bit};
+use crate::snapshot::ChainPlan;
 use arrayvec::ArrayVec;
 
 /// One attempt, from outside.
@@ -23,38 +27,24 @@ pub struct Attempt {
     pub slot: SlotId,
     pub began: Instant,
     pub ended: Instant,
-    pub deadline: Instant,
     pub is_retry: bool,
-    pub trial: Trial,
-}
-
-/// The permit of an attempt on a half-open channel, if it is one.
-#[derive(Clone, Copy)]
-pub struct Trial(Option<PermitId>);
-
-/// The permit that an attempt needed was gone.
-pub struct NoPermit;
-
-impl Trial {
-    pub fn begin<W: World>(shard: &Shard<W>, plan: &ChainPlan, slot: SlotId, now: Instant) -> Result<Trial, NoPermit> {
-        if plan.gates.half_open & bit(slot) == 0 {
-            return Ok(Trial(None));
-        }
-        let Some(permit) = shard.used.take_permit(plan, slot, shard.producer(), now) else {
-            // The simulator's deliberate bug.
-            return if W::FAULTS && shard.fault == Fault::SharePermit { Ok(Trial(None)) } else { Err(NoPermit) };
-        };
-        let channel = plan.fixed.channels[slot];
-        shard.reporter.tell(Event::TrialStarted { permit, channel });
-        Ok(Trial(Some(permit)))
-    }
+    /// The right to be sent to a channel whose circuit is not closed, if it is one.
+    pub turn: Option<Turn>,
 }
 
 /// Collects what a call's attempts prove.
 #[derive(Default)]
 pub struct Witness {
-    /// Failures that nobody has answered better yet, each with its channel's successes until then.
-    suspects: ArrayVec<(Attempted, u32), { limits::ATTEMPTS as usize }>,
+    /// Failures that nobody has answered better yet.
+    suspects: ArrayVec<Suspect, { limits::ATTEMPTS as usize }>,
+}
+
+struct Suspect {
+    attempted: Attempted,
+    /// What it was given from the write on.
+    allotted: Duration,
+    /// Its channel's successes until then.
+    successes: u32,
 }
 
 impl Witness {
@@ -65,47 +55,55 @@ impl Witness {
         plan: &ChainPlan,
         call: &Call<W>,
         got: &Got<W>,
-        attempt: Attempt,
-        is_resending: bool,
+        (attempt, is_resending): (Attempt, bool),
     ) {
-        let allotted = attempt.deadline.since(attempt.began);
         let channel = plan.fixed.channels[attempt.slot];
-        let read = read(got, allotted).filter(|_| !is_resending);
-        if let Trial(Some(permit)) = attempt.trial {
-            let ok = read.and_then(|(effect, category)| trial_verdict(effect, category));
-            shard.reporter.tell(Event::TrialEnded { permit, channel, ok });
+        let read = read(got).filter(|_| !is_resending);
+        if attempt.turn.is_some()
+            && let Some(ok) = read.and_then(|(effect, category)| verdict_in_the_dark(effect, category))
+        {
+            shard.reporter.tell(Event::InTheDark { channel, ok });
         }
         let Some((effect, category)) = read else { return };
         let effect = if is_the_links(got, channel) { Effect::Neutral } else { effect };
+        let latency = attempt.ended.since(attempt.began);
         let attempted = Attempted {
             entry: plan.fixed.entry(attempt.slot),
             channel,
             method: call.ask.method,
             effect,
             category,
-            latency: attempt.ended.since(attempt.began),
+            latency,
             is_retry: attempt.is_retry,
             is_superseded: false,
         };
-        tell_side_effects(shard, plan, call, got, attempt.slot, channel);
+        tell_side_effects(shard, plan, call, got, (attempt.slot, channel));
         match effect {
             Effect::Suspect if !self.suspects.is_full() => {
-                self.suspects.push((attempted, shard.vetoes.successes(channel)));
+                let successes = shard.vetoes.successes(channel);
+                self.suspects.push(Suspect { attempted, allotted: call.trace.allotted, successes });
             }
             _ => record(shard, &attempted),
         }
         if matches!(got, Got::Answer { .. } | Got::Stream(_)) {
-            for (suspect, successes) in self.suspects.drain(..) {
-                // Its place in a run is when it happened, not when it became certain.
-                let is_superseded = shard.vetoes.successes(suspect.channel) != successes;
-                record(shard, &Attempted { effect: Effect::Penalised, is_superseded, ..suspect });
-            }
+            self.convict(shard, latency);
+        }
+    }
+
+    /// Another provider has answered the call in `took`: whoever was given as much has failed.
+    fn convict<W: World>(&mut self, shard: &Shard<W>, took: Duration) {
+        for suspect in self.suspects.drain(..) {
+            // Its place in a run is when it happened, not when it became certain.
+            let is_superseded = shard.vetoes.successes(suspect.attempted.channel) != suspect.successes;
+            let is_proven = took <= suspect.allotted;
+            let effect = if is_proven { Effect::Penalised } else { Effect::Suspect };
+            record(shard, &Attempted { effect, is_superseded, ..suspect.attempted });
         }
     }
 
     /// The call ended without an answer: what is left stays a suspicion.
     pub fn end<W: World>(&mut self, shard: &Shard<W>) {
-        self.suspects.drain(..).for_each(|(suspect, _)| record(shard, &suspect));
+        self.suspects.drain(..).for_each(|suspect| record(shard, &suspect.attempted));
     }
 }
 
@@ -127,40 +125,38 @@ fn is_the_links<W: World>(got: &Got<W>, channel: ChannelId) -> bool {
 }
 
 /// What the end of an attempt says; `None`: nothing about the provider.
-fn read<W: World>(got: &Got<W>, allotted: Duration) -> Option<(Effect, Option<Category>)> {
-    // A first attempt's time begins before its provider is chosen; the least it gets is fair by definition.
-    let had_time = allotted >= Duration::from_millis(limits::ATTEMPT_FAIR_MS - limits::SWEEP_MS);
+fn read<W: World>(got: &Got<W>) -> Option<(Effect, Option<Category>)> {
     match got {
         Got::Answer { category: None, .. } | Got::Stream(_) => Some((Effect::Success, None)),
         Got::Answer { category, .. } => Some((Effect::Neutral, *category)),
-        Got::Refused { outcome, .. } => Some((of_refusal(outcome), Some(outcome.category))),
+        Got::Refused { outcome, .. } => Some((effect_of(outcome), Some(outcome.category))),
         Got::NotSent(
-            ConnectFault::Unresolved
-            | ConnectFault::Refused(_)
+            ConnectFault::Refused(_)
             | ConnectFault::Tls(_)
             | ConnectFault::NotUpgraded(_)
             | ConnectFault::NoHttp2
             | ConnectFault::TurnedAway,
         ) => Some((Effect::Penalised, Some(Category::Network))),
-        Got::NotSent(ConnectFault::Late) if had_time => Some((Effect::Penalised, Some(Category::Timeout))),
+        // The call did not wait longer; a probe does, and decides.
+        Got::NotSent(ConnectFault::Late) => Some((Effect::Suspect, Some(Category::Timeout))),
         // Idle connections may be closed by whoever likes; only a call under way is owed its answer.
-        Got::Lost { stale } => Some((if *stale { Effect::Neutral } else { Effect::Penalised }, Some(Category::Network))),
-        Got::TimedOut => Some((if had_time { Effect::Suspect } else { Effect::Neutral }, Some(Category::Timeout))),
+        Got::Lost { stale } => Some((if *stale { Effect::Neutral } else { Effect::Suspect }, Some(Category::Network))),
+        Got::TimedOut => Some((Effect::Suspect, Some(Category::Timeout))),
         Got::NotSent(_) | Got::ClientGone => None,
     }
 }
 
-fn of_refusal(outcome: &Outcome) -> Effect {
+fn effect_of(outcome: &Outcome) -> Effect {
     match (outcome.category, outcome.penalty) {
-        (Category::MalformedResponse, _) => Effect::Penalised,
         // Credentials are the operator's affair: marked by themselves, not by the breaker.
         (Category::Auth, _) | (_, false) => Effect::Neutral,
         (_, true) => Effect::Suspect,
     }
 }
 
-/// A half-open channel's trial: an answer of any kind is well, a fault of its own is not, the rest says nothing.
-fn trial_verdict(effect: Effect, category: Option<Category>) -> Option<bool> {
+/// What a call says of a channel whose circuit is not closed: an answer of any kind is well, a connection that could not be
+/// made is not, the rest says nothing.
+fn verdict_in_the_dark(effect: Effect, category: Option<Category>) -> Option<bool> {
     match (effect, category.map(Category::class)) {
         (Effect::Success, _) | (_, Some(Class::Deterministic)) => Some(true),
         (Effect::Penalised, _) => Some(false),
@@ -174,10 +170,9 @@ fn tell_side_effects<W: World>(
     plan: &ChainPlan,
     call: &Call<W>,
     got: &Got<W>,
-    slot: SlotId,
-    channel: ChannelId,
+    (slot, channel): (SlotId, ChannelId),
 ) {
-    let (epoch, method) = (shard.reporter.epoch(), call.ask.method);
+    let (epoch, method) = (shard.reporter.epoch(), call.key);
     match got {
         Got::NotSent(ConnectFault::Refused(_) | ConnectFault::NotUpgraded(_) | ConnectFault::Resting) => {
             shard.vetoes.raise(channel, epoch);

@@ -13,12 +13,12 @@ mod ranking;
 pub mod test_plan;
 
 pub use fixed::{Bounds, Fixed, Rule};
-pub use plan::{ChainPlan, Gates, Height, LearntLimits, Lease};
+pub use plan::{ChainPlan, Gates, Height, LearntLimits};
 pub use ranking::{Grant, Ranking};
 
 use crate::base::ids::{ChainId, ChannelId, EntryId, IdVec, PermitId, ProfileId, SlotId, Transport};
 use crate::base::time::Instant;
-use crate::config::topology::{Chain, Entry, Instance, Provider, Strategy, Topology};
+use crate::config::topology::{Chain, Instance, Provider, Strategy, Topology};
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub merged_epochs: Vec<u64>,
     /// Trials of half-open channels that are the control thread's to make.
     pub trials: Vec<Trial>,
+    /// Channels whose next probe should not wait for its turn: calls have nobody else, or they are suspected of something.
+    pub urgent: Vec<ChannelId>,
 }
 
 /// A half-open channel's permit, leased to the control thread.
@@ -46,7 +48,7 @@ impl Snapshot {
         let topology = Arc::new(topology);
         let of_chain = |chain: &Chain| Arc::new(ChainPlan::new(Arc::new(Fixed::new(&topology, chain, default_strategy, region))));
         let plans = topology.profiles.values().map(|p| p.chains.values().map(of_chain).collect()).collect();
-        Snapshot { plans, merged_epochs: vec![0; producers], trials: Vec::new(), topology: topology.clone() }
+        Snapshot { plans, merged_epochs: vec![0; producers], trials: Vec::new(), urgent: Vec::new(), topology: topology.clone() }
     }
 
     pub fn plan(&self, profile: ProfileId, chain: ChainId) -> &ChainPlan {
@@ -79,15 +81,6 @@ impl Snapshot {
             let own = plan.fixed.of_provider(e.provider) & plan.fixed.over(Some(transport));
             of(&plan.gates) & own != 0
         })
-    }
-
-    /// The circuits of an entry's whole chain are open: its calls have nobody.
-    pub fn is_dark(&self, entry: EntryId) -> bool {
-        let dark = |e: &Entry| {
-            let plan = self.plan(e.profile, e.chain);
-            plan.fixed.together[0] & !plan.gates.open == 0
-        };
-        self.topology.entries.get(entry).is_some_and(dark)
     }
 
     /// The height of an entry's chain.

@@ -1,8 +1,9 @@
 //! What choosing on one (profile, chain) needs right now: health as masks, heads, permits, and a ranking for each method.
 
-use crate::base::ids::{IdVec, MethodId, PermitId, ProviderId, SlotId};
+use crate::base::ids::{IdVec, MethodId, ProviderId, SlotId};
 use crate::base::time::Instant;
 use crate::chain::method;
+use crate::chain::method_key::MethodKey;
 use crate::snapshot::Set;
 use crate::snapshot::fixed::Fixed;
 use crate::snapshot::ranking::Ranking;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub struct Gates {
     pub open: Set,
     pub half_open: Set,
+    /// Open by an operator's order: no call, whoever else is left.
+    pub held: Set,
     /// Rate-limited for the moment.
     pub limited: Set,
     /// Our credentials were refused.
@@ -45,15 +48,6 @@ impl LearntLimits {
     pub const NONE: LearntLimits = LearntLimits { rejected_range: u64::MAX, rejected_depth: u64::MAX };
 }
 
-/// A half-open channel's permit, leased to one shard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Lease {
-    pub slot: SlotId,
-    pub permit: PermitId,
-    pub shard: u16,
-    pub start_by: Instant,
-}
-
 #[derive(Clone, Debug)]
 pub struct ChainPlan {
     pub fixed: Arc<Fixed>,
@@ -64,10 +58,9 @@ pub struct ChainPlan {
     pub learnt: IdVec<SlotId, LearntLimits>,
     pub has_learnt: bool,
     /// Methods that some channels were found to lack.
-    pub learnt_methods: Vec<(MethodId, Set)>,
-    pub leases: Vec<Lease>,
-    /// When the first open circuit half-opens.
-    pub retry_at: Option<Instant>,
+    pub learnt_methods: Vec<(MethodKey, Set)>,
+    /// Of the channels whose circuit is not closed and that said when to come back, the first such moment.
+    pub rest_ends: Option<Instant>,
     pub rankings: IdVec<MethodId, Arc<Ranking>>,
 }
 
@@ -82,8 +75,7 @@ impl ChainPlan {
             learnt: fixed.ids().map(|_| LearntLimits::NONE).collect(),
             has_learnt: false,
             learnt_methods: Vec::new(),
-            leases: Vec::new(),
-            retry_at: None,
+            rest_ends: None,
             rankings: (0..method::COUNT).map(|_| blank.clone()).collect(),
             fixed,
         }
@@ -93,10 +85,10 @@ impl ChainPlan {
     #[inline]
     pub fn supports(&self, method: MethodId, name: &[u8]) -> Set {
         let configured = self.fixed.supports(method, name);
-        if self.learnt_methods.is_empty() || method == method::UNKNOWN {
+        if self.learnt_methods.is_empty() {
             return configured;
         }
-        let lacking = self.learnt_methods.iter().find(|(m, _)| *m == method).map_or(0, |(_, mask)| *mask);
+        let lacking = self.learnt_methods.iter().find(|(key, _)| key.is(method, name)).map_or(0, |(_, mask)| *mask);
         configured & !lacking
     }
 
@@ -104,12 +96,24 @@ impl ChainPlan {
         &self.rankings[method]
     }
 
-    /// The tiers of CONTRACT §4.3, best first; open circuits are in none.
+    /// Channels by their circuit, and in that by whether they rest; best first. Those behind the first two get calls only
+    /// while nobody's circuit is closed.
     #[inline]
-    pub fn tiers(&self) -> [Set; 4] {
+    pub fn tiers(&self) -> [Set; 6] {
         let Gates { open, half_open, limited, .. } = self.gates;
         let closed = !(open | half_open);
-        [closed & !limited, closed & limited, half_open & !limited, half_open & limited]
+        [closed & !limited, closed & limited, half_open & !limited, half_open & limited, open & !limited, open & limited]
+    }
+
+    /// Its circuit is not closed: it gets one call at a time, and only while nobody's is.
+    #[inline]
+    pub fn is_dark(&self, slot: SlotId) -> bool {
+        (self.gates.open | self.gates.half_open) & crate::snapshot::bit(slot) != 0
+    }
+
+    /// Nobody's circuit is closed, of those that serve the chain.
+    pub fn has_nobody(&self) -> bool {
+        self.fixed.together[0] & !(self.gates.open | self.gates.half_open | self.gates.wrong_chain) == 0
     }
 
     /// The state of a channel's circuit in a word.

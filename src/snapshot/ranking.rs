@@ -27,7 +27,7 @@ pub struct Ranking {
     pub measured: Set,
     /// (best / latency)^beta; 0 where nothing was measured.
     weights: ArrayVec<f32, SLOTS_PER_CHAIN>,
-    /// How long a first attempt waits; 0 where too little is known.
+    /// Four times the 99th percentile; 0 where too little is known.
     patience_ms: ArrayVec<u32, SLOTS_PER_CHAIN>,
     pub grant: Option<Grant>,
     /// The numbers behind it all, for explain.
@@ -72,7 +72,12 @@ impl Ranking {
         self.weights.get(slot.index()).copied().unwrap_or(0.0)
     }
 
-    /// How long a first attempt waits for this channel, if enough is known (CONTRACT §3).
+    /// What nine of ten calls took at most, if enough is known.
+    pub fn usual_ms(&self, slot: SlotId) -> Option<u64> {
+        self.standings.get(slot).and_then(|standing| standing.usual_us()).map(|us| u64::from(us.div_ceil(1000)))
+    }
+
+    /// Four times what all but one of a hundred calls took, if enough is known.
     pub fn patience_ms(&self, slot: SlotId) -> Option<u64> {
         self.patience_ms.get(slot.index()).filter(|ms| **ms > 0).map(|ms| u64::from(*ms))
     }

@@ -3,11 +3,12 @@
 use super::{Moment, ms, rounded};
 use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
-use crate::aggregator::tell::why_open;
+use crate::aggregator::tell::{why_half_open, why_open};
 use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};
 use crate::chain::method;
+use crate::chain::method_key::MethodKey;
 use crate::config::topology::{Chain, Instance, Profile, Provider};
-use crate::health::breaker::{Gate, Manual};
+use crate::health::breaker::{Gate, HELD_OPEN, Manual};
 use crate::observe::figures::{Counts, Window};
 use serde_json::{Map, Value, json};
 
@@ -144,9 +145,9 @@ impl Aggregator {
         }
         let breaker = &channel.breaker;
         match breaker.gate() {
-            Gate::Open if breaker.manual() == Some(Manual::Open) => return ("circuit_open", "held open by hand".to_owned()),
+            Gate::Open if breaker.manual() == Some(Manual::Open) => return ("circuit_open", HELD_OPEN.to_owned()),
             Gate::Open => return ("circuit_open", why_open(channel, at.now)),
-            Gate::HalfOpen => return ("recovering", "its circuit is half-open: trials decide".to_owned()),
+            Gate::HalfOpen => return ("recovering", why_half_open(channel, at.now)),
             Gate::Closed => {}
         }
         if channel.misconfigured_since.is_some() {
@@ -161,6 +162,13 @@ impl Aggregator {
         }
         if breaker.probe_failing() {
             return ("unsteady", "our last probe of it failed".to_owned());
+        }
+        if let Some((category, since)) = channel.suspicion.view(at.now) {
+            let (what, ago_s) = (category.word().replace('_', " "), at.now.since(since).as_secs());
+            return (
+                "unsteady",
+                format!("suspected since {ago_s} s: {what}, which may be the calls' own fault; our next probe decides"),
+            );
         }
         match channel.is_known {
             true => ("healthy", String::new()),
@@ -188,6 +196,6 @@ impl Aggregator {
 
 fn learnt(channel: &Channel, at: Moment) -> Value {
     let view = channel.learnt.view(at.now);
-    let methods: Vec<&str> = view.methods.iter().map(|id| method::info(*id).name).collect();
+    let methods: Vec<&str> = view.methods.iter().map(MethodKey::name).collect();
     json!({ "max_log_range": view.max_log_range, "max_depth": view.max_depth, "lacking_methods": methods })
 }

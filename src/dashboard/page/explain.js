@@ -184,7 +184,7 @@ function verdict(answer, app) {
       chosen
         ? h('h2', { id: 'v-verdict', class: 'v-verdict' }, sure ? 'It goes to ' : 'A lot decides; this time it would be ', providerLink(app, answer.chain, chosen, { glyph: true }), h('span', { class: 'muted' }, ` over ${sure ? either : spoken(over)}`))
         : h('h2', { id: 'v-verdict', class: 'v-verdict bad' }, `Nobody can answer ${name(answer)} now`),
-      !chosen && answer.all_circuits_open_for_ms !== null && h('p', {}, `All circuits are open; the first is tried again in ${fmt.ms(answer.all_circuits_open_for_ms)}.`),
+      answer.is_dark && h('p', {}, 'No circuit is closed: calls go one at a time to whoever is least bad, and our probes ask every second.'),
       note([BASIS[answer.strategy] ?? `Strategy ${answer.strategy}.`, ...facts].filter(Boolean).join(' ')),
       chosen && !sure && lots(answer),
     ),

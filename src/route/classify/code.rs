@@ -1,4 +1,4 @@
-//! The meaning of a JSON-RPC code and of an HTTP status when the text says nothing (LB §4.3, §4.6, EIP-1474, CONTRACT §5).
+//! The meaning of a JSON-RPC code and of an HTTP status when the text says nothing (LB §4.3, §4.6, EIP-1474).
 
 use crate::observe::category::Category as C;
 
@@ -22,7 +22,8 @@ pub(super) fn of_code(code: i64) -> C {
         -31001 | -31002 | 14 | 23 => C::ServerError,
         26 => C::MissingDataAhead,
         4001 => C::InvalidRequest,
-        4100 | 401..=403 => C::Auth,
+        4100 | 401 => C::Auth,
+        402 | 403 => C::Forbidden,
         4900 | 4901 => C::Unavailable,
         408 => C::Timeout,
         413 => C::RequestTooLarge,
@@ -41,12 +42,14 @@ pub(super) fn is_specific(code: i64) -> bool {
 pub(super) fn of_status(status: u16) -> Option<C> {
     Some(match status {
         200..=299 => return None,
-        401..=403 => C::Auth,
+        401 => C::Auth,
+        402 | 403 => C::Forbidden,
         408 | 504 => C::Timeout,
         413 => C::RequestTooLarge,
         429 => C::RateLimit,
         404 | 410 | 300..=399 => C::Unavailable,
         500..=599 => C::ServerError,
+        400..=499 => C::RequestRejected,
         _ => C::MalformedResponse,
     })
 }
@@ -65,25 +68,27 @@ mod tests {
         check(&[-32603, -32002, -32099, -31001, -31002, 14, 23, 500, 503, 999], C::ServerError);
         check(&[-32000], C::Unclassified);
         check(&[-32005, -32046, 429, 30], C::RateLimit);
-        check(&[4100, 401, 402, 403], C::Auth);
+        check(&[4100, 401], C::Auth);
+        check(&[402, 403], C::Forbidden);
         check(&[0, 1, 2, -1, -32100, i64::MIN, 399, 42], C::Unknown);
         check(&[i64::MAX], C::ServerError);
     }
 
-    /// CONTRACT §5 over all statuses.
     #[test]
     fn every_status() {
         for status in 100..=599 {
             let found = of_status(status);
             let want = match status {
                 200..=299 => None,
-                401..=403 => Some(C::Auth),
+                401 => Some(C::Auth),
+                402 | 403 => Some(C::Forbidden),
                 429 => Some(C::RateLimit),
                 408 | 504 => Some(C::Timeout),
                 413 => Some(C::RequestTooLarge),
                 404 | 410 => Some(C::Unavailable),
                 s if s >= 500 => Some(C::ServerError),
-                s if !(200..400).contains(&s) => Some(C::MalformedResponse),
+                s if s >= 400 => Some(C::RequestRejected),
+                s if s < 200 => Some(C::MalformedResponse),
                 _ => Some(C::Unavailable),
             };
             assert_eq!(found, want, "{status}");

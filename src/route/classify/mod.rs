@@ -100,11 +100,22 @@ impl Classifier {
             (Some(C::RateLimit), Some(size)) if size.class() == Class::Capability => size,
             (Some(C::RateLimit), _) => C::RateLimit,
             (_, Some(said)) if matches!(said.class(), Class::Quota | Class::Capability) => said,
-            (Some(C::MalformedResponse) | None, Some(said)) => said,
+            (Some(C::MalformedResponse | C::RequestRejected) | None, Some(said)) => said,
             (Some(status), _) => status,
             (None, None) => C::MalformedResponse,
         };
         finish(Finding::new(category, Strength::Plain), context, body, &[])
+    }
+
+    /// A 2xx answer that is none. Gateways send a bare text, or an object of their own, with 200: what it says is read. Of
+    /// what began as an answer nothing is read, since its words may be the caller's.
+    pub fn no_answer(&self, context: &Context, fault: AnswerFault, body: &[u8]) -> Outcome {
+        let is_own_text = match fault {
+            AnswerFault::NotJson => !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[') | None),
+            AnswerFault::NotObject | AnswerFault::Neither => true,
+            _ => false,
+        };
+        if is_own_text { self.status(context, body) } else { self.fault(fault) }
     }
 
     /// A 2xx answer whose envelope is broken. A size or depth of ours is no fault of the provider's.
@@ -128,8 +139,8 @@ impl Classifier {
         let hidden: HiddenError = serde_json::from_slice(result).ok()?;
         let context = Context { status: 200, retry_after: &[], wall: WallTime(0), method: method::UNKNOWN, rules: &[] };
         let outcome = self.error(&context, hidden.code, hidden.message.as_bytes(), &[]);
-        let failure =
-            matches!(outcome.category.class(), Class::Quota | Class::ProviderFailure) || outcome.category == C::MethodNotAllowed;
+        let failure = matches!(outcome.category.class(), Class::Quota | Class::ProviderFailure)
+            || matches!(outcome.category, C::MethodNotAllowed | C::Forbidden);
         (failure && outcome.category != C::Unknown).then_some(outcome)
     }
 
@@ -201,7 +212,7 @@ fn decide(context: &Context, code: i64, message: &[u8], said: Option<&'static Gr
         (429, _) => certain(C::RateLimit),
         (401, C::Quota | C::RateLimit) => finding,
         (401, _) => certain(C::Auth),
-        (402 | 403, _) if loose => certain(C::Auth),
+        (402 | 403, _) if loose || group.category == C::Auth => certain(C::Forbidden),
         _ if matches!(code, 3 | -32602) && matches!(group.category.class(), Class::Quota | Class::ProviderFailure) => {
             Finding { doubtful: true, ..certain(code::of_code(code)) }
         }
@@ -216,12 +227,12 @@ fn is_switched_off(context: &Context, code: i64, message: &[u8]) -> bool {
     bare && code == -32005 && context.status == 200 && method::info(context.method).name == "eth_getLogs"
 }
 
-/// Nothing in the text: status, then code. 400 says less than any code.
+/// Nothing in the text: status, then code. A status of 400 says less than a code that names something.
 fn by_number(status: u16, code: i64) -> Finding {
     let by_code = code::of_code(code);
     let category = match code::of_status(status) {
         Some(C::RateLimit) => C::RateLimit,
-        Some(C::Auth) => C::Auth,
+        Some(refused @ (C::Auth | C::Forbidden)) => refused,
         Some(other) if other != C::MalformedResponse && !code::is_specific(code) => other,
         _ => by_code,
     };

@@ -10,7 +10,7 @@ const NESTED_ESCAPES: usize = 4;
 
 /// `error`: the raw JSON of the error object. `secrets`: of the instance that sent it.
 pub fn may_show(category: Category, error: &[u8], secrets: &[Box<str>]) -> bool {
-    if category == Category::Auth {
+    if matches!(category, Category::Auth | Category::Forbidden) {
         return false;
     }
     let found = |text: &[u8]| secrets.iter().any(|s| !s.is_empty() && find_ignoring_case(text, s.as_bytes()).is_some());
@@ -90,6 +90,7 @@ mod tests {
         check(r#"{"message":"\u"}"#, true);
         check("", true);
         assert!(!may_show(C::Auth, br#"{"code":1,"message":"no"}"#, &[]));
+        assert!(!may_show(C::Forbidden, br#"{"code":1,"message":"no"}"#, &[]));
         assert!(may_show(C::Quota, br#"{"code":1,"message":"no"}"#, &["".into()]));
     }
 }

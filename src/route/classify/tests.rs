@@ -279,12 +279,14 @@ fn every_http_status() {
         assert_eq!(bare.category, want, "{status}");
         let unclear = error(status, -32000, "what a day").category;
         let want = match status {
-            401..=403 => C::Auth,
+            401 => C::Auth,
+            402 | 403 => C::Forbidden,
             429 => C::RateLimit,
             408 | 504 => C::Timeout,
             413 => C::RequestTooLarge,
             404 | 410 | 300..=399 => C::Unavailable,
             500..=599 => C::ServerError,
+            400..=499 => C::RequestRejected,
             _ => C::Unclassified,
         };
         assert_eq!(unclear, want, "{status}");
@@ -295,7 +297,10 @@ fn every_http_status() {
     assert_eq!(error(401, -32000, "please upgrade your plan").category, C::Auth);
     assert_eq!(error(401, -32000, "daily quota is used up").category, C::Quota);
     assert_eq!(error(403, -32000, "method not available on your plan").category, C::MethodNotAllowed);
-    assert_eq!(error(403, -32000, "forbidden").category, C::Auth);
+    assert_eq!(error(403, -32000, "forbidden").category, C::Forbidden);
+    assert_eq!(error(402, -32000, "invalid api key").category, C::Forbidden);
+    assert_eq!(error(400, -32603, "what a day").category, C::RequestRejected);
+    assert_eq!(error(400, -32005, "what a day").category, C::RateLimit);
     assert_eq!(error(429, -32005, "daily request count exceeded, request rate limited").category, C::Quota);
     assert_eq!(error(429, -32000, "upgrade").category, C::RateLimit);
     assert!(!error(429, -32000, "timeout").penalty);
@@ -315,9 +320,9 @@ fn bodies_that_are_no_json_rpc() {
     check(200, "<html>upgrade your browser, timeout, unauthorized</html>", C::MalformedResponse);
     check(400, "too many batch requests, max is 3", C::BatchLimit);
     check(400, "eth_getLogs is limited to a 10,000 range", C::BlockRangeTooLarge);
-    check(400, "huh", C::MalformedResponse);
+    check(400, "huh", C::RequestRejected);
     check(401, "", C::Auth);
-    check(403, "<html>Access denied</html>", C::Auth);
+    check(403, "<html>Access denied</html>", C::Forbidden);
     check(403, "quota exceeded", C::Quota);
     check(404, "<html>404</html>", C::Unavailable);
     check(429, "", C::RateLimit);
@@ -440,6 +445,49 @@ fn faults() {
     assert_eq!(CLASSIFIER.fault(AnswerFault::OtherId), Outcome::malformed());
     assert_eq!(CLASSIFIER.fault(AnswerFault::Truncated).category, C::MalformedResponse);
     assert!(!CLASSIFIER.fault(AnswerFault::TooDeep).penalty);
+}
+
+/// With status 200: a gateway's own words are read, those in a broken answer are not, for a caller may have put them there.
+#[test]
+fn what_is_no_answer_is_read_if_it_is_the_gateways_own() {
+    let check = |fault, body: &str, want| {
+        let outcome = CLASSIFIER.no_answer(&context(200), fault, body.as_bytes());
+        assert_eq!(outcome.category, want, "{body}");
+    };
+    check(AnswerFault::NotJson, "rate limit exceeded", C::RateLimit);
+    check(AnswerFault::NotObject, "\"Too Many Requests\"", C::RateLimit);
+    check(AnswerFault::Neither, r#"{"message":"API rate limit exceeded"}"#, C::RateLimit);
+    check(AnswerFault::NotJson, "monthly quota of your plan", C::Quota);
+    check(AnswerFault::NotJson, "service unavailable", C::ServerError);
+    check(AnswerFault::NotJson, "hello", C::MalformedResponse);
+    check(AnswerFault::NotJson, "<html>please try again</html>", C::MalformedResponse);
+    check(AnswerFault::NotJson, "", C::MalformedResponse);
+    check(AnswerFault::NotJson, r#"{"result":"rate limit exceeded"#, C::MalformedResponse);
+    check(AnswerFault::OtherId, r#"{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"rate limit"}}"#, C::MalformedResponse);
+    check(AnswerFault::Both, r#"{"id":2,"result":"rate limit","error":{"code":1,"message":"rate limit"}}"#, C::MalformedResponse);
+    check(AnswerFault::TooDeep, "[[", C::ResultTooLarge);
+}
+
+/// 402 and 403 are about what was asked until a probe is refused too, and other 4xx about this request alone.
+#[test]
+fn refusals_by_status_blame_nobody() {
+    let check = |status, text: &str, want| {
+        let text = text.as_bytes();
+        for outcome in [CLASSIFIER.status(&context(status), text), CLASSIFIER.error(&context(status), -32000, text, b"")] {
+            assert_eq!((outcome.category, outcome.penalty), (want, false), "{status} {}", String::from_utf8_lossy(text));
+            assert_eq!(outcome.before_pool, want == C::Forbidden, "{status}");
+        }
+    };
+    for status in [402, 403] {
+        check(status, "Forbidden", C::Forbidden);
+        check(status, "", C::Forbidden);
+        check(status, "unauthorized", C::Forbidden);
+    }
+    for status in [400, 405, 406, 409, 415, 418, 422, 431, 451] {
+        check(status, "invalid request", C::RequestRejected);
+        check(status, "", C::RequestRejected);
+    }
+    assert_eq!(CLASSIFIER.status(&context(401), b"Forbidden").category, C::Auth);
 }
 
 proptest! {

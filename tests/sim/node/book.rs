@@ -23,8 +23,8 @@ const OWN_ID: &[u8] = b"\"lasso-";
 const PROBE_ID: &[u8] = b"\"lasso-probe\"";
 /// Over WebSocket the node's own ids are numbers from here on.
 const OWN_NUMBER: u64 = 1 << 48;
-/// Providers that one raw transaction may reach.
-const MOST_RAW: usize = 3;
+/// Providers that one call may reach that must not be repeated.
+const MOST_UNSAFE: usize = 3;
 
 struct Asked {
     times: usize,
@@ -117,14 +117,13 @@ impl Book {
             };
             let most = match safety {
                 Safety::Repeatable => MOST_SENDS,
-                Safety::RawTransaction => MOST_RAW,
-                Safety::Filter | Safety::Once => 1,
+                Safety::RawTransaction | Safety::Filter | Safety::Once => MOST_UNSAFE,
             };
             if all.len() > times * most {
                 self.sim.violation(format!("{} was sent {} times for {times} call(s), at most {most} each", name(), all.len()));
             }
-            if *safety == Safety::RawTransaction && *times == 1 {
-                self.audit_raw(&name(), all);
+            if *safety != Safety::Repeatable && *times == 1 {
+                self.audit_unsafe(&name(), all);
             }
             if let Some(makers) = self.makers(key) {
                 for seen in all.iter().filter(|s| !makers.contains(&s.provider)) {
@@ -151,20 +150,20 @@ impl Book {
     }
 
     /// Judged when it is the only one of its kind, so that it is known when it was sent.
-    fn arrived(&self, key: &Key, channel: &str) {
+    fn arrived(&self, key: &Key, channel: &str, request: u64) {
         let asked = self.asked.borrow();
         if let Some(Asked { times: 1, at, .. }) = asked.get(key) {
-            self.circuits.on_call(channel, *at);
+            self.circuits.on_call(channel, *at, request);
         }
     }
 
-    /// A raw transaction goes on to another provider only when each before it turned it away at the door (CONTRACT §3).
-    fn audit_raw(&self, name: &str, all: &[Seen]) {
+    /// What must not be repeated goes on to another provider only when each before it turned it away at the door.
+    fn audit_unsafe(&self, name: &str, all: &[Seen]) {
         for pair in all.windows(2) {
             let turned_away = pair[0].result.is_none() || pair[0].fault.is_some_and(Fault::is_refusal);
             if !turned_away {
                 let (here, next, fault) = (&pair[0].provider, &pair[1].provider, pair[0].fault);
-                self.sim.violation(format!("{name} may be in {here}'s pool ({fault:?}), and was sent to {next} too"));
+                self.sim.violation(format!("{name} may have been carried out by {here} ({fault:?}), and was sent to {next} too"));
             }
         }
     }
@@ -199,7 +198,7 @@ impl Journal for Book {
             return;
         }
         self.over_ws.set(self.over_ws.get() + u64::from(is_ws));
-        self.arrived(&key, &channel);
+        self.arrived(&key, &channel, call.request);
         if let Some(id) = call.result.filter(|_| method::is_filter_create(method::lookup(call.method.as_bytes()))) {
             self.filters.borrow_mut().entry(id.to_vec()).or_default().insert(call.provider.to_string());
         }

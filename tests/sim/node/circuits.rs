@@ -1,11 +1,12 @@
 //! The snapshots as they are published, and what they forbid. The laws:
 //!
 //! - **Order.** A step publishes at most one version; no producer's merged epoch ever goes back.
-//! - **One permit.** At most one permit of a channel is out, to whomever; its number is higher than any before.
+//! - **One permit.** At most one permit of a channel is out; its number is higher than any before.
 //! - **Circuits.** A client's call that reaches a provider was admitted there by some snapshot between its sending and its
-//!   arrival: one that had the circuit closed, or one with a permit for a shard, and each permit is good for one call. That
-//!   interval is the whole allowance: a call keeps the snapshot that it began with until its own deadline, and a shard
-//!   takes each new one over with its next call.
+//!   arrival that had the circuit closed (a call keeps the snapshot that it began with, and a shard takes each new one over
+//!   with its next call), or it had nobody else, and its turn.
+//! - **Turns.** Such calls come one at a time, from all shards: of those that came within a second only a few may be unanswered at
+//!   once, whose clients had left or that the node had given up.
 //! - **Probes.** While the circuit is half-open, our own probes are its trials, and the one that may have been under way
 //!   before; each may be sent twice, when its connection had died idle. Of all that came within two seconds at most these
 //!   two, sent twice, are unanswered at once.
@@ -24,12 +25,16 @@ use std::ops::AddAssign;
 /// A probe that has not been answered for so long may have been given up.
 const ABANDONED: Duration = Duration::from_secs(2);
 
+/// Calls in the dark are counted over this time, and so many of them may be unanswered.
+const DARK_WINDOW: Duration = Duration::from_secs(1);
+const DARK_CALLS: usize = 4;
+
 /// What is known of one channel.
 struct Circuit {
     /// Since when the gate is as it is; the first is closed.
     gates: Vec<(Instant, Gate)>,
-    /// Permits for shards.
-    leases: Vec<Lease>,
+    /// Unanswered calls that came in the dark, and when.
+    dark: Vec<(u64, Instant)>,
     last_permit: u64,
     /// Of the current half-open time.
     trials: u64,
@@ -38,23 +43,12 @@ struct Circuit {
     flying: Vec<(u64, Instant)>,
 }
 
-struct Lease {
-    permit: u64,
-    from: Instant,
-    /// When a snapshot without it came.
-    to: Instant,
-    is_out: bool,
-    /// A call has come by it.
-    is_used: bool,
-}
-
 /// What was seen, so that it is known to have happened at all; of marks, the snapshots that had them.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Sights {
     pub opened: u64,
     pub trials: u64,
-    pub leases: u64,
-    pub leased_calls: u64,
+    pub dark_calls: u64,
     pub limited: u64,
     pub lagging: u64,
     pub misconfigured: u64,
@@ -65,8 +59,7 @@ impl AddAssign for Sights {
     fn add_assign(&mut self, other: Sights) {
         self.opened += other.opened;
         self.trials += other.trials;
-        self.leases += other.leases;
-        self.leased_calls += other.leased_calls;
+        self.dark_calls += other.dark_calls;
         self.limited += other.limited;
         self.lagging += other.lagging;
         self.misconfigured += other.misconfigured;
@@ -136,25 +129,20 @@ impl Circuits {
     }
 
     /// A client's call, sent at `sent`, has come to a channel.
-    pub fn on_call(&self, provider: &str, sent: Instant) {
+    pub fn on_call(&self, provider: &str, sent: Instant, request: u64) {
         let (mut seen, now) = (self.seen.borrow_mut(), self.sim.now());
         let Some(circuit) = seen.circuits.get_mut(provider) else { return };
-        if circuit.was(Gate::Closed, sent) {
+        if was(&circuit.gates, Gate::Closed, sent) {
             return;
         }
-        let lease = circuit.leases.iter_mut().find(|lease| !lease.is_used && (lease.is_out || lease.to >= sent));
-        if let Some(lease) = lease {
-            lease.is_used = true;
-            seen.sights.leased_calls += 1;
-            return;
+        circuit.dark.retain(|(_, came)| now.since(*came) < DARK_WINDOW);
+        circuit.dark.push((request, now));
+        let flying = circuit.dark.len();
+        seen.sights.dark_calls += 1;
+        if flying > DARK_CALLS {
+            let text = format!("{flying} calls came to {provider} without a turn of their own by {} us", now.0 / 1000);
+            self.sim.violation(text);
         }
-        let gates: Vec<_> = circuit.gates.iter().rev().take(4).collect();
-        let leases: Vec<_> = circuit.leases.iter().rev().take(3).map(|l| (l.permit, l.from, l.to, l.is_used)).collect();
-        self.sim.violation(format!(
-            "a call sent at {} us came to {provider} without a permit at {} us: {gates:?}, leases {leases:?}",
-            sent.0 / 1000,
-            now.0 / 1000
-        ));
     }
 
     /// A probe of ours has come to a channel.
@@ -178,6 +166,7 @@ impl Circuits {
     pub fn on_end(&self, provider: &str, request: u64) {
         if let Some(circuit) = self.seen.borrow_mut().circuits.get_mut(provider) {
             circuit.flying.retain(|(of, _)| *of != request);
+            circuit.dark.retain(|(of, _)| *of != request);
         }
     }
 }
@@ -186,7 +175,7 @@ impl Circuit {
     fn new() -> Circuit {
         Circuit {
             gates: vec![(Instant::ZERO, Gate::Closed)],
-            leases: Vec::new(),
+            dark: Vec::new(),
             last_permit: 0,
             trials: 0,
             probes: 0,
@@ -196,21 +185,6 @@ impl Circuit {
 
     fn gate(&self) -> Gate {
         self.gates.last().map_or(Gate::Closed, |(_, gate)| *gate)
-    }
-
-    /// Some snapshot that was in force since `from` had the circuit so.
-    fn was(&self, gate: Gate, from: Instant) -> bool {
-        let mut until = Instant::NEVER;
-        for (since, is) in self.gates.iter().rev() {
-            if until < from {
-                return false;
-            }
-            if *is == gate {
-                return true;
-            }
-            until = *since;
-        }
-        false
     }
 
     #[expect(clippy::too_many_arguments, reason = "a provider's place in a snapshot")]
@@ -242,36 +216,36 @@ impl Circuit {
         sights.misconfigured += count(plan.gates.misconfigured);
         sights.wrong_chain += count(plan.gates.wrong_chain);
         let channel = plan.fixed.channels[id];
-        let leased = plan.leases.iter().filter(|lease| lease.slot == id).map(|lease| (lease.permit.0, true));
-        let trials = snapshot.trials.iter().filter(|trial| trial.channel == channel).map(|trial| (trial.permit.0, false));
-        let out: Vec<(u64, bool)> = leased.chain(trials).collect();
+        let trials = snapshot.trials.iter().filter(|trial| trial.channel == channel);
+        let out: Vec<u64> = trials.map(|trial| trial.permit.0).collect();
         if out.len() > usize::from(gate == Gate::HalfOpen) {
             sim.violation(format!("{} permits of {name} are out while it is {}", out.len(), gate.word()));
         }
-        if let Some(last) = self.leases.last_mut().filter(|last| last.is_out) {
-            // In force up to now, whether it is still out or not.
-            last.to = now;
-            last.is_out = out.contains(&(last.permit, true));
-        }
-        for (permit, is_shards) in out {
-            self.permit(sim, name, permit, is_shards, now, sights);
+        for permit in out {
+            if permit < self.last_permit {
+                sim.violation(format!("permit {permit} of {name} is out again, after {}", self.last_permit));
+            }
+            let is_new = u64::from(permit != self.last_permit);
+            self.last_permit = permit;
+            self.trials += is_new;
+            sights.trials += is_new;
         }
     }
+}
 
-    fn permit(&mut self, sim: &Sim, name: &str, permit: u64, is_shards: bool, now: Instant, sights: &mut Sights) {
-        if permit < self.last_permit {
-            sim.violation(format!("permit {permit} of {name} is out again, after {}", self.last_permit));
+/// Some snapshot that was in force since `from` had it so.
+fn was(history: &[(Instant, Gate)], what: Gate, from: Instant) -> bool {
+    let mut until = Instant::NEVER;
+    for (since, is) in history.iter().rev() {
+        if until < from {
+            return false;
         }
-        let is_new = permit != self.last_permit;
-        self.last_permit = permit;
-        if !is_shards {
-            self.trials += u64::from(is_new);
-            sights.trials += u64::from(is_new);
-        } else if is_new {
-            self.leases.push(Lease { permit, from: now, to: now, is_out: true, is_used: false });
-            sights.leases += 1;
+        if *is == what {
+            return true;
         }
+        until = *since;
     }
+    false
 }
 
 #[test]

@@ -13,13 +13,13 @@ mod front;
 mod http;
 mod idler;
 mod launch;
-mod leases;
 mod regret;
 mod sockets;
 mod story;
 mod subscriber;
 mod subscriptions;
 mod trouble;
+mod verdicts;
 
 use crate::seeds;
 use crate::world::Tally;
@@ -45,8 +45,8 @@ fn deliberate_bugs_are_found() {
             &["bytes after the last reply", "nobody asked for", "another id", "is no array", "with 1 request(s)"],
         ),
         (Fault::RepeatRaw, &["eth_sendRawTransaction"]),
-        (Fault::IgnoreCircuits, &["without a permit"]),
-        (Fault::SharePermit, &["without a permit"]),
+        (Fault::IgnoreCircuits, &["without a turn"]),
+        (Fault::SkipTurn, &["without a turn"]),
     ];
     for (fault, signs) in cases {
         let found = (0..1000).find_map(|seed| {
@@ -97,7 +97,7 @@ fn every_corner_is_reached() {
         assert!(all.over_http2 > 1_000 && all.not_taken > 20 && all.goaways > 20, "{all:?}");
     }
     let s = all.sights;
-    assert!(s.opened > 200 && s.trials > 200 && s.leases > 40 && s.leased_calls > 10, "{s:?}");
+    assert!(s.opened > 200 && s.trials > 200 && s.dark_calls > 100, "{s:?}");
     assert!(s.limited > 50 && s.lagging > 50 && s.misconfigured > 50 && s.wrong_chain > 50, "{s:?}");
     assert!(tally.resets_injected > 50 && tally.resets_sent > 200 && tally.refused > 50, "{tally:?}");
     assert!(tally.partial_reads > 10_000, "{tally:?}");

@@ -134,8 +134,8 @@ pub fn run(seed: u64, fault: Fault) -> Told {
 /// Each provider's priority, how it is reached, and whether over HTTP/2.
 fn configured(seed: u64, fault: Fault, priorities: Vec<u64>, fronts: &Fronts) -> Vec<(u64, Way, bool)> {
     let mut ways = Rng::new(seed).fork(22);
-    // Calls seldom need a permit where providers have two channels: that bug is looked for where they have one.
-    let only_http = fault == Fault::SharePermit;
+    // Calls seldom need a turn where providers have two channels: that bug is looked for where they have one.
+    let only_http = fault == Fault::SkipTurn;
     let mut way = || match ways.below(4) {
         _ if only_http => Way::Http,
         0 | 1 => Way::Http,

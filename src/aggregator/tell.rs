@@ -7,6 +7,7 @@
 use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
 use crate::base::ids::{ChannelId, EntryId, Id, InstanceId, Transport};
+use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::health::breaker::{Gate, Transition};
 use crate::health::heads::Alert;
@@ -14,6 +15,7 @@ use crate::observe::category::Category;
 use crate::observe::decision::{Decision, Ended};
 use crate::observe::happening::{Happening, Level};
 use crate::observe::report::Streaming;
+use crate::observe::shortage::{Shortage, Shortages};
 use crate::observe::tally::Tally;
 use crate::route::meta::strategy_name;
 use serde_json::{Map, Value, json};
@@ -28,6 +30,9 @@ pub(super) struct Told {
     /// By producer.
     producers: Vec<Counted>,
     log_losses: u64,
+    /// What was lacking, and when each was told of.
+    shortages: Shortages,
+    lacked_at: [Option<Instant>; Shortage::ALL.len()],
     pub(super) calls: u64,
     /// Calls that people were not told of, for want of room.
     pub(super) untold_calls: u64,
@@ -176,6 +181,7 @@ impl Aggregator {
         for producer in 0..self.heard.len() {
             self.tell_producer(producer, now);
         }
+        self.tell_shortages(now);
         let losses = self.node.settings.log_losses.count();
         if losses > self.told.log_losses {
             let message = "standard output did not take the log's lines";
@@ -183,6 +189,22 @@ impl Aggregator {
             let happening = Happening::new("node.log_dropped", Level::Warn, now).with("count", count);
             self.happenings.push(happening.with("message", message));
             self.told.log_losses = losses;
+        }
+    }
+
+    /// Each at most once a minute: a node that lacks something lacks it thousands of times.
+    fn tell_shortages(&mut self, now: Instant) {
+        for shortage in Shortage::ALL {
+            let of = shortage.index();
+            let total = self.heard.iter().filter_map(|heard| heard.load.shortages.get(of)).sum();
+            let (Some(told), Some(at)) = (self.told.shortages.get_mut(of), self.told.lacked_at.get_mut(of)) else { continue };
+            let is_due = at.is_none_or(|at| now.since(at) >= Duration::from_millis(limits::SHORTAGE_TOLD_MS));
+            if total <= *told || !is_due {
+                continue;
+            }
+            let happening = Happening::new("node.shortage", Level::Warn, now).with("of", shortage.word());
+            self.happenings.push(happening.with("count", total - *told).with("message", shortage.remedy()));
+            (*told, *at) = (total, Some(now));
         }
     }
 

@@ -122,6 +122,8 @@ pub const POOLED_BUFFERS: usize = 512;
 /// Bodies up to this are copied beside their head into one write; larger ones go by a gathering write, uncopied.
 pub const COALESCE_BYTES: usize = 2 * 1024;
 pub const POOLED_LONG_BUFFERS: usize = 64;
+/// What this node lacks is told at most this often, each kind.
+pub const SHORTAGE_TOLD_MS: u64 = 60_000;
 pub const LISTEN_BACKLOG: i32 = 4096;
 pub const RING_ENTRIES: u32 = 1024;
 pub const RING_ENTRIES_MIN: u32 = 256;

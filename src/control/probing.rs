@@ -92,7 +92,7 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
     let found =
         inquire(shard, watched.entry, watched.channel.transport(), method, CHAIN_QUESTION, limits::PROBE_TIMEOUT_MS).await;
     let (probe, end) = read(&found, watched.chain_number);
-    if matches!(probe, Probe::Ok { .. }) {
+    if matches!(probe, Some(Probe::Ok { .. })) {
         answered(&chain, watched.chain_number);
         if watched.polls_head && must_poll(&chain, watched.channel.instance()) {
             poll_head(shard, watched).await;
@@ -102,11 +102,13 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
         let ok = match end {
             ProbeEnd::Ok => Some(true),
             ProbeEnd::Failed | ProbeEnd::WrongChain => Some(false),
-            ProbeEnd::Auth | ProbeEnd::Limited { .. } => None,
+            ProbeEnd::Auth | ProbeEnd::Limited { .. } | ProbeEnd::Unasked => None,
         };
         shard.tell(Event::TrialEnded { permit, channel, ok });
     }
-    shard.tell(Event::Probed { channel, probe });
+    if let Some(probe) = probe {
+        shard.tell(Event::Probed { channel, probe });
+    }
     let (now, mut rng) = (shard.world().now(), shard.world().rng());
     chain.schedule.borrow_mut().on_end(channel, end, now, &mut rng);
 }
@@ -161,8 +163,9 @@ fn block_number(result: &[u8]) -> Option<u64> {
     hex::parse_quantity(block.number.as_bytes())
 }
 
-fn read(found: &Found, chain_number: u64) -> (Probe, ProbeEnd) {
-    match found {
+/// What a probe says of its provider, and to the schedule.
+fn read(found: &Found, chain_number: u64) -> (Option<Probe>, ProbeEnd) {
+    let (probe, end) = match found {
         Found::Result(result, latency) => match number(result) {
             Some(got) if got == chain_number => (Probe::Ok { latency: *latency }, ProbeEnd::Ok),
             Some(got) => (Probe::WrongChain { got }, ProbeEnd::WrongChain),
@@ -170,8 +173,10 @@ fn read(found: &Found, chain_number: u64) -> (Probe, ProbeEnd) {
         },
         Found::Limited { hint_ms } => (Probe::Limited { hint_ms: *hint_ms }, ProbeEnd::Limited { retry_after_ms: *hint_ms }),
         Found::Auth => (Probe::Auth, ProbeEnd::Auth),
+        Found::Unasked => return (None, ProbeEnd::Unasked),
         Found::Failed(category) => (Probe::Failed { category: *category }, ProbeEnd::Failed),
-    }
+    };
+    (Some(probe), end)
 }
 
 /// A quoted quantity.

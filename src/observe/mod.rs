@@ -11,5 +11,6 @@ pub mod happening;
 pub mod kept;
 pub mod question;
 pub mod report;
+pub mod shortage;
 pub mod spans;
 pub mod tally;

@@ -3,6 +3,7 @@
 use crate::base::ids::{ChannelId, InstanceId, MethodId, PermitId};
 use crate::base::time::{Duration, Instant};
 use crate::observe::category::Category;
+use crate::observe::shortage::Shortages;
 use crate::observe::tally::Tally;
 
 /// One producer's epoch.
@@ -53,6 +54,8 @@ pub struct Load {
     pub events: u64,
     /// Clients closed for not taking theirs.
     pub slow_consumers: u64,
+    /// What this node or its machine lacked, and how often.
+    pub shortages: Shortages,
     /// The control thread's.
     pub streams: StreamLoad,
 }

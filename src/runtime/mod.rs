@@ -37,6 +37,8 @@ pub mod latch;
 pub mod listen;
 /// Messages from other threads into a shard.
 pub mod mailbox;
+/// Which errors of the system are about this machine.
+pub mod own_fault;
 /// What the process takes of its machine.
 pub mod process;
 /// The newest of a value, from one writer to every shard.

@@ -89,9 +89,7 @@ impl<W: World> Got<W> {
             Got::Answer { .. } | Got::Stream(_) => End::Answered,
             Got::Refused { outcome, error } => End::Refused { has_error: error.is_some(), before_pool: outcome.before_pool },
             Got::NotSent(ConnectFault::ClientGone) | Got::ClientGone => End::ClientGone,
-            Got::NotSent(ConnectFault::Unresolved | ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::Late) => {
-                End::Unreachable
-            }
+            Got::NotSent(ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::Late) => End::Unreachable,
             Got::NotSent(_) => End::NotSent,
             Got::Lost { stale } => End::Lost { wrote: true, stale: *stale },
             Got::TimedOut => End::TimedOut { wrote: true },
@@ -131,7 +129,10 @@ async fn attempt_over_http<W: World>(
     let mut resends = 0;
     let (started, reused) = loop {
         match target.connection(&shard.world, rule, &watch, deadline, now).await {
-            Err(fault) => return Got::NotSent(fault),
+            Err(fault) => {
+                shard.note_shortage(&fault);
+                return Got::NotSent(fault);
+            }
             Ok(Way::Http1(mut connection, slot)) => {
                 watch.set_upstream(connection.closer());
                 let reused = connection.is_reused();

@@ -5,6 +5,8 @@
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::{Endpoint, Instance};
+use crate::observe::shortage::Shortage;
+use crate::runtime::own_fault;
 use crate::runtime::tls::{TlsClient, TlsFault, TlsSettings, Transport};
 use crate::runtime::world::World;
 use crate::shard::deadlines::{Watch, Watched};
@@ -17,6 +19,10 @@ pub enum ConnectFault {
     Unresolved,
     /// Every address refused or was unreachable; the last one's reason.
     Refused(std::io::ErrorKind),
+    /// This node or its machine had no means to make one.
+    Ours(Shortage),
+    /// No connection of ours became free in the attempt's time.
+    QueueLate,
     Tls(String),
     /// The attempt's time was over.
     Late,
@@ -41,6 +47,8 @@ impl std::fmt::Display for ConnectFault {
         match self {
             ConnectFault::Unresolved => out.write_str("its host name has no address (check the name, or the resolver)"),
             ConnectFault::Refused(kind) => write!(out, "no connection: {kind}"),
+            ConnectFault::Ours(shortage) => out.write_str(shortage.remedy()),
+            ConnectFault::QueueLate => out.write_str(Shortage::Connections.remedy()),
             ConnectFault::Tls(why) => write!(out, "TLS failed: {why}"),
             ConnectFault::Late => out.write_str("no connection in time"),
             ConnectFault::ClientGone => out.write_str("the client left"),
@@ -53,6 +61,33 @@ impl std::fmt::Display for ConnectFault {
             ConnectFault::NoHttp2 => out.write_str("it does not speak HTTP/2 here (write `http2: off` for it)"),
             ConnectFault::TurnedAway => out.write_str("it takes no calls (HTTP/2 GOAWAY or REFUSED_STREAM)"),
         }
+    }
+}
+
+impl ConnectFault {
+    /// What of ours was missing; `None`: this is about the provider, or nobody.
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            ConnectFault::Ours(shortage) => Some(*shortage),
+            ConnectFault::QueueLate | ConnectFault::TooManyWaiting => Some(Shortage::Connections),
+            ConnectFault::Unresolved => Some(Shortage::Names),
+            ConnectFault::Refused(_)
+            | ConnectFault::Tls(_)
+            | ConnectFault::Late
+            | ConnectFault::ClientGone
+            | ConnectFault::NoEndpoint
+            | ConnectFault::NotUpgraded(_)
+            | ConnectFault::Resting
+            | ConnectFault::NoHttp2
+            | ConnectFault::TurnedAway => None,
+        }
+    }
+
+    /// The fault of all addresses, this one's after `before`. A machine without a way to one kind of address has one to the
+    /// other, so what an address itself did says more than that there was no way to it.
+    fn after(self, before: ConnectFault) -> ConnectFault {
+        let is_no_way = self == ConnectFault::Ours(Shortage::Network);
+        if is_no_way && before != ConnectFault::Unresolved { before } else { self }
     }
 }
 
@@ -95,7 +130,9 @@ impl Dial {
                     watch.set_deadline(deadline);
                     return Ok(stream);
                 }
-                Ok(Err(fault)) => last = fault,
+                // What this address lacks the others lack too.
+                Ok(Err(fault @ ConnectFault::Ours(shortage))) if shortage != Shortage::Network => return Err(fault),
+                Ok(Err(fault)) => last = fault.after(last),
                 Err(Watched::Late) if watch.revive(deadline, world.now()) => last = ConnectFault::Late,
                 Err(ended) => return Err(ended.into()),
             }
@@ -104,7 +141,7 @@ impl Dial {
     }
 
     async fn connect_to<W: World>(&self, world: &W, address: SocketAddr) -> Result<Transport<W::Stream>, ConnectFault> {
-        let stream = world.connect(address).await.map_err(|e| ConnectFault::Refused(e.kind()))?;
+        let stream = world.connect(address).await.map_err(|fault| refusal(&fault))?;
         Ok(match &self.tls {
             None => Transport::Plain(stream),
             Some(client) => {
@@ -112,5 +149,30 @@ impl Dial {
                 Transport::Tls(done)
             }
         })
+    }
+}
+
+fn refusal(fault: &std::io::Error) -> ConnectFault {
+    own_fault::shortage(fault).map_or(ConnectFault::Refused(fault.kind()), ConnectFault::Ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind::ConnectionRefused;
+
+    #[test]
+    fn no_way_to_one_address_does_not_hide_what_another_did() {
+        let (refused, no_way) = (ConnectFault::Refused(ConnectionRefused), ConnectFault::Ours(Shortage::Network));
+        let check = |faults: &[&ConnectFault], want: &ConnectFault| {
+            let last = faults.iter().fold(ConnectFault::Unresolved, |before, fault| (*fault).clone().after(before));
+            assert_eq!(&last, want, "{faults:?}");
+        };
+        check(&[&no_way], &no_way);
+        check(&[&no_way, &no_way], &no_way);
+        check(&[&no_way, &refused], &refused);
+        check(&[&refused, &no_way], &refused);
+        check(&[&ConnectFault::Late, &no_way], &ConnectFault::Late);
+        check(&[], &ConnectFault::Unresolved);
     }
 }

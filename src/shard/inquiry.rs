@@ -25,6 +25,8 @@ pub enum Found {
     },
     /// Our credentials were refused.
     Auth,
+    /// It could not be asked, for a reason of ours.
+    Unasked,
     Failed(Category),
 }
 
@@ -89,6 +91,7 @@ fn read<W: World>(shard: &Shard<W>, got: Got<W>, began: Instant) -> Found {
         Got::Stream(_) => Found::Failed(Category::MalformedResponse),
         Got::NotSent(ConnectFault::NotUpgraded(429)) => Found::Limited { hint_ms: None },
         Got::NotSent(ConnectFault::NotUpgraded(401..=403)) => Found::Auth,
+        Got::NotSent(fault) if fault.shortage().is_some() => Found::Unasked,
         Got::NotSent(_) | Got::Lost { .. } | Got::ClientGone => Found::Failed(Category::Network),
     }
 }

@@ -185,6 +185,7 @@ impl<W: World> Links<W> {
     fn on_failed(&self, shard: &Shard<W>, instance: InstanceId, place: &Place<W>, fault: &LinkFault) {
         let channel = ChannelId::of(instance, Transport::Ws);
         let category = match fault {
+            LinkFault::Connect(fault) if fault.shortage().is_some() => return shard.note_shortage(fault),
             LinkFault::Connect(ConnectFault::Late) => Category::Timeout,
             LinkFault::Connect(_) | LinkFault::Ended => Category::Network,
             LinkFault::Malformed(_) => Category::MalformedResponse,

@@ -1,5 +1,6 @@
 //! Takes client connections until the node drains.
 
+use crate::runtime::own_fault;
 use crate::runtime::world::{Accept, World};
 use crate::shard::{Shard, client_http};
 use std::rc::Rc;
@@ -13,7 +14,10 @@ pub async fn accept<W: World>(shard: Rc<Shard<W>>, mut listener: W::Listener) {
         match listener.accept().await {
             Ok(stream) => shard.world.spawn("client", client_http::serve(shard.clone(), stream)),
             Err(_) if shard.node.draining.is_raised() => return,
-            Err(_) => shard.world.sleep_until(shard.world.now().plus_ms(crate::base::limits::ACCEPT_PAUSE_MS)).await,
+            Err(fault) => {
+                own_fault::shortage(&fault).into_iter().for_each(|shortage| shard.counters.lack(shortage));
+                shard.world.sleep_until(shard.world.now().plus_ms(crate::base::limits::ACCEPT_PAUSE_MS)).await;
+            }
         }
     }
 }

@@ -292,6 +292,11 @@ impl<W: World> Shard<W> {
         self.index == self.node.settings.shards as usize
     }
 
+    /// Counts what of ours kept a connection from being made, if something did.
+    fn note_shortage(&self, fault: &ConnectFault) {
+        fault.shortage().into_iter().for_each(|shortage| self.counters.lack(shortage));
+    }
+
     /// Counts a failure against a channel that is no call's.
     fn blame(&self, channel: ChannelId, category: Category) {
         self.reporter.blame(channel, category);
@@ -456,6 +461,7 @@ impl<W: World> Shard<W> {
             topics: self.topic_count() as u32,
             events: self.counters.events.get(),
             slow_consumers: self.counters.slow_consumers.get(),
+            shortages: self.counters.shortages(),
             streams: self.stream_load.get(),
         };
         self.reporter.send(now, load);

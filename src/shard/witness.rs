@@ -135,8 +135,7 @@ fn read<W: World>(got: &Got<W>, allotted: Duration) -> Option<(Effect, Option<Ca
         Got::Answer { category, .. } => Some((Effect::Neutral, *category)),
         Got::Refused { outcome, .. } => Some((of_refusal(outcome), Some(outcome.category))),
         Got::NotSent(
-            ConnectFault::Unresolved
-            | ConnectFault::Refused(_)
+            ConnectFault::Refused(_)
             | ConnectFault::Tls(_)
             | ConnectFault::NotUpgraded(_)
             | ConnectFault::NoHttp2

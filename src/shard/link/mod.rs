@@ -60,6 +60,8 @@ pub struct Link<W: World> {
     misses: Cell<u8>,
     /// When what is being written must have been taken.
     write_by: Cell<Instant>,
+    /// Nothing is read because this node has no room: what is silent is not the provider.
+    is_paused: Cell<bool>,
     /// After the end: when the connection is cut.
     end_by: Cell<Instant>,
 }
@@ -88,6 +90,7 @@ impl<W: World> Link<W> {
             pong_by: Cell::new(Instant::NEVER),
             misses: Cell::new(0),
             write_by: Cell::new(Instant::NEVER),
+            is_paused: Cell::new(false),
             end_by: Cell::new(Instant::NEVER),
         });
         let place = shard.links.all.borrow_mut().insert(link.clone());
@@ -175,6 +178,14 @@ impl<W: World> Link<W> {
 
     /// What time asks of it; called by the shard's coarse sweep.
     pub(super) fn beat(&self, now: Instant) {
+        if self.is_paused.get() {
+            // Nor does a provider read what we write while it cannot write itself.
+            self.note_life();
+            self.ping_at.set(now.plus_ms(limits::LINK_PING_MS));
+            if self.write_by.get() < Instant::NEVER {
+                self.begin_write(now);
+            }
+        }
         if now >= self.write_by.get() {
             self.end(How::Silent);
             return self.closer.close();
@@ -199,6 +210,15 @@ impl<W: World> Link<W> {
             self.ping_at.set(now.plus_ms(limits::LINK_PING_MS));
             self.pong_by.set(now.plus_ms(limits::LINK_PONG_MS));
         }
+    }
+
+    /// Something is being written, or a part of it was taken.
+    fn begin_write(&self, now: Instant) {
+        self.write_by.set(now.plus_ms(limits::LINK_WRITE_MS + limits::IDLE_SWEEP_MS));
+    }
+
+    fn end_write(&self) {
+        self.write_by.set(Instant::NEVER);
     }
 
     fn note_life(&self) {
@@ -298,8 +318,10 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
         bytes += buf.len();
         while bytes > limits::HOLD_BYTES && !charge(shard, &mut permit, bytes as u64) {
             // Nothing more is read until the node has room for it.
+            link.is_paused.set(true);
             shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
         }
+        link.is_paused.set(false);
         protocol.feed(&buf);
     }
 }

@@ -27,8 +27,7 @@ use Shortage as S;
 pub type Shortages = [u64; Shortage::ALL.len()];
 
 impl Shortage {
-    pub const ALL: [Shortage; 7] =
-        [S::OpenFiles, S::Memory, S::Ports, S::Network, S::Names, S::Connections, S::Clients];
+    pub const ALL: [Shortage; 7] = [S::OpenFiles, S::Memory, S::Ports, S::Network, S::Names, S::Connections, S::Clients];
 
     /// Its place in `Shortages`.
     pub fn index(self) -> usize {
@@ -51,13 +50,17 @@ impl Shortage {
     /// What is missing, and what to do.
     pub fn remedy(self) -> &'static str {
         match self {
-            S::OpenFiles => "no descriptor was left: raise the limit of open files (ulimit -n, LimitNOFILE=), or lower --client-connections",
+            S::OpenFiles => {
+                "no descriptor was left: raise the limit of open files (ulimit -n, LimitNOFILE=), or lower --client-connections"
+            }
             S::Memory => "the kernel had no memory for a connection: give the machine memory, or raise net.ipv4.tcp_mem",
             S::Ports => "no local port was left for a connection: widen net.ipv4.ip_local_port_range, or lower max_connections",
             S::Network => "this machine has no way to the provider's addresses: check its interfaces and routes",
             S::Names => "a provider's host name has no address: check the name, or this machine's resolver",
             S::Connections => "calls waited in vain for one of our connections to a provider: raise its max_connections",
-            S::Clients => "clients were turned away with 503: raise --client-connections, or the limit of open files that bounds it",
+            S::Clients => {
+                "clients were turned away with 503: raise --client-connections, or the limit of open files that bounds it"
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The outside, behind one trait. The only room that names monoio, libc, `unsafe`, atomics, locks and threads.
 
+/// How many client connections there may be.
+pub mod admission;
 /// A named thread beside the shards.
 pub mod background;
 /// The node-wide byte budgets of bodies in memory.

@@ -73,7 +73,8 @@ pub enum Got<W: World> {
         error: Option<Held>,
     },
     NotSent(ConnectFault),
-    /// Written, and the connection ended. `stale`: a pooled one, before any answer byte.
+    /// Written, and the connection ended. `stale`: that says nothing about the provider, because it was a pooled one, before
+    /// any answer byte, or one of several calls, whose end another of them tells of.
     Lost {
         stale: bool,
     },
@@ -163,7 +164,7 @@ async fn attempt_over_http<W: World>(
             Watched::ClientGone => Got::ClientGone,
             _ => Got::TimedOut,
         },
-        Err(_) => refused(Outcome::malformed()),
+        Err(fault) => ended_early(fault, &watch),
     }
 }
 
@@ -344,6 +345,7 @@ fn ended_early<W: World>(fault: Broken, watch: &Watch<W>) -> Got<W> {
         (_, Watched::ClientGone) => Got::ClientGone,
         (_, Watched::Late | Watched::Drained) => Got::TimedOut,
         (Broken::Ended { .. } | Broken::Truncated | Broken::NotTaken, Watched::Running) => Got::Lost { stale: false },
+        (Broken::Died { is_told }, Watched::Running) => Got::Lost { stale: is_told },
         (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(Outcome::malformed()),
     }
 }

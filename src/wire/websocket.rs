@@ -23,6 +23,13 @@ pub enum Event {
     End,
 }
 
+/// Frames that a server's side owes: the newest pong, and a close.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Owed {
+    pub pong: Vec<u8>,
+    pub close: Vec<u8>,
+}
+
 /// Bytes at rest between the connection and tungstenite.
 #[derive(Default)]
 struct Pipe {
@@ -67,6 +74,8 @@ pub struct Protocol {
     has_ended: bool,
     is_client: bool,
     frames: Frames,
+    /// Payload bytes that messages were made of.
+    taken: u64,
     close_code: Option<u16>,
 }
 
@@ -93,6 +102,7 @@ impl Protocol {
             has_ended: false,
             is_client: role == Role::Client,
             frames: Frames::default(),
+            taken: 0,
             close_code: None,
         }
     }
@@ -115,6 +125,9 @@ impl Protocol {
             None => None,
             Some(event) => {
                 self.frames.count = 0;
+                if let Event::Message(message) = &event {
+                    self.taken += message.len() as u64;
+                }
                 Some(event)
             }
         }
@@ -168,6 +181,28 @@ impl Protocol {
         self.has_ended
     }
 
+    /// Payload bytes that the message which is coming holds here.
+    pub fn held(&self) -> usize {
+        self.frames.payload.saturating_sub(self.taken) as usize
+    }
+
+    /// What answers the control frames that were read.
+    pub fn take_owed(&mut self) -> Owed {
+        let (mut owed, out) = (Owed::default(), self.take_outgoing());
+        let mut rest = out.as_slice();
+        // Control frames of a server's side: two bytes and at most 125.
+        while let [first, length, ..] = rest {
+            let (frame, next) = rest.split_at((2 + usize::from(length & 0x7f)).min(rest.len()));
+            if first & 0x0f == Opcode::Close as u8 {
+                owed.close = frame.into()
+            } else {
+                owed.pong = frame.into()
+            }
+            rest = next;
+        }
+        owed
+    }
+
     /// Frames that answer what was read (pongs, closes), to be sent before anything newer.
     pub fn take_outgoing(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.pipe.outgoing)
@@ -203,6 +238,9 @@ struct Frames {
     /// Since the last event. Looked at when bytes run out, so the exact bound depends on how they came.
     count: usize,
     head: ArrayVec<u8, 14>,
+    /// Of data frames, since the beginning; and whether the current one is such.
+    payload: u64,
+    is_data: bool,
     /// Of the current frame's payload.
     left: u64,
 }
@@ -212,6 +250,7 @@ impl Frames {
         loop {
             let skipped = self.left.min(bytes.len() as u64);
             self.left -= skipped;
+            self.payload += if self.is_data { skipped } else { 0 };
             bytes = bytes.get(skipped as usize..).unwrap_or(&[]);
             let Some((first, rest)) = bytes.split_first() else { return };
             // A head is at most as long as its place.
@@ -219,6 +258,7 @@ impl Frames {
             bytes = rest;
             if let Some(length) = self.length() {
                 (self.left, self.count) = (length, self.count + 1);
+                self.is_data = self.head.first().is_some_and(|first| first & 0x08 == 0);
                 self.head.clear();
             }
         }

@@ -30,6 +30,9 @@ const NODE: Gauges<Aggregator> = &[
     (Family::counter("lasso_request_log_unwritten", "Calls beyond what a second's log has room for."), |a| {
         a.told.untold_calls.into()
     }),
+    (Family::gauge("lasso_client_connections_max", "Clients' connections that there may be; more are answered 503."), |a| {
+        a.node.admissions.limit().into()
+    }),
     (Family::gauge("lasso_event_readers", "Open /api/events streams."), |a| a.node.events.readers().into()),
 ];
 
@@ -112,7 +115,10 @@ impl Aggregator {
         for (family, value) in SHARDS {
             each(out, *family, &shards, |(labels, _)| labels, |(_, heard)| Some(value(heard)));
         }
-        out.family(&Family::counter("lasso_shortages", "Things that this node or its machine lacked, which no provider is blamed for."));
+        out.family(&Family::counter(
+            "lasso_shortages",
+            "Things that this node or its machine lacked, which no provider is blamed for.",
+        ));
         for (labels, heard) in &shards {
             for shortage in Shortage::ALL {
                 let count = heard.load.shortages.get(shortage.index()).copied().unwrap_or(0);

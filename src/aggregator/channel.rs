@@ -1,14 +1,16 @@
 //! One channel's health: its breaker, its rests, what it was found unable to do, and what speaks against using it at all.
 
 use crate::base::ids::MethodId;
+use crate::base::limits;
 use crate::base::rng::Rng;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::health::breaker::{Breaker, Cause, Gate, Outcomes, Policy, Transition};
 use crate::health::cooldown::Cooldown;
 use crate::health::learnt::{Learnt, Lesson};
 use crate::observe::category::Category;
 use crate::observe::report::{FeedState, Probe};
 use crate::observe::tally::ChannelCounts;
+use crate::observe::unreached::Unreached;
 
 pub struct Channel {
     pub breaker: Breaker,
@@ -22,6 +24,9 @@ pub struct Channel {
     pub is_known: bool,
     /// What the newest failure meant, for people.
     pub last_failure: Option<(Category, Instant)>,
+    /// Why no connection to it can be made, until one answers; and what people were told last, and when.
+    pub unreached: Option<Unreached>,
+    pub told_unreached: Option<(Unreached, Instant)>,
     /// A shard's calls found nobody else.
     pub is_wanted: bool,
     pub wanted_by: u16,
@@ -43,6 +48,8 @@ impl Channel {
             wrong_chain: None,
             is_known: false,
             last_failure: None,
+            unreached: None,
+            told_unreached: None,
             is_wanted: false,
             wanted_by: 0,
             opened: 0,
@@ -65,7 +72,7 @@ impl Channel {
             },
         ));
         if counts.successes > 0 {
-            (self.misconfigured_since, self.is_known) = (None, true);
+            (self.misconfigured_since, self.is_known, self.unreached) = (None, true, None);
         }
         if counts.is_refused {
             self.on_auth_refused(now);
@@ -90,6 +97,17 @@ impl Channel {
             true => self.breaker.on_producer_lost(producer),
             false => self.breaker.on_reported(producer, until),
         }
+    }
+
+    /// True: people should hear of it.
+    pub fn on_unreached(&mut self, why: Unreached, now: Instant) -> bool {
+        self.unreached = Some(why);
+        let again = Duration::from_millis(limits::UNREACHED_AGAIN_MS);
+        let is_news = self.told_unreached.is_none_or(|(told, at)| told != why || now.since(at) >= again);
+        if is_news {
+            self.told_unreached = Some((why, now));
+        }
+        is_news
     }
 
     pub fn on_limited(&mut self, now: Instant, hint_ms: Option<u64>) {
@@ -118,6 +136,7 @@ impl Channel {
         match probe {
             Probe::Ok { .. } => {
                 (self.wrong_chain, self.misconfigured_since, self.is_known) = (None, None, true);
+                self.unreached = None;
                 self.breaker.end_run(prober);
                 self.breaker.on_probe(true, now)
             }

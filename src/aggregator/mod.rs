@@ -266,6 +266,7 @@ impl Aggregator {
     fn on_event(&mut self, event: &Event, now: Instant) {
         match *event {
             Event::Limited { channel, hint_ms } => self.with(channel, |c| c.on_limited(now, hint_ms)),
+            Event::Unreached { channel, why } => self.on_unreached(channel, why, now),
             Event::TrialStarted { permit, channel } => self.with(channel, |c| c.breaker.on_started(permit)),
             Event::TrialEnded { permit, channel, ok } => self.end_trial(channel, permit, ok, now),
             Event::Rejected { channel, method, category, blocks } => {

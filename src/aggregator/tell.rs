@@ -17,6 +17,7 @@ use crate::observe::happening::{Happening, Level};
 use crate::observe::report::Streaming;
 use crate::observe::shortage::{Shortage, Shortages};
 use crate::observe::tally::Tally;
+use crate::observe::unreached::Unreached;
 use crate::route::meta::strategy_name;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -135,6 +136,14 @@ impl Aggregator {
         };
         let happening = self.about("provider.circuit", level, id, now).with("from", from.word()).with("to", to.word());
         self.happenings.push(happening.with("reason", reason).with("cause", cause).with("message", message));
+    }
+
+    /// No connection to it can be made: told once for each reason, and again while that lasts, now and then.
+    pub(super) fn on_unreached(&mut self, id: ChannelId, why: Unreached, now: Instant) {
+        if self.channels.get_mut(id).is_some_and(|channel| channel.on_unreached(why, now)) {
+            let happening = self.about("provider.unreachable", Level::Warn, id, now).with("cause", why.word());
+            self.happenings.push(happening.with("message", why.text()));
+        }
     }
 
     /// What happened between the node and one provider's subscriptions.
@@ -312,7 +321,11 @@ impl Aggregator {
 
 /// Why a circuit is open, in words.
 pub(super) fn why_open(channel: &Channel, now: Instant) -> String {
-    let last = channel.last_failure.map_or("failure".to_owned(), |(category, _)| category.word().replace('_', " "));
+    let last = match (channel.unreached, channel.last_failure) {
+        (Some(why), Some((Category::Network | Category::Timeout, _)) | None) => why.text().into_owned(),
+        (_, Some((category, _))) => category.word().replace('_', " "),
+        (None, None) => "failure".to_owned(),
+    };
     let failures = match channel.breaker.run() {
         0 => format!("a trial failed: {last}"),
         1 => format!("1 failure: {last}"),

@@ -138,6 +138,9 @@ pub const REFUSALS: u32 = 8;
 pub const CLIENTS_FEW: u64 = 1_024;
 /// More cannot be asked for.
 pub const CLIENTS_MAX: u64 = 1 << 24;
+/// Why a provider cannot be reached is reported again after this, and told of again after the second.
+pub const UNREACHED_TOLD_MS: u64 = 10_000;
+pub const UNREACHED_AGAIN_MS: u64 = 60_000;
 /// What this node lacks is told at most this often, each kind.
 pub const SHORTAGE_TOLD_MS: u64 = 60_000;
 pub const LISTEN_BACKLOG: i32 = 4096;
@@ -246,6 +249,10 @@ pub const ERRANDS_RUNNING: usize = 4_096;
 // --- WebSockets to providers [LB §9.2] ---
 /// A provider's message, and a frame of one.
 pub const LINK_MESSAGE_BYTES: usize = 16 << 20;
+/// Longer calls go over HTTP where their provider has it.
+pub const LINK_CALL_BYTES: usize = 128 << 10;
+/// A longer message is skipped and fails its call alone; a frame longer than this ends the connection.
+pub const LINK_SKIP_BYTES: u64 = 256 << 20;
 /// Shards that keep a connection to one instance for calls [C §6].
 pub const LINK_SHARDS: usize = 4;
 /// Calls of one connection that wait for their answer; one more goes elsewhere.
@@ -257,7 +264,7 @@ pub const LINK_PING_MS: u64 = 15_000;
 pub const LINK_PONG_MS: u64 = 5_000;
 /// Pings in a row that nothing came after.
 pub const LINK_MISSES: u8 = 2;
-/// What is written must have been taken by then.
+/// A part of what is written must have been taken by then.
 pub const LINK_WRITE_MS: u64 = 5_000;
 /// A connection that lived this long had been made well.
 pub const LINK_STABLE_MS: u64 = 5_000;
@@ -489,7 +496,7 @@ const _: () = assert!(H2_STREAM_WINDOW_BYTES as usize >= HOLD_BYTES && H2_CONNEC
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
 const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");
-const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES);
+const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES && (LINK_MESSAGE_BYTES as u64) < LINK_SKIP_BYTES);
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS);
 const _: () = assert!(PROFILES < INSTANCES && CHAINS_PER_PROFILE < INSTANCES);
 const _: () = assert!(2 * INSTANCES < u16::MAX as usize, "ids of instances and channels are u16");

@@ -14,3 +14,4 @@ pub mod report;
 pub mod shortage;
 pub mod spans;
 pub mod tally;
+pub mod unreached;

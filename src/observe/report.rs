@@ -5,6 +5,7 @@ use crate::base::time::{Duration, Instant};
 use crate::observe::category::Category;
 use crate::observe::shortage::Shortages;
 use crate::observe::tally::Tally;
+use crate::observe::unreached::Unreached;
 
 /// One producer's epoch.
 #[derive(Debug)]
@@ -115,6 +116,8 @@ pub struct FeedState {
 pub enum Event {
     /// HTTP 429 or a quota error, with the provider's hint when to come back.
     Limited { channel: ChannelId, hint_ms: Option<u64> },
+    /// No connection to it could be made; told when the reason changes, and now and then.
+    Unreached { channel: ChannelId, why: Unreached },
     /// A leased half-open trial was sent.
     TrialStarted { permit: PermitId, channel: ChannelId },
     /// It ended: well, badly, or with nothing that says so.

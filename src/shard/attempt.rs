@@ -131,7 +131,7 @@ async fn attempt_over_http<W: World>(
     let (started, reused) = loop {
         match target.connection(&shard.world, rule, &watch, deadline, now).await {
             Err(fault) => {
-                shard.note_shortage(&fault);
+                shard.note_fault(ChannelId::of(instance, Transport::Http), &fault);
                 return Got::NotSent(fault);
             }
             Ok(Way::Http1(mut connection, slot)) => {

@@ -6,6 +6,7 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::{Endpoint, Instance};
 use crate::observe::shortage::Shortage;
+use crate::observe::unreached::Unreached;
 use crate::runtime::own_fault;
 use crate::runtime::tls::{TlsClient, TlsFault, TlsSettings, Transport};
 use crate::runtime::world::World;
@@ -23,7 +24,7 @@ pub enum ConnectFault {
     Ours(Shortage),
     /// No connection of ours became free in the attempt's time.
     QueueLate,
-    Tls(String),
+    Tls(Unreached),
     /// The attempt's time was over.
     Late,
     /// The client left.
@@ -49,7 +50,7 @@ impl std::fmt::Display for ConnectFault {
             ConnectFault::Refused(kind) => write!(out, "no connection: {kind}"),
             ConnectFault::Ours(shortage) => out.write_str(shortage.remedy()),
             ConnectFault::QueueLate => out.write_str(Shortage::Connections.remedy()),
-            ConnectFault::Tls(why) => write!(out, "TLS failed: {why}"),
+            ConnectFault::Tls(why) => out.write_str(&why.text()),
             ConnectFault::Late => out.write_str("no connection in time"),
             ConnectFault::ClientGone => out.write_str("the client left"),
             ConnectFault::TooManyWaiting => out.write_str("too many calls wait for a connection to it"),
@@ -79,6 +80,33 @@ impl ConnectFault {
             | ConnectFault::NotUpgraded(_)
             | ConnectFault::Resting
             | ConnectFault::NoHttp2
+            | ConnectFault::TurnedAway => None,
+        }
+    }
+
+    /// What people are told of the provider; `None`: this is not about it, or is told otherwise.
+    pub fn unreached(&self) -> Option<Unreached> {
+        use std::io::ErrorKind as Kind;
+        match self {
+            ConnectFault::Unresolved => Some(Unreached::Unresolved),
+            ConnectFault::Refused(Kind::ConnectionRefused) => Some(Unreached::Refused),
+            ConnectFault::Refused(Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe) => Some(Unreached::Ended),
+            ConnectFault::Refused(Kind::HostUnreachable | Kind::NetworkUnreachable) => Some(Unreached::NoRoute),
+            ConnectFault::Refused(Kind::TimedOut) => Some(Unreached::Late),
+            ConnectFault::Refused(_) => Some(Unreached::Other),
+            ConnectFault::Tls(why) => Some(*why),
+            ConnectFault::NoHttp2 => Some(Unreached::NoHttp2),
+            // Limits and refused credentials have words of their own.
+            ConnectFault::NotUpgraded(401..=403 | 429) => None,
+            ConnectFault::NotUpgraded(status) => Some(Unreached::NotUpgraded(*status)),
+            // A call's patience may be shorter than a connection takes.
+            ConnectFault::Late
+            | ConnectFault::Ours(_)
+            | ConnectFault::QueueLate
+            | ConnectFault::ClientGone
+            | ConnectFault::TooManyWaiting
+            | ConnectFault::NoEndpoint
+            | ConnectFault::Resting
             | ConnectFault::TurnedAway => None,
         }
     }
@@ -145,7 +173,7 @@ impl Dial {
         Ok(match &self.tls {
             None => Transport::Plain(stream),
             Some(client) => {
-                let done = client.handshake(stream).await.map_err(|fault: TlsFault| ConnectFault::Tls(fault.to_string()))?;
+                let done = client.handshake(stream).await.map_err(|fault: TlsFault| ConnectFault::Tls(fault.kind()))?;
                 Transport::Tls(done)
             }
         })

@@ -2,7 +2,7 @@
 
 use crate::base::limits;
 use crate::health::ending::How;
-use crate::runtime::bytes_io::{finish_writing, write_all};
+use crate::runtime::bytes_io::{finish_writing, write_all_by_parts};
 use crate::runtime::world::{Closer, World};
 use crate::shard::bell::Bell;
 use crate::shard::buffers::Size;
@@ -62,7 +62,8 @@ pub(super) async fn write<W: World>(link: Rc<Link<W>>, mut to: WriteOf<W>) {
         }
         link.pending.on_write();
         link.begin_write(shard.recent());
-        let (result, frames) = write_all(&mut to, frames).await;
+        // A provider that goes on taking it has the time again, however long it is.
+        let (result, frames) = write_all_by_parts(&mut to, frames, || link.begin_write(shard.recent())).await;
         link.end_write();
         shard.buffers.give(frames);
         if result.is_err() {

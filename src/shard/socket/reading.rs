@@ -75,7 +75,7 @@ pub(super) async fn read_messages<W: World>(socket: &Rc<Socket<W>>, mut read: Re
                     socket.outbox.has_room().await;
                 }
                 Event::Pong => socket.note_pong(),
-                Event::End => {}
+                Event::Skipping(_) | Event::Skipped(_) | Event::End => {}
             }
         }
         socket.outbox.owe(protocol.take_owed());

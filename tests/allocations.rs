@@ -93,6 +93,7 @@ fn node(provider: SocketAddr, spans: Option<Arc<Spans>>) -> Arc<Node> {
         host: "localhost".into(),
         shards: 1,
         trusted_proxies: TrustedProxies::loopback(),
+        client_connections_max: limits::CLIENTS_MAX,
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: uring::wall_now(),
         spans,
@@ -103,6 +104,7 @@ fn node(provider: SocketAddr, spans: Option<Arc<Spans>>) -> Arc<Node> {
 
 fn shard(provider: SocketAddr, driver: DriverChoice, spans: Option<Arc<Spans>>) -> SocketAddr {
     let listeners = Listeners::bind("127.0.0.1:0".parse().expect("an address"), 1, false).expect("a port");
+    listeners.open().expect("it listens");
     let address = listeners.address();
     let node = node(provider, spans);
     node.ready.raise();

@@ -32,6 +32,7 @@ pub fn node() -> Arc<Node> {
         host: "localhost".into(),
         shards: SHARDS,
         trusted_proxies: TrustedProxies::loopback(),
+        client_connections_max: limits::CLIENTS_MAX,
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: WallTime(0),
         spans: None,

@@ -1,7 +1,8 @@
 //! One channel's health: its breaker, its rests, what it was found unable to do, and what speaks against using it at all.
 
+use crate::base::limits;
 use crate::base::rng::Rng;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::chain::method_key::MethodKey;
 use crate::health::breaker::{Breaker, Cause, Gate, Outcomes, Policy, Transition};
 use crate::health::cooldown::Cooldown;
@@ -10,6 +11,7 @@ use crate::health::suspicion::Suspicion;
 use crate::observe::category::Category;
 use crate::observe::report::{FeedState, Probe};
 use crate::observe::tally::ChannelCounts;
+use crate::observe::unreached::Unreached;
 
 pub struct Channel {
     pub breaker: Breaker,
@@ -27,6 +29,9 @@ pub struct Channel {
     pub suspicion: Suspicion,
     /// Calls of some chain that it serves have nobody whose circuit is closed.
     pub is_dark: bool,
+    /// Why no connection to it can be made, until one answers; and what people were told last, and when.
+    pub unreached: Option<Unreached>,
+    pub told_unreached: Option<(Unreached, Instant)>,
     /// How often its circuit opened since the start.
     pub opened: u64,
     /// As a source of subscriptions.
@@ -47,6 +52,8 @@ impl Channel {
             last_failure: None,
             suspicion: Suspicion::default(),
             is_dark: false,
+            unreached: None,
+            told_unreached: None,
             opened: 0,
             feed: FeedState::default(),
             outcomes: Vec::new(),
@@ -72,7 +79,7 @@ impl Channel {
             },
         ));
         if counts.successes > 0 {
-            (self.misconfigured_since, self.is_known) = (None, true);
+            (self.misconfigured_since, self.is_known, self.unreached) = (None, true, None);
         }
         if counts.is_refused {
             self.on_auth_refused(now);
@@ -94,6 +101,17 @@ impl Channel {
             true => self.breaker.on_producer_lost(producer),
             false => self.breaker.on_reported(producer, until),
         }
+    }
+
+    /// True: people should hear of it.
+    pub fn on_unreached(&mut self, why: Unreached, now: Instant) -> bool {
+        self.unreached = Some(why);
+        let again = Duration::from_millis(limits::UNREACHED_AGAIN_MS);
+        let is_news = self.told_unreached.is_none_or(|(told, at)| told != why || now.since(at) >= again);
+        if is_news {
+            self.told_unreached = Some((why, now));
+        }
+        is_news
     }
 
     pub fn on_limited(&mut self, now: Instant, hint_ms: Option<u64>) {
@@ -127,6 +145,7 @@ impl Channel {
             Probe::Ok { .. } => {
                 (self.wrong_chain, self.misconfigured_since, self.is_known) = (None, None, true);
                 self.suspicion.dismiss();
+                self.unreached = None;
                 self.breaker.end_run(prober);
                 self.breaker.on_probe(true, self.is_dark, now)
             }

@@ -266,6 +266,7 @@ impl Aggregator {
     fn on_event(&mut self, event: &Event, now: Instant) {
         match *event {
             Event::Limited { channel, hint_ms } => self.with(channel, |c| c.on_limited(now, hint_ms)),
+            Event::Unreached { channel, why } => self.on_unreached(channel, why, now),
             Event::TrialStarted { permit, channel } => self.with(channel, |c| c.breaker.on_started(permit)),
             Event::TrialEnded { permit, channel, end } => self.end_trial(channel, permit, end, now),
             Event::InTheDark { channel, ok } => self.on_call_in_the_dark(channel, ok, now),

@@ -7,6 +7,7 @@
 use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
 use crate::base::ids::{ChannelId, EntryId, Id, InstanceId, Transport};
+use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::health::breaker::{Gate, HELD_OPEN, Transition};
 use crate::health::heads::Alert;
@@ -14,7 +15,9 @@ use crate::observe::category::Category;
 use crate::observe::decision::{Decision, Ended};
 use crate::observe::happening::{Happening, Level};
 use crate::observe::report::Streaming;
+use crate::observe::shortage::{Shortage, Shortages};
 use crate::observe::tally::Tally;
+use crate::observe::unreached::Unreached;
 use crate::route::meta::strategy_name;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -28,6 +31,9 @@ pub(super) struct Told {
     /// By producer.
     producers: Vec<Counted>,
     log_losses: u64,
+    /// What was lacking, and when each was told of.
+    shortages: Shortages,
+    lacked_at: [Option<Instant>; Shortage::ALL.len()],
     pub(super) calls: u64,
     /// Calls that people were not told of, for want of room.
     pub(super) untold_calls: u64,
@@ -132,6 +138,14 @@ impl Aggregator {
         self.happenings.push(happening.with("reason", reason).with("cause", cause).with("message", message));
     }
 
+    /// No connection to it can be made: told once for each reason, and again while that lasts, now and then.
+    pub(super) fn on_unreached(&mut self, id: ChannelId, why: Unreached, now: Instant) {
+        if self.channels.get_mut(id).is_some_and(|channel| channel.on_unreached(why, now)) {
+            let happening = self.about("provider.unreachable", Level::Warn, id, now).with("cause", why.word());
+            self.happenings.push(happening.with("message", why.text()));
+        }
+    }
+
     /// What happened between the node and one provider's subscriptions.
     pub(super) fn tell_streaming(&mut self, id: ChannelId, what: Streaming, now: Instant) {
         let is_trouble = matches!(what, Streaming::Silent | Streaming::Lost | Streaming::Closed { .. });
@@ -176,6 +190,7 @@ impl Aggregator {
         for producer in 0..self.heard.len() {
             self.tell_producer(producer, now);
         }
+        self.tell_shortages(now);
         let losses = self.node.settings.log_losses.count();
         if losses > self.told.log_losses {
             let message = "standard output did not take the log's lines";
@@ -183,6 +198,22 @@ impl Aggregator {
             let happening = Happening::new("node.log_dropped", Level::Warn, now).with("count", count);
             self.happenings.push(happening.with("message", message));
             self.told.log_losses = losses;
+        }
+    }
+
+    /// Each at most once a minute: a node that lacks something lacks it thousands of times.
+    fn tell_shortages(&mut self, now: Instant) {
+        for shortage in Shortage::ALL {
+            let of = shortage.index();
+            let total = self.heard.iter().filter_map(|heard| heard.load.shortages.get(of)).sum();
+            let (Some(told), Some(at)) = (self.told.shortages.get_mut(of), self.told.lacked_at.get_mut(of)) else { continue };
+            let is_due = at.is_none_or(|at| now.since(at) >= Duration::from_millis(limits::SHORTAGE_TOLD_MS));
+            if total <= *told || !is_due {
+                continue;
+            }
+            let happening = Happening::new("node.shortage", Level::Warn, now).with("of", shortage.word());
+            self.happenings.push(happening.with("count", total - *told).with("message", shortage.remedy()));
+            (*told, *at) = (total, Some(now));
         }
     }
 
@@ -290,7 +321,11 @@ impl Aggregator {
 
 /// Why a circuit is open, in words.
 pub(super) fn why_open(channel: &Channel, now: Instant) -> String {
-    let last = channel.last_failure.map_or("failure".to_owned(), |(category, _)| category.word().replace('_', " "));
+    let last = match (channel.unreached, channel.last_failure) {
+        (Some(why), Some((Category::Network | Category::Timeout, _)) | None) => why.text().into_owned(),
+        (_, Some((category, _))) => category.word().replace('_', " "),
+        (None, None) => "failure".to_owned(),
+    };
     let failures = match channel.breaker.run() {
         0 => format!("a trial failed: {last}"),
         1 => format!("1 failure: {last}"),

@@ -86,8 +86,15 @@ pub const H2_CONNECTION_WINDOW_BYTES: u32 = H2_STREAMS as u32 * H2_STREAM_WINDOW
 pub const H2_FRAME_BYTES: u32 = 64 * 1024;
 /// Read at once, and gathered before a write.
 pub const H2_BUFFER_BYTES: usize = 64 * 1024;
+/// Streams that we reset and still know, so that what their provider had sent already is no fault of the connection's.
+pub const H2_RESETS_KEPT: usize = 4_096;
+pub const H2_RESETS_KEPT_MS: u64 = 10_000;
+/// A connection on which we reset so many is retired: providers count them too, and end it in worse order.
+pub const H2_RESETS: u32 = 16_384;
 /// Times one attempt is sent again because the provider said that it did not look at it.
 pub const H2_RESENDS: u8 = 3;
+/// A provider that turned a call away so often rests this long, more when it repeats.
+pub const H2_SHED_MS: u64 = 1_000;
 /// A connection silent this long is asked for a sign of life, which must come within the second.
 pub const H2_PING_MS: u64 = 10_000;
 pub const H2_PONG_MS: u64 = 5_000;
@@ -127,6 +134,20 @@ pub const POOLED_BUFFERS: usize = 512;
 /// Bodies up to this are copied beside their head into one write; larger ones go by a gathering write, uncopied.
 pub const COALESCE_BYTES: usize = 2 * 1024;
 pub const POOLED_LONG_BUFFERS: usize = 64;
+/// Descriptors kept for files and threads, and for each shard's own and the clients that it turns away.
+pub const FILES: u64 = 40;
+pub const FILES_PER_SHARD: u64 = 24;
+/// Clients that one shard turns away at once; more wait in the kernel's queue.
+pub const REFUSALS: u32 = 8;
+/// Room for fewer client connections is warned of at the start.
+pub const CLIENTS_FEW: u64 = 1_024;
+/// More cannot be asked for.
+pub const CLIENTS_MAX: u64 = 1 << 24;
+/// Why a provider cannot be reached is reported again after this, and told of again after the second.
+pub const UNREACHED_TOLD_MS: u64 = 10_000;
+pub const UNREACHED_AGAIN_MS: u64 = 60_000;
+/// What this node lacks is told at most this often, each kind.
+pub const SHORTAGE_TOLD_MS: u64 = 60_000;
 pub const LISTEN_BACKLOG: i32 = 4096;
 pub const RING_ENTRIES: u32 = 1024;
 pub const RING_ENTRIES_MIN: u32 = 256;
@@ -207,9 +228,12 @@ pub const SPANS_ANSWER_BYTES: u64 = 64 << 10;
 pub const SPANS_FLUSH_MS: u64 = 2_000;
 
 // --- WebSocket clients [C §6] ---
-/// Requests of one connection under way (a batch is one), and their bytes.
-pub const SOCKET_CALLS: usize = 32;
+/// Requests of one connection under way (a batch is one) where a profile does not say, as many as it may say, and their bytes.
+pub const SOCKET_CALLS: u32 = 256;
+pub const SOCKET_CALLS_MAX: u64 = 4_096;
 pub const SOCKET_BYTES: usize = 32 << 20;
+/// Messages held beside them before no more is read.
+pub const SOCKET_AHEAD_BYTES: usize = 64 << 10;
 /// Bytes that wait to be sent before no more requests are read.
 pub const SOCKET_OUTBOX_BYTES: usize = 4 << 20;
 /// Frames of one message, from a client or a provider: 8 MB in 64-byte fragments.
@@ -230,6 +254,10 @@ pub const ERRANDS_RUNNING: usize = 4_096;
 // --- WebSockets to providers [LB §9.2] ---
 /// A provider's message, and a frame of one.
 pub const LINK_MESSAGE_BYTES: usize = 16 << 20;
+/// Longer calls go over HTTP where their provider has it.
+pub const LINK_CALL_BYTES: usize = 128 << 10;
+/// A longer message is skipped and fails its call alone; a frame longer than this ends the connection.
+pub const LINK_SKIP_BYTES: u64 = 256 << 20;
 /// Shards that keep a connection to one instance for calls [C §6].
 pub const LINK_SHARDS: usize = 4;
 /// Calls of one connection that wait for their answer; one more goes elsewhere.
@@ -241,7 +269,7 @@ pub const LINK_PING_MS: u64 = 15_000;
 pub const LINK_PONG_MS: u64 = 5_000;
 /// Pings in a row that nothing came after.
 pub const LINK_MISSES: u8 = 2;
-/// What is written must have been taken by then.
+/// A part of what is written must have been taken by then.
 pub const LINK_WRITE_MS: u64 = 5_000;
 /// A connection that lived this long had been made well.
 pub const LINK_STABLE_MS: u64 = 5_000;
@@ -475,6 +503,7 @@ pub const MODEL_FEED_IDLE_MS: u64 = 250;
 pub const MODEL_SOCKET_OUTBOX: usize = 20_000;
 
 const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES);
+const _: () = assert!((REFUSALS as u64) < FILES_PER_SHARD);
 const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES);
 const _: () = assert!(HOLD_BYTES <= BATCH_ANSWER_BYTES && BATCH_ANSWER_BYTES as u64 <= INFLIGHT_ANSWER_BYTES);
 const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
@@ -484,7 +513,7 @@ const _: () = assert!(H2_STREAM_WINDOW_BYTES as usize >= HOLD_BYTES && H2_CONNEC
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
 const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");
-const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES);
+const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES && (LINK_MESSAGE_BYTES as u64) < LINK_SKIP_BYTES);
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS);
 const _: () = assert!(PROFILES < INSTANCES && CHAINS_PER_PROFILE < INSTANCES);
 const _: () = assert!(2 * INSTANCES < u16::MAX as usize, "ids of instances and channels are u16");

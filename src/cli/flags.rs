@@ -294,6 +294,15 @@ pub static FLAGS: &[Flag] = &[
         commands: NODE,
     },
     Flag {
+        name: "client-connections",
+        value: "N",
+        kind: Kind::Text,
+        vars: &["LASSO_CLIENT_CONNECTIONS"],
+        default: "what the limit of open files leaves",
+        help: "client connections at once; more are answered 503 and closed",
+        commands: NODE,
+    },
+    Flag {
         name: "reuse-port",
         value: "",
         kind: Kind::Switch,

@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod descriptors;
 pub mod env;
 pub mod explain;
 pub mod flags;

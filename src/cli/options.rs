@@ -50,6 +50,8 @@ pub struct Options {
     /// Calls of a kind that are told of in a second; 0: none.
     pub request_log_rate: u32,
     pub drain_seconds: u64,
+    /// `None`: what the limit of open files leaves.
+    pub client_connections: Option<u64>,
     pub reuse_port: bool,
     /// Environment and `.env`, for `${NAME}` in profiles.
     pub env: Env,
@@ -246,6 +248,7 @@ impl Settings {
                 .number("request-log-rate", 0, limits::REQUEST_LOG_RATE_MAX.into())?
                 .map_or(limits::REQUEST_LOG_RATE, |n| n as u32),
             drain_seconds: self.number("drain-seconds", 0, DRAIN_SECONDS_MAX)?.unwrap_or(30),
+            client_connections: self.number("client-connections", 1, limits::CLIENTS_MAX)?,
             reuse_port: self.switch("reuse-port")?,
             ignored_variables: env.ignored(),
             notices,

@@ -1,12 +1,13 @@
 //! `lasso serve`: reads the profiles, starts the shards, waits for a signal, drains, ends.
 //!
-//! Everything that can fail, fails before the first shard starts, with all problems named; from `node.ready` on the node
-//! only ends by a signal.
+//! Everything that can fail, fails before the node listens, with all problems named: whoever sees the port open is served.
+//! From `node.ready` on it ends by a signal, or because a part of it ended that cannot be had again.
 
 use crate::aggregator::Aggregator;
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::WallTime;
+use crate::cli::descriptors::Descriptors;
 use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
 use crate::cli::options::{Driver, Options};
@@ -21,9 +22,10 @@ use crate::runtime::background::{self, Background};
 use crate::runtime::cores::{self, Seat, Shards};
 use crate::runtime::dns::Resolver;
 use crate::runtime::driver::{DriverChoice, DriverReport};
+use crate::runtime::flag::Flag;
 use crate::runtime::latch::Latch;
 use crate::runtime::listen::Listeners;
-use crate::runtime::mailbox::{Directory, Mailbox};
+use crate::runtime::mailbox::{Directory, Inbox, Mailbox};
 use crate::runtime::signals::{self, Signal};
 use crate::runtime::spans::Spans;
 use crate::runtime::tls::TlsSettings;
@@ -34,12 +36,15 @@ use crate::snapshot::Snapshot;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// What a shard is told.
 #[derive(Clone, Copy, Debug)]
 pub enum Order {
+    /// Take clients.
+    Listen,
     /// End within this time.
     Drain { within_ms: u64 },
 }
@@ -48,6 +53,9 @@ pub enum Order {
 const NAMES_WAIT: Duration = Duration::from_secs(2);
 const START_WAIT: Duration = Duration::from_secs(30);
 const DRAIN_POLL_MS: u64 = 20;
+/// A drain takes whoever waits to be accepted, for this long at most.
+const QUEUE_WAIT_MS: u64 = 1_000;
+const QUEUE_POLL_MS: u64 = 1;
 
 pub fn run(options: Options) -> i32 {
     let log = match Log::start(&options) {
@@ -114,7 +122,8 @@ impl Running {
         let address = listeners.address();
         let traces = Wish::from_env(&options.env)?;
         let spans = traces.as_ref().map(|wish| Spans::new(wish.sampler, wish.queue));
-        let settings = Settings { spans: spans.clone(), ..settings(options, address, seats.len(), log)? };
+        let room = Descriptors::share_out(file_limit, seats.len(), &topology);
+        let settings = Settings { spans: spans.clone(), ..settings(options, address, seats.len(), room, log)? };
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
         let export = |(wish, spans)| Exporter::start(wish, spans, &node, log);
@@ -129,19 +138,27 @@ impl Running {
             driver: driver_choice(options.driver),
             orders: Directory::new(seats.len()),
             started: Latch::default(),
+            drain_ms: options.drain_seconds * 1000,
+            is_running: Arc::default(),
         };
-        stop_on_signal(&start, options.drain_seconds * 1000, log)?;
+        stop_on_signal(&start, log)?;
         let control = start_control(&start)?;
-        let started = start.started.clone();
-        let count = seats.len();
+        let (started, is_running, count) = (start.started.clone(), start.is_running.clone(), seats.len());
+        let (listeners, orders) = (start.listeners.clone(), start.orders.clone());
         let shards = Shards::start(&seats, move |seat| start.run_shard(seat)).map_err(|e| format!("no thread: {e}"))?;
         let reports = started.wait(count, START_WAIT).into_iter().collect::<Result<Vec<_>, _>>()?;
         if reports.len() < count {
             return Err("a shard did not start within 30 s".to_owned());
         }
-        tell(&node, log, ready(&reports, address, file_limit, log));
         if let Some(keeper) = &keeper {
             keeper.start().map_err(|e| format!("no thread: {e}"))?;
+        }
+        is_running.raise();
+        // A signal may have come meanwhile: then the shards end by themselves.
+        if !node.draining.is_raised() {
+            listeners.open().map_err(|fault| fault.to_string())?;
+            orders.post_all(Order::Listen);
+            tell(&node, log, ready(&reports, address, file_limit, log));
         }
         let log = log.clone();
         Ok(Running { node, address, shards, log, _resolver: resolver, traces, _beside: [judge, control], keeper })
@@ -177,11 +194,18 @@ struct Start {
     driver: DriverChoice,
     orders: Directory<Order>,
     started: Latch<Result<DriverReport, String>>,
+    drain_ms: u64,
+    /// Every shard has started once.
+    is_running: Arc<Flag>,
 }
 
 impl Start {
     fn run_shard(&self, seat: Seat) {
         if let Err(why) = self.try_run_shard(seat) {
+            if self.is_running.is_raised() && !self.node.draining.is_raised() {
+                // Its share of the clients would wait for ever.
+                background::give_up(&format!("shard {} cannot come back: {why}", seat.shard));
+            }
             self.started.arrive(Err(format!("shard {}: {why}", seat.shard)));
         }
     }
@@ -203,19 +227,57 @@ impl Start {
             shard.start();
             shard.correspond(letters.open().map_err(|e| format!("its mailbox: {e}"))?);
             shard.serve_errands(errands.open().map_err(|e| format!("its mailbox: {e}"))?);
-            shard.listen(listener);
             self.started.arrive(Ok(world.driver().clone()));
-            let Order::Drain { within_ms } = orders.receive().await.map_err(|e| format!("its mailbox: {e}"))?;
+            let within_ms = self.take_clients(&shard, listener, &mut orders).await?;
+            self.stop_listening(&world, seat).await;
             shard.drain();
             let deadline = world.now().plus_ms(within_ms);
-            while !shard.may_leave() && world.now() < deadline {
+            loop {
+                // What was accepted last is seen after a turn.
                 world.sleep_until(world.now().plus_ms(DRAIN_POLL_MS)).await;
+                if shard.may_leave() || world.now() >= deadline {
+                    break;
+                }
             }
             shard.close();
             Ok(())
         })
         .map_err(|fault| fault.to_string())?;
         result
+    }
+}
+
+impl Start {
+    /// Serves from the order to listen until the one to drain; returns the time for that. An order given before this shard had
+    /// a mailbox reached nobody, so what it was about is looked at too.
+    async fn take_clients<W: World>(
+        &self,
+        shard: &Rc<Shard<W>>,
+        listener: W::Listener,
+        orders: &mut Inbox<Order>,
+    ) -> Result<u64, String> {
+        if self.node.draining.is_raised() {
+            return Ok(self.drain_ms);
+        }
+        let mut listener = Some(listener);
+        if self.listeners.is_open() {
+            listener.take().into_iter().for_each(|listener| shard.listen(listener));
+        }
+        loop {
+            match orders.receive().await.map_err(|e| format!("its mailbox: {e}"))? {
+                Order::Listen => listener.take().into_iter().for_each(|listener| shard.listen(listener)),
+                Order::Drain { within_ms } => return Ok(within_ms),
+            }
+        }
+    }
+
+    /// Accepts until nobody waits, then no more.
+    async fn stop_listening<W: World>(&self, world: &W, seat: Seat) {
+        let until = world.now().plus_ms(QUEUE_WAIT_MS);
+        while self.listeners.has_queue(seat.shard) && world.now() < until {
+            world.sleep_until(world.now().plus_ms(QUEUE_POLL_MS)).await;
+        }
+        self.listeners.stop(seat.shard);
     }
 }
 
@@ -280,14 +342,13 @@ fn start_control(start: &Start) -> Result<Background, String> {
     background::vital("control", body).map_err(|e| format!("no thread: {e}"))
 }
 
-fn stop_on_signal(start: &Start, within_ms: u64, log: &Log) -> Result<(), String> {
-    let (node, listeners, orders, log) = (start.node.clone(), start.listeners.clone(), start.orders.clone(), log.clone());
+fn stop_on_signal(start: &Start, log: &Log) -> Result<(), String> {
+    let (node, orders, log, within_ms) = (start.node.clone(), start.orders.clone(), log.clone(), start.drain_ms);
     let act = move |signal| match signal {
         Signal::Stop => {
             let draining = Happening::new("node.draining", Level::Info, uring::process_now());
             tell(&node, &log, draining.with("within_ms", within_ms));
             node.draining.raise();
-            listeners.stop();
             orders.post_all(Order::Drain { within_ms });
         }
         Signal::Reload => log.warn("config.reload", "SIGHUP: this version reads profiles at start only; restart it"),
@@ -308,7 +369,8 @@ fn resolve_names(topology: &Topology, log: &Log) -> Result<Resolver, String> {
     Ok(resolver)
 }
 
-fn settings(options: &Options, address: SocketAddr, shards: usize, log: &Log) -> Result<Settings, String> {
+fn settings(options: &Options, address: SocketAddr, shards: usize, room: Descriptors, log: &Log) -> Result<Settings, String> {
+    room.warning(options.client_connections).iter().for_each(|warning| log.warn("node.open_files", warning));
     let node_id = node_id(options).map_err(|e| format!("node id: {e}"))?;
     Ok(Settings {
         region: options.region.clone().unwrap_or_else(|| node_id.clone()).into(),
@@ -317,6 +379,7 @@ fn settings(options: &Options, address: SocketAddr, shards: usize, log: &Log) ->
         host: shown_host(&options.host, address.port()).into(),
         shards: shards as u32,
         trusted_proxies: options.trusted_proxies.clone(),
+        client_connections_max: options.client_connections.unwrap_or(room.clients()),
         request_log_rate: options.request_log_rate,
         started: uring::wall_now(),
         spans: None,

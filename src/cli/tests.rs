@@ -51,18 +51,20 @@ fn defaults() {
     assert_eq!((o.host.as_str(), o.scheme, o.log_format, o.log_level), ("localhost", None, None, Level::Info));
     assert!(o.profiles.is_none() && o.node_id.is_none() && o.region.is_none() && o.state_dir.is_none());
     assert!(o.trusted_proxies.trusts([127, 0, 0, 9].into()) && !o.trusted_proxies.trusts([10, 0, 0, 1].into()));
-    assert!(o.ignored_variables.is_empty() && o.notices.is_empty());
+    assert!(o.ignored_variables.is_empty() && o.notices.is_empty() && o.client_connections.is_none());
 }
 
 #[test]
 fn every_flag_is_taken() {
     let o = options(
         "serve --profiles p --listen ::1 --port 0 --shards 3 --pin false --driver epoll --node-id n1 --region eu --host h:8 --scheme https \
-         --default-strategy round-robin --state-dir s --trusted-proxies 10.0.0.0/8,::1 --log-format json --log-level debug --drain-seconds 0 --reuse-port",
+         --default-strategy round-robin --state-dir s --trusted-proxies 10.0.0.0/8,::1 --log-format json --log-level debug --drain-seconds 0 --reuse-port \
+         --client-connections 500",
         &[],
         "",
     );
     assert_eq!((o.listen.to_string().as_str(), o.port, o.shards, o.pin), ("::1", 0, Some(3), false));
+    assert_eq!(o.client_connections, Some(500));
     assert_eq!((o.driver, o.default_strategy, o.drain_seconds, o.reuse_port), (Driver::Epoll, Strategy::LoadBalanced, 0, true));
     assert_eq!(
         (o.host.as_str(), o.scheme, o.log_format, o.log_level),

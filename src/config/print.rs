@@ -48,6 +48,7 @@ fn front(profile: &Profile) -> Map {
     let mut map = Map::default();
     map.put("name", &*profile.name).put("slug", &*profile.slug).put_some("logo", profile.logo.as_deref());
     map.put("rps_limit", profile.rps_limit).put("burst_limit", profile.burst_limit).put("unlisted", profile.unlisted);
+    map.put("ws_calls_at_work", profile.ws_calls_at_work);
     map
 }
 

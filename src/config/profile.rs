@@ -18,6 +18,7 @@ pub(super) struct ProfileSpec {
     pub unlisted: bool,
     pub rps_limit: u32,
     pub burst_limit: u32,
+    pub ws_calls_at_work: u32,
     pub routing: RoutingSpec,
     pub chains: Vec<ChainSpec>,
 }
@@ -83,9 +84,15 @@ pub(super) fn read_profile(reader: &mut Reader<'_>, documents: &[Node], stem: &s
         unlisted: reader.flag(&fields, "unlisted").unwrap_or(false),
         rps_limit: number(reader, &fields, "rps_limit", 0, limits::LIMIT_RPS),
         burst_limit: number(reader, &fields, "burst_limit", 1, limits::LIMIT_BURST),
+        ws_calls_at_work: ws_calls_at_work(reader, &fields),
         routing: read_routing(reader, &fields),
         chains: read_chains(reader, &fields),
     })
+}
+
+fn ws_calls_at_work(reader: &mut Reader<'_>, fields: &Fields<'_>) -> u32 {
+    let asked = reader.whole(fields, "ws_calls_at_work", 1, limits::SOCKET_CALLS_MAX);
+    asked.and_then(|n| u32::try_from(n).ok()).unwrap_or(limits::SOCKET_CALLS)
 }
 
 fn number(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str, min: u64, default: u32) -> u32 {

@@ -56,6 +56,7 @@ fn resolve_profile(spec: ProfileSpec, instances: &mut Instances, findings: &mut 
         unlisted: spec.unlisted,
         rps_limit: spec.rps_limit,
         burst_limit: spec.burst_limit,
+        ws_calls_at_work: spec.ws_calls_at_work,
         chains,
         chain_by_name,
     }

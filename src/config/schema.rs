@@ -41,6 +41,7 @@ table!(
     ("logo", "file name of an image that ships with the dashboard", "none"),
     ("rps_limit" | "default_rps_limit", "whole number, 0 means no limit", "100"),
     ("burst_limit" | "default_burst_limit", "whole number from 1", "500"),
+    ("ws_calls_at_work", "whole number from 1 to 4096", "256"),
     ("unlisted", "true or false", "false"),
     ("api_keys", "not available in this version", "none"),
     ("routing", "mapping", "none"),

@@ -63,6 +63,8 @@ pub struct Profile {
     /// Client rate limit in calls per second; 0 means none (CONTRACT §7).
     pub rps_limit: u32,
     pub burst_limit: u32,
+    /// Messages of one WebSocket client that are at work at once.
+    pub ws_calls_at_work: u32,
     pub chains: IdVec<ChainId, Chain>,
     /// Key, configured aliases and decimal chain id, to chain.
     pub chain_by_name: HashMap<Box<str>, ChainId>,

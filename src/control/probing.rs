@@ -121,7 +121,7 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
     let found =
         inquire(shard, watched.entry, watched.channel.transport(), method, CHAIN_QUESTION, limits::PROBE_TIMEOUT_MS).await;
     let (probe, end) = read(&found, watched.chain_number);
-    if matches!(probe, Probe::Ok { .. }) {
+    if matches!(probe, Some(Probe::Ok { .. })) {
         answered(&chain, watched.chain_number);
         if watched.polls_head && must_poll(&chain, watched.channel.instance()) {
             poll_head(shard, watched).await;
@@ -131,12 +131,14 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
         let end = match end {
             ProbeEnd::Ok => TrialEnd::Good,
             ProbeEnd::Failed | ProbeEnd::WrongChain => TrialEnd::Bad,
-            ProbeEnd::Auth => TrialEnd::Unclear { hint_ms: None },
+            ProbeEnd::Auth | ProbeEnd::Unasked => TrialEnd::Unclear { hint_ms: None },
             ProbeEnd::Limited { retry_after_ms } => TrialEnd::Unclear { hint_ms: retry_after_ms },
         };
         shard.tell(Event::TrialEnded { permit, channel, end });
     }
-    shard.tell(Event::Probed { channel, probe });
+    if let Some(probe) = probe {
+        shard.tell(Event::Probed { channel, probe });
+    }
     let (now, mut rng) = (shard.world().now(), shard.world().rng());
     chain.schedule.borrow_mut().on_end(channel, end, now, &mut rng);
 }
@@ -191,8 +193,9 @@ fn block_number(result: &[u8]) -> Option<u64> {
     hex::parse_quantity(block.number.as_bytes())
 }
 
-fn read(found: &Found, chain_number: u64) -> (Probe, ProbeEnd) {
-    match found {
+/// What a probe says of its provider, and to the schedule.
+fn read(found: &Found, chain_number: u64) -> (Option<Probe>, ProbeEnd) {
+    let (probe, end) = match found {
         Found::Result(result, latency) => match number(result) {
             Some(got) if got == chain_number => (Probe::Ok { latency: *latency }, ProbeEnd::Ok),
             Some(got) => (Probe::WrongChain { got }, ProbeEnd::WrongChain),
@@ -200,8 +203,10 @@ fn read(found: &Found, chain_number: u64) -> (Probe, ProbeEnd) {
         },
         Found::Limited { hint_ms } => (Probe::Limited { hint_ms: *hint_ms }, ProbeEnd::Limited { retry_after_ms: *hint_ms }),
         Found::Auth => (Probe::Auth, ProbeEnd::Auth),
+        Found::Unasked => return (None, ProbeEnd::Unasked),
         Found::Failed(category) => (Probe::Failed { category: *category }, ProbeEnd::Failed),
-    }
+    };
+    (Some(probe), end)
 }
 
 /// A quoted quantity.

@@ -104,7 +104,7 @@ impl<W: World> Socket<W> {
                         self.take(&body, earlier);
                         earlier += 1;
                     }
-                    Event::Pong => {}
+                    Event::Pong | Event::Skipping(_) | Event::Skipped(_) => {}
                     Event::End => return self.push(Plan { end: End::Close, ..frames::send(protocol.take_outgoing()) }, None),
                 }
             }

@@ -23,6 +23,8 @@ pub enum ProbeEnd {
     Limited {
         retry_after_ms: Option<u64>,
     },
+    /// It could not be asked, for a reason of ours.
+    Unasked,
 }
 
 /// Waits in seconds after one, two, ... failures in a row.
@@ -112,12 +114,13 @@ impl Schedule {
         probed.failures = match end {
             ProbeEnd::Ok => 0,
             ProbeEnd::Failed | ProbeEnd::WrongChain => probed.failures.saturating_add(1),
-            ProbeEnd::Auth | ProbeEnd::Limited { .. } => probed.failures,
+            ProbeEnd::Auth | ProbeEnd::Limited { .. } | ProbeEnd::Unasked => probed.failures,
         };
         let wait_ms = match end {
             ProbeEnd::Ok if !probed.is_settled => rng.below(probed.interval_ms.max(1)),
             ProbeEnd::Ok => probed.interval_ms,
             ProbeEnd::Failed | ProbeEnd::WrongChain => backoff_ms(probed.failures, rng),
+            ProbeEnd::Unasked => limits::PROBE_URGENT_MS,
             ProbeEnd::Auth => limits::PROBE_AUTH_MS,
             ProbeEnd::Limited { retry_after_ms } => retry_after_ms.unwrap_or(limits::COOLDOWN_MS).max(limits::PROBE_URGENT_MS),
         };

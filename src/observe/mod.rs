@@ -11,5 +11,7 @@ pub mod happening;
 pub mod kept;
 pub mod question;
 pub mod report;
+pub mod shortage;
 pub mod spans;
 pub mod tally;
+pub mod unreached;

@@ -4,7 +4,9 @@ use crate::base::ids::{ChannelId, InstanceId, PermitId};
 use crate::base::time::{Duration, Instant};
 use crate::chain::method_key::MethodKey;
 use crate::observe::category::Category;
+use crate::observe::shortage::Shortages;
 use crate::observe::tally::Tally;
+use crate::observe::unreached::Unreached;
 
 /// One producer's epoch.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub struct Load {
     pub events: u64,
     /// Clients closed for not taking theirs.
     pub slow_consumers: u64,
+    /// What this node or its machine lacked, and how often.
+    pub shortages: Shortages,
     /// The control thread's.
     pub streams: StreamLoad,
 }
@@ -115,6 +119,11 @@ pub enum Event {
     Limited {
         channel: ChannelId,
         hint_ms: Option<u64>,
+    },
+    /// No connection to it could be made; told when the reason changes, and now and then.
+    Unreached {
+        channel: ChannelId,
+        why: Unreached,
     },
     /// A leased half-open trial was sent.
     TrialStarted {

@@ -24,10 +24,15 @@ pub fn vital(name: &str, body: impl FnOnce() -> String + Send + 'static) -> io::
     let shown = name.to_owned();
     let run = move || {
         let why = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| "it panicked".to_owned());
-        eprintln!("lasso: the {shown} thread ended: {why}; ending the process (a supervisor should start it again)");
-        std::process::exit(1);
+        give_up(&format!("the {shown} thread ended: {why}"))
     };
     thread::Builder::new().name(name.into()).spawn(run).map(Background)
+}
+
+/// Ends the process with exit code 1 and a sentence: without what ended it would only seem to be well.
+pub fn give_up(why: &str) -> ! {
+    eprintln!("lasso: {why}; ending the process (a supervisor should start it again)");
+    std::process::exit(1)
 }
 
 /// Calls `step` every `period`, for as long as the process lives.

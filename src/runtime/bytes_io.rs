@@ -26,18 +26,24 @@ pub async fn write_all<W: WriteHalf>(to: &mut W, buf: Vec<u8>) -> (io::Result<()
     write_range(to, buf, all).await
 }
 
+/// The same, and says so whenever a part was taken: for a deadline on progress.
+pub async fn write_all_by_parts<W: WriteHalf>(to: &mut W, buf: Vec<u8>, on_part: impl FnMut()) -> (io::Result<()>, Vec<u8>) {
+    let all = 0..buf.len();
+    write_owned(to, buf, all, on_part).await
+}
+
 /// Writes a stretch of `buf`. A range outside of `buf` is a mistake of the caller: `InvalidInput`.
 pub async fn write_range<W: WriteHalf>(to: &mut W, buf: Vec<u8>, range: Range<usize>) -> (io::Result<()>, Vec<u8>) {
     if range.end > buf.len() || range.start > range.end {
         debug_assert!(false, "{range:?} of {} bytes", buf.len());
         return (Err(io::ErrorKind::InvalidInput.into()), buf);
     }
-    write_owned(to, buf, range).await
+    write_owned(to, buf, range, || ()).await
 }
 
 /// Writes text that lives in the binary.
 pub async fn write_static<W: WriteHalf>(to: &mut W, text: &'static [u8]) -> io::Result<()> {
-    write_owned(to, text, 0..text.len()).await.0
+    write_owned(to, text, 0..text.len(), || ()).await.0
 }
 
 /// Ends our side of the connection; what was written is delivered first.
@@ -45,13 +51,21 @@ pub async fn finish_writing<W: WriteHalf>(to: &mut W) -> io::Result<()> {
     to.shutdown().await
 }
 
-async fn write_owned<W: WriteHalf, B: IoBuf>(to: &mut W, mut buf: B, mut left: Range<usize>) -> (io::Result<()>, B) {
+async fn write_owned<W: WriteHalf, B: IoBuf>(
+    to: &mut W,
+    mut buf: B,
+    mut left: Range<usize>,
+    mut on_part: impl FnMut(),
+) -> (io::Result<()>, B) {
     while !left.is_empty() {
         let (result, slice) = to.write(buf.slice(left.clone())).await;
         buf = slice.into_inner();
         match result {
             Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
-            Ok(n) => left.start += n,
+            Ok(n) => {
+                left.start += n;
+                on_part();
+            }
             Err(e) => return (Err(e), buf),
         }
     }

@@ -4,6 +4,7 @@
 //! that is a moment old. Each shard's counts are an allocation of their own, so no two shards write one cache line.
 
 use crate::base::ids::{Id, InstanceId};
+use crate::observe::shortage::{Shortage, Shortages};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A count with one writer.
@@ -45,6 +46,8 @@ pub struct Counters {
     pub slow_consumers: Count,
     /// Panics of connection tasks are counted by the runtime; these are answers that no rule knew.
     pub unknown_outcomes: Count,
+    /// What was lacking, and how often.
+    shortages: [Count; Shortage::ALL.len()],
     /// Attempts, and failed ones, for each instance.
     instances: Vec<(Count, Count)>,
 }
@@ -59,6 +62,14 @@ impl Counters {
             attempts.add(1);
             failures.add(u64::from(failed));
         }
+    }
+
+    pub fn lack(&self, shortage: Shortage) {
+        self.shortages.get(shortage.index()).into_iter().for_each(|count| count.add(1));
+    }
+
+    pub fn shortages(&self) -> Shortages {
+        std::array::from_fn(|index| self.shortages.get(index).map_or(0, Count::get))
     }
 
     /// Attempts and failed attempts on an instance.

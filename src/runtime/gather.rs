@@ -136,13 +136,25 @@ unsafe impl IoVecBuf for Gather {
 }
 
 /// Writes all of `gather`, however many short writes that takes; gives it back with its pieces inside.
-pub async fn write_gather<W: WriteHalf>(to: &mut W, mut gather: Gather) -> (io::Result<()>, Gather) {
+pub async fn write_gather<W: WriteHalf>(to: &mut W, gather: Gather) -> (io::Result<()>, Gather) {
+    write_gather_by_parts(to, gather, || ()).await
+}
+
+/// The same, and says so whenever a part was taken: for a deadline on progress.
+pub async fn write_gather_by_parts<W: WriteHalf>(
+    to: &mut W,
+    mut gather: Gather,
+    mut on_part: impl FnMut(),
+) -> (io::Result<()>, Gather) {
     while !gather.unsent().is_empty() {
         let (result, back) = to.writev(gather).await;
         gather = back;
         match result {
             Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), gather),
-            Ok(n) => gather.advance(n),
+            Ok(n) => {
+                gather.advance(n);
+                on_part();
+            }
             Err(e) => return (Err(e), gather),
         }
     }

@@ -1,9 +1,11 @@
 //! Listening sockets, one per shard on one port, and nobody else's port.
 //!
 //! Shards share a port by SO_REUSEPORT, which by itself would also let a second copy of the program in unseen. So the
-//! first socket binds and listens *without* it: the kernel then refuses if anyone holds the port, shared or not. Only
-//! afterwards is the option set on it, which lets the siblings bind. There is no gap in which another could slip in; a
-//! probe socket that is closed again would leave one. `--reuse-port` (a rolling restart) skips that check.
+//! first socket binds and listens *without* it: the kernel then refuses if anyone listens there, shared or not. Only
+//! afterwards is the option set on it, which lets the siblings listen too. `--reuse-port` (a rolling restart) skips that check.
+//! Binding and listening are two steps. A port that is taken shows at the first, early; clients come only after the
+//! second, which is the last thing of a start: a socket that listens beside a predecessor's takes its share of clients
+//! whether anybody serves them or not. Whoever bound in between and listens first wins, and the other is told.
 //! A port is retried for a second: a process on io_uring holds its port some milliseconds past its exit.
 
 use crate::base::limits::LISTEN_BACKLOG;
@@ -12,6 +14,7 @@ use std::{
     fmt, io,
     net::{SocketAddr, TcpListener},
     os::fd::AsRawFd,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -45,20 +48,36 @@ impl std::error::Error for ListenFault {}
 pub struct Listeners {
     sockets: Vec<TcpListener>,
     address: SocketAddr,
+    is_open: AtomicBool,
 }
 
 impl Listeners {
-    /// One socket for each shard; port 0 picks a free one for all. `share` joins a port that others hold already.
+    /// One socket for each shard, which does not listen yet; port 0 picks a free one for all. `share` joins a port that others hold already.
     pub fn bind(at: SocketAddr, shards: usize, share: bool) -> Result<Listeners, ListenFault> {
         let fault = |cause| ListenFault { at, cause };
-        let first = patiently(|| socket(at, share)).map_err(fault)?;
+        let first = patiently(|| bound(at, share)).map_err(fault)?;
         let address = first.local_addr().map_err(fault)?;
-        SockRef::from(&first).set_reuse_port(true).map_err(fault)?;
         let mut sockets = vec![first];
         for _ in 1..shards {
-            sockets.push(patiently(|| socket(address, true)).map_err(fault)?);
+            sockets.push(patiently(|| bound(address, true)).map_err(fault)?);
         }
-        Ok(Listeners { sockets, address })
+        Ok(Listeners { sockets, address, is_open: AtomicBool::new(false) })
+    }
+
+    /// Listens, on all of them: from here on clients come.
+    pub fn open(&self) -> Result<(), ListenFault> {
+        let fault = |cause| ListenFault { at: self.address, cause };
+        for socket in self.sockets.iter().map(SockRef::from) {
+            patiently(|| socket.listen(LISTEN_BACKLOG)).map_err(fault)?;
+            // The first one listened alone; its siblings join it.
+            socket.set_reuse_port(true).map_err(fault)?;
+        }
+        self.is_open.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
     }
 
     /// Where the node listens; the real port when 0 was asked for.
@@ -75,10 +94,20 @@ impl Listeners {
         }
     }
 
-    /// Stops listening on every shard, for a drain: their pending accepts fail, new clients are refused, and
-    /// connections that nobody had accepted yet are reset.
-    pub fn stop(&self) {
-        for socket in &self.sockets {
+    /// Whether a connection waits for this shard to accept it. Never blocks.
+    pub fn has_queue(&self, shard: usize) -> bool {
+        self.sockets.get(shard).is_some_and(|socket| {
+            let mut asked = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: `asked` is one valid pollfd for the duration of the call; a timeout of 0 never blocks.
+            let n = unsafe { libc::poll(&raw mut asked, 1, 0) };
+            n == 1 && asked.revents & libc::POLLIN != 0
+        })
+    }
+
+    /// Stops listening for this shard, for a drain: its pending accept fails, new clients go to others or are refused, and a
+    /// connection that nobody had accepted yet is reset. So the queue is emptied first.
+    pub fn stop(&self, shard: usize) {
+        if let Some(socket) = self.sockets.get(shard) {
             // SAFETY: plain system call on a descriptor that `socket` keeps open.
             unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
         }
@@ -87,10 +116,12 @@ impl Listeners {
 
 /// One listening socket that shares its port with nobody.
 pub(super) fn bind_alone(at: SocketAddr) -> io::Result<TcpListener> {
-    socket(at, false)
+    let socket = bound(at, false)?;
+    SockRef::from(&socket).listen(LISTEN_BACKLOG)?;
+    Ok(socket)
 }
 
-fn socket(at: SocketAddr, share: bool) -> io::Result<TcpListener> {
+fn bound(at: SocketAddr, share: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(at), Type::STREAM, Some(Protocol::TCP))?;
     if at.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -98,7 +129,6 @@ fn socket(at: SocketAddr, share: bool) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?; // a restart must not wait for TIME_WAIT
     socket.set_reuse_port(share)?;
     socket.bind(&at.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
     Ok(socket.into())
 }
 
@@ -124,6 +154,7 @@ mod tests {
     #[test]
     fn shards_share_and_strangers_are_refused_unless_asked() {
         let ours = Listeners::bind(ANY, 3, false).unwrap();
+        ours.open().unwrap();
         assert_ne!(ours.address().port(), 0);
         for shard in 0..3 {
             assert_eq!(ours.of_shard(shard).unwrap().local_addr().unwrap(), ours.address());
@@ -134,6 +165,7 @@ mod tests {
         assert!(began.elapsed() >= RETRY_FOR, "it waits for a predecessor to let go");
         assert!(fault.to_string().contains("--reuse-port"), "{fault}");
         let joined = Listeners::bind(ours.address(), 2, true).unwrap();
+        joined.open().unwrap();
         drop(ours);
         assert!(Listeners::bind(joined.address(), 1, false).is_err(), "a sharing holder is a holder too");
     }
@@ -153,6 +185,8 @@ mod tests {
     #[test]
     fn every_shard_gets_connections_and_stop_ends_them_all() {
         let ours = Listeners::bind(ANY, 4, false).unwrap();
+        assert!(TcpStream::connect(ours.address()).is_err(), "nobody is let in before all is ready");
+        ours.open().unwrap();
         let clients: Vec<_> = (0..200).map(|_| TcpStream::connect(ours.address()).unwrap()).collect();
         let mut accepted = 0;
         for shard in 0..4 {
@@ -163,10 +197,22 @@ mod tests {
             accepted += mine;
         }
         assert_eq!(accepted, clients.len());
+        assert!((0..4).all(|shard| !ours.has_queue(shard)));
+        let _waiting = TcpStream::connect(ours.address()).unwrap();
+        assert_eq!((0..4).filter(|shard| ours.has_queue(*shard)).count(), 1);
         let kept = ours.of_shard(0).unwrap();
-        ours.stop();
+        (0..4).for_each(|shard| ours.stop(shard));
         assert!(TcpStream::connect(ours.address()).is_err(), "refused after stop");
         assert!(kept.accept().is_err(), "a duplicate is stopped too");
+    }
+
+    #[test]
+    fn of_two_that_bound_before_either_listened_one_is_told() {
+        let first = Listeners::bind(ANY, 1, false).unwrap();
+        let second = Listeners::bind(first.address(), 1, false);
+        first.open().unwrap();
+        let fault = second.and_then(|second| second.open()).expect_err("the port is the first one's");
+        assert!(fault.to_string().contains("another process has this port"), "{fault}");
     }
 
     #[test]

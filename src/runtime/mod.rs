@@ -1,5 +1,7 @@
 //! The outside, behind one trait. The only room that names monoio, libc, `unsafe`, atomics, locks and threads.
 
+/// How many client connections there may be.
+pub mod admission;
 /// A named thread beside the shards.
 pub mod background;
 /// The node-wide byte budgets of bodies in memory.
@@ -37,6 +39,8 @@ pub mod latch;
 pub mod listen;
 /// Messages from other threads into a shard.
 pub mod mailbox;
+/// Which errors of the system are about this machine.
+pub mod own_fault;
 /// What the process takes of its machine.
 pub mod process;
 /// The newest of a value, from one writer to every shard.

@@ -6,6 +6,7 @@
 //! lock is shared. Faults name what a person can do. The stream itself is in `tls_stream`.
 
 pub use super::tls_stream::{TlsStream, Transport, TransportRead, TransportWrite};
+use crate::observe::unreached::Unreached;
 
 use super::{
     bytes_io::write_all,
@@ -105,6 +106,21 @@ impl From<io::Error> for TlsFault {
 }
 
 impl TlsFault {
+    /// The same without its details.
+    pub fn kind(&self) -> Unreached {
+        match self {
+            TlsFault::NotTls => Unreached::NotTls,
+            TlsFault::UnknownIssuer => Unreached::UnknownAuthority,
+            TlsFault::WrongName { .. } | TlsFault::BadHost(_) => Unreached::WrongName,
+            TlsFault::Expired => Unreached::Expired,
+            TlsFault::NotYetValid => Unreached::NotYetValid,
+            TlsFault::BadCertificate(_) | TlsFault::BadCaFile { .. } => Unreached::BadCertificate,
+            TlsFault::Alert(_) | TlsFault::NothingInCommon(_) => Unreached::HandshakeRefused,
+            TlsFault::Closed | TlsFault::Io(_) => Unreached::Ended,
+            TlsFault::Protocol(_) => Unreached::TlsBroken,
+        }
+    }
+
     pub(super) fn from_rustls(error: Error, host: &str) -> TlsFault {
         match error {
             Error::InvalidMessage(_) => TlsFault::NotTls,

@@ -167,6 +167,7 @@ fn timers_fire_and_never_early() {
 #[test]
 fn a_given_listener_is_used_and_its_port_refused_to_strangers() {
     let ours = crate::runtime::listen::Listeners::bind(any_port(), 2, false).unwrap();
+    ours.open().unwrap();
     for driver in [DriverChoice::Auto, DriverChoice::Epoll] {
         let listeners = vec![ours.of_shard(0).unwrap(), ours.of_shard(1).unwrap()];
         run(ShardOptions { driver, listeners, ..Default::default() }, |world| async move {

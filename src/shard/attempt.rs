@@ -73,7 +73,8 @@ pub enum Got<W: World> {
         error: Option<Held>,
     },
     NotSent(ConnectFault),
-    /// Written, and the connection ended. `stale`: a pooled one, before any answer byte.
+    /// Written, and the connection ended. `stale`: that says nothing about the provider, because it was a pooled one, before
+    /// any answer byte, or one of several calls, whose end another of them tells of.
     Lost {
         stale: bool,
     },
@@ -89,9 +90,7 @@ impl<W: World> Got<W> {
             Got::Answer { .. } | Got::Stream(_) => End::Answered,
             Got::Refused { outcome, error } => End::Refused { has_error: error.is_some(), before_pool: outcome.before_pool },
             Got::NotSent(ConnectFault::ClientGone) | Got::ClientGone => End::ClientGone,
-            Got::NotSent(ConnectFault::Unresolved | ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::Late) => {
-                End::Unreachable
-            }
+            Got::NotSent(ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::Late) => End::Unreachable,
             Got::NotSent(_) => End::NotSent,
             Got::Lost { stale } => End::Lost { wrote: true, stale: *stale },
             Got::TimedOut => End::TimedOut { wrote: true },
@@ -145,7 +144,10 @@ async fn attempt_over_http<W: World>(
             }
         };
         match way {
-            Err(fault) => return Got::NotSent(fault),
+            Err(fault) => {
+                shard.note_fault(ChannelId::of(instance, Transport::Http), &fault);
+                return Got::NotSent(fault);
+            }
             Ok(Way::Http1(mut connection, slot)) => {
                 watch.set_upstream(connection.closer());
                 let reused = connection.is_reused();
@@ -176,7 +178,7 @@ async fn attempt_over_http<W: World>(
             Watched::ClientGone => Got::ClientGone,
             _ => Got::TimedOut,
         },
-        Err(_) => refused(Outcome::malformed()),
+        Err(fault) => ended_early(fault, &watch),
     }
 }
 
@@ -357,6 +359,7 @@ fn ended_early<W: World>(fault: Broken, watch: &Watch<W>) -> Got<W> {
         (_, Watched::ClientGone) => Got::ClientGone,
         (_, Watched::Late | Watched::Drained) => Got::TimedOut,
         (Broken::Ended { .. } | Broken::Truncated | Broken::NotTaken, Watched::Running) => Got::Lost { stale: false },
+        (Broken::Died { is_told }, Watched::Running) => Got::Lost { stale: is_told },
         (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(Outcome::malformed()),
     }
 }

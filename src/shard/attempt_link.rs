@@ -8,6 +8,7 @@
 use crate::base::ids::InstanceId;
 use crate::base::time::Instant;
 use crate::config::topology::ErrorRule;
+use crate::observe::category::Outcome;
 use crate::route::exchange::AttemptTime;
 use crate::runtime::world::World;
 use crate::shard::Shard;
@@ -60,6 +61,7 @@ pub async fn attempt_over_link<W: World>(
         Err(Unanswered::NotSent(fault)) => return Got::NotSent(fault),
         Err(Unanswered::Lost) => return Got::Lost { stale: false },
         Err(Unanswered::Late) => return Got::TimedOut,
+        Err(Unanswered::TooLarge) => return Got::Refused { outcome: Outcome::too_large(), error: None },
         Err(Unanswered::ClientGone) => return Got::ClientGone,
     };
     shard.now();
@@ -96,6 +98,7 @@ pub async fn ask_over_link<W: World>(
         Ok(Ok(message)) => Ok(Answered { id: sent.id(), message }),
         Ok(Err(CallFault::NotSent)) => not_sent(ConnectFault::Resting),
         Ok(Err(CallFault::Lost)) => Err(Unanswered::Lost),
+        Ok(Err(CallFault::TooLarge)) => Err(Unanswered::TooLarge),
         Ok(Err(CallFault::Late)) | Err(Watched::Running | Watched::Late | Watched::Drained) => Err(Unanswered::Late),
         Err(Watched::ClientGone) => Err(Unanswered::ClientGone),
     }

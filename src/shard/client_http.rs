@@ -13,6 +13,7 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::route::limit::client_address;
 use crate::route::resolve::{self, Target};
+use crate::runtime::admission::Admission;
 use crate::runtime::budget::Permit;
 use crate::runtime::bytes_io::{finish_writing, read_more, write_all, write_static};
 use crate::runtime::limiter::ClientKey;
@@ -21,7 +22,7 @@ use crate::shard::Shard;
 use crate::shard::buffers::Size;
 use crate::shard::deadlines::{ClientCloser, Watch};
 use crate::shard::refusal::RpcRefusal;
-use crate::shard::reply::{Manner, RequestId};
+use crate::shard::reply::{self, Body, Manner, RequestId};
 use crate::shard::socket::{self, Upgrade};
 use crate::shard::{local, rpc};
 use crate::wire::http::{self, Chunked, Field, Framing, HttpFault, RequestHead, Scan};
@@ -76,7 +77,8 @@ enum BodyFault {
     NoRoom,
 }
 
-pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
+/// `_admission` is given back when the connection ends, in whatever life it does.
+pub async fn serve<W: World>(shard: Rc<Shard<W>>, stream: W::Stream, _admission: Admission) {
     let (peer, closer) = (stream.peer().ip(), stream.closer());
     let (read, write) = stream.split();
     let now = shard.now();
@@ -314,19 +316,43 @@ impl<W: World> Client<W> {
         if finish_writing(&mut self.write).await.is_err() {
             return;
         }
-        let mut left = limits::LINGER_BYTES;
-        let mut buf = self.shard.buffers.take(Size::Client);
-        while left > 0 {
-            buf.clear();
-            let (result, more) = read_more(&mut self.read, buf).await;
-            buf = more;
-            match result {
-                Ok(n @ 1..) => left = left.saturating_sub(n),
-                _ => break,
-            }
-        }
-        self.shard.buffers.give(buf);
+        read_away(&self.shard, &mut self.read).await;
     }
+}
+
+/// Turns a client away that there is no place for. Its request is not waited for: it may never come.
+pub async fn refuse<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
+    let now = shard.now();
+    let _watch = shard.clients.watch_client(now, now.plus_ms(limits::LINGER_MS), stream.closer());
+    let (mut read, mut write) = stream.split();
+    let refusal = RpcRefusal::too_many_clients(shard.node.admissions.limit());
+    let body = Body::of_refusal(&refusal, b"null");
+    let mut out = Vec::with_capacity(512);
+    http::write_status_line(&mut out, refusal.status);
+    out.extend_from_slice(&shard.reply_fields);
+    reply::field(&mut out, b"retry-after", b"1");
+    reply::field(&mut out, b"connection", b"close");
+    reply::end_head(&mut out, Some(body.len() as u64));
+    body.append_to(&mut out);
+    if write_all(&mut write, out).await.0.is_ok() && finish_writing(&mut write).await.is_ok() {
+        read_away(&shard, &mut read).await;
+    }
+}
+
+/// What a client still sends after our last word, so that this is not lost to a reset.
+async fn read_away<W: World>(shard: &Shard<W>, from: &mut ReadOf<W>) {
+    let mut left = limits::LINGER_BYTES;
+    let mut buf = shard.buffers.take(Size::Client);
+    while left > 0 {
+        buf.clear();
+        let (result, more) = read_more(from, buf).await;
+        buf = more;
+        match result {
+            Ok(n @ 1..) => left = left.saturating_sub(n),
+            _ => break,
+        }
+    }
+    shard.buffers.give(buf);
 }
 
 impl Next {

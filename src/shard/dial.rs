@@ -5,6 +5,9 @@
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::{Endpoint, Instance};
+use crate::observe::shortage::Shortage;
+use crate::observe::unreached::Unreached;
+use crate::runtime::own_fault;
 use crate::runtime::tls::{TlsClient, TlsFault, TlsSettings, Transport};
 use crate::runtime::world::World;
 use crate::shard::deadlines::{Watch, Watched};
@@ -17,7 +20,11 @@ pub enum ConnectFault {
     Unresolved,
     /// Every address refused or was unreachable; the last one's reason.
     Refused(std::io::ErrorKind),
-    Tls(String),
+    /// This node or its machine had no means to make one.
+    Ours(Shortage),
+    /// No connection of ours became free in the attempt's time.
+    QueueLate,
+    Tls(Unreached),
     /// The attempt's time was over.
     Late,
     /// The client left.
@@ -41,7 +48,9 @@ impl std::fmt::Display for ConnectFault {
         match self {
             ConnectFault::Unresolved => out.write_str("its host name has no address (check the name, or the resolver)"),
             ConnectFault::Refused(kind) => write!(out, "no connection: {kind}"),
-            ConnectFault::Tls(why) => write!(out, "TLS failed: {why}"),
+            ConnectFault::Ours(shortage) => out.write_str(shortage.remedy()),
+            ConnectFault::QueueLate => out.write_str(Shortage::Connections.remedy()),
+            ConnectFault::Tls(why) => out.write_str(&why.text()),
             ConnectFault::Late => out.write_str("no connection in time"),
             ConnectFault::ClientGone => out.write_str("the client left"),
             ConnectFault::TooManyWaiting => out.write_str("too many calls wait for a connection to it"),
@@ -53,6 +62,60 @@ impl std::fmt::Display for ConnectFault {
             ConnectFault::NoHttp2 => out.write_str("it does not speak HTTP/2 here (write `http2: off` for it)"),
             ConnectFault::TurnedAway => out.write_str("it takes no calls (HTTP/2 GOAWAY or REFUSED_STREAM)"),
         }
+    }
+}
+
+impl ConnectFault {
+    /// What of ours was missing; `None`: this is about the provider, or nobody.
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            ConnectFault::Ours(shortage) => Some(*shortage),
+            ConnectFault::QueueLate | ConnectFault::TooManyWaiting => Some(Shortage::Connections),
+            ConnectFault::Unresolved => Some(Shortage::Names),
+            ConnectFault::Refused(_)
+            | ConnectFault::Tls(_)
+            | ConnectFault::Late
+            | ConnectFault::ClientGone
+            | ConnectFault::NoEndpoint
+            | ConnectFault::NotUpgraded(_)
+            | ConnectFault::Resting
+            | ConnectFault::NoHttp2
+            | ConnectFault::TurnedAway => None,
+        }
+    }
+
+    /// What people are told of the provider; `None`: this is not about it, or is told otherwise.
+    pub fn unreached(&self) -> Option<Unreached> {
+        use std::io::ErrorKind as Kind;
+        match self {
+            ConnectFault::Unresolved => Some(Unreached::Unresolved),
+            ConnectFault::Refused(Kind::ConnectionRefused) => Some(Unreached::Refused),
+            ConnectFault::Refused(Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe) => Some(Unreached::Ended),
+            ConnectFault::Refused(Kind::HostUnreachable | Kind::NetworkUnreachable) => Some(Unreached::NoRoute),
+            ConnectFault::Refused(Kind::TimedOut) => Some(Unreached::Late),
+            ConnectFault::Refused(_) => Some(Unreached::Other),
+            ConnectFault::Tls(why) => Some(*why),
+            ConnectFault::NoHttp2 => Some(Unreached::NoHttp2),
+            // Limits and refused credentials have words of their own.
+            ConnectFault::NotUpgraded(401..=403 | 429) => None,
+            ConnectFault::NotUpgraded(status) => Some(Unreached::NotUpgraded(*status)),
+            // A call's patience may be shorter than a connection takes.
+            ConnectFault::Late
+            | ConnectFault::Ours(_)
+            | ConnectFault::QueueLate
+            | ConnectFault::ClientGone
+            | ConnectFault::TooManyWaiting
+            | ConnectFault::NoEndpoint
+            | ConnectFault::Resting
+            | ConnectFault::TurnedAway => None,
+        }
+    }
+
+    /// The fault of all addresses, this one's after `before`. A machine without a way to one kind of address has one to the
+    /// other, so what an address itself did says more than that there was no way to it.
+    fn after(self, before: ConnectFault) -> ConnectFault {
+        let is_no_way = self == ConnectFault::Ours(Shortage::Network);
+        if is_no_way && before != ConnectFault::Unresolved { before } else { self }
     }
 }
 
@@ -95,7 +158,9 @@ impl Dial {
                     watch.set_deadline(deadline);
                     return Ok(stream);
                 }
-                Ok(Err(fault)) => last = fault,
+                // What this address lacks the others lack too.
+                Ok(Err(fault @ ConnectFault::Ours(shortage))) if shortage != Shortage::Network => return Err(fault),
+                Ok(Err(fault)) => last = fault.after(last),
                 Err(Watched::Late) if watch.revive(deadline, world.now()) => last = ConnectFault::Late,
                 Err(ended) => return Err(ended.into()),
             }
@@ -104,13 +169,38 @@ impl Dial {
     }
 
     async fn connect_to<W: World>(&self, world: &W, address: SocketAddr) -> Result<Transport<W::Stream>, ConnectFault> {
-        let stream = world.connect(address).await.map_err(|e| ConnectFault::Refused(e.kind()))?;
+        let stream = world.connect(address).await.map_err(|fault| refusal(&fault))?;
         Ok(match &self.tls {
             None => Transport::Plain(stream),
             Some(client) => {
-                let done = client.handshake(stream).await.map_err(|fault: TlsFault| ConnectFault::Tls(fault.to_string()))?;
+                let done = client.handshake(stream).await.map_err(|fault: TlsFault| ConnectFault::Tls(fault.kind()))?;
                 Transport::Tls(done)
             }
         })
+    }
+}
+
+fn refusal(fault: &std::io::Error) -> ConnectFault {
+    own_fault::shortage(fault).map_or(ConnectFault::Refused(fault.kind()), ConnectFault::Ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind::ConnectionRefused;
+
+    #[test]
+    fn no_way_to_one_address_does_not_hide_what_another_did() {
+        let (refused, no_way) = (ConnectFault::Refused(ConnectionRefused), ConnectFault::Ours(Shortage::Network));
+        let check = |faults: &[&ConnectFault], want: &ConnectFault| {
+            let last = faults.iter().fold(ConnectFault::Unresolved, |before, fault| (*fault).clone().after(before));
+            assert_eq!(&last, want, "{faults:?}");
+        };
+        check(&[&no_way], &no_way);
+        check(&[&no_way, &no_way], &no_way);
+        check(&[&no_way, &refused], &refused);
+        check(&[&refused, &no_way], &refused);
+        check(&[&ConnectFault::Late, &no_way], &ConnectFault::Late);
+        check(&[], &ConnectFault::Unresolved);
     }
 }

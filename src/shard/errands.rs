@@ -57,6 +57,8 @@ pub enum Unanswered {
     Lost,
     /// It may have been written, and no answer came in time.
     Late,
+    /// It was answered at greater length than may be held.
+    TooLarge,
     /// It may have been written, and nobody waits for it.
     ClientGone,
 }

@@ -50,6 +50,10 @@ struct Connection<W: World> {
     closer: UpstreamCloser<W>,
     pool: Rc<Pool<W>>,
     streams: Cell<usize>,
+    /// Streams of ours that were given up.
+    resets: Cell<u32>,
+    /// Its end was held against the provider, once for whatever it carried.
+    is_told: Cell<bool>,
     used_at: Cell<Instant>,
     /// What had arrived when a call timed out.
     doubted: Cell<Option<u64>>,
@@ -90,13 +94,16 @@ impl<W: World> Lanes<W> {
         let connection = connections.iter().find(|c| c.has_room() && c.is_fresh(rule, now))?;
         connection.streams.set(connection.streams.get() + 1);
         connection.used_at.set(now);
-        Some(Lane { connection: connection.clone(), head: self.head.clone() })
+        let is_reused = rule != ConnectionRule::New;
+        Some(Lane { connection: connection.clone(), head: self.head.clone(), is_reused })
     }
 
     /// Moves away what takes no new calls.
     fn sort_out(&self) {
-        let gone = |c: &mut Rc<Connection<W>>| !c.session.is_open();
-        self.leaving.borrow_mut().extend(self.connections.borrow_mut().extract_if(.., gone));
+        let gone = |c: &mut Rc<Connection<W>>| c.resets.get() >= limits::H2_RESETS || !c.session.is_open();
+        let gone: Vec<_> = self.connections.borrow_mut().extract_if(.., gone).collect();
+        gone.iter().for_each(|c| c.session.retire());
+        self.leaving.borrow_mut().extend(gone);
     }
 
     /// Whether a connection may be made: not while another call makes one, nor when there are enough. For a rule that those
@@ -163,10 +170,11 @@ impl<W: World> Lanes<W> {
         }
         ending.is_begun.set(true);
         let (streams, used_at) = (Cell::new(1), Cell::new(world.now()));
+        let (resets, is_told) = (Cell::new(0), Cell::new(false));
         let (doubted, pinged, pool) = (Cell::new(None), Cell::new(None), pool.clone());
-        let connection = Rc::new(Connection { session, closer, pool, streams, used_at, doubted, pinged });
+        let connection = Rc::new(Connection { session, closer, pool, streams, resets, is_told, used_at, doubted, pinged });
         self.connections.borrow_mut().push(connection.clone());
-        Ok(Lane { connection, head: self.head.clone() })
+        Ok(Lane { connection, head: self.head.clone(), is_reused: false })
     }
 
     /// What time asks: signs of life, and the end of what idles or is dead.
@@ -274,6 +282,8 @@ impl<W: World> Connection<W> {
 pub struct Lane<W: World> {
     connection: Rc<Connection<W>>,
     head: Rc<CallHead>,
+    /// The connection was there, and this is no call that is sent again.
+    is_reused: bool,
 }
 
 impl<W: World> Drop for Lane<W> {
@@ -289,6 +299,16 @@ pub struct Stream<W: World> {
     // Before the lane: the stream is over when its place is given on.
     stream: http2::Stream,
     lane: Lane<W>,
+    is_done: bool,
+}
+
+impl<W: World> Drop for Stream<W> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let resets = &self.lane.connection.resets;
+            resets.set(resets.get().saturating_add(1));
+        }
+    }
 }
 
 /// Why there is no (whole) answer.
@@ -296,18 +316,13 @@ pub struct Stream<W: World> {
 pub enum Failed {
     /// The provider did not look at the call, or it was not sent.
     NotTaken,
-    /// Reset, or the connection is gone, or the watch ended: that knows.
+    /// Reset, or the watch ended: that knows.
     Lost,
+    /// The connection is gone. `is_told`: that says nothing more about the provider.
+    Gone {
+        is_told: bool,
+    },
     Malformed(HttpFault),
-}
-
-impl From<StreamFault> for Failed {
-    fn from(fault: StreamFault) -> Failed {
-        match fault {
-            StreamFault::NotTaken => Failed::NotTaken,
-            StreamFault::Lost => Failed::Lost,
-        }
-    }
 }
 
 impl<W: World> Stream<W> {
@@ -321,9 +336,10 @@ impl<W: World> Stream<W> {
         let fields = fields.map(|fields| [("traceparent", fields.parent), ("tracestate", fields.state)]);
         let added = fields.as_ref().map_or(&[][..], |fields| &fields[..]);
         let stream = lane.connection.session.send(&lane.head, added, body);
-        let mut call = Stream { stream: stream.ok_or(Failed::NotTaken)?, lane };
+        let mut call = Stream { stream: stream.ok_or(Failed::NotTaken)?, lane, is_done: false };
         let fields = watch.bound(call.stream.head()).await;
-        let fields: AnswerFields = call.seen(fields)?;
+        // A connection that was there may end just as a call is written, as over HTTP/1.1.
+        let fields: AnswerFields = call.seen(fields, call.lane.is_reused)?;
         let head = answer_of_fields(fields.status, fields.iter()).map_err(Failed::Malformed)?;
         let retry_after = fields.iter().find(|(name, _)| *name == b"retry-after").map(|(_, value)| value.into());
         Ok((call, head, retry_after.unwrap_or_default()))
@@ -332,12 +348,18 @@ impl<W: World> Stream<W> {
     /// Appends what has come to `buf`, within its capacity; `true`: that was all.
     pub async fn read(&mut self, buf: &mut Vec<u8>, watch: &Watch<W>) -> Result<bool, Failed> {
         let read = watch.bound(self.stream.read(buf)).await;
-        self.seen(read)
+        let read = self.seen(read, false);
+        self.is_done |= read == Ok(true);
+        read
     }
 
-    fn seen<T>(&self, got: Result<Result<T, StreamFault>, Watched>) -> Result<T, Failed> {
+    /// `is_excused`: if the connection is gone, that may be anybody's.
+    fn seen<T>(&self, got: Result<Result<T, StreamFault>, Watched>, is_excused: bool) -> Result<T, Failed> {
         match got {
-            Ok(got) => Ok(got?),
+            Ok(Ok(got)) => Ok(got),
+            Ok(Err(StreamFault::NotTaken)) => Err(Failed::NotTaken),
+            Ok(Err(StreamFault::Lost)) => Err(Failed::Lost),
+            Ok(Err(StreamFault::Gone)) => Err(Failed::Gone { is_told: is_excused || self.lane.connection.is_told.replace(true) }),
             Err(Watched::Late) => {
                 self.lane.connection.doubt();
                 Err(Failed::Lost)

@@ -24,6 +24,8 @@ use std::ops::Range;
 pub enum Broken {
     /// The connection ended (end of file or an error). `unanswered`: before the first byte.
     Ended { unanswered: bool },
+    /// A connection of several calls ended. `is_told`: that says nothing more about the provider.
+    Died { is_told: bool },
     /// What came is no HTTP answer that we accept.
     Malformed(HttpFault),
     /// gzip that is corrupt, cut, or a bomb.
@@ -316,6 +318,7 @@ impl From<Failed> for Broken {
         match failed {
             Failed::NotTaken => Broken::NotTaken,
             Failed::Lost => Broken::Ended { unanswered: false },
+            Failed::Gone { is_told } => Broken::Died { is_told },
             Failed::Malformed(fault) => Broken::Malformed(fault),
         }
     }

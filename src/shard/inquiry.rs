@@ -2,6 +2,7 @@
 //! reading of the answer. So what a probe finds is what clients will meet.
 
 use crate::base::ids::{ChannelId, EntryId, MethodId, Transport};
+use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::config::topology::Strategy;
 use crate::observe::category::{Category, Class};
@@ -25,6 +26,8 @@ pub enum Found {
     },
     /// Our credentials were refused.
     Auth,
+    /// It could not be asked, for a reason of ours.
+    Unasked,
     Failed(Category),
 }
 
@@ -91,6 +94,8 @@ fn read<W: World>(shard: &Shard<W>, got: Got<W>, began: Instant) -> Found {
         Got::Stream(_) => Found::Failed(Category::MalformedResponse),
         Got::NotSent(ConnectFault::NotUpgraded(429)) => Found::Limited { hint_ms: None },
         Got::NotSent(ConnectFault::NotUpgraded(401..=403)) => Found::Auth,
+        Got::NotSent(ConnectFault::TurnedAway) => Found::Limited { hint_ms: Some(limits::H2_SHED_MS) },
+        Got::NotSent(fault) if fault.shortage().is_some() => Found::Unasked,
         Got::NotSent(_) | Got::Lost { .. } | Got::ClientGone => Found::Failed(Category::Network),
     }
 }

@@ -8,7 +8,7 @@
 //! Rejected: opening at start (idle connections to providers that nobody calls), and a queue per instance (the exchange has
 //! better places to go while one is down).
 
-use crate::base::ids::{ChannelId, Id, InstanceId, Transport};
+use crate::base::ids::{ChannelId, Id, InstanceId, MethodId, Transport};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::chain::method;
@@ -51,6 +51,25 @@ enum State<W: World> {
     Closed(ConnectFault),
     Opening,
     Open(Rc<Link<W>>),
+}
+
+/// Calls that hold up a connection which others share, or that must not be held up by those: long ones, those whose answers
+/// are long, and raw transactions.
+pub fn is_bulk(method: MethodId, name: &[u8], bytes: usize) -> bool {
+    let info = method::info(method);
+    let is_wide = matches!(info.category, method::Category::Debug | method::Category::Trace);
+    let is_named = [&b"debug_"[..], b"trace_", b"arbtrace_"].iter().any(|prefix| name.starts_with(prefix))
+        || [&b"eth_getLogs"[..], b"eth_getFilterLogs"].contains(&name)
+        || name.ends_with(b"Receipts");
+    bytes > limits::LINK_CALL_BYTES || is_wide || is_named || info.safety == method::Safety::RawTransaction
+}
+
+/// The channels that such a call may take: no WebSocket of a provider that can be had over HTTP.
+pub fn around_links(plan: &ChainPlan, wanted: Set) -> Set {
+    let gates = &plan.gates;
+    let usable = wanted & !(gates.open | gates.half_open | gates.limited | gates.misconfigured | gates.wrong_chain);
+    // The HTTP channel is the slot before.
+    !(plan.fixed.second & (usable << 1))
 }
 
 /// Which instances this shard keeps links to.
@@ -179,7 +198,9 @@ impl<W: World> Links<W> {
             Err(fault) => {
                 place.reconnect.borrow_mut().on_end(false, shard.now(), &mut shard.rng.borrow_mut());
                 self.on_failed(shard, instance, place, &fault);
-                State::Closed(connect_fault(fault))
+                let fault = connect_fault(fault);
+                shard.note_fault(ChannelId::of(instance, Transport::Ws), &fault);
+                State::Closed(fault)
             }
         };
         *place.state.borrow_mut() = state;
@@ -190,6 +211,7 @@ impl<W: World> Links<W> {
     fn on_failed(&self, shard: &Shard<W>, instance: InstanceId, place: &Place<W>, fault: &LinkFault) {
         let channel = ChannelId::of(instance, Transport::Ws);
         let category = match fault {
+            LinkFault::Connect(fault) if fault.shortage().is_some() => return,
             LinkFault::Connect(ConnectFault::Late) => Category::Timeout,
             LinkFault::Connect(_) | LinkFault::Ended => Category::Network,
             LinkFault::Malformed(_) => Category::MalformedResponse,
@@ -296,6 +318,21 @@ fn connect_fault(fault: LinkFault) -> ConnectFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_long_or_answered_at_length_is_bulk() {
+        let check = |name: &str, bytes, want| {
+            assert_eq!(is_bulk(method::lookup(name.as_bytes()), name.as_bytes(), bytes), want, "{name} {bytes}");
+        };
+        for name in ["debug_traceBlockByNumber", "trace_block", "eth_getLogs", "eth_getBlockReceipts", "debug_unheardOf"] {
+            check(name, 100, true);
+        }
+        check("eth_sendRawTransaction", 100, true);
+        check("eth_call", 100, false);
+        check("eth_call", limits::LINK_CALL_BYTES, false);
+        check("eth_call", limits::LINK_CALL_BYTES + 1, true);
+        check("eth_getTransactionReceipt", 100, false);
+    }
 
     #[test]
     fn an_instance_is_kept_by_at_most_so_many_shards_and_by_all_of_few() {

@@ -69,6 +69,7 @@ use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::observe::category::Category;
 use crate::observe::report::{Event, Load, StreamLoad};
+use crate::observe::unreached::Unreached;
 use crate::runtime::budget::{Permit, Share};
 use crate::runtime::counters::Counters;
 use crate::runtime::flag::Flag;
@@ -117,6 +118,8 @@ pub struct Shard<W: World> {
     attempts: Rc<Deadlines<W>>,
     reporter: Reporter,
     vetoes: Vetoes,
+    /// By channel: why it could not be reached, and when that was told.
+    unreached: RefCell<Vec<Option<(Unreached, Instant)>>>,
     /// Grants to measure again that were used.
     used: Used,
     /// Calls that wait because nobody's circuit is closed.
@@ -172,6 +175,7 @@ impl<W: World> Shard<W> {
         let lane = node.lanes.get(index).cloned().unwrap_or_else(Lane::new);
         let reporter = Reporter::new(lane, index as u16, &current.topology, settings.request_log_rate, world.now());
         let vetoes = Vetoes::new(2 * current.topology.instances.len());
+        let unreached = RefCell::new(vec![None; 2 * current.topology.instances.len()]);
         let counters = node.counters.get(index).cloned().unwrap_or_default();
         let reply_fields = reply::unchanging_fields(&node.settings);
         let rng = world.rng();
@@ -193,6 +197,7 @@ impl<W: World> Shard<W> {
             vetoes,
             used: Used::default(),
             turn_lines: Rc::default(),
+            unreached,
             clients: Rc::default(),
             sockets: RefCell::default(),
             subscribers: Subscribers::default(),
@@ -295,6 +300,21 @@ impl<W: World> Shard<W> {
     /// Whether this is the control thread's.
     fn is_control(&self) -> bool {
         self.index == self.node.settings.shards as usize
+    }
+
+    /// Tells why there is no connection: what of ours was lacking is counted, what the provider is about reaches people.
+    fn note_fault(&self, channel: ChannelId, fault: &ConnectFault) {
+        fault.shortage().into_iter().for_each(|shortage| self.counters.lack(shortage));
+        let late = (*fault == ConnectFault::Late && self.is_control()).then_some(Unreached::Late);
+        let Some(why) = fault.unreached().or(late) else { return };
+        let (now, mut told) = (self.recent(), self.unreached.borrow_mut());
+        let Some(told) = told.get_mut(channel.index()) else { return };
+        let is_news =
+            told.is_none_or(|(before, at)| before != why || now.since(at) >= Duration::from_millis(limits::UNREACHED_TOLD_MS));
+        if is_news {
+            *told = Some((why, now));
+            self.reporter.tell(Event::Unreached { channel, why });
+        }
     }
 
     /// Counts a failure against a channel that is no call's.
@@ -461,6 +481,7 @@ impl<W: World> Shard<W> {
             topics: self.topic_count() as u32,
             events: self.counters.events.get(),
             slow_consumers: self.counters.slow_consumers.get(),
+            shortages: self.counters.shortages(),
             streams: self.stream_load.get(),
         };
         self.reporter.send(now, load);

@@ -33,6 +33,7 @@ pub struct Stream<W>(Infallible, PhantomData<W>);
 pub enum Failed {
     NotTaken,
     Lost,
+    Gone { is_told: bool },
     Malformed(HttpFault),
 }
 

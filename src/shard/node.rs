@@ -9,6 +9,7 @@ use crate::dashboard::Page;
 use crate::observe::question::{Answer, Asked};
 use crate::route::classify::Classifier;
 use crate::route::limit::{TrustedProxies, client_name};
+use crate::runtime::admission::Admissions;
 use crate::runtime::budget::Budget;
 use crate::runtime::counters::Counters;
 use crate::runtime::desk::Desk;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub host: Box<str>,
     pub shards: u32,
     pub trusted_proxies: TrustedProxies,
+    /// Client connections at once; more are answered 503.
+    pub client_connections_max: u64,
     /// Calls of a kind that people are told of in a second; 0: of none.
     pub request_log_rate: u32,
     /// When the process began.
@@ -52,6 +55,8 @@ pub struct Node {
     pub snapshot: Arc<Published<Snapshot>>,
     /// Client limits, exact across shards.
     pub limiter: Limiter,
+    /// Client connections.
+    pub admissions: Admissions,
     /// Request bodies in memory beyond the buffers that connections own.
     pub bodies: Budget,
     /// Held answers beyond `HOLD_BYTES`.
@@ -91,6 +96,7 @@ impl Node {
             snapshot: Published::new(snapshot),
             limiter: Limiter::new(secret),
             classifier: Classifier::new(),
+            admissions: Admissions::new(settings.client_connections_max),
             bodies: Budget::new(limits::INFLIGHT_BODY_BYTES),
             answers: Budget::new(limits::INFLIGHT_ANSWER_BYTES),
             lanes,

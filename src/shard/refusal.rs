@@ -123,14 +123,13 @@ impl RpcRefusal {
         refusal(503, -32008, "Local request byte capacity unavailable").with_data(data)
     }
 
-    pub fn not_json() -> RpcRefusal {
-        refusal(415, -32600, "Unsupported content type: send JSON with content-type application/json")
+    pub fn too_many_clients(limit: u64) -> RpcRefusal {
+        let refused = refusal(503, -32008, "This node has no room for another client connection; connect again later");
+        refused.with_data(format!("{{\"limit_connections\":{limit}}}"))
     }
 
-    /// LB §9.1.
-    pub fn socket_is_full() -> RpcRefusal {
-        let data = format!("{{\"limit_calls\":{},\"limit_bytes\":{}}}", limits::SOCKET_CALLS, limits::SOCKET_BYTES);
-        refusal(200, -32008, "Local request capacity unavailable").with_data(data)
+    pub fn not_json() -> RpcRefusal {
+        refusal(415, -32600, "Unsupported content type: send JSON with content-type application/json")
     }
 
     pub fn stopping() -> RpcRefusal {

@@ -8,7 +8,7 @@ use crate::base::span::Span;
 use crate::route::meta;
 use crate::route::resolve::cors;
 use crate::runtime::budget::Permit;
-use crate::runtime::gather::{Piece, write_gather};
+use crate::runtime::gather::{Piece, write_gather_by_parts};
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::attempt::Held;
@@ -179,13 +179,19 @@ impl Body {
 }
 
 /// Writes `head` and a long body without copying its stretch; false when the client is gone.
-pub async fn write_gathered<W: World>(shard: &Shard<W>, to: &mut WriteOf<W>, head: Vec<u8>, body: Body) -> bool {
+pub async fn write_gathered<W: World>(
+    shard: &Shard<W>,
+    to: &mut WriteOf<W>,
+    head: Vec<u8>,
+    body: Body,
+    on_part: impl FnMut(),
+) -> bool {
     let mut gather = shard.gather();
     gather.push(Piece::Owned(head));
     gather.push(Piece::Owned(body.front));
     gather.push(Piece::Slice(body.buf, body.stretch));
     gather.push(Piece::Owned(body.back));
-    let (result, mut gather) = write_gather(to, gather).await;
+    let (result, mut gather) = write_gather_by_parts(to, gather, on_part).await;
     gather.take().filter_map(Piece::into_buffer).for_each(|buf| shard.buffers.give(buf));
     shard.give_gather(gather);
     result.is_ok()

@@ -15,6 +15,7 @@ use crate::route::select::{self, Ask};
 use crate::runtime::world::World;
 use crate::shard::call::{Call, FilterRole, Outgoing, SENT_ID_BYTES, Source, Trace};
 use crate::shard::deadlines::Patron;
+use crate::shard::links;
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::traced::{ClientTrace, Traced};
 use crate::shard::{Current, Shard};
@@ -106,7 +107,8 @@ impl<W: World> Context<W> {
         let id = method::lookup(name);
         let plan = self.snapshot.plan(self.route.profile, self.route.chain);
         let fit = Fit::of(plan, id, name, request.params.of(source.bytes()));
-        let mut ask = self.ask(shard, id, name, &fit);
+        let is_bulk = links::is_bulk(id, name, whole.len());
+        let mut ask = self.ask(shard, id, name, &fit, is_bulk);
         if method::is_filter_use(id) {
             return match self.use_filter(shard, request, source, &mut ask) {
                 Ok(outgoing) => (Todo::Forward(self.call(request, ask, fit, FilterRole::Use, outgoing)), None),
@@ -122,12 +124,15 @@ impl<W: World> Context<W> {
     }
 
     /// What this call asks of the choice of a provider (CONTRACT §4).
-    fn ask(&self, shard: &Shard<W>, method: MethodId, name: &[u8], fit: &Fit) -> Ask {
+    fn ask(&self, shard: &Shard<W>, method: MethodId, name: &[u8], fit: &Fit, is_bulk: bool) -> Ask {
         let plan = self.snapshot.plan(self.route.profile, self.route.chain);
         let mut ask = select::ask(plan, &self.route, method, name);
         fit.apply_to(&mut ask);
         ask.local = self.local;
         ask.reachable &= shard.links.reach(plan, ask.reachable);
+        if is_bulk {
+            ask.reachable &= links::around_links(plan, ask.reachable);
+        }
         ask.vetoed = shard.vetoes.mask(plan);
         ask.remeasure = self.remeasure(shard, plan, &ask);
         ask

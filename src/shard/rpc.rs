@@ -323,8 +323,11 @@ fn repeat_by_fault<W: World>(shard: &Shard<W>, out: &mut Vec<u8>) {
 /// Writes `head` and a long body without copying its stretch.
 pub async fn send_gathered<W: World>(client: &mut Client<W>, head: Vec<u8>, body: Body) -> bool {
     let shard = client.shard.clone();
-    client.watch.set_deadline(client.within(limits::CLIENT_WRITE_TIMEOUT_MS));
-    reply::write_gathered(&shard, &mut client.write, head, body).await
+    let watch = &client.watch;
+    // Whoever goes on taking it has the time again.
+    let set_deadline = || watch.set_deadline(shard.recent().plus_ms(limits::CLIENT_WRITE_TIMEOUT_MS));
+    set_deadline();
+    reply::write_gathered(&shard, &mut client.write, head, body, set_deadline).await
 }
 
 async fn stream<W: World>(client: &mut Client<W>, relay: relay::Relay<W>, manner: &Manner, client_id: &[u8]) -> Next {

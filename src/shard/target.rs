@@ -9,7 +9,7 @@ use crate::config::topology::{Endpoint, Instance, Topology};
 use crate::route::exchange::ConnectionRule;
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::world::World;
-use crate::shard::deadlines::Watch;
+use crate::shard::deadlines::{Watch, Watched};
 use crate::shard::dial::{ConnectFault, Dial};
 use crate::shard::http2::{self, Lane, Lanes};
 use crate::shard::node::Settings;
@@ -96,8 +96,11 @@ impl<W: World> Target<W> {
                     return made;
                 }
             }
-            if !watch.bound(self.pool.wait()).await? {
-                return Err(ConnectFault::TooManyWaiting);
+            match watch.bound(self.pool.wait()).await {
+                Ok(true) => {}
+                Ok(false) => return Err(ConnectFault::TooManyWaiting),
+                Err(Watched::ClientGone) => return Err(ConnectFault::ClientGone),
+                Err(Watched::Late | Watched::Running | Watched::Drained) => return Err(ConnectFault::QueueLate),
             }
             if let Some(fault) = self.lanes.as_ref().and_then(|lanes| lanes.fault_since(failures)) {
                 return Err(fault);

@@ -130,13 +130,9 @@ fn read<W: World>(got: &Got<W>) -> Option<(Effect, Option<Category>)> {
         Got::Answer { category: None, .. } | Got::Stream(_) => Some((Effect::Success, None)),
         Got::Answer { category, .. } => Some((Effect::Neutral, *category)),
         Got::Refused { outcome, .. } => Some((effect_of(outcome), Some(outcome.category))),
-        Got::NotSent(
-            ConnectFault::Refused(_)
-            | ConnectFault::Tls(_)
-            | ConnectFault::NotUpgraded(_)
-            | ConnectFault::NoHttp2
-            | ConnectFault::TurnedAway,
-        ) => Some((Effect::Penalised, Some(Category::Network))),
+        Got::NotSent(ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::NotUpgraded(_) | ConnectFault::NoHttp2) => {
+            Some((Effect::Penalised, Some(Category::Network)))
+        }
         // The call did not wait longer; a probe does, and decides.
         Got::NotSent(ConnectFault::Late) => Some((Effect::Suspect, Some(Category::Timeout))),
         // Idle connections may be closed by whoever likes; only a call under way is owed its answer.
@@ -176,6 +172,11 @@ fn tell_side_effects<W: World>(
     match got {
         Got::NotSent(ConnectFault::Refused(_) | ConnectFault::NotUpgraded(_) | ConnectFault::Resting) => {
             shard.vetoes.raise(channel, epoch);
+        }
+        // It sheds load, as with a 429.
+        Got::NotSent(ConnectFault::TurnedAway) => {
+            shard.vetoes.raise(channel, epoch);
+            shard.reporter.tell(Event::Limited { channel, hint_ms: Some(limits::H2_SHED_MS) });
         }
         Got::Refused { outcome, .. } => match (outcome.category, outcome.category.class()) {
             (_, Class::Quota) => {

@@ -6,5 +6,6 @@ pub mod http;
 pub mod json;
 pub mod jsonrpc;
 pub mod sse;
+pub mod strainer;
 pub mod trace_context;
 pub mod websocket;

@@ -7,6 +7,7 @@
 //! compression, and it invites bombs. Fails towards closing: whatever breaks the protocol ends with the close code for it.
 
 use crate::base::limits::SOCKET_FRAMES;
+use crate::wire::strainer::{Stop, Strainer, frame_length};
 use arrayvec::ArrayVec;
 use std::io::{self, Read, Write};
 use tungstenite::Error;
@@ -19,8 +20,19 @@ pub enum Event {
     /// A whole text or binary message.
     Message(Vec<u8>),
     Pong,
+    /// A client's side: a message longer than the bound is being skipped, of which these are the first bytes.
+    Skipping(Vec<u8>),
+    /// It has ended with these.
+    Skipped(Vec<u8>),
     /// Nothing more is to be read; what `take_outgoing` gives is the last that is sent.
     End,
+}
+
+/// Frames that a server's side owes: the newest pong, and a close.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Owed {
+    pub pong: Vec<u8>,
+    pub close: Vec<u8>,
 }
 
 /// Bytes at rest between the connection and tungstenite.
@@ -60,13 +72,34 @@ impl Write for Pipe {
     }
 }
 
+/// What stands before a client's side.
+struct Strained {
+    strainer: Strainer,
+    /// Bytes that wait until what was passed before them is read.
+    later: Vec<u8>,
+    stopped: Option<Stop>,
+    max_message: usize,
+}
+
+fn context(role: Role, max_message: usize) -> WebSocketContext {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message));
+    WebSocketContext::new(role, Some(config))
+}
+
 /// One side of a connection.
 pub struct Protocol {
     context: WebSocketContext,
     pipe: Pipe,
     has_ended: bool,
-    is_client: bool,
+    /// A client's side.
+    strained: Option<Strained>,
     frames: Frames,
+    /// Payload bytes that messages were made of.
+    taken: u64,
     close_code: Option<u16>,
 }
 
@@ -76,31 +109,34 @@ impl Protocol {
         Protocol::new(Role::Server, max_message)
     }
 
-    /// The client's side.
+    /// The client's side. Longer messages are skipped.
     pub fn client(max_message: usize) -> Protocol {
-        Protocol::new(Role::Client, max_message)
+        let (strainer, later) = (Strainer::new(max_message), Vec::new());
+        Protocol {
+            strained: Some(Strained { strainer, later, stopped: None, max_message }),
+            ..Protocol::new(Role::Client, max_message)
+        }
     }
 
     fn new(role: Role, max_message: usize) -> Protocol {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_message_size(Some(max_message))
-            .max_frame_size(Some(max_message));
         Protocol {
-            context: WebSocketContext::new(role, Some(config)),
+            context: context(role, max_message),
             pipe: Pipe::default(),
             has_ended: false,
-            is_client: role == Role::Client,
+            strained: None,
             frames: Frames::default(),
+            taken: 0,
             close_code: None,
         }
     }
 
     /// Bytes that came from the peer.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.pipe.incoming.extend_from_slice(bytes);
         self.frames.pass(bytes);
+        match &mut self.strained {
+            Some(strained) => strained.later.extend_from_slice(bytes),
+            None => self.pipe.incoming.extend_from_slice(bytes),
+        }
     }
 
     /// What they said; `None` until more come.
@@ -108,14 +144,45 @@ impl Protocol {
         if self.has_ended {
             return None;
         }
-        let event = self.read();
+        let read = self.read();
+        let event = if read.is_some() { read } else { self.strain() };
+        let is_skipping = self.strained.as_ref().is_some_and(|strained| strained.strainer.is_skipping());
         match event {
+            None if is_skipping => {
+                self.frames.count = 0;
+                None
+            }
             // Fragments without end, each perhaps empty, are a message that is too long.
             None if self.frames.count > SOCKET_FRAMES => Some(self.end(&too_long())),
             None => None,
             Some(event) => {
                 self.frames.count = 0;
+                if let Event::Message(message) = &event {
+                    self.taken += message.len() as u64;
+                }
                 Some(event)
+            }
+        }
+    }
+
+    /// On a client's side: passes on what has come, reads it, and tells of what is skipped where that stands.
+    fn strain(&mut self) -> Option<Event> {
+        loop {
+            let strained = self.strained.as_mut()?;
+            match strained.stopped.take() {
+                Some(Stop::Cut) => self.context = context(Role::Client, strained.max_message),
+                Some(Stop::Skipping) => return Some(Event::Skipping(strained.strainer.first().to_vec())),
+                Some(Stop::Skipped) => return Some(Event::Skipped(strained.strainer.last().to_vec())),
+                None => {}
+            }
+            let (done, stop) = strained.strainer.pass(&strained.later, &mut self.pipe.incoming);
+            strained.later.drain(..done);
+            strained.stopped = stop;
+            if done == 0 && stop.is_none() {
+                return None;
+            }
+            if let Some(event) = self.read() {
+                return Some(event);
             }
         }
     }
@@ -129,7 +196,7 @@ impl Protocol {
                 Ok(Message::Close(frame)) => {
                     self.close_code = Some(frame.map_or(NO_CODE, |frame| frame.code.into()));
                     // A client's side would wait for the end of the connection; nothing more is said on it.
-                    if self.is_client {
+                    if self.strained.is_some() {
                         let _ = self.context.flush(&mut self.pipe);
                         self.has_ended = true;
                         return Some(Event::End);
@@ -168,6 +235,32 @@ impl Protocol {
         self.has_ended
     }
 
+    /// Payload bytes that the message which is coming holds here.
+    pub fn held(&self) -> usize {
+        let held = match &self.strained {
+            Some(strained) => strained.strainer.held(),
+            None => self.frames.payload.saturating_sub(self.taken),
+        };
+        held as usize
+    }
+
+    /// What answers the control frames that were read.
+    pub fn take_owed(&mut self) -> Owed {
+        let (mut owed, out) = (Owed::default(), self.take_outgoing());
+        let mut rest = out.as_slice();
+        // Control frames of a server's side: two bytes and at most 125.
+        while let [first, length, ..] = rest {
+            let (frame, next) = rest.split_at((2 + usize::from(length & 0x7f)).min(rest.len()));
+            if first & 0x0f == Opcode::Close as u8 {
+                owed.close = frame.into()
+            } else {
+                owed.pong = frame.into()
+            }
+            rest = next;
+        }
+        owed
+    }
+
     /// Frames that answer what was read (pongs, closes), to be sent before anything newer.
     pub fn take_outgoing(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.pipe.outgoing)
@@ -203,6 +296,9 @@ struct Frames {
     /// Since the last event. Looked at when bytes run out, so the exact bound depends on how they came.
     count: usize,
     head: ArrayVec<u8, 14>,
+    /// Of data frames, since the beginning; and whether the current one is such.
+    payload: u64,
+    is_data: bool,
     /// Of the current frame's payload.
     left: u64,
 }
@@ -212,29 +308,18 @@ impl Frames {
         loop {
             let skipped = self.left.min(bytes.len() as u64);
             self.left -= skipped;
+            self.payload += if self.is_data { skipped } else { 0 };
             bytes = bytes.get(skipped as usize..).unwrap_or(&[]);
             let Some((first, rest)) = bytes.split_first() else { return };
             // A head is at most as long as its place.
             let _ = self.head.try_push(*first);
             bytes = rest;
-            if let Some(length) = self.length() {
+            if let Some(length) = frame_length(&self.head) {
                 (self.left, self.count) = (length, self.count + 1);
+                self.is_data = self.head.first().is_some_and(|first| first & 0x08 == 0);
                 self.head.clear();
             }
         }
-    }
-
-    /// Of the payload, when the head is whole.
-    fn length(&self) -> Option<u64> {
-        let byte = *self.head.get(1)?;
-        let extended = match byte & 0x7f {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        };
-        let mask = if byte & 0x80 != 0 { 4 } else { 0 };
-        let digits = self.head.get(2..2 + extended).filter(|_| self.head.len() == 2 + extended + mask)?;
-        Some(if extended == 0 { u64::from(byte & 0x7f) } else { digits.iter().fold(0, |n, d| n << 8 | u64::from(*d)) })
     }
 }
 

@@ -147,10 +147,9 @@ fn a_client_reads_answers_and_masks_its_own_with_our_mask() {
         let want = [&[0x8a, 0x82, 1, 2, 3, 4, b'h' ^ 1, b'i' ^ 2][..], &[0x88, 0x82, 1, 2, 3, 4, 0x03 ^ 1, 0xf5 ^ 2]].concat();
         assert_eq!(protocol.take_outgoing_masked([1, 2, 3, 4]), want, "split at {at}");
     }
-    let faults: [(&str, Vec<u8>); 4] = [
+    let faults: [(&str, Vec<u8>); 3] = [
         ("masked", masked(0x81, b"{}")),
         ("compressed", plain(0xc1, b"{}")),
-        ("too long", plain(0x81, &[b' '; 1001])),
         ("fragments without end", [plain(0x01, b"["), [0, 0].repeat(SOCKET_FRAMES + 1)].concat()),
     ];
     for (what, input) in faults {
@@ -158,6 +157,39 @@ fn a_client_reads_answers_and_masks_its_own_with_our_mask() {
         protocol.feed(&input);
         assert_eq!(events(&mut protocol), [Event::End], "{what}");
         assert!(protocol.has_ended() && protocol.close_code().is_none() && !protocol.take_outgoing().is_empty(), "{what}");
+    }
+}
+
+/// Whatever its frames, and however they are cut: its beginning and its end are told, and the others are read.
+#[test]
+fn a_message_that_is_too_long_is_skipped_and_the_connection_goes_on() {
+    let long: Vec<u8> = (0..3_000u32).map(|n| b'a' + (n % 26) as u8).collect();
+    let whole = plain(0x81, &long);
+    let cut_while_read =
+        [plain(0x01, &long[..900]), plain(0x89, b"?"), plain(0x00, &long[900..1_500]), plain(0x80, &long[1_500..])];
+    // The first part ends within a character: nobody is to find fault with what is not read.
+    let mut accented = long.clone();
+    accented[899] = 0xc3;
+    accented[900] = 0xa9;
+    let cut_in_a_letter = [plain(0x01, &accented[..900]), plain(0x80, &accented[900..])].concat();
+    for (what, input, sent) in [
+        ("one frame", whole, &long),
+        ("several", cut_while_read.concat(), &long),
+        ("within a character", cut_in_a_letter, &accented),
+    ] {
+        let all = [plain(0x81, b"{}"), input, plain(0x81, b"[]"), plain(0x8a, b"")].concat();
+        for at in (0..all.len()).step_by(7) {
+            let mut protocol = Protocol::client(1000);
+            protocol.feed(&all[..at]);
+            let mut got = events(&mut protocol);
+            assert!(protocol.held() <= 1000, "{what}: {} bytes are held at {at}", protocol.held());
+            protocol.feed(&all[at..]);
+            got.extend(events(&mut protocol));
+            let (first, last) = (sent[..512].to_vec(), sent[3_000 - 128..].to_vec());
+            let want = [text(b"{}"), Event::Skipping(first), Event::Skipped(last), text(b"[]"), Event::Pong];
+            assert!(got == want, "{what}, split at {at}: {got:?}");
+            assert!(!protocol.has_ended());
+        }
     }
 }
 

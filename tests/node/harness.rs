@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// The drivers that every behaviour must be the same on.
 pub const DRIVERS: [&str; 2] = ["io_uring", "epoll"];
 
+const SERVE: [&str; 2] = ["serve", "--profiles"];
+const USUAL: [&str; 8] = ["--listen", "127.0.0.1", "--port", "0", "--shards", "2", "--log-format", "json"];
+
 pub struct Lasso {
     child: Child,
     pub address: SocketAddr,
@@ -77,6 +80,31 @@ impl Lasso {
         Lasso::try_start_at(directory, flags, &[]).unwrap_or_else(|said| panic!("lasso did not start: {said:?}"))
     }
 
+    /// With a limit of open files.
+    pub fn start_with_open_files(profile: &str, most: u32) -> Lasso {
+        let directory = directory();
+        std::fs::write(directory.join("default.yml"), profile).expect("the profile is written");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {most}; exec \"$@\""), "sh", env!("CARGO_BIN_EXE_lasso")]);
+        Lasso::run(command, directory, &[], &[]).unwrap_or_else(|said| panic!("lasso did not start: {said:?}"))
+    }
+
+    /// Ended by SIGTERM so long after its start; `None`: it was still there four seconds later.
+    pub fn signalled_at_start(profile: &str, flags: &[&str], after: Duration) -> Option<ExitStatus> {
+        let directory = directory();
+        std::fs::write(directory.join("default.yml"), profile).expect("the profile is written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lasso"));
+        command.args(SERVE).arg(&directory).args(USUAL).args(flags).stdout(Stdio::null()).stderr(Stdio::null());
+        let (child, lines) = (command.spawn().expect("the binary runs"), channel().1);
+        let is_unread = Arc::new(AtomicBool::new(false));
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut lasso = Lasso { child, address, lines, told_at_start: String::new(), is_unread, directory };
+        std::thread::sleep(after);
+        // One that a signal found without a handler is gone already.
+        let _ = Command::new("kill").args(["-TERM", &lasso.child.id().to_string()]).status();
+        lasso.ended(Duration::from_secs(4))
+    }
+
     /// What it printed, when it does not get ready.
     pub fn try_start(profile: &str, flags: &[&str]) -> Result<Lasso, NoStart> {
         Lasso::try_start_in(profile, flags, &[])
@@ -94,16 +122,12 @@ impl Lasso {
     }
 
     fn try_start_at(directory: PathBuf, flags: &[&str], variables: &[(&str, &str)]) -> Result<Lasso, NoStart> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lasso"))
-            .args(["serve", "--profiles"])
-            .arg(&directory)
-            .args(["--listen", "127.0.0.1", "--port", "0", "--shards", "2", "--log-format", "json"])
-            .args(flags)
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .expect("the binary runs");
+        Lasso::run(Command::new(env!("CARGO_BIN_EXE_lasso")), directory, flags, variables)
+    }
+
+    fn run(mut command: Command, directory: PathBuf, flags: &[&str], variables: &[(&str, &str)]) -> Result<Lasso, NoStart> {
+        command.args(SERVE).arg(&directory).args(USUAL).args(flags).envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("its output");
         let (told, lines) = channel();
         let is_unread = Arc::new(AtomicBool::new(false));

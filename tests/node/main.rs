@@ -40,6 +40,7 @@ mod provider;
 mod recovery;
 mod scenario;
 mod schema;
+mod shortage;
 mod snapshots;
 mod traces;
 mod vectors;

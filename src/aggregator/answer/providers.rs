@@ -101,6 +101,7 @@ impl Aggregator {
             ("misconfigured_since", json!(channel.misconfigured_since.map(|since| at.wall_of(since)))),
             ("wrong_chain_id", json!(channel.wrong_chain)),
             ("last_failure", json!(last_failure)),
+            ("unreachable", json!(channel.unreached.map(|why| json!({ "cause": why.word(), "message": why.text() })))),
             ("probe_latency_ms", json!(probe_us.map(|us| ms(us.into())))),
             ("learnt_limits", learnt(channel, at)),
         ]
@@ -161,7 +162,7 @@ impl Aggregator {
             return ("lagging", format!("{behind} blocks behind the chain; max_lag_blocks is {}", chain.max_lag_blocks));
         }
         if breaker.probe_failing() {
-            return ("unsteady", "our last probe of it failed".to_owned());
+            return ("unsteady", with_cause("our last probe of it failed", channel));
         }
         if let Some((category, since)) = channel.suspicion.view(at.now) {
             let (what, ago_s) = (category.word().replace('_', " "), at.now.since(since).as_secs());
@@ -172,7 +173,7 @@ impl Aggregator {
         }
         match channel.is_known {
             true => ("healthy", String::new()),
-            false => ("unknown", "it has not answered yet".to_owned()),
+            false => ("unknown", with_cause("it has not answered yet", channel)),
         }
     }
 
@@ -192,6 +193,10 @@ impl Aggregator {
             "manual": manual,
         })
     }
+}
+
+fn with_cause(what: &str, channel: &Channel) -> String {
+    channel.unreached.map_or(what.to_owned(), |why| format!("{what}: {}", why.text()))
 }
 
 fn learnt(channel: &Channel, at: Moment) -> Value {

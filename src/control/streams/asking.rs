@@ -49,6 +49,7 @@ pub async fn subscribe_to<W: World>(link: Rc<Link<W>>, shard: Rc<Shard<W>>, key:
     let id = match answer {
         Ok(message) => id_of(&message),
         Err(CallFault::Late) => Err(NoSubscription::Never),
+        Err(CallFault::TooLarge) => Err(NoSubscription::Unclear),
         Err(CallFault::NotSent | CallFault::Lost) => Err(NoSubscription::Lost),
     };
     tell(&feed, key, id);
@@ -95,7 +96,7 @@ pub async fn unsubscribe<W: World>(link: Rc<Link<W>>, world: W, id: Box<[u8]>) {
         let deadline: Instant = world.now().plus_ms(limits::UNSUBSCRIBE_MS);
         let left = match link.call(b"eth_unsubscribe", &params, deadline).await {
             Ok(message) => left_by(&message),
-            Err(CallFault::Late) => Left::Unclear,
+            Err(CallFault::Late | CallFault::TooLarge) => Left::Unclear,
             Err(CallFault::NotSent) if link.is_open() => Left::Refused,
             Err(CallFault::NotSent | CallFault::Lost) => Left::Gone,
         };

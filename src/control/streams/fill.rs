@@ -156,6 +156,6 @@ async fn ask_for<W: World>(shard: &Shard<W>, entry: EntryId, method: &str, param
     let transport = transport_of(shard, entry);
     match inquire(shard, entry, transport, method::lookup(method.as_bytes()), &body, limits::FILL_TIMEOUT_MS).await {
         Found::Result(result, _) => Some(result),
-        Found::Limited { .. } | Found::Auth | Found::Failed(_) => None,
+        Found::Limited { .. } | Found::Auth | Found::Unasked | Found::Failed(_) => None,
     }
 }

@@ -49,7 +49,7 @@ async fn newest<W: World>(shard: &Shard<W>, entry: EntryId) -> Option<Head> {
     let method = method::lookup(b"eth_getBlockByNumber");
     match inquire(shard, entry, Transport::Http, method, QUESTION, limits::PROBE_TIMEOUT_MS).await {
         Found::Result(result, _) => Head::of_block(&result),
-        Found::Limited { .. } | Found::Auth | Found::Failed(_) => None,
+        Found::Limited { .. } | Found::Auth | Found::Unasked | Found::Failed(_) => None,
     }
 }
 

@@ -9,7 +9,7 @@
 pub mod wire;
 
 use crate::base::limits;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::runtime::caught::Guarded;
 use crate::runtime::world::Duplex;
 use bytes::Bytes;
@@ -84,14 +84,20 @@ impl AnswerFields {
 pub enum StreamFault {
     /// The provider says that it did not look at it (GOAWAY below it, REFUSED_STREAM).
     NotTaken,
-    /// Reset, or the connection is gone.
+    /// The provider reset it.
     Lost,
+    /// The connection is gone, and with it whatever was on it.
+    Gone,
 }
 
 impl StreamFault {
     fn of(error: &h2::Error) -> StreamFault {
         let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-        if error.is_remote() && (error.is_go_away() || refused) { StreamFault::NotTaken } else { StreamFault::Lost }
+        match error.is_remote() && (error.is_go_away() || refused) {
+            true => StreamFault::NotTaken,
+            false if error.is_reset() => StreamFault::Lost,
+            false => StreamFault::Gone,
+        }
     }
 }
 
@@ -123,7 +129,12 @@ pub fn open<S: Duplex>(stream: S, clock: impl Fn() -> Instant + 'static) -> Opti
         .initial_connection_window_size(limits::H2_CONNECTION_WINDOW_BYTES)
         .max_frame_size(limits::H2_FRAME_BYTES)
         .max_header_list_size(limits::ANSWER_HEAD_BYTES as u32)
-        .initial_max_send_streams(limits::H2_STREAMS);
+        .initial_max_send_streams(limits::H2_STREAMS)
+        // Every call that is given up is a reset, and what its provider still sends is nobody's error. The crate's own
+        // bound would end the connection of all for them.
+        .max_concurrent_reset_streams(limits::H2_RESETS_KEPT)
+        .reset_stream_duration(Duration::from_millis(limits::H2_RESETS_KEPT_MS))
+        .max_local_error_reset_streams(None);
     let wire = Wire::new(stream, Some(pulse.clone()));
     let mut handshake = Guarded::new(Box::pin(builder.handshake::<Wire, Bytes>(wire)));
     // It only fills the outbox, so it is done at once.
@@ -337,6 +348,6 @@ fn settle<T>(polled: Option<Poll<Result<T, h2::Error>>>, seat: &Seat, cx: &Conte
             seat.wait(cx);
             Poll::Pending
         }
-        Some(Poll::Pending) | None => Poll::Ready(Err(StreamFault::Lost)),
+        Some(Poll::Pending) | None => Poll::Ready(Err(StreamFault::Gone)),
     }
 }

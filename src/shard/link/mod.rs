@@ -5,7 +5,8 @@
 //! other. The link belongs to nobody's call: a call that is given up is forgotten here and the connection lives on. What
 //! ends it ends it once, for everyone: pending calls are told whether they had been written, and the owner hears how it
 //! ended. Whatever comes counts as a sign of life, so a provider that sends events but answers no ping is not dropped.
-//! Fails towards closing: a frame that breaks the protocol, a message beyond 16 MiB or without end, silence.
+//! A message beyond 16 MiB is skipped and fails the call that it answers, and no other.
+//! Fails towards closing: a frame that breaks the protocol, a message of frames without end, silence.
 
 mod opening;
 mod outbox;
@@ -25,7 +26,7 @@ use crate::runtime::world::{Closer, Duplex, World};
 use crate::shard::Shard;
 use crate::shard::buffers::Size;
 use crate::shard::deadlines::{UpstreamCloser, Watched};
-use crate::wire::jsonrpc::{Inbound, sort_inbound, write_integer};
+use crate::wire::jsonrpc::{Inbound, id_at_end, sort_inbound, write_integer};
 use crate::wire::websocket::{Event, Opcode, Protocol, masked_close_frame, write_masked_frame};
 use outbox::Outbox;
 use pending::Pending;
@@ -60,6 +61,8 @@ pub struct Link<W: World> {
     misses: Cell<u8>,
     /// When what is being written must have been taken.
     write_by: Cell<Instant>,
+    /// Nothing is read because this node has no room: what is silent is not the provider.
+    is_paused: Cell<bool>,
     /// After the end: when the connection is cut.
     end_by: Cell<Instant>,
 }
@@ -88,6 +91,7 @@ impl<W: World> Link<W> {
             pong_by: Cell::new(Instant::NEVER),
             misses: Cell::new(0),
             write_by: Cell::new(Instant::NEVER),
+            is_paused: Cell::new(false),
             end_by: Cell::new(Instant::NEVER),
         });
         let place = shard.links.all.borrow_mut().insert(link.clone());
@@ -175,6 +179,14 @@ impl<W: World> Link<W> {
 
     /// What time asks of it; called by the shard's coarse sweep.
     pub(super) fn beat(&self, now: Instant) {
+        if self.is_paused.get() {
+            // Nor does a provider read what we write while it cannot write itself.
+            self.note_life();
+            self.ping_at.set(now.plus_ms(limits::LINK_PING_MS));
+            if self.write_by.get() < Instant::NEVER {
+                self.begin_write(now);
+            }
+        }
         if now >= self.write_by.get() {
             self.end(How::Silent);
             return self.closer.close();
@@ -201,9 +213,26 @@ impl<W: World> Link<W> {
         }
     }
 
+    /// Something is being written, or a part of it was taken.
+    fn begin_write(&self, now: Instant) {
+        self.write_by.set(now.plus_ms(limits::LINK_WRITE_MS + limits::IDLE_SWEEP_MS));
+    }
+
+    fn end_write(&self) {
+        self.write_by.set(Instant::NEVER);
+    }
+
     fn note_life(&self) {
         self.misses.set(0);
         self.pong_by.set(Instant::NEVER);
+    }
+
+    /// A message too long to be held is passing; `id`: of the call that it answers, if that is seen. True: it was for a call.
+    fn skip(&self, id: Option<u64>) -> bool {
+        id.is_some_and(|id| {
+            self.shard.counters.strays.add(u64::from(!self.pending.too_large(id)));
+            true
+        })
     }
 
     fn take(&self, message: Message) {
@@ -267,16 +296,26 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
     let shard = &link.shard;
     let mut protocol = Protocol::client(limits::LINK_MESSAGE_BYTES);
     protocol.feed(rest);
-    // Of the message that is coming: its bytes so far, and their charge.
-    let (mut bytes, mut permit) = (rest.len(), None);
+    // The charge of the message that is coming; and whether one that is skipped is nobody's any more.
+    let (mut permit, mut is_settled) = (None, false);
     let mut buf = shard.buffers.take(Size::Upstream);
     loop {
         while let Some(event) = protocol.event() {
-            if let Event::Message(message) = event {
-                bytes = 0;
-                let mut permit: Option<Permit> = permit.take();
-                permit.iter_mut().for_each(|permit| permit.lower_to(message.len() as u64));
-                link.take(Message { bytes: message, permit });
+            match event {
+                Event::Message(message) => {
+                    let mut permit: Option<Permit> = permit.take();
+                    permit.iter_mut().for_each(|permit| permit.lower_to(message.len() as u64));
+                    link.take(Message { bytes: message, permit });
+                }
+                Event::Skipping(first) => {
+                    permit = None;
+                    is_settled = link.skip(sort_inbound(&first).answer());
+                }
+                // What was neither an answer at its beginning nor at its end was an event, and its stream has a hole now.
+                Event::Skipped(last) if !is_settled && !link.skip(id_at_end(&last)) && link.owed.get() > 0 => {
+                    link.give_up(How::Broken);
+                }
+                Event::Skipped(_) | Event::Pong | Event::End => {}
             }
         }
         let answers = protocol.take_outgoing_masked(link.mask());
@@ -295,11 +334,13 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
             return How::Lost;
         }
         link.note_life();
-        bytes += buf.len();
+        let bytes = protocol.held() + buf.len();
         while bytes > limits::HOLD_BYTES && !charge(shard, &mut permit, bytes as u64) {
             // Nothing more is read until the node has room for it.
+            link.is_paused.set(true);
             shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
         }
+        link.is_paused.set(false);
         protocol.feed(&buf);
     }
 }

@@ -1,9 +1,8 @@
 //! What waits to be written to a provider: frames in a row, masked when they were queued, handed to the kernel as one piece.
 
 use crate::base::limits;
-use crate::base::time::Instant;
 use crate::health::ending::How;
-use crate::runtime::bytes_io::{finish_writing, write_all};
+use crate::runtime::bytes_io::{finish_writing, write_all_by_parts};
 use crate::runtime::world::{Closer, World};
 use crate::shard::bell::Bell;
 use crate::shard::buffers::Size;
@@ -62,9 +61,10 @@ pub(super) async fn write<W: World>(link: Rc<Link<W>>, mut to: WriteOf<W>) {
             break;
         }
         link.pending.on_write();
-        link.write_by.set(shard.recent().plus_ms(limits::LINK_WRITE_MS + limits::IDLE_SWEEP_MS));
-        let (result, frames) = write_all(&mut to, frames).await;
-        link.write_by.set(Instant::NEVER);
+        link.begin_write(shard.recent());
+        // A provider that goes on taking it has the time again, however long it is.
+        let (result, frames) = write_all_by_parts(&mut to, frames, || link.begin_write(shard.recent())).await;
+        link.end_write();
         shard.buffers.give(frames);
         if result.is_err() {
             link.end(How::Lost);

@@ -25,6 +25,8 @@ pub enum CallFault {
     Lost,
     /// It may have been written, and no answer came in time.
     Late,
+    /// Its answer was longer than a message may be, and was skipped.
+    TooLarge,
 }
 
 #[derive(Default)]
@@ -77,11 +79,20 @@ impl Pending {
 
     /// Gives a call its answer; false when nobody waits for it.
     pub fn answer(&self, id: u64, message: Message) -> bool {
+        self.settle(id, Ok(message))
+    }
+
+    /// The same for one that is skipped.
+    pub fn too_large(&self, id: u64) -> bool {
+        self.settle(id, Err(CallFault::TooLarge))
+    }
+
+    fn settle(&self, id: u64, answer: Result<Message, CallFault>) -> bool {
         let is_taken = self.with(id, |entry| {
             if entry.answer.is_some() {
                 return false;
             }
-            entry.answer = Some(Ok(message));
+            entry.answer = Some(answer);
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
             }

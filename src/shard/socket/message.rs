@@ -1,7 +1,6 @@
 //! One message of a WebSocket client: a call or a batch, as over HTTP, with the connection's own bounds.
 
 use crate::base::ids::Transport;
-use crate::base::limits;
 use crate::base::span::Span;
 use crate::base::time::Instant;
 use crate::observe::decision::Ended;
@@ -50,7 +49,7 @@ fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, per
             socket.refuse(refusal, &client_id);
         }
     };
-    let Some(room) = Room::take(socket, body.len(), permit) else { return refuse(&RpcRefusal::socket_is_full()) };
+    let room = Room::take(socket, body.len(), permit);
     if let Err(refusal) = socket.charge(&snapshot, now, 1) {
         return refuse(&refusal);
     }
@@ -122,7 +121,7 @@ fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, permi
     if let Err(refusal) = admitted {
         return socket.refuse(&refusal, b"null");
     }
-    let Some(room) = Room::take(socket, body.len(), permit) else { return socket.refuse(&RpcRefusal::socket_is_full(), b"null") };
+    let room = Room::take(socket, body.len(), permit);
     socket.shard.counters.calls.add(items.len() as u64);
     let context = socket.context(&snapshot, now);
     let work = async move {
@@ -163,14 +162,10 @@ struct Room<W: World> {
 }
 
 impl<W: World> Room<W> {
-    fn take(socket: &Rc<Socket<W>>, bytes: usize, permit: Option<Permit>) -> Option<Room<W>> {
-        let (calls, held) = (socket.calls.get() + 1, socket.bytes.get() + bytes);
-        if calls > limits::SOCKET_CALLS || held > limits::SOCKET_BYTES {
-            return None;
-        }
-        socket.calls.set(calls);
-        socket.bytes.set(held);
-        Some(Room { socket: socket.clone(), bytes, _permit: permit })
+    fn take(socket: &Rc<Socket<W>>, bytes: usize, permit: Option<Permit>) -> Room<W> {
+        socket.calls.set(socket.calls.get() + 1);
+        socket.bytes.set(socket.bytes.get() + bytes);
+        Room { socket: socket.clone(), bytes, _permit: permit }
     }
 }
 
@@ -178,6 +173,7 @@ impl<W: World> Drop for Room<W> {
     fn drop(&mut self) {
         self.socket.calls.set(self.socket.calls.get() - 1);
         self.socket.bytes.set(self.socket.bytes.get() - self.bytes);
+        self.socket.freed.ring();
         let now = self.socket.shard.recent();
         self.socket.end_if_drained(now);
         self.socket.leave_if_due(now);

@@ -1,13 +1,14 @@
 //! A client's WebSocket: calls in, replies out in the order in which they are ready (CONTRACT §6).
 //!
 //! Three kinds of tasks share one `Socket`: the connection's own reads and takes messages apart, each request runs in a
-//! task of its own (at most 32), and one writes. So a slow call holds up no other, and a client that does not read holds
+//! task of its own (as many as the profile allows), and one writes. So a slow call holds up no other, and a client that does not read holds
 //! up only itself: above a bound of unwritten bytes no more requests are read. The shard's coarse sweep beats: it pings,
 //! counts missing pongs, ends what hangs, and tells clients of a drain.
 
 mod handshake;
 mod message;
 mod outbox;
+mod reading;
 mod subscription;
 
 pub use handshake::{NoUpgrade, Upgrade, upgrade};
@@ -16,14 +17,13 @@ pub use subscription::SubscriptionId;
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::route::resolve::Route;
-use crate::runtime::bytes_io::read_more;
 use crate::runtime::limiter::ClientKey;
-use crate::runtime::world::{Closer, ReadHalf, World};
+use crate::runtime::world::{Closer, World};
 use crate::shard::Shard;
-use crate::shard::buffers::Size;
-use crate::shard::client_http::{Client, ReadOf};
+use crate::shard::bell::Bell;
+use crate::shard::client_http::Client;
 use crate::shard::deadlines::ClientCloser;
-use crate::wire::websocket::{Event, Opcode, Protocol, close_frame, write_frame_head};
+use crate::wire::websocket::{Opcode, Protocol, close_frame, write_frame_head};
 use outbox::Outbox;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -39,9 +39,15 @@ pub struct Socket<W: World> {
     outbox: Outbox,
     /// Nobody reads or writes any more: calls under way end.
     is_gone: Rc<Cell<bool>>,
-    /// Requests under way, and their bytes.
+    /// Requests under way, how many there may be, and their bytes.
     calls: Cell<usize>,
+    calls_at_work: usize,
     bytes: Cell<usize>,
+    /// Messages that wait for their place among them; and for the reader: there may be one.
+    held_back: Cell<usize>,
+    freed: Bell,
+    /// Nothing is read for want of such a place, so no pong can be seen.
+    is_unread: Cell<bool>,
     ping_at: Cell<Instant>,
     pong_by: Cell<Instant>,
     misses: Cell<u8>,
@@ -64,6 +70,7 @@ struct Leaving {
 pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
     let (shard, read, write, closer) = client.into_halves();
     let now = shard.now();
+    let calls_at_work = shard.snapshot().topology.profiles[upgrade.route.profile].ws_calls_at_work as usize;
     let socket = Rc::new(Socket {
         route: upgrade.route,
         region: upgrade.region,
@@ -72,6 +79,10 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
         outbox: Outbox::default(),
         is_gone: Rc::default(),
         calls: Cell::new(0),
+        calls_at_work,
+        held_back: Cell::new(0),
+        freed: Bell::default(),
+        is_unread: Cell::new(false),
         bytes: Cell::new(0),
         ping_at: Cell::new(now.plus_ms(limits::SOCKET_PING_MS)),
         pong_by: Cell::new(Instant::NEVER),
@@ -86,79 +97,11 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
     shard.world.spawn("websocket writer", outbox::write(socket.clone(), write));
     let mut protocol = Protocol::server(limits::REQUEST_BODY_BYTES);
     protocol.feed(&upgrade.rest);
-    read_messages(&socket, read, protocol).await;
+    reading::read_messages(&socket, read, protocol).await;
     socket.is_gone.set(true);
     socket.outbox.end();
     socket.end_subscriptions();
     shard.sockets.borrow_mut().try_remove(place);
-}
-
-async fn read_messages<W: World>(socket: &Rc<Socket<W>>, mut read: ReadOf<W>, mut protocol: Protocol) {
-    let shard = &socket.shard;
-    // Of the message that is coming: its bytes so far, and their charge to the node's budget.
-    let (mut bytes, mut permit) = (0, None);
-    loop {
-        while let Some(event) = protocol.event() {
-            match event {
-                // After our close what still comes is read and not answered.
-                Event::Message(_) if socket.outbox.has_ended() => {}
-                Event::Message(body) => {
-                    bytes = 0;
-                    message::take(socket, body, permit.take());
-                    socket.outbox.has_room().await;
-                }
-                Event::Pong => {
-                    socket.misses.set(0);
-                    socket.pong_by.set(Instant::NEVER);
-                }
-                Event::End => {}
-            }
-        }
-        let answers = protocol.take_outgoing();
-        if !answers.is_empty() {
-            socket.outbox.push_frames(answers);
-        }
-        if protocol.has_ended() {
-            socket.outbox.end();
-            return linger(socket, read).await;
-        }
-        if read.readable().await.is_err() {
-            return;
-        }
-        let mut buf = shard.buffers.take(Size::Client);
-        buf.clear();
-        let (result, buf) = read_more(&mut read, buf).await;
-        if matches!(result, Ok(1..)) {
-            protocol.feed(&buf);
-        }
-        bytes += buf.len();
-        shard.buffers.give(buf);
-        if !matches!(result, Ok(1..)) {
-            return;
-        }
-        let Some(charged) = shard.charge_body(bytes, permit.take()) else {
-            socket.close(1013, "the node has no room for this message now", shard.now());
-            return linger(socket, read).await;
-        };
-        permit = charged;
-    }
-}
-
-/// Reads away what still comes after the last frame, so that it is not lost to a reset.
-async fn linger<W: World>(socket: &Rc<Socket<W>>, mut read: ReadOf<W>) {
-    socket.end_by.set(socket.shard.now().plus_ms(limits::LINGER_MS));
-    let mut left = limits::LINGER_BYTES;
-    let mut buf = socket.shard.buffers.take(Size::Client);
-    while left > 0 {
-        buf.clear();
-        let (result, more) = read_more(&mut read, buf).await;
-        buf = more;
-        match result {
-            Ok(n @ 1..) => left = left.saturating_sub(n),
-            _ => break,
-        }
-    }
-    socket.shard.buffers.give(buf);
 }
 
 impl<W: World> Socket<W> {
@@ -172,6 +115,9 @@ impl<W: World> Socket<W> {
         }
         self.end_if_drained(now);
         self.leave_if_due(now);
+        if self.is_unread.get() {
+            self.pong_by.set(Instant::NEVER);
+        }
         if now >= self.pong_by.get() {
             self.misses.set(self.misses.get() + 1);
             self.pong_by.set(Instant::NEVER);
@@ -190,7 +136,7 @@ impl<W: World> Socket<W> {
 
     /// At a drain, once what is under way has been answered.
     fn end_if_drained(&self, now: Instant) {
-        if self.shard.node.draining.is_raised() && self.calls.get() == 0 && !self.outbox.has_ended() {
+        if self.shard.node.draining.is_raised() && self.has_no_work() && !self.outbox.has_ended() {
             self.answer_waiting();
             self.close(1001, "the node is stopping", now);
         }
@@ -205,6 +151,10 @@ impl<W: World> Socket<W> {
         self.leave_if_due(now);
     }
 
+    fn has_no_work(&self) -> bool {
+        self.calls.get() == 0 && self.held_back.get() == 0
+    }
+
     fn is_leaving(&self) -> bool {
         self.leaving.borrow().is_some()
     }
@@ -212,7 +162,7 @@ impl<W: World> Socket<W> {
     fn leave_if_due(&self, now: Instant) {
         if let Some(leaving) = &*self.leaving.borrow()
             && !self.outbox.has_ended()
-            && (self.calls.get() == 0 || now >= leaving.by)
+            && (self.has_no_work() || now >= leaving.by)
         {
             self.answer_waiting();
             self.close(leaving.code, &leaving.reason, now);
@@ -230,9 +180,11 @@ impl<W: World> Socket<W> {
     pub fn lose(&self) {
         self.is_gone.set(true);
         self.outbox.end();
+        self.freed.ring();
         self.closer.close();
     }
 
+    /// Something is being written, or a part of it was taken.
     fn begin_write(&self) {
         self.write_by.set(self.shard.recent().plus_ms(limits::CLIENT_WRITE_TIMEOUT_MS));
     }

@@ -13,7 +13,7 @@ use crate::shard::client_http::WriteOf;
 use crate::shard::reply::{self, Body};
 use crate::shard::socket::Socket;
 use crate::shard::socket::subscription::{SubscriptionId, event_len, write_event};
-use crate::wire::websocket::{Opcode, write_frame_head};
+use crate::wire::websocket::{Opcode, Owed, write_frame_head};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -41,6 +41,8 @@ impl Item {
 #[derive(Default)]
 pub struct Outbox {
     items: RefCell<VecDeque<Item>>,
+    /// The newest ping's pong, if it is owed: whoever asks faster than we write gets one for all (RFC 6455 §5.5.3).
+    pong: RefCell<Vec<u8>>,
     bytes: Cell<usize>,
     /// Of them, subscription events: how many, and their bytes.
     events: Cell<(usize, usize)>,
@@ -55,6 +57,17 @@ pub struct Outbox {
 impl Outbox {
     pub fn push_frames(&self, bytes: Vec<u8>) {
         self.push(Item::Frames(bytes));
+    }
+
+    /// Answers to control frames: a pong in the place of an older one, and a close.
+    pub fn owe(&self, owed: Owed) {
+        if !owed.pong.is_empty() && !self.has_ended.get() {
+            *self.pong.borrow_mut() = owed.pong;
+            self.filled.ring();
+        }
+        if !owed.close.is_empty() {
+            self.push_frames(owed.close);
+        }
     }
 
     pub fn push_reply(&self, body: Body) {
@@ -112,6 +125,11 @@ impl Outbox {
 
     async fn next(&self) -> Option<Item> {
         loop {
+            let pong = self.pong.take();
+            if !pong.is_empty() {
+                self.bytes.set(self.bytes.get() + pong.len());
+                return Some(Item::Frames(pong));
+            }
             if let Some(item) = self.items.borrow_mut().pop_front() {
                 self.taken(&item);
                 return Some(item);
@@ -148,7 +166,7 @@ pub async fn write<W: World>(socket: Rc<Socket<W>>, mut to: WriteOf<W>) {
         let waiting = item.len();
         socket.begin_write();
         let (sent, more) = match item {
-            Item::Reply(body) if body.len() > limits::COALESCE_BYTES => (write_long(&socket.shard, &mut to, body).await, 0),
+            Item::Reply(body) if body.len() > limits::COALESCE_BYTES => (write_long(&socket, &mut to, body).await, 0),
             item => write_short(&socket, &mut to, item).await,
         };
         socket.end_write();
@@ -190,8 +208,9 @@ fn append<W: World>(shard: &Shard<W>, out: &mut Vec<u8>, item: Item) {
     }
 }
 
-async fn write_long<W: World>(shard: &Shard<W>, to: &mut WriteOf<W>, body: Body) -> bool {
+async fn write_long<W: World>(socket: &Socket<W>, to: &mut WriteOf<W>, body: Body) -> bool {
+    let shard = &socket.shard;
     let mut head = shard.buffers.take(Size::Client);
     write_frame_head(&mut head, Opcode::Text, body.len());
-    reply::write_gathered(shard, to, head, body).await
+    reply::write_gathered(shard, to, head, body, || socket.begin_write()).await
 }

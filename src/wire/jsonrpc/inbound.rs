@@ -21,6 +21,16 @@ pub enum Inbound {
     Unknown,
 }
 
+impl Inbound {
+    /// The id of the call that it answers.
+    pub fn answer(self) -> Option<u64> {
+        match self {
+            Inbound::Answer(id) => Some(id),
+            Inbound::Event { .. } | Inbound::Error(_) | Inbound::Unknown => None,
+        }
+    }
+}
+
 /// Sorts a whole message.
 pub fn sort_inbound(message: &[u8]) -> Inbound {
     sort(message).unwrap_or(Inbound::Unknown)
@@ -73,6 +83,15 @@ fn event(message: &[u8], params: Span) -> Option<Inbound> {
 }
 
 /// `1*DIGIT` of at most 16 digits: as we send them.
+/// The id that ends a message, of which these are the last bytes: where a provider writes it behind the result.
+pub fn id_at_end(last: &[u8]) -> Option<u64> {
+    let head = last.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end();
+    let digits = head.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (head, digits) = head.split_at(head.len() - digits);
+    let head = head.trim_ascii_end().strip_suffix(b":")?.trim_ascii_end().strip_suffix(b"\"id\"")?.trim_ascii_end();
+    number(digits).filter(|_| head.ends_with(b","))
+}
+
 fn number(raw: &[u8]) -> Option<u64> {
     if raw.is_empty() || raw.len() > 16 {
         return None;
@@ -132,6 +151,20 @@ impl<'a> Members<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_id_behind_a_result_is_found_and_one_inside_of_it_is_not() {
+        let check = |last: &str, want| assert_eq!(id_at_end(last.as_bytes()), want, "{last}");
+        check(r#"..."}],"id":7}"#, Some(7));
+        check("...\"}] ,\t\"id\" : 12 } \r\n", Some(12));
+        check(r#"..."id":7}}"#, None);
+        check(r#"..."x":7}"#, None);
+        check(r#"...\"id":7}"#, None);
+        check(r#"..."id":}"#, None);
+        check(r#"..."id":"7"}"#, None);
+        check("7}", None);
+        check("", None);
+    }
 
     #[test]
     fn messages_are_told_apart() {

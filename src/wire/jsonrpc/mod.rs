@@ -13,7 +13,7 @@ mod write;
 
 pub use answer::{Answer, AnswerFault, AnswerKind, id_matches, scan_answer};
 pub use batch::{BatchFault, scan_batch};
-pub use inbound::{Inbound, sort_inbound};
+pub use inbound::{Inbound, id_at_end, sort_inbound};
 pub use request::{Body, Id, ParamsKind, Request, RequestFault, scan_body, scan_item};
 pub use stream::{Prefix, ResultStream, scan_prefix};
 pub use write::{Splice, splice, splice_points, write_call, write_error, write_integer, write_result};

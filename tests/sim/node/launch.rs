@@ -102,6 +102,7 @@ pub fn settings(node: &Sim, shards: u32) -> Settings {
         host: "localhost:4000".into(),
         shards,
         trusted_proxies: TrustedProxies::loopback(),
+        client_connections_max: limits::CLIENTS_MAX,
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: node.wall(),
         spans: None,
@@ -127,7 +128,7 @@ pub fn topology(priorities: &[(u64, Way)], limit: Option<(u32, u32)>, max_connec
 pub fn topology_of(providers: &[(u64, Way, bool)], limit: Option<(u32, u32)>, max_connections: u32) -> Topology {
     let (rps, burst) = limit.unwrap_or((0, 1));
     let mut text = format!(
-        "name: Simulated\nslug: default\nrps_limit: {rps}\nburst_limit: {burst}\nchains:\n  main:\n    chain_id: {CHAIN_ID}\n    providers:\n"
+        "name: Simulated\nslug: default\nrps_limit: {rps}\nburst_limit: {burst}\nws_calls_at_work: 8\nchains:\n  main:\n    chain_id: {CHAIN_ID}\n    providers:\n"
     );
     for (index, (priority, way, is_http2)) in providers.iter().enumerate() {
         let (port, http2) = if *is_http2 { (FRONT_PORT, "on") } else { (PROVIDER_PORT, "auto") };

@@ -10,7 +10,6 @@ use super::trouble;
 use crate::seeds;
 use crate::weather::{self, coin, one_in};
 use crate::world::{Ended, Link, Sim, SimStream, Trace};
-use lasso::base::limits;
 use lasso::base::rng::Rng;
 use lasso::config::topology::Strategy;
 use lasso::demo::chain_model::ChainModel;
@@ -157,8 +156,8 @@ impl Scene {
         let mut open: BTreeSet<String> = BTreeSet::new();
         let (mut id, last) = (first_id, first_id + 1 + draw.below(60));
         while id < last || !open.is_empty() {
-            // No more under way than are allowed.
-            while id < last && open.len() < limits::SOCKET_CALLS && coin(draw) {
+            // More under way than may be at work: the node reads the others later.
+            while id < last && coin(draw) {
                 let items = if one_in(draw, 4) { 1 + draw.below(5).min(last - id) } else { 1 };
                 let calls: Vec<String> = (id..id + items).map(call).collect();
                 let text = if items == 1 { calls.concat() } else { format!("[{}]", calls.join(",")) };

@@ -5,6 +5,7 @@ use crate::aggregator::Aggregator;
 use crate::aggregator::answer::node::Heard;
 use crate::observe::expose::{Exposition, Family, Labels, Value};
 use crate::observe::report::StreamLoad;
+use crate::observe::shortage::Shortage;
 use crate::runtime::process;
 
 type Gauges<T> = &'static [(Family, fn(&T) -> Value)];
@@ -28,6 +29,9 @@ const NODE: Gauges<Aggregator> = &[
     }),
     (Family::counter("lasso_request_log_unwritten", "Calls beyond what a second's log has room for."), |a| {
         a.told.untold_calls.into()
+    }),
+    (Family::gauge("lasso_client_connections_max", "Clients' connections that there may be; more are answered 503."), |a| {
+        a.node.admissions.limit().into()
     }),
     (Family::gauge("lasso_event_readers", "Open /api/events streams."), |a| a.node.events.readers().into()),
 ];
@@ -110,6 +114,16 @@ impl Aggregator {
         let shards: Vec<(Labels, &Heard)> = self.heard.iter().enumerate().map(label).collect();
         for (family, value) in SHARDS {
             each(out, *family, &shards, |(labels, _)| labels, |(_, heard)| Some(value(heard)));
+        }
+        out.family(&Family::counter(
+            "lasso_shortages",
+            "Things that this node or its machine lacked, which no provider is blamed for.",
+        ));
+        for (labels, heard) in &shards {
+            for shortage in Shortage::ALL {
+                let count = heard.load.shortages.get(shortage.index()).copied().unwrap_or(0);
+                out.sample_of(labels, "of", shortage.word(), count);
+            }
         }
         let family = Family::gauge("lasso_epoch_lag_seconds", "Time since the shard's last report.");
         each(out, family, &shards, |(labels, _)| labels, |(_, heard)| Some(at.now.since(heard.until).into()));

@@ -32,6 +32,7 @@ fn node() -> (Arc<Node>, Aggregator) {
         host: "localhost".into(),
         shards: 2,
         trusted_proxies: TrustedProxies::loopback(),
+        client_connections_max: crate::base::limits::CLIENTS_MAX,
         request_log_rate: 256,
         started: WallTime(1_500),
         spans: None,

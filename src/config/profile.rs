@@ -2,11 +2,12 @@
 
 use crate::base::limits;
 use crate::config::capabilities::is_method;
+use crate::config::methods::read_methods;
 use crate::config::provider::{ProviderSpec, is_url_name, read_provider};
 use crate::config::read::{Fields, Reader, Spot};
 use crate::config::schema;
 use crate::config::suggest;
-use crate::config::topology::Strategy;
+use crate::config::topology::{MethodTerms, Strategy};
 use crate::config::yaml::{At, Kind, Node};
 
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(super) struct ProfileSpec {
     pub rps_limit: u32,
     pub burst_limit: u32,
     pub routing: RoutingSpec,
+    pub methods: Vec<MethodTerms>,
     pub chains: Vec<ChainSpec>,
 }
 
@@ -41,6 +43,7 @@ pub(super) struct ChainSpec {
     pub color: Box<str>,
     pub size: Box<str>,
     pub routing: RoutingSpec,
+    pub methods: Vec<MethodTerms>,
     pub providers: Vec<ProviderSpec>,
 }
 
@@ -84,6 +87,7 @@ pub(super) fn read_profile(reader: &mut Reader<'_>, documents: &[Node], stem: &s
         rps_limit: number(reader, &fields, "rps_limit", 0, limits::LIMIT_RPS),
         burst_limit: number(reader, &fields, "burst_limit", 1, limits::LIMIT_BURST),
         routing: read_routing(reader, &fields),
+        methods: read_methods(reader, &fields),
         chains: read_chains(reader, &fields),
     })
 }
@@ -170,6 +174,7 @@ fn read_chain(reader: &mut Reader<'_>, key: Spot<Box<str>>, node: &Node) -> Opti
         color: "#6B7280".into(),
         size: "md".into(),
         routing: read_routing(reader, &fields),
+        methods: read_methods(reader, &fields),
         providers: Vec::new(),
         key,
     };

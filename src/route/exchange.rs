@@ -271,7 +271,7 @@ impl Exchange {
 
 fn why_nobody(plan: &ChainPlan, ask: &Ask) -> Refuse {
     let sieve = Sieve::new(plan, ask);
-    if sieve.archival != 0 { Refuse::CircuitsOpen } else { Refuse::NoProvider }
+    if sieve.supported != 0 { Refuse::CircuitsOpen } else { Refuse::NoProvider }
 }
 
 #[cfg(test)]

@@ -20,7 +20,6 @@ pub enum Stage {
     WrongChain,
     /// Its capabilities exclude the method, or it was found to lack it.
     Unsupported,
-    NotArchival,
     CircuitOpen,
     /// Half-open, and no trial is this call's.
     HalfOpen,
@@ -30,12 +29,11 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Stage; 9] = [
+    pub const ALL: [Stage; 8] = [
         Stage::Unreachable,
         Stage::NotAsked,
         Stage::WrongChain,
         Stage::Unsupported,
-        Stage::NotArchival,
         Stage::CircuitOpen,
         Stage::HalfOpen,
         Stage::Unfit,
@@ -48,7 +46,6 @@ impl Stage {
             Stage::NotAsked => "not_asked",
             Stage::WrongChain => "wrong_chain",
             Stage::Unsupported => "unsupported",
-            Stage::NotArchival => "not_archival",
             Stage::CircuitOpen => "circuit_open",
             Stage::HalfOpen => "half_open",
             Stage::Unfit => "unfit",
@@ -65,7 +62,6 @@ impl Stage {
             Stage::NotAsked => "another provider is pinned, or routing.method_overrides names others for this method",
             Stage::WrongChain => "its eth_chainId is not the chain's; correct its url or the chain_id",
             Stage::Unsupported => "its capabilities exclude this method, or it lately answered that it lacks it",
-            Stage::NotArchival => "the block is old and it is not marked `archival: true`",
             Stage::CircuitOpen => "its circuit is open: it failed too often and is left alone until it is tried again",
             Stage::HalfOpen => "its circuit is half-open: only a trial may go there",
             Stage::Unfit => "it would reject the parameters: a configured limit, or one learnt from its errors",
@@ -79,7 +75,6 @@ impl Stage {
             (sieve.asked, Stage::NotAsked),
             (sieve.right_chain, Stage::WrongChain),
             (sieve.supported, Stage::Unsupported),
-            (sieve.archival, Stage::NotArchival),
             (sieve.admitted, Stage::CircuitOpen),
             (sieve.allowed, Stage::HalfOpen),
             (sieve.fit, Stage::Unfit),
@@ -96,9 +91,11 @@ pub struct Part {
     pub turn: Option<usize>,
     /// Of being asked first.
     pub odds: f32,
-    /// What puts it behind others: seen failing by this shard a moment ago, behind the block or the chain, misconfigured.
+    /// What puts it behind others: seen failing by this shard a moment ago, behind the block or the chain, no archive for the
+    /// old state that is asked for, misconfigured.
     pub is_vetoed: bool,
     pub is_behind: bool,
+    pub is_pruned: bool,
     pub is_misconfigured: bool,
     /// CONTRACT §4.3, from 1; an open circuit has none.
     pub tier: Option<usize>,
@@ -119,13 +116,14 @@ pub fn explain(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> IdVec<SlotId, Part
         }
     }
     let part = |id: SlotId| {
-        let [is_vetoed, is_behind, is_misconfigured] = whole.demotions(id);
+        let [is_vetoed, is_behind, is_pruned, is_misconfigured] = whole.demotions(id);
         Part {
             stage: Stage::of(&sieve, id),
             turn: turns.get(usize::from(id.0)).copied().flatten(),
             odds: odds.iter().find(|(of, _)| *of == id).map_or(0.0, |(_, odds)| *odds),
             is_vetoed,
             is_behind,
+            is_pruned,
             is_misconfigured,
             tier: plan.tiers().iter().position(|tier| tier & bit(id) != 0).map(|tier| tier + 1),
             is_local: ask.local & bit(id) != 0,

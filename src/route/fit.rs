@@ -6,6 +6,7 @@
 //! to compare.
 
 use crate::base::ids::{IdVec, MethodId, SlotId};
+use crate::chain::method;
 use crate::chain::params::{self, BlockAsk, Needs};
 use crate::route::select::Ask;
 use crate::snapshot::{Bounds, ChainPlan, Set, bit};
@@ -31,13 +32,15 @@ impl Fit {
     }
 
     /// The same for a call that is only thought of: it names this block.
-    pub fn at_block(plan: &ChainPlan, name: &[u8], block: BlockAsk) -> Fit {
-        Fit::of_needs(plan, Needs { block, range: None }, name, b"")
+    pub fn at_block(plan: &ChainPlan, method: MethodId, name: &[u8], block: BlockAsk) -> Fit {
+        let is_state = method::info(method).locator.is_state();
+        Fit::of_needs(plan, Needs { block, range: None, is_state }, name, b"")
     }
 
     fn of_needs(plan: &ChainPlan, needs: Needs, name: &[u8], params: &[u8]) -> Fit {
         let archival = needs.archival(plan.consensus, plan.fixed.archival_threshold);
-        let range = needs.range.and_then(|range| range.blocks(plan.consensus));
+        // Providers bound the range of logs; traces have bounds of their own.
+        let range = needs.range.filter(|_| !needs.is_state).and_then(|range| range.blocks(plan.consensus));
         let depth = needs.age(plan.consensus);
         let mut fit = Fit { archival, unfit: 0, behind: behind(plan, &needs), range, depth };
         if plan.fixed.has_bounds {
@@ -54,11 +57,11 @@ impl Fit {
     }
 }
 
-/// Providers whose head is known and below the block that is asked for.
+/// Providers that last said they were below the block that is asked for. What they may be credited is no block yet.
 fn behind(plan: &ChainPlan, needs: &Needs) -> Set {
     let Some(wanted) = needs.min_height() else { return 0 };
     let is_below = |height: u64| height != 0 && height < wanted;
-    plan.heights.iter().filter(|(_, h)| is_below(h.optimistic)).fold(0, |mask, (id, _)| mask | bit(id))
+    plan.heights.iter().filter(|(_, h)| is_below(h.reported)).fold(0, |mask, (id, _)| mask | bit(id))
 }
 
 /// CONTRACT §4.1, LB §3.2: unknown heights and ranges pass.

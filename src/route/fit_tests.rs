@@ -63,7 +63,7 @@ fn max_block_age() {
     check("eth_call", "\"earliest\"", true);
 }
 
-/// LB §5.1 stage 7 with §5.2: an old block goes to archives only.
+/// Old state goes to archives first, and to the others when they are all that is left.
 #[test]
 fn archival() {
     let plan = plan("");
@@ -73,12 +73,15 @@ fn archival() {
         let found = fit(&plan, method, params);
         let mut ask = Ask::new(Strategy::Priority, method::lookup(method.as_bytes()));
         found.apply_to(&mut ask);
-        assert_eq!(Sieve::new(&plan, &ask).fit, if want { 0b011 } else { 0b111 }, "{method} {params} {consensus:?}");
+        assert_eq!(Sieve::new(&plan, &ask).fit, 0b111, "nobody is left out");
+        assert_eq!(found.archival, want, "{method} {params} {consensus:?}");
     };
     let old = format!("[\"0x00\",\"{:#x}\"]", HEAD - 129);
     check("eth_getBalance", &old, Some(HEAD), true);
     check("eth_getBalance", &format!("[\"0x00\",\"{:#x}\"]", HEAD - 128), Some(HEAD), false);
-    check("eth_getBalance", &old, None, true);
+    check("eth_getBalance", &old, None, false);
+    check("eth_getBlockByNumber", r#"["earliest",false]"#, Some(HEAD), false);
+    check("eth_getLogs", &logs("\"0x1\"", "\"0x2\""), Some(HEAD), false);
     check("eth_getBalance", r#"["0x00","latest"]"#, None, false);
     check("eth_getBalance", r#"["0x00","earliest"]"#, Some(HEAD), true);
     check("eth_getBlockByHash", &old, Some(HEAD), false);
@@ -90,7 +93,7 @@ fn archival() {
 fn a_block_above_a_providers_head_goes_to_others_first() {
     let mut plan = plan("");
     let heights = [HEAD, HEAD - 5, 0];
-    plan.heights = heights.map(|optimistic| Height { optimistic, lag: 0 }).into_iter().collect();
+    plan.heights = heights.map(|reported| Height { reported, optimistic: HEAD + 9, lag: 0 }).into_iter().collect();
     let check = |block: u64, want: Set| {
         let found = fit(&plan, "eth_getBlockByNumber", &format!("[\"{block:#x}\",false]"));
         assert_eq!(found.behind, want, "{block}");

@@ -148,7 +148,7 @@ fn when_circuits_open<W: World>(shard: &Shard<W>, call: &Call<W>, why: Refuse) -
         return None;
     }
     let plan = call.snapshot.plan(call.profile, call.chain);
-    let waiting = Sieve::new(plan, &call.ask).archival & plan.gates.half_open;
+    let waiting = Sieve::new(plan, &call.ask).supported & plan.gates.half_open;
     members(waiting).filter_map(|id| plan.fixed.channels.get(id)).for_each(|channel| shard.reporter.want(*channel));
     // Where a trial is due or under way, the next epoch may know more.
     let until_ms = if waiting == 0 { plan.retry_at?.since(shard.recent()).as_millis() as u64 } else { 0 };

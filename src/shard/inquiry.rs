@@ -46,6 +46,7 @@ pub async fn inquire<W: World>(
         profile: place.profile,
         chain: place.chain,
         ask: Ask::new(Strategy::Priority, method),
+        terms: crate::chain::method::terms(method, b""),
         fit: Fit::ANYONE,
         filter: FilterRole::None,
         outgoing: Outgoing::canonical(Source::Own(body.to_vec()), 0..body.len(), &request),

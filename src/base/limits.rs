@@ -289,6 +289,16 @@ pub const HEAD_FRESH_MS: u64 = 30_000;
 pub const HEAD_SLACK_BLOCKS: u64 = 3;
 /// A block whose time is further ahead of our clock is no proof of its height.
 pub const BLOCK_AHEAD_S: u64 = 900;
+/// Heads of a chain whose announcers a shard knows, and of each so many announcers.
+pub const ANNOUNCED_HEADS: usize = 1_024;
+pub const ANNOUNCERS: usize = 16;
+/// Heights that a shard's clients were told of, and for how long a block that they were told of is promised to them.
+pub const TOLD_HEIGHTS: usize = 128;
+pub const PROMISE_MS: u64 = 30_000;
+/// Before nobody's having a promised block is believed, everybody is asked again after so long, or after one block.
+pub const ABSENT_PAUSE_MS: u64 = 1_000;
+/// Whoever is asked whether it has what another one lacks answers within this time.
+pub const ABSENT_ATTEMPT_MS: u64 = 1_500;
 /// Time between blocks where it is neither measured nor configured.
 pub const BLOCK_TIME_MS: u64 = 12_000;
 /// Measured block times outside are discarded, and fewer of them are not used.

@@ -8,3 +8,4 @@ pub mod heads;
 pub mod learnt;
 pub mod probe;
 pub mod reconnect;
+pub mod sightings;

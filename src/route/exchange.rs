@@ -24,6 +24,10 @@ pub enum Action {
         deadline: Instant,
         connection: ConnectionRule,
     },
+    /// Nobody has what was promised: wait, then `renew`.
+    Pause {
+        until: Instant,
+    },
     Reply(Reply),
 }
 
@@ -43,6 +47,8 @@ pub enum Reply {
     Answer,
     /// The most recent JSON-RPC error of a provider that was reported with `NextProvider`.
     LastError,
+    /// The most recent answer that was reported as `Absent`.
+    LastAbsent,
     /// A refusal of our own.
     Refuse(Refuse),
     /// Nobody is there to reply to.
@@ -77,6 +83,8 @@ pub enum End {
         has_error: bool,
         before_pool: bool,
     },
+    /// A complete answer: it does not have what was asked for, which another provider may.
+    Absent,
     /// Nothing was written, for a reason of ours: no room, no turn.
     NotSent,
     /// Nothing was written, because no connection could be made.
@@ -109,6 +117,10 @@ pub struct Exchange {
     /// The current attempt was re-sent on a fresh connection once.
     resent: bool,
     has_error: bool,
+    has_absent: bool,
+    /// How long to wait for what was promised before everybody is asked once more.
+    promise_ms: Option<u64>,
+    is_renewed: bool,
     last: Option<Refuse>,
     over: Option<Reply>,
 }
@@ -128,6 +140,9 @@ impl Exchange {
             method: ask.method,
             resent: false,
             has_error: false,
+            has_absent: false,
+            promise_ms: None,
+            is_renewed: false,
             last: None,
             over,
         }
@@ -168,6 +183,9 @@ impl Exchange {
         let may_go_on = self.dispatches < self.dispatch_limit() && self.tried < limits::CANDIDATES;
         let next = if may_go_on { self.walk.next(plan, rng) } else { None };
         let Some(slot) = next else {
+            if let Some(until) = self.second_round(now) {
+                return Action::Pause { until };
+            }
             return self.end(self.last.unwrap_or(Refuse::Exhausted));
         };
         self.tried += 1;
@@ -192,6 +210,15 @@ impl Exchange {
                 self.last = Some(Refuse::Exhausted);
                 if self.safety == Safety::RawTransaction && !before_pool {
                     self.over = Some(if has_error { Reply::LastError } else { Reply::Refuse(Refuse::Indeterminate) });
+                }
+            }
+            End::Absent => {
+                self.has_absent = true;
+                self.dispatches += 1;
+                // The node behind its other transport is the same.
+                self.walk.exclude_instance_of(plan, slot);
+                if !self.is_repeatable() {
+                    self.over = Some(Reply::LastAbsent);
                 }
             }
             End::NotSent => self.last = self.last.or(Some(Refuse::Exhausted)),
@@ -252,6 +279,10 @@ impl Exchange {
     /// The first attempt of a repeatable call leaves time for another one, if there is another provider: a share of the
     /// total, or less when the provider is known to answer sooner (CONTRACT §3).
     fn attempt_deadline(&self, plan: &ChainPlan, slot: SlotId, now: Instant) -> Instant {
+        if self.has_absent {
+            // There is an answer already; a better one is not waited for long.
+            return now.plus_ms(limits::ABSENT_ATTEMPT_MS).min(self.deadline);
+        }
         let another = self.is_repeatable() && self.dispatches == 0 && !self.walk.is_empty();
         if !another {
             return self.deadline;
@@ -262,8 +293,33 @@ impl Exchange {
         now.plus_ms(first_ms).min(self.deadline)
     }
 
+    /// What is asked for exists, for this node told of it: before nobody's having it is believed, everybody is asked once more.
+    pub fn promise(&mut self, wait_ms: u64) {
+        if !self.is_renewed {
+            self.promise_ms = Some(wait_ms);
+        }
+    }
+
+    fn second_round(&mut self, now: Instant) -> Option<Instant> {
+        let until = now.plus_ms(self.promise_ms.take().filter(|_| self.has_absent)?);
+        (until.plus_ms(limits::ATTEMPT_MIN_MS) <= self.deadline).then_some(until)
+    }
+
+    /// Everybody may be asked again.
+    pub fn renew(&mut self, plan: &ChainPlan, ask: &Ask) {
+        self.walk = Walk::new(plan, ask);
+        self.dispatches = 0;
+        self.is_renewed = true;
+    }
+
     fn end(&mut self, why: Refuse) -> Action {
-        let reply = if self.has_error { Reply::LastError } else { Reply::Refuse(why) };
+        let reply = if self.has_absent {
+            Reply::LastAbsent
+        } else if self.has_error {
+            Reply::LastError
+        } else {
+            Reply::Refuse(why)
+        };
         self.over = Some(reply);
         Action::Reply(reply)
     }

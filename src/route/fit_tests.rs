@@ -105,6 +105,38 @@ fn a_block_above_a_providers_head_goes_to_others_first() {
     check(HEAD + 1, 0b011);
 }
 
+/// What a feed announced counts at once, and a hash is known by its announcers.
+#[test]
+fn what_was_announced_since_decides_who_has_a_block() {
+    let mut plan = plan("");
+    plan.heights = [HEAD, HEAD, HEAD - 5].map(|reported| Height { reported, optimistic: reported, lag: 0 }).into_iter().collect();
+    let instance = |slot: u8| plan.fixed.channels[SlotId(slot)].instance();
+    let (now, hash) = (Instant::ZERO, [7; 32]);
+    let mut seen = Sightings::default();
+    seen.on_head(instance(1), hash, HEAD + 1, now);
+    let check = |seen: &Sightings, method: &str, params: &str, behind: Set, lacking: [bool; 3]| {
+        let mut found = fit(&plan, method, params);
+        found.see(&plan, seen, now);
+        let lacks = [0, 1, 2].map(|slot| found.lacks(&plan, SlotId(slot)));
+        assert_eq!((found.behind, lacks), (behind, lacking), "{method} {params}");
+    };
+    let next = format!("\"{:#x}\"", HEAD + 1);
+    let hex: String = "07".repeat(32);
+    check(&seen, "eth_getBlockByNumber", &format!("[{next},false]"), 0b101, [true, false, true]);
+    check(&seen, "eth_getLogs", &logs(&next, &next), 0b101, [true, false, true]);
+    check(&seen, "eth_getBlockByHash", &format!("[\"0x{hex}\",false]"), 0b101, [true, false, true]);
+    check(&seen, "eth_getLogs", &format!("[{{\"blockHash\":\"0x{hex}\"}}]"), 0b101, [true, false, true]);
+    check(&seen, "eth_call", &format!("[{{}},{{\"blockHash\":\"0x{hex}\"}}]"), 0b101, [true, false, true]);
+    check(&seen, "eth_getBlockByHash", &format!("[\"0x{}\",false]", "08".repeat(32)), 0, [false; 3]);
+    check(&seen, "eth_getTransactionReceipt", &format!("[\"0x{hex}\"]"), 0, [false; 3]);
+    // Whoever has come as high has it too.
+    seen.on_served(instance(0), HEAD + 1, now);
+    check(&seen, "eth_getBlockByHash", &format!("[\"0x{hex}\",false]"), 0b100, [false, false, true]);
+    // What nobody is known to have may be anybody's.
+    let far = format!("\"{:#x}\"", HEAD + 9);
+    check(&seen, "eth_getLogs", &logs(&far, &far), 0b111, [false; 3]);
+}
+
 /// What was turned down once is not asked again of the same provider (CONTRACT §4).
 #[test]
 fn learnt_limits_act_like_configured_ones() {

@@ -47,7 +47,7 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
     let blind = without_circuits(shard, plan);
     let plan = blind.as_deref().unwrap_or(plan);
     let mut exchange = Exchange::new(plan, &call.ask, call.safety(), call.timeout_ms(), call.started);
-    let mut last = Last { error: None };
+    let mut last = Last { error: None, absent: None };
     let mut witness = Witness::default();
     let mut now = call.started;
     loop {
@@ -56,6 +56,13 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
             Action::Reply(ending) => {
                 witness.end(shard);
                 return finish(shard, call, ending, last);
+            }
+            Action::Pause { until } => {
+                shard.world.sleep_until(until).await;
+                now = shard.now();
+                look_again(shard, call, plan, now);
+                exchange.renew(plan, &call.ask);
+                continue;
             }
             Action::Attempt { slot, deadline, connection } => {
                 let began = shard.now();
@@ -81,9 +88,20 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
         match got {
             Got::Answer { held, category } => {
                 call.trace.category = category;
+                shard.note_newest(call, call.trace.selected, &held, now);
+                last.discard(shard);
                 return answer(shard, call, held);
             }
-            Got::Stream(relay) => return Reply::Stream(relay),
+            Got::Stream(relay) => {
+                last.discard(shard);
+                return Reply::Stream(relay);
+            }
+            Got::Absent { held } => {
+                if let Some(wait_ms) = shard.promise(call, now).filter(|_| last.absent.is_none()) {
+                    exchange.promise(wait_ms);
+                }
+                last.note_absent(shard, held, call.trace.selected);
+            }
             Got::Refused { outcome, error } => {
                 call.trace.category = Some(outcome.category);
                 last.note(shard, error);
@@ -110,13 +128,15 @@ async fn one_attempt<W: World>(
     let rules = &provider.capabilities.error_rules;
     let got = attempt(shard, call, plan.fixed.channels[slot], rules, connection, deadline, now).await;
     shard.end_attempt(call, plan, now, &got);
-    shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_)));
+    shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_) | Got::Absent { .. }));
     got
 }
 
 /// The best that failed attempts left behind.
 struct Last {
     error: Option<Held>,
+    /// Who does not have it, in its own words.
+    absent: Option<(Held, Option<SlotId>)>,
 }
 
 impl Last {
@@ -128,13 +148,39 @@ impl Last {
             shard.buffers.give(older.buf);
         }
     }
+
+    fn note_absent<W: World>(&mut self, shard: &Shard<W>, held: Held, slot: Option<SlotId>) {
+        if let Some((older, _)) = self.absent.replace((held, slot)) {
+            shard.buffers.give(older.buf);
+        }
+    }
+
+    /// A better answer came.
+    fn discard<W: World>(self, shard: &Shard<W>) {
+        let absent = self.absent.map(|(held, _)| held);
+        self.error.into_iter().chain(absent).for_each(|held| shard.buffers.give(held.buf));
+    }
 }
 
-fn finish<W: World>(shard: &Shard<W>, call: &Call<W>, ending: Ending, last: Last) -> Reply<W> {
+/// By now others may have announced what nobody had.
+fn look_again<W: World>(shard: &Shard<W>, call: &mut Call<W>, plan: &ChainPlan, now: Instant) {
+    let number = call.snapshot.chain(call.profile, call.chain).chain_number;
+    shard.see_announced(&mut call.fit, plan, number, now);
+    call.ask.behind = call.fit.behind;
+}
+
+fn finish<W: World>(shard: &Shard<W>, call: &mut Call<W>, ending: Ending, mut last: Last) -> Reply<W> {
+    if ending == Ending::LastAbsent
+        && let Some((held, slot)) = last.absent.take()
+    {
+        (call.trace.selected, call.trace.category) = (slot, None);
+        last.discard(shard);
+        return Reply::Held(held);
+    }
     let refuse = match (ending, last.error) {
         (Ending::Nothing, _) => return Reply::Nothing,
-        (Ending::LastError | Ending::Answer, Some(error)) => return Reply::Held(error),
-        (Ending::LastError | Ending::Answer, None) => Refuse::Exhausted,
+        (Ending::LastError | Ending::LastAbsent | Ending::Answer, Some(error)) => return Reply::Held(error),
+        (Ending::LastError | Ending::LastAbsent | Ending::Answer, None) => Refuse::Exhausted,
         (Ending::Refuse(why), _) => why,
     };
     shard.counters.refusals.add(1);

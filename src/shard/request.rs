@@ -111,7 +111,9 @@ impl<W: World> Context<W> {
         }
         let id = method::lookup(name);
         let terms = plan.fixed.terms(id, name);
-        let fit = Fit::of(plan, id, name, request.params.of(source.bytes()));
+        let mut fit = Fit::of(plan, id, name, request.params.of(source.bytes()));
+        let number = self.snapshot.chain(self.route.profile, self.route.chain).chain_number;
+        shard.see_announced(&mut fit, plan, number, self.started);
         let mut ask = self.ask(shard, id, name, &fit);
         ask.eligible &= opened;
         ask.remeasure = ask.remeasure.filter(|_| terms.safety == Safety::Repeatable);

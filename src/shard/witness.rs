@@ -131,7 +131,8 @@ fn read<W: World>(got: &Got<W>, allotted: Duration) -> Option<(Effect, Option<Ca
     // A first attempt's time begins before its provider is chosen; the least it gets is fair by definition.
     let had_time = allotted >= Duration::from_millis(limits::ATTEMPT_FAIR_MS - limits::SWEEP_MS);
     match got {
-        Got::Answer { category: None, .. } | Got::Stream(_) => Some((Effect::Success, None)),
+        // Who lacks a block that others have answers well all the same.
+        Got::Answer { category: None, .. } | Got::Stream(_) | Got::Absent { .. } => Some((Effect::Success, None)),
         Got::Answer { category, .. } => Some((Effect::Neutral, *category)),
         Got::Refused { outcome, .. } => Some((of_refusal(outcome), Some(outcome.category))),
         Got::NotSent(

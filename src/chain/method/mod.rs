@@ -127,6 +127,8 @@ static UNKNOWN_INFO: MethodInfo = MethodInfo {
 pub const COUNT: usize = 174;
 /// Written out, because a length that is computed from the table cannot stand in a type.
 const _: () = assert!(METHODS.len() + 1 == COUNT, "COUNT is one more than the table's lines");
+/// `eth_blockNumber`, the first line.
+pub const BLOCK_NUMBER: MethodId = MethodId(0);
 /// Stands for every method that is not in the table.
 pub const UNKNOWN: MethodId = MethodId(COUNT as u16 - 1);
 
@@ -189,6 +191,7 @@ mod tests {
         for odd in ["", "eth_", "ETH_CALL", "eth_call ", "eth_callx", "\u{e9}"] {
             assert_eq!(lookup(odd.as_bytes()), UNKNOWN, "{odd}");
         }
+        assert_eq!(lookup(b"eth_blockNumber"), BLOCK_NUMBER);
         assert_eq!(lookup(b"\xff\xfe"), UNKNOWN);
         assert_eq!(super::info(MethodId(u16::MAX)).category, Category::Unknown);
     }

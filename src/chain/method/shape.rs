@@ -19,6 +19,8 @@ pub enum Shape {
     Entity,
     /// Anything, `null` included: the node does not have it.
     Nullable,
+    /// The same, but `null` also says that a block which is there has no such thing.
+    Item,
 }
 
 /// What a result's first bytes say.
@@ -40,16 +42,16 @@ impl Shape {
         let is_empty = |end: u8| start.iter().skip(1).find(|byte| !byte.is_ascii_whitespace()) == Some(&end);
         match (start.first(), self) {
             (_, Shape::Any) => Sense::Fits,
-            (Some(b'n'), Shape::Entity | Shape::Nullable) => Sense::Null,
+            (Some(b'n'), Shape::Entity | Shape::Nullable | Shape::Item) => Sense::Null,
             (Some(b'n') | None, _) => Sense::Wrong,
-            (Some(b'['), Shape::Value | Shape::List | Shape::Nullable) => {
+            (Some(b'['), Shape::Value | Shape::List | Shape::Nullable | Shape::Item) => {
                 if is_empty(b']') {
                     Sense::EmptyList
                 } else {
                     Sense::Fits
                 }
             }
-            (_, Shape::Value | Shape::Nullable) => Sense::Fits,
+            (_, Shape::Value | Shape::Nullable | Shape::Item) => Sense::Fits,
             (Some(b'"'), Shape::Text) if start.get(1) != Some(&b'"') => Sense::Fits,
             (Some(b'{'), Shape::Text | Shape::List | Shape::Entity) if !is_empty(b'}') => Sense::Fits,
             (_, Shape::Text | Shape::List | Shape::Entity) => Sense::Wrong,
@@ -79,6 +81,9 @@ mod tests {
         check("{\"number\":", [f, f, f, f, f, f]);
         for scalar in ["16", "-1", "true", "false"] {
             check(scalar, [f, f, w, w, w, f]);
+        }
+        for text in ["null", "[]", "{}", "16", "\"0x1\"", "[{}]"] {
+            assert_eq!(Shape::Item.read(text.as_bytes()), Shape::Nullable.read(text.as_bytes()), "{text}");
         }
     }
 }

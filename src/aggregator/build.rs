@@ -125,11 +125,12 @@ impl Aggregator {
         health.consensus = heads.consensus(now);
         for (id, channel) in self.next.plans[profile][chain].fixed.channels.iter() {
             let optimistic = heads.optimistic(channel.instance(), now).unwrap_or(0);
+            let reported = heads.height(channel.instance()).map_or(0, |(height, _)| height);
             let lag = heads.lag(channel.instance(), now);
             if lag.is_some_and(|lag| lag < 0 && lag.unsigned_abs() > configured.max_lag_blocks) {
                 health.gates.lagging |= bit(id);
             }
-            health.heights.push(Height { optimistic, lag: lag.unwrap_or(0) });
+            health.heights.push(Height { reported, optimistic, lag: lag.unwrap_or(0) });
         }
     }
 

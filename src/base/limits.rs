@@ -99,6 +99,18 @@ pub const H2_SHED_MS: u64 = 1_000;
 pub const H2_PING_MS: u64 = 10_000;
 pub const H2_PONG_MS: u64 = 5_000;
 
+// --- the total time of a call, all attempts together ---
+pub const CALL_CHEAP_MS: u64 = 10_000;
+/// What runs code or searches.
+pub const CALL_HEAVY_MS: u64 = 30_000;
+/// What runs a block again.
+pub const CALL_TRACE_MS: u64 = 120_000;
+pub const CALL_RAW_MS: u64 = 15_000;
+/// The longest that a profile may give one.
+pub const CALL_MAX_MS: u64 = 600_000;
+/// Patterns of method names that a profile or chain may give terms of its own.
+pub const METHOD_PATTERNS: usize = 256;
+
 // --- attempts [C §4, LB §1.9, §2.4] ---
 pub const ATTEMPTS: u8 = 3;
 pub const ATTEMPT_MIN_MS: u64 = 25;
@@ -308,6 +320,18 @@ pub const REMEASURE_MS: u64 = 5_000;
 pub const HEAD_FRESH_MS: u64 = 30_000;
 /// A height this much above what the others and the past allow needs a witness; witnesses are this close.
 pub const HEAD_SLACK_BLOCKS: u64 = 3;
+/// A block whose time is further ahead of our clock is no proof of its height.
+pub const BLOCK_AHEAD_S: u64 = 900;
+/// Heads of a chain whose announcers a shard knows, and of each so many announcers.
+pub const ANNOUNCED_HEADS: usize = 1_024;
+pub const ANNOUNCERS: usize = 16;
+/// Heights that a shard's clients were told of, and for how long a block that they were told of is promised to them.
+pub const TOLD_HEIGHTS: usize = 128;
+pub const PROMISE_MS: u64 = 30_000;
+/// Before nobody's having a promised block is believed, everybody is asked again after so long, or after one block.
+pub const ABSENT_PAUSE_MS: u64 = 1_000;
+/// Whoever is asked whether it has what another one lacks answers within this time.
+pub const ABSENT_ATTEMPT_MS: u64 = 1_500;
 /// Time between blocks where it is neither measured nor configured.
 pub const BLOCK_TIME_MS: u64 = 12_000;
 /// Measured block times outside are discarded, and fewer of them are not used.

@@ -1,16 +1,16 @@
 //! What a call asks of history: the block it names, or the range of blocks whose logs it wants.
 //!
-//! A provider that has pruned that block, or has not reached it yet, would only answer with an error, so selection asks
-//! before anything is sent. The table is LB §5.2's: methods that are not in it ask for nothing, and their parameters are
-//! not looked at. Values are found by position and skipped, never parsed: nothing is allocated, and a call's `data` is
+//! A provider that has pruned that block, or has not reached it yet, would answer with an error, or say that there is nothing,
+//! so selection asks before anything is sent. Where a block stands is the method table's: methods that name none ask for
+//! nothing, and their parameters are not looked at. Values are found by position and skipped, never parsed: nothing is allocated, and a call's `data` is
 //! passed 64 bytes at a time. Rejected: `serde_json::Value` (micros and allocations for one small string), and telling tags by
 //! searching the text (an address or call data can contain anything).
 //!
 //! It fails towards "asks for nothing": what no node would take, or only after unescaping digits, is for a provider to
 //! refuse. Object params stand for a list of that one object, as they are sent upstream; `null` is an absent argument.
 
-use super::hex::parse_quantity;
-use super::method;
+use super::hex::{parse_bytes, parse_quantity};
+use super::method::{self, Locator};
 use crate::base::ids::MethodId;
 use crate::wire::json::{JsonFault, skip_space, skip_value, string_equals};
 
@@ -24,22 +24,23 @@ pub enum BlockAsk {
     Latest,
     Earliest,
     Number(u64),
-    /// By hash, as EIP-1898 allows: its height is not known to us.
-    Hash,
+    /// By hash: its height is not known from the call.
+    Hash([u8; 32]),
 }
 
 impl BlockAsk {
-    fn archival(self, consensus: Option<u64>, threshold: u64) -> bool {
+    /// More than `threshold` blocks below the head; an unknown head is above nothing.
+    fn is_old(self, consensus: Option<u64>, threshold: u64) -> bool {
         match self {
-            BlockAsk::None | BlockAsk::Latest | BlockAsk::Hash => false,
+            BlockAsk::None | BlockAsk::Latest | BlockAsk::Hash(_) => false,
             BlockAsk::Earliest => true,
-            BlockAsk::Number(number) => consensus.is_none_or(|head| head.saturating_sub(number) > threshold),
+            BlockAsk::Number(number) => consensus.is_some_and(|head| head.saturating_sub(number) > threshold),
         }
     }
 
     fn age(self, consensus: Option<u64>) -> Option<u64> {
         match self {
-            BlockAsk::None | BlockAsk::Hash => None,
+            BlockAsk::None | BlockAsk::Hash(_) => None,
             BlockAsk::Latest => Some(0),
             BlockAsk::Earliest => consensus,
             BlockAsk::Number(number) => consensus.map(|head| head.saturating_sub(number)),
@@ -77,7 +78,7 @@ impl Edge {
     }
 }
 
-/// Of `eth_getLogs`, unless it names one block by hash.
+/// Of a log filter, unless it names one block by hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogRange {
     pub from: Edge,
@@ -97,10 +98,12 @@ impl LogRange {
 pub struct Needs {
     pub block: BlockAsk,
     pub range: Option<LogRange>,
+    /// State is asked for, which pruned nodes drop: not what blocks, receipts and logs are made of.
+    pub is_state: bool,
 }
 
 impl Needs {
-    pub const NONE: Needs = Needs { block: BlockAsk::None, range: None };
+    pub const NONE: Needs = Needs { block: BlockAsk::None, range: None, is_state: false };
 
     fn blocks(&self) -> [BlockAsk; 3] {
         let [from, to] = self.range.map_or([BlockAsk::None; 2], |range| [range.from.block(), range.to.block()]);
@@ -113,10 +116,15 @@ impl Needs {
         self.blocks().into_iter().filter_map(number).max()
     }
 
-    /// Whether only an archive node is sure to have it (LB §5.2): `earliest`, a number more than `threshold` blocks below
-    /// the consensus height, or any number while that is unknown; of a range, either edge.
+    /// The block that is named by its hash.
+    pub fn hash(&self) -> Option<[u8; 32]> {
+        if let BlockAsk::Hash(hash) = self.block { Some(hash) } else { None }
+    }
+
+    /// Whether only an archive node is sure to have it: state of `earliest`, or of a number more than `threshold` blocks below
+    /// the consensus height; of a range, either edge.
     pub fn archival(&self, consensus: Option<u64>, threshold: u64) -> bool {
-        self.blocks().into_iter().any(|block| block.archival(consensus, threshold))
+        self.is_state && self.blocks().into_iter().any(|block| block.is_old(consensus, threshold))
     }
 
     /// How many blocks behind the consensus height the oldest block asked for is; nothing when that cannot be told.
@@ -128,10 +136,39 @@ impl Needs {
 
 /// What a call of `method` with these raw `params` (valid JSON: a list, an object, or empty) asks of history.
 pub fn needs(method: MethodId, params: &[u8]) -> Needs {
-    match place_of(method) {
-        Place::Nowhere => Needs::NONE,
-        Place::Block(place) => Needs { block: argument(params, place).map_or(BlockAsk::None, block_ask), range: None },
-        Place::Filter => argument(params, 0).ok().flatten().and_then(log_filter).unwrap_or(Needs::NONE),
+    let locator = method::info(method).locator;
+    let is_state = locator.is_state();
+    match locator {
+        Locator::Nowhere | Locator::Transaction => Needs::NONE,
+        Locator::Block(place) | Locator::State(place) => Needs { block: named(params, place.into()), range: None, is_state },
+        Locator::Blocks => Needs { block: later(named(params, 0), named(params, 1)), ..Needs::NONE },
+        Locator::Logs | Locator::StateLogs => {
+            let filter = argument(params, 0).ok().flatten().and_then(log_filter);
+            Needs { is_state, ..filter.unwrap_or(Needs::NONE) }
+        }
+    }
+}
+
+/// The block that one argument names.
+fn named(params: &[u8], place: usize) -> BlockAsk {
+    let Ok(token) = argument(params, place) else { return BlockAsk::None };
+    match token {
+        // Chains whose own methods count blocks in plain numbers.
+        Some([b'0'..=b'9', ..]) => token.and_then(decimal).map_or(BlockAsk::None, BlockAsk::Number),
+        _ => block_ask(token),
+    }
+}
+
+fn decimal(token: &[u8]) -> Option<u64> {
+    std::str::from_utf8(token).ok()?.parse().ok()
+}
+
+/// Of two blocks the one that is reached last.
+fn later(one: BlockAsk, other: BlockAsk) -> BlockAsk {
+    match (one, other) {
+        (BlockAsk::Number(a), BlockAsk::Number(b)) => BlockAsk::Number(a.max(b)),
+        (BlockAsk::Number(_), _) => one,
+        _ => other,
     }
 }
 
@@ -140,26 +177,6 @@ pub fn needs(method: MethodId, params: &[u8]) -> Needs {
 pub fn age_of_last_param(params: &[u8], consensus: Option<u64>) -> Option<u64> {
     let last = last_argument(params).ok().flatten()?;
     block_ask(Some(last)).age(consensus)
-}
-
-/// Where a method's call names its block.
-enum Place {
-    Nowhere,
-    /// By position in the params.
-    Block(usize),
-    /// In the filter object.
-    Filter,
-}
-
-/// LB §5.2.
-fn place_of(method: MethodId) -> Place {
-    match method::info(method).name {
-        "eth_getBlockByNumber" => Place::Block(0),
-        "eth_call" | "eth_getBalance" | "eth_getCode" | "eth_getTransactionCount" => Place::Block(1),
-        "eth_getStorageAt" => Place::Block(2),
-        "eth_getLogs" => Place::Filter,
-        _ => Place::Nowhere,
-    }
 }
 
 /// A block as a person writes it: a tag, a quantity in hex, a decimal number, a hash. Nothing for anything else.
@@ -179,7 +196,7 @@ fn block_ask(token: Option<&[u8]>) -> BlockAsk {
     }
     match members(token, ["blockNumber", "blockHash"]) {
         Ok([Some(number), None]) => text_of(number).map_or(BlockAsk::None, tag),
-        Ok([None, Some(hash)]) if text_of(hash).is_some() => BlockAsk::Hash,
+        Ok([None, Some(hash)]) => text_of(hash).and_then(parse_bytes).map_or(BlockAsk::None, BlockAsk::Hash),
         Ok(_) | Err(_) => BlockAsk::None,
     }
 }
@@ -193,7 +210,7 @@ fn tag(text: &[u8]) -> BlockAsk {
     let is = |word| string_equals(text, word);
     if text.first() == Some(&b'0') {
         return match text.len() {
-            HASH_BYTES if is_hex(text) => BlockAsk::Hash,
+            HASH_BYTES => parse_bytes(text).map_or(BlockAsk::None, BlockAsk::Hash),
             0..=QUANTITY_BYTES => parse_quantity(text).map_or(BlockAsk::None, BlockAsk::Number),
             _ => BlockAsk::None,
         };
@@ -207,24 +224,23 @@ fn tag(text: &[u8]) -> BlockAsk {
     }
 }
 
-fn is_hex(text: &[u8]) -> bool {
-    text.strip_prefix(b"0x").is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-}
-
 /// Nothing for what no node takes for a filter.
 fn log_filter(token: &[u8]) -> Option<Needs> {
     let edge = |token: Option<&[u8]>| {
         let Some(token) = token else { return Some(Edge::Absent) };
         match tag(text_of(token)?) {
-            BlockAsk::None | BlockAsk::Hash => None,
+            BlockAsk::None | BlockAsk::Hash(_) => None,
             BlockAsk::Latest => Some(Edge::Latest),
             BlockAsk::Earliest => Some(Edge::Earliest),
             BlockAsk::Number(number) => Some(Edge::Number(number)),
         }
     };
     match members(token, ["blockHash", "fromBlock", "toBlock"]).ok()? {
-        [None, from, to] => Some(Needs { block: BlockAsk::None, range: Some(LogRange { from: edge(from)?, to: edge(to)? }) }),
-        [Some(hash), None, None] => text_of(hash).map(|_| Needs { block: BlockAsk::Hash, range: None }),
+        [None, from, to] => Some(Needs { range: Some(LogRange { from: edge(from)?, to: edge(to)? }), ..Needs::NONE }),
+        [Some(hash), None, None] => {
+            let hash = text_of(hash).and_then(parse_bytes)?;
+            Some(Needs { block: BlockAsk::Hash(hash), ..Needs::NONE })
+        }
         [Some(_), _, _] => None,
     }
 }

@@ -12,45 +12,94 @@ fn needs_of(method: &str, params: &str) -> Needs {
     needs(method::lookup(method.as_bytes()), params.as_bytes())
 }
 
+/// What `HASH` names.
+const HASHED: BlockAsk = {
+    let mut hash = [0; 32];
+    hash[31] = 0xff;
+    BlockAsk::Hash(hash)
+};
+
 fn block(ask: BlockAsk) -> Needs {
-    Needs { block: ask, range: None }
+    Needs { block: ask, ..Needs::NONE }
+}
+
+fn state(ask: BlockAsk) -> Needs {
+    Needs { is_state: true, ..block(ask) }
 }
 
 fn range(from: Edge, to: Edge) -> Needs {
-    Needs { block: BlockAsk::None, range: Some(LogRange { from, to }) }
+    Needs { range: Some(LogRange { from, to }), ..Needs::NONE }
 }
 
-/// LB §5.2: the methods that name a block, and how many parameters stand before it.
-const PLACES: [(&str, usize); 6] = [
+/// Some of the methods that name a block, and how many parameters stand before it.
+const PLACES: [(&str, usize); 14] = [
     ("eth_getBlockByNumber", 0),
+    ("eth_getBlockByHash", 0),
+    ("eth_getBlockReceipts", 0),
+    ("eth_getUncleByBlockNumberAndIndex", 0),
+    ("trace_block", 0),
+    ("debug_traceBlockByNumber", 0),
+    ("zks_getBlockDetails", 0),
     ("eth_call", 1),
     ("eth_getBalance", 1),
-    ("eth_getCode", 1),
-    ("eth_getTransactionCount", 1),
+    ("eth_feeHistory", 1),
+    ("eth_simulateV1", 1),
     ("eth_getStorageAt", 2),
+    ("eth_getProof", 2),
+    ("trace_call", 2),
 ];
 
 #[test]
 fn every_method_reads_its_own_place_and_no_other() {
+    let listed = |name: &str| PLACES.iter().find(|(listed, _)| *listed == name).map(|(_, place)| *place);
     for (id, info) in method::all() {
-        let place = PLACES.iter().find(|(name, _)| *name == info.name).map(|(_, place)| *place);
+        let (place, is_state) = match info.locator {
+            Locator::Block(place) => (Some(usize::from(place)), false),
+            Locator::State(place) => (Some(usize::from(place)), true),
+            _ => (None, false),
+        };
+        assert!(listed(info.name).is_none() || listed(info.name) == place, "{}", info.name);
         for number in 0..5 {
             let items: Vec<String> = (0..5).map(|n| format!("\"0x{}\"", if n == number { 7 } else { 1 })).collect();
-            let want = match place {
-                Some(place) => block(BlockAsk::Number(if place == number { 7 } else { 1 })),
-                None => Needs::NONE,
+            let seven = |is_own: bool| BlockAsk::Number(if is_own { 7 } else { 1 });
+            let want = match info.locator {
+                Locator::Blocks => block(seven(number < 2)),
+                Locator::StateLogs => Needs { is_state: true, ..Needs::NONE },
+                _ => place.map_or(Needs::NONE, |place| Needs { is_state, ..block(seven(place == number)) }),
             };
             assert_eq!(needs(id, format!("[{}]", items.join(",")).as_bytes()), want, "{} {number}", info.name);
         }
         let filter = br#"[{"fromBlock":"0x1","toBlock":"0x2"}]"#;
-        let ranged = info.name == "eth_getLogs";
+        let ranged = matches!(info.locator, Locator::Logs | Locator::StateLogs);
         assert_eq!(needs(id, filter).range.is_some(), ranged, "{}", info.name);
         for params in ["", "[]", "null", "[null,null,null]"] {
-            let want = if place.is_some() { block(BlockAsk::Latest) } else { Needs::NONE };
-            assert_eq!(needs(id, params.as_bytes()), want, "{} {params}", info.name);
+            let names_one = place.is_some() || info.locator == Locator::Blocks;
+            let want = if names_one { block(BlockAsk::Latest) } else { Needs::NONE };
+            assert_eq!(
+                needs(id, params.as_bytes()),
+                Needs { is_state: info.locator.is_state(), ..want },
+                "{} {params}",
+                info.name
+            );
         }
     }
     assert_eq!(needs(MethodId(u16::MAX), b"[\"0x1\",\"0x1\",\"0x1\"]"), Needs::NONE);
+}
+
+/// Only state is pruned; a rule that forgot a method would send it where its block is no more.
+#[test]
+fn state_is_what_pruned_nodes_drop() {
+    let old = |name: &str| needs_of(name, "[\"0x1\",\"0x1\",\"0x1\"]").archival(Some(1_000), 128);
+    for name in ["eth_call", "eth_getBalance", "eth_getProof", "eth_estimateGas", "trace_block", "debug_traceBlockByNumber"] {
+        assert!(old(name), "{name}");
+    }
+    for name in ["eth_getBlockByNumber", "eth_getBlockReceipts", "eth_feeHistory", "debug_getRawReceipts", "ots_getBlockDetails"]
+    {
+        assert!(!old(name), "{name}");
+    }
+    let logs = r#"[{"fromBlock":"0x1","toBlock":"0x2"}]"#;
+    assert!(!needs_of("eth_getLogs", logs).archival(Some(1_000), 128));
+    assert!(needs_of("trace_filter", logs).archival(Some(1_000), 128));
 }
 
 #[test]
@@ -61,7 +110,7 @@ fn blocks_are_named_in_many_ways() {
             format!(" [ {ADDRESS} ,\n{token}\t]"),
             format!("[{{\"to\":{ADDRESS},\"data\":\"0x[\\\"\"}},{token},{{\"x\":[\"latest\"]}}]"),
         ] {
-            assert_eq!(needs_of("eth_call", &params), block(want), "{params}");
+            assert_eq!(needs_of("eth_call", &params), state(want), "{params}");
         }
     };
     for word in ["latest", "pending", "safe", "finalized", "l\\u0061test"] {
@@ -74,10 +123,11 @@ fn blocks_are_named_in_many_ways() {
     check("\"0xAbC\"", BlockAsk::Number(0xabc));
     check("\"0xffffffffffffffff\"", BlockAsk::Number(u64::MAX));
     check("\"0x0000000000000001\"", BlockAsk::Number(1));
-    check(HASH, BlockAsk::Hash);
-    check(&format!("{{\"blockHash\":{HASH}}}"), BlockAsk::Hash);
-    check(&format!("{{ \"requireCanonical\" : true , \"blockHash\" : {HASH} }}"), BlockAsk::Hash);
-    check(&format!("{{\"blockHash\":{HASH},\"blockNumber\":null}}"), BlockAsk::Hash);
+    check(HASH, HASHED);
+    check(&format!("{{\"blockHash\":{HASH}}}"), HASHED);
+    check(&format!("{{ \"requireCanonical\" : true , \"blockHash\" : {HASH} }}"), HASHED);
+    check(&format!("{{\"blockHash\":{HASH},\"blockNumber\":null}}"), HASHED);
+    check("16", BlockAsk::Number(16));
     check("{\"blockNumber\":\"0x11\"}", BlockAsk::Number(17));
     check("{\"block\\u004eumber\":\"0x11\"}", BlockAsk::Number(17));
     check("{\"blockNumber\":\"0x11\",\"blockNumber\":\"0x12\"}", BlockAsk::Number(18));
@@ -93,7 +143,8 @@ fn blocks_are_named_in_many_ways() {
         "\"0x10000000000000000\"",
         "\"0x\\u0031\"",
         ADDRESS,
-        "16",
+        "1.5",
+        "18446744073709551616",
         "true",
         "[]",
         "[\"0x1\"]",
@@ -115,8 +166,8 @@ fn params_that_are_no_list_are_the_first_argument() {
     check("eth_getLogs", r#" {"fromBlock":"0x1"} "#, range(Edge::Number(1), Edge::Absent));
     check("eth_getBlockByNumber", "{\"blockNumber\":\"0x1\"}", block(BlockAsk::Number(1)));
     check("eth_getBlockByNumber", "\"0x1\"", block(BlockAsk::Number(1)));
-    check("eth_call", "{\"to\":\"0x1\"}", block(BlockAsk::Latest));
-    check("eth_getStorageAt", "{\"to\":\"0x1\"}", block(BlockAsk::Latest));
+    check("eth_call", "{\"to\":\"0x1\"}", state(BlockAsk::Latest));
+    check("eth_getStorageAt", "{\"to\":\"0x1\"}", state(BlockAsk::Latest));
 }
 
 #[test]
@@ -132,7 +183,7 @@ fn log_filters_have_two_edges_or_a_hash() {
     check(r#"{"topics":[{"fromBlock":"0x1"},"toBlock"],"toBlock":"safe"}"#, range(Edge::Absent, Edge::Latest));
     check(r#"{"fromBlock":null,"toBlock":"pending","blockHash":null}"#, range(Edge::Absent, Edge::Latest));
     check(r#"{"fromBlock":"0x1","fromBlock":"0x2"}"#, range(Edge::Number(2), Edge::Absent));
-    check(&format!("{{\"blockHash\":{HASH}}}"), block(BlockAsk::Hash));
+    check(&format!("{{\"blockHash\":{HASH}}}"), block(HASHED));
     for wrong in [
         r#"{"fromBlock":1}"#,
         r#"{"fromBlock":"one"}"#,
@@ -171,17 +222,19 @@ fn a_range_is_counted_between_its_edges() {
     }
 }
 
-/// LB §5.2, threshold 128: (what is asked, consensus) to (archival, age, least height).
+/// (What is asked, consensus) to (archival at a threshold of 128, age, least height); for blocks and logs the first is never.
 #[test]
 fn history_is_measured_from_the_consensus_height() {
     let check = |asked: Needs, consensus: Option<u64>, archival: bool, age: Option<u64>, min_height: Option<u64>| {
-        let got = (asked.archival(consensus, 128), asked.age(consensus), asked.min_height());
+        let of_state = Needs { is_state: true, ..asked };
+        let got = (of_state.archival(consensus, 128), asked.age(consensus), asked.min_height());
         assert_eq!(got, (archival, age, min_height), "{asked:?} {consensus:?}");
+        assert!(!asked.archival(consensus, 128), "{asked:?}");
     };
     let head = Some(1_000);
     for consensus in [head, None] {
         check(Needs::NONE, consensus, false, None, None);
-        check(block(BlockAsk::Hash), consensus, false, None, None);
+        check(block(HASHED), consensus, false, None, None);
         check(block(BlockAsk::Latest), consensus, false, Some(0), None);
         check(range(Edge::Absent, Edge::Latest), consensus, false, Some(0), None);
     }
@@ -191,13 +244,13 @@ fn history_is_measured_from_the_consensus_height() {
     check(block(BlockAsk::Number(872)), head, false, Some(128), Some(872));
     check(block(BlockAsk::Number(871)), head, true, Some(129), Some(871));
     check(block(BlockAsk::Number(1_001)), head, false, Some(0), Some(1_001));
-    check(block(BlockAsk::Number(999)), None, true, None, Some(999));
+    check(block(BlockAsk::Number(999)), None, false, None, Some(999));
     check(range(Edge::Number(871), Edge::Latest), head, true, Some(129), Some(871));
     check(range(Edge::Number(872), Edge::Number(990)), head, false, Some(128), Some(990));
     check(range(Edge::Number(990), Edge::Number(800)), head, true, Some(200), Some(990));
     check(range(Edge::Absent, Edge::Number(800)), head, true, Some(200), Some(800));
     check(range(Edge::Earliest, Edge::Number(2_000)), head, true, Some(1_000), Some(2_000));
-    check(range(Edge::Number(5), Edge::Latest), None, true, None, Some(5));
+    check(range(Edge::Number(5), Edge::Latest), None, false, None, Some(5));
 }
 
 /// LB §3.2, `max_block_age`.
@@ -229,7 +282,7 @@ fn what_is_cut_off_asks_for_nothing() {
         assert_eq!(needs_of("eth_getLogs", text) != Needs::NONE, complete, "{text}");
         // The string that follows is not complete before its second quote.
         let want = if cut + 1 >= whole.len() { BlockAsk::Number(3) } else { BlockAsk::None };
-        assert_eq!(needs_of("eth_call", text), block(want), "{text}");
+        assert_eq!(needs_of("eth_call", text), state(want), "{text}");
     }
 }
 
@@ -240,8 +293,8 @@ fn tokens() -> impl Strategy<Value = (String, BlockAsk)> {
         ("null", BlockAsk::Latest),
         ("\"earliest\"", BlockAsk::Earliest),
         ("{\"blockNumber\":\"0x7\"}", BlockAsk::Number(7)),
-        (HASH, BlockAsk::Hash),
-        ("7", BlockAsk::None),
+        (HASH, HASHED),
+        ("7", BlockAsk::Number(7)),
     ];
     prop_oneof![
         select(fixed).prop_map(|(text, ask)| (text.to_owned(), ask)),
@@ -262,7 +315,7 @@ proptest! {
         let items = before.iter().take(place).chain([&token]).chain(&after);
         let items: Vec<String> = items.map(|item| format!("{gap}{item}{gap}")).collect();
         let params = format!("{gap}[{}]{gap}", items.join(","));
-        prop_assert_eq!(needs_of(name, &params), block(ask), "{} {}", name, params);
+        prop_assert_eq!(needs_of(name, &params).block, ask, "{} {}", name, params);
     }
 
     #[test]
@@ -271,7 +324,7 @@ proptest! {
             let asked = needs(id, &text);
             asked.archival(consensus, threshold);
             // What is known to be old enough for an archive has an age beyond the threshold.
-            if let (Some(age), Some(_)) = (asked.age(consensus), asked.min_height()) {
+            if let (Some(age), Some(_), true) = (asked.age(consensus), asked.min_height(), asked.is_state) {
                 prop_assert!(age <= threshold || asked.archival(consensus, threshold));
             }
             prop_assert!(asked.range.is_none() || asked.block == BlockAsk::None);

@@ -75,7 +75,7 @@ fn sentences(answer: &Value) -> String {
         out.push_str("The method is in no table: it is ranked by our probes.\n");
     }
     if is(answer, "/needs_archive") {
-        out.push_str("The block is old: only archival providers may be asked.\n");
+        out.push_str("The state asked for is old: archival providers are asked first.\n");
     }
     if !asked.is_empty() {
         out.push_str(if is(answer, "/is_drawn") { "\nA draw; this one came out:\n" } else { "\nIn this order:\n" });

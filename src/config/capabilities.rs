@@ -26,9 +26,11 @@ pub const RULE_CATEGORIES: &[&str] = &[
     "user_error",
 ];
 
-/// A provider's capabilities with the defaults of LB §3.2: `local_only` is unsupported unless the list is given.
+/// A provider's capabilities. Unless the list is given it takes neither what needs keys of its own (`local_only`) nor what
+/// operates it (`node_admin`).
 pub(super) fn read_capabilities(reader: &mut Reader<'_>, provider: &Fields<'_>) -> Capabilities {
-    let mut out = Capabilities { unsupported_categories: vec![Category::LocalOnly], ..Capabilities::default() };
+    let mut out =
+        Capabilities { unsupported_categories: vec![Category::LocalOnly, Category::NodeAdmin], ..Capabilities::default() };
     let Some(node) = provider.get("capabilities") else { return out };
     let Some(fields) = reader.fields(node, &schema::CAPABILITIES, "capabilities") else { return out };
     if fields.get("unsupported_categories").is_some() {
@@ -54,7 +56,7 @@ fn categories(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Category> {
     out
 }
 
-fn unknown_word(reader: &mut Reader<'_>, word: &Spot<Box<str>>, what: &str, known: &[&'static str]) {
+pub(super) fn unknown_word(reader: &mut Reader<'_>, word: &Spot<Box<str>>, what: &str, known: &[&'static str]) {
     let shown: String = word.value.chars().take(40).collect();
     let remedy =
         suggest::did_you_mean(&word.value, known.iter().copied()).unwrap_or_else(|| format!("one of {}", known.join(", ")));

@@ -331,6 +331,22 @@ fn routing() {
 }
 
 #[test]
+fn terms_of_methods() {
+    let methods = |text: &str, want: &str| check_chain(&format!("methods:\n  {text}"), &[(6, want)]);
+    methods("eth_call: {}", "the entry of eth_call says nothing");
+    methods("'eth call': {repeatable: true}", "a key of methods is no method name");
+    methods("'eth_*_x': {repeatable: true}", "a key of methods is no method name");
+    methods("eth_call: {timeout_ms: 99}", "timeout_ms is 99, which is too small");
+    methods("eth_call: {timeout_ms: 600001}", "timeout_ms is 600001, which is too large");
+    methods("eth_call: {repeatable: yes please}", "repeatable must be true or false");
+    methods("eth_call: {category: stat}", "\"stat\" is no method category (did you mean \"state\"?)");
+    methods("eth_call: {repeatable: true, timeout: 100}", "unknown key \"timeout\"");
+    methods("eth_sendRawTransaction: {repeatable: true}", "eth_sendRawTransaction is never sent again, whatever a profile says");
+    methods("eth_newFilter: {repeatable: true}", "eth_newFilter is never sent again, whatever a profile says");
+    check_chain("methods: [eth_call]", &[(5, "methods must be a mapping")]);
+}
+
+#[test]
 fn one_upstream_has_one_answer() {
     let text = "chains:\n  c:\n    chain_id: 1\n    providers:\n      - {id: a, url: http://h, max_connections: 5}\n";
     let files = |second: &str| [file("default.yml", text), file("b.yml", &text.replace("max_connections: 5", second))];

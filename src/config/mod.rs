@@ -15,6 +15,7 @@ mod expand;
 mod headers;
 mod instance;
 mod load;
+mod methods;
 pub mod print;
 mod problem;
 mod profile;

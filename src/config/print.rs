@@ -2,9 +2,12 @@
 //!
 //! Where nothing was hidden, the output is a profile that resolves to the same topology; a test holds it to that.
 
+use crate::base::limits;
+use crate::chain::method::{self, Category};
 use crate::config::redact::{HIDDEN, shown_url};
 use crate::config::topology::{Capabilities, Chain, Endpoint, Http2, Instance, Profile, Provider, Strategy, Topology};
 use serde_yaml::{Mapping, Value};
+use std::collections::BTreeMap;
 
 /// One block per profile, each as `# slug.yml`, front matter and body.
 pub fn yaml(top: &Topology) -> String {
@@ -12,6 +15,7 @@ pub fn yaml(top: &Topology) -> String {
     for profile in top.profiles.values() {
         out.push_str(&format!("# {}.yml\n---\n{}---\n{}", profile.slug, text(front(profile)), text(body(top, profile))));
     }
+    out.push_str(&method_times());
     out
 }
 
@@ -81,6 +85,9 @@ fn chain_value(top: &Topology, chain: &Chain) -> Value {
     map.put("selection", selection.value()).put("monitoring", monitoring.value());
     map.put("websocket", websocket.value()).put("ui-topology", ui.value());
     map.put_some("routing", routing(chain));
+    if !chain.method_terms.is_empty() {
+        map.put("methods", methods(chain));
+    }
     map.put("providers", chain.providers.values().map(|p| provider(top, p)).collect::<Vec<Value>>());
     map.value()
 }
@@ -101,6 +108,32 @@ fn routing(chain: &Chain) -> Option<Value> {
         map.put("method_overrides", overrides.value());
     }
     (!map.0.is_empty()).then(|| map.value())
+}
+
+fn methods(chain: &Chain) -> Value {
+    let mut map = Map::default();
+    for terms in &chain.method_terms {
+        let mut one = Map::default();
+        one.put_some("category", terms.category.map(Category::word)).put_some("repeatable", terms.repeatable);
+        one.put_some("timeout_ms", terms.timeout_ms);
+        map.put(&terms.pattern, one.value());
+    }
+    map.value()
+}
+
+/// The time that each method has where no profile says otherwise.
+fn method_times() -> String {
+    let mut by_time: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for (_, info) in method::all().filter(|(id, _)| *id != method::UNKNOWN) {
+        by_time.entry(info.timeout_ms).or_default().push(info.name);
+    }
+    let mut out = String::from("# The time of a call, unless methods: above says otherwise:\n");
+    for (timeout_ms, names) in by_time {
+        out.push_str(&format!("# {timeout_ms} ms: {}\n", names.join(" ")));
+    }
+    let (trace_ms, other_ms) = (method::terms(method::UNKNOWN, b"debug_").timeout_ms, limits::CALL_CHEAP_MS);
+    out.push_str(&format!("# {trace_ms} ms: every other debug_* and trace_* method\n# {other_ms} ms: every other method\n"));
+    out
 }
 
 fn provider(top: &Topology, provider: &Provider) -> Value {

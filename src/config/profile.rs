@@ -2,11 +2,12 @@
 
 use crate::base::limits;
 use crate::config::capabilities::is_method;
+use crate::config::methods::read_methods;
 use crate::config::provider::{ProviderSpec, is_url_name, read_provider};
 use crate::config::read::{Fields, Reader, Spot};
 use crate::config::schema;
 use crate::config::suggest;
-use crate::config::topology::Strategy;
+use crate::config::topology::{MethodTerms, Strategy};
 use crate::config::yaml::{At, Kind, Node};
 
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(super) struct ProfileSpec {
     pub burst_limit: u32,
     pub ws_calls_at_work: u32,
     pub routing: RoutingSpec,
+    pub methods: Vec<MethodTerms>,
     pub chains: Vec<ChainSpec>,
 }
 
@@ -42,6 +44,7 @@ pub(super) struct ChainSpec {
     pub color: Box<str>,
     pub size: Box<str>,
     pub routing: RoutingSpec,
+    pub methods: Vec<MethodTerms>,
     pub providers: Vec<ProviderSpec>,
 }
 
@@ -86,6 +89,7 @@ pub(super) fn read_profile(reader: &mut Reader<'_>, documents: &[Node], stem: &s
         burst_limit: number(reader, &fields, "burst_limit", 1, limits::LIMIT_BURST),
         ws_calls_at_work: ws_calls_at_work(reader, &fields),
         routing: read_routing(reader, &fields),
+        methods: read_methods(reader, &fields),
         chains: read_chains(reader, &fields),
     })
 }
@@ -177,6 +181,7 @@ fn read_chain(reader: &mut Reader<'_>, key: Spot<Box<str>>, node: &Node) -> Opti
         color: "#6B7280".into(),
         size: "md".into(),
         routing: read_routing(reader, &fields),
+        methods: read_methods(reader, &fields),
         providers: Vec::new(),
         key,
     };

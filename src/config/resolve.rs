@@ -2,6 +2,7 @@
 
 use crate::base::ids::{ChainId, EntryId, IdVec, ProviderId};
 use crate::config::instance::Instances;
+use crate::config::methods::of_chain;
 use crate::config::problem::{Findings, Place};
 use crate::config::profile::{ChainSpec, OverrideSpec, ProfileSpec, RoutingSpec, is_chain_name, route_word};
 use crate::config::provider::ProviderSpec;
@@ -39,11 +40,12 @@ fn resolve_profile(spec: ProfileSpec, instances: &mut Instances, findings: &mut 
     let mut names = ChainNames::new(file, &spec.chains, findings);
     let mut chains: IdVec<ChainId, Chain> = IdVec::new();
     let mut chain_by_name = HashMap::new();
-    for chain in spec.chains {
+    for mut chain in spec.chains {
         let mine = names.claim(&chain, findings);
+        let method_terms = of_chain(std::mem::take(&mut chain.methods), &spec.methods);
         let resolved = resolve_chain(chain, &mine, &spec.slug, file, &spec.routing, instances, findings);
         let number = resolved.chain_number;
-        let id = chains.push(resolved);
+        let id = chains.push(Chain { method_terms, ..resolved });
         for name in mine {
             chain_by_name.insert(name, id);
         }
@@ -164,6 +166,7 @@ fn resolve_chain(
         provider_by_id: HashMap::new(),
         default_strategy: spec.routing.default_strategy.or(profile_routing.default_strategy),
         method_overrides: Vec::new(),
+        method_terms: Vec::new(),
         key: spec.key.value,
     };
     let place = InChain { slug, file, number };

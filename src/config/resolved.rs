@@ -42,7 +42,7 @@ fn defaults_are_the_contracts() {
     assert_eq!((&*chain.color, &*chain.size, chain.default_strategy), ("#6B7280", "md", None));
     let provider = first(&chain.providers);
     assert_eq!((&*provider.name, provider.priority, provider.archival, provider.subscribe_new_heads), ("p", 100, true, true));
-    assert_eq!(provider.capabilities.unsupported_categories, [Category::LocalOnly]);
+    assert_eq!(provider.capabilities.unsupported_categories, [Category::LocalOnly, Category::NodeAdmin]);
     let instance = instance_of(&top, provider);
     assert_eq!((instance.max_connections, instance.http2, instance.headers.len()), (256, Http2::Auto, 0));
 }
@@ -141,6 +141,30 @@ fn routing_of_the_chain_stands_over_the_profiles() {
     assert_eq!(shown(chains[0]), ["eth_call Some(Fastest) p"]);
     assert_eq!(shown(chains[1]), ["eth_call None q", "eth_getLogs None q"]);
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn methods_of_the_chain_stand_over_the_profiles() {
+    let text = "methods:\n  eth_call: {timeout_ms: 1000}\n  eth_*: {repeatable: false}\nchains:\n  a:\n    chain_id: 1\n    methods:\n      eth_call: {repeatable: true}\n      '*': {timeout_ms: 500}\n      eth_cal: {category: core}\n    providers: [{id: p, url: http://h}]\n";
+    let loaded = load_one(text).unwrap_or_else(|p| panic!("{p:?}"));
+    let one = |t: &crate::config::topology::MethodTerms| {
+        format!("{} {:?} {:?} {:?}", t.pattern, t.category.map(Category::word), t.repeatable, t.timeout_ms)
+    };
+    let shown: Vec<String> = only_chain(&loaded.topology).method_terms.iter().map(one).collect();
+    assert_eq!(
+        shown,
+        [
+            "eth_call None Some(true) None",
+            "eth_cal Some(\"core\") None None",
+            "eth_* None Some(false) None",
+            "* None None Some(500)"
+        ]
+    );
+    let warnings: Vec<String> = loaded.warnings.iter().map(|w| w.to_string()).collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("eth_cal is no method") && warnings[0].contains("eth_call"),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -257,7 +281,7 @@ fn shipped_providers() {
     let find = |id: &str| &ethereum.providers[ethereum.provider_by_id[id]];
     let flashbots = &find("ethereum_flashbots").capabilities;
     assert_eq!(flashbots.unsupported_methods, [Box::from("eth_call"), Box::from("web3_sha3")]);
-    assert_eq!(flashbots.unsupported_categories.len(), 6);
+    assert_eq!(flashbots.unsupported_categories.len(), 8);
     let drpc = &find("ethereum_drpc").capabilities;
     assert_eq!((drpc.max_block_range, drpc.error_rules.len()), (Some(10_000), 3));
     let publicnode = find("ethereum_publicnode");

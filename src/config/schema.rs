@@ -45,6 +45,7 @@ table!(
     ("unlisted", "true or false", "false"),
     ("api_keys", "not available in this version", "none"),
     ("routing", "mapping", "none"),
+    ("methods", "mapping from method or beginning* to {category, repeatable, timeout_ms}", "{}"),
     ("chains", "mapping from chain to its settings", "required"),
 ]);
 
@@ -61,6 +62,7 @@ table!(
         ("websocket", "mapping", "defaults"),
         ("ui-topology" | "ui_topology", "mapping", "defaults"),
         ("routing", "mapping", "the profile's"),
+        ("methods", "mapping from method or beginning* to {category, repeatable, timeout_ms}", "the profile's"),
         ("providers", "list, 1 to 64", "required"),
     ]
 );
@@ -115,7 +117,7 @@ table!(
         ("sharing_mode", "auto or isolated", "auto"),
         ("regions", "list of region names", "[]"),
         ("region_urls", "mapping from region to {url, ws_url}", "{}"),
-        ("capabilities", "mapping", "all but local_only methods, no limits"),
+        ("capabilities", "mapping", "all but local_only and node_admin methods, no limits"),
         ("api_key", "text, sent as Authorization: Bearer", "none"),
         ("credentials", "mapping of texts", "{}"),
         ("headers", "mapping of texts", "{}"),
@@ -139,7 +141,7 @@ table!(
     CAPABILITIES,
     "chains.<chain>.providers[].capabilities",
     [
-        ("unsupported_categories", "list of method categories", "[local_only]"),
+        ("unsupported_categories", "list of method categories", "[local_only, node_admin]"),
         ("unsupported_methods", "list of method names", "[]"),
         ("limits", "mapping", "none"),
         ("error_rules", "list", "[]"),
@@ -184,8 +186,18 @@ table!(
     ]
 );
 
+table!(
+    METHOD_TERMS,
+    "methods.<method>",
+    [
+        ("category", "method category", "the method's own, else unknown"),
+        ("repeatable", "true or false", "the method's own, else by its name"),
+        ("timeout_ms", "whole number from 100 to 600000", "the method's own"),
+    ]
+);
+
 /// All tables, outer before inner.
-pub static TABLES: [&Table; 14] = [
+pub static TABLES: [&Table; 15] = [
     &PROFILE,
     &CHAIN,
     &SELECTION,
@@ -200,6 +212,7 @@ pub static TABLES: [&Table; 14] = [
     &ERROR_RULE,
     &ROUTING,
     &METHOD_OVERRIDE,
+    &METHOD_TERMS,
 ];
 
 /// Keys of the existing implementation that never had an effect there either (LB §14.2): tolerated with a warning, so

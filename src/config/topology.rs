@@ -100,6 +100,8 @@ pub struct Chain {
     pub default_strategy: Option<Strategy>,
     /// `routing.method_overrides`, by method name.
     pub method_overrides: Vec<MethodOverride>,
+    /// `methods`, the most particular pattern first.
+    pub method_terms: Vec<MethodTerms>,
 }
 
 impl Chain {
@@ -160,6 +162,25 @@ pub struct MethodOverride {
     pub strategy: Option<Strategy>,
     /// Allowed providers; empty means all.
     pub providers: Vec<ProviderId>,
+}
+
+/// What a profile says of the methods that a pattern names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MethodTerms {
+    /// A method, or a beginning that ends with `*`.
+    pub pattern: Box<str>,
+    pub category: Option<crate::chain::method::Category>,
+    pub repeatable: Option<bool>,
+    pub timeout_ms: Option<u64>,
+}
+
+impl MethodTerms {
+    pub fn names(&self, method: &[u8]) -> bool {
+        match self.pattern.strip_suffix('*') {
+            Some(beginning) => method.starts_with(beginning.as_bytes()),
+            None => method == self.pattern.as_bytes(),
+        }
+    }
 }
 
 /// The endpoint that a node of `region` uses instead of the provider's own (CONTRACT §4).

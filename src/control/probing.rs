@@ -162,14 +162,15 @@ async fn poll_head<W: World>(shard: &Shard<W>, watched: Watched) {
         && let Some(height) = number(&result)
     {
         shard.tell(Event::Head { instance: watched.channel.instance(), height });
-        let consensus = shard.latest().consensus_of(watched.entry).unwrap_or(height);
-        if height > consensus.saturating_add(limits::HEAD_SLACK_BLOCKS) {
+        // The first word of all rests on nobody else's.
+        let consensus = shard.latest().consensus_of(watched.entry);
+        if consensus.is_none_or(|consensus| height > consensus.saturating_add(limits::HEAD_SLACK_BLOCKS)) {
             verify_height(shard, watched, height).await;
         }
     }
 }
 
-/// A height that nobody else is near is believed when its block is served (CONTRACT §5).
+/// A height that nobody else is near is believed when its block is served, with a time that can be.
 async fn verify_height<W: World>(shard: &Shard<W>, watched: Watched, height: u64) {
     let question =
         format!(r#"{{"jsonrpc":"2.0","id":"lasso-block","method":"eth_getBlockByNumber","params":["{height:#x}",false]}}"#);
@@ -177,20 +178,23 @@ async fn verify_height<W: World>(shard: &Shard<W>, watched: Watched, height: u64
     let found =
         inquire(shard, watched.entry, watched.channel.transport(), method, question.as_bytes(), limits::PROBE_TIMEOUT_MS).await;
     if let Found::Result(result, _) = found
-        && block_number(&result) == Some(height)
+        && let Some((number, timestamp_s)) = block_of(&result)
+        && number == height
+        && timestamp_s <= shard.world().wall().0 / 1_000 + limits::BLOCK_AHEAD_S
     {
         shard.tell(Event::HeadServed { instance: watched.channel.instance(), height });
     }
 }
 
-/// Of a block object.
-fn block_number(result: &[u8]) -> Option<u64> {
+/// Number and time of a block object.
+fn block_of(result: &[u8]) -> Option<(u64, u64)> {
     #[derive(serde::Deserialize)]
     struct Block {
         number: Box<str>,
+        timestamp: Box<str>,
     }
     let block: Block = serde_json::from_slice(result).ok()?;
-    hex::parse_quantity(block.number.as_bytes())
+    Some((hex::parse_quantity(block.number.as_bytes())?, hex::parse_quantity(block.timestamp.as_bytes())?))
 }
 
 /// What a probe says of its provider, and to the schedule.
@@ -230,10 +234,11 @@ mod tests {
     #[test]
     fn answers_are_read_strictly() {
         let check = |result: &str, want_number, want_block| {
-            assert_eq!((number(result.as_bytes()), block_number(result.as_bytes())), (want_number, want_block), "{result}");
+            assert_eq!((number(result.as_bytes()), block_of(result.as_bytes())), (want_number, want_block), "{result}");
         };
         check("\"0x2105\"", Some(0x2105), None);
-        check(r#"{"hash":"0xab","number":"0x10","transactions":[]}"#, None, Some(16));
+        check(r#"{"hash":"0xab","number":"0x10","timestamp":"0x5","transactions":[]}"#, None, Some((16, 5)));
+        check(r#"{"hash":"0xab","number":"0x10"}"#, None, None);
         for wrong in
             ["null", "{}", "17", "\"2105\"", r#"{"number":16}"#, r#"{"number":"16"}"#, r#"{"number":null}"#, "\"0x\"", ""]
         {

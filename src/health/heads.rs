@@ -3,9 +3,11 @@
 //! The chain's height is the one a quarter from the top of the fresh reports. A liar must not raise it, or every honest
 //! provider would lag: a height well above what the past allows needs a witness, that is a second provider near it or a
 //! block of that height served. The past is the previous consensus and twice the usual pace since it moved; leaps within
-//! the slack do not move it, so small lies do not add up. Until two providers have agreed once, the past is only the
-//! word of whoever spoke first, and the first agreement replaces it. Where nothing counts (a fast chain whose block time
-//! is not known yet, a sole provider after a pause), the second highest report holds, or the only one.
+//! the slack do not move it, so small lies do not add up. There is no past until two providers have agreed once, or one has
+//! served its block: the first to speak may lie too. Where nothing counts (before that, a fast chain whose block time is
+//! not known yet, a sole provider after a pause), the second highest report holds, or the only one, and so a height that
+//! rests on one word ranks nobody. Reports of different times are near when the later one is where the earlier provider
+//! may be by then.
 //! Rejected: the median (trails fast chains), trust by reputation (a liar is honest until it lies).
 //! How it fails: one that lies at up to twice the pace is followed; a stuck provider holds a lone honest one back until
 //! that one has served a block.
@@ -37,8 +39,6 @@ struct Past {
     height: u64,
     /// When it came to that height.
     at: Instant,
-    /// Two providers agreed once, or one had served its block.
-    agreed: bool,
 }
 
 /// Heights of one chain's instances. Rows are made on demand; an instance too many takes the place of the stalest.
@@ -56,8 +56,14 @@ pub enum Alert {
     CaughtUp,
 }
 
-/// A fresh report, with whether the instance has served that height.
-type Report = (u64, bool);
+/// A fresh report of a height.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Claim {
+    height: u64,
+    /// The instance has served the block of that height.
+    is_served: bool,
+    at: Instant,
+}
 
 impl Heads {
     pub fn new(configured_block_time_ms: Option<u64>) -> Heads {
@@ -112,42 +118,56 @@ impl Heads {
     pub fn consensus(&self, now: Instant) -> Option<u64> {
         let reports = self.fresh(now);
         let counted: Vec<u64> = (0..reports.len())
-            .filter(|place| is_witnessed(&reports, *place) || self.is_expected(&reports, *place, now))
-            .filter_map(|place| reports.get(place).map(|(height, _)| *height))
+            .filter(|place| self.is_witnessed(&reports, *place) || self.is_expected(&reports, *place, now))
+            .filter_map(|place| reports.get(place).map(|claim| claim.height))
             .collect();
-        let alone = || reports.get(1).or(reports.first()).map(|(height, _)| *height);
+        let alone = || reports.get(1).or(reports.first()).map(|claim| claim.height);
         counted.get(counted.len() / 4).copied().or_else(alone)
     }
 
     /// Fresh reports, the highest first.
-    fn fresh(&self, now: Instant) -> Vec<Report> {
+    fn fresh(&self, now: Instant) -> Vec<Claim> {
         let is_fresh = |head: &&Head| now.since(head.at) <= Duration::from_millis(limits::HEAD_FRESH_MS);
-        let report = |head: &Head| (head.height, head.served.is_some_and(|served| served >= head.height));
-        let mut reports: Vec<Report> = self.rows.values().filter(is_fresh).map(report).collect();
+        let report = |head: &Head| {
+            let is_served = head.served.is_some_and(|served| served >= head.height);
+            Claim { height: head.height, is_served, at: head.at }
+        };
+        let mut reports: Vec<Claim> = self.rows.values().filter(is_fresh).map(report).collect();
         reports.sort_unstable_by(|a, b| b.cmp(a));
         reports
     }
 
-    /// The past allows it, or there is none.
-    fn is_expected(&self, reports: &[Report], place: usize, now: Instant) -> bool {
-        let Some((height, _)) = reports.get(place) else { return false };
-        self.past.is_none_or(|past| *height <= self.pace.reach(past, now).saturating_add(limits::HEAD_SLACK_BLOCKS))
+    /// The past allows it.
+    fn is_expected(&self, reports: &[Claim], place: usize, now: Instant) -> bool {
+        let Some(claim) = reports.get(place) else { return false };
+        self.past.is_some_and(|past| claim.height <= self.pace.reach(past, now).saturating_add(limits::HEAD_SLACK_BLOCKS))
+    }
+
+    /// It has served that block, or another provider is near it.
+    fn is_witnessed(&self, reports: &[Claim], place: usize) -> bool {
+        let Some(claim) = reports.get(place) else { return false };
+        let mut others = reports.iter().enumerate().filter(|(other, _)| *other != place);
+        claim.is_served || others.any(|(_, other)| self.are_near(claim, other))
+    }
+
+    fn are_near(&self, one: &Claim, other: &Claim) -> bool {
+        let (low, high) = if one.height <= other.height { (one, other) } else { (other, one) };
+        let since = Past { height: low.height, at: low.at };
+        high.height <= self.pace.reach(since, high.at).saturating_add(limits::HEAD_SLACK_BLOCKS)
     }
 
     /// Moves the past after an event.
     fn settle(&mut self, now: Instant) {
         let reports = self.fresh(now);
-        let witnessed = (0..reports.len()).find(|place| is_witnessed(&reports, *place));
-        let agreed = witnessed.and_then(|place| reports.get(place)).map(|(height, _)| *height);
-        if let Some(height) = agreed
-            && !self.past.is_some_and(|past| past.agreed)
-        {
-            self.past = Some(Past { height, at: now, agreed: true });
-        }
+        let witnessed = (0..reports.len()).find(|place| self.is_witnessed(&reports, *place));
+        let agreed = witnessed.and_then(|place| reports.get(place)).map(|claim| claim.height);
+        let Some(past) = self.past else {
+            self.past = agreed.map(|height| Past { height, at: now });
+            return;
+        };
         let Some(height) = self.consensus(now) else { return };
-        let past = *self.past.get_or_insert(Past { height, at: now, agreed: false });
         if height != past.height && (agreed >= Some(height) || height <= self.pace.reach(past, now)) {
-            self.past = Some(Past { height, at: now, agreed: past.agreed });
+            self.past = Some(Past { height, at: now });
         }
     }
 
@@ -187,13 +207,6 @@ impl Heads {
             (false, false) | (true, true) => None,
         }
     }
-}
-
-/// It has served that block, or a neighbour in the order is near: reports are sorted, so no other can be nearer.
-fn is_witnessed(reports: &[Report], place: usize) -> bool {
-    let Some((height, served)) = reports.get(place) else { return false };
-    let near = |other: Option<&Report>| other.is_some_and(|(o, _)| o.abs_diff(*height) <= limits::HEAD_SLACK_BLOCKS);
-    *served || near(reports.get(place + 1)) || place.checked_sub(1).is_some_and(|above| near(reports.get(above)))
 }
 
 /// How fast the chain grows: from each provider's own reports, of which one poll knows both the blocks and the time. (Between

@@ -59,8 +59,10 @@ fn consensus_is_a_quarter_from_the_top_of_the_fresh_and_believed() {
     check("0:a=100 0:b=100 1:c=9000 2:c!9000 13:c=9001", 13.0, Some(9001));
     check("0:a=100 0:b=100 1:c=90 2:c!9000 3:c=89 4:c=9000", 4.0, Some(100));
     check("0:a=100 0:b!9000", 0.0, Some(100));
-    // Before any agreement the first to speak is believed, until two agree.
-    check("0:a=9000 0.2:b=100", 0.2, Some(9000));
+    // Before any agreement nobody is believed above another, the first to speak neither, but for a block that was served.
+    check("0:a=9000 0.2:b=100", 0.2, Some(100));
+    check("0:a=9000 0.2:b=100 0.4:a!9000", 0.4, Some(9000));
+    check("0:a=9000 0.2:b=100 12:a=9001 12.2:b=101 24:a=9002", 24.0, Some(101));
     check("0:a=9000 0.2:b=100 0.4:c=101", 0.4, Some(101));
     check("0:a=100 0.2:b=9000", 0.2, Some(100));
     // A sole provider is believed, and a sole fresh one; but on their return the others are held to the past.
@@ -70,7 +72,11 @@ fn consensus_is_a_quarter_from_the_top_of_the_fresh_and_believed() {
     // A stuck one does not hold back one that moves at the usual pace.
     check("0:a=100 0:b=100 12:b=101 13:a=100 24:b=102 25:a=100 36:b=103 37:a=100 48:b=104 60:b=105 61:a=100", 61.0, Some(105));
     // Extremes.
-    check("0:a=18446744073709551615 0:b=0", 0.0, Some(u64::MAX));
+    check("0:a=18446744073709551615 0:b=0", 0.0, Some(0));
+    // Near is where the earlier one may be by then, never where the later one is already.
+    check("0:a=100 24:b=107 24:c=9000", 24.0, Some(107));
+    check("0:a=100 24:b=108 24:c=9000", 24.0, Some(108));
+    check("0:a=107 24:b=100 24:c=9000", 24.0, Some(107));
     check("0:a=18446744073709551615 0:b=18446744073709551615 1:c=5", 1.0, Some(u64::MAX));
 }
 
@@ -92,7 +98,9 @@ fn lag_credits_the_blocks_since_the_report() {
     check(Some(7_000), "0:b=90 100:a=100", "b", 100.0, (Some(94), Some(-6)));
     check(None, "0:a=100", "a", 31.0, (Some(102), None));
     check(None, "0:a=100", "b", 0.0, (None, None));
-    check(None, "0:a=18446744073709551615 0:b=0", "b", 0.0, (Some(0), Some(-i64::MAX)));
+    check(None, "0:a=18446744073709551615 0:b=0", "b", 0.0, (Some(0), Some(0)));
+    let apart = "0:a=18446744073709551615 0:c=18446744073709551615 0:b=0";
+    check(None, apart, "b", 0.0, (Some(0), Some(-i64::MAX)));
     assert_eq!(told(None, "0:a=100 3:a=100").height(id("a")), Some((100, at(3.0))));
 }
 
@@ -180,7 +188,7 @@ fn an_episode_of_lag_is_told_when_it_begins_and_when_it_ends() {
     check(5, &[96, 95, 94, 95, 96, 95], ". 5 . . ok 5");
     check(1, &[100, 99, 99, 101, 98], ". 1 . ok 2");
     check(0, &[100, 99], ". 1");
-    let mut heads = told(None, "0:a=100 0:b=90");
+    let mut heads = told(None, "0:a=100 0:c=100 0:b=90");
     assert!(heads.alert(id("x"), 1, at(0.0)).is_none() && heads.alert(id("b"), 5, at(40.0)).is_none(), "unknown is no lag");
     assert!(heads.alert(id("b"), 5, at(0.0)).is_some() && heads.alert(id("b"), 5, at(40.0)).is_none());
     heads.on_head(id("a"), 104, at(40.0));

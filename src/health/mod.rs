@@ -8,4 +8,5 @@ pub mod heads;
 pub mod learnt;
 pub mod probe;
 pub mod reconnect;
+pub mod sightings;
 pub mod suspicion;

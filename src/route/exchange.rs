@@ -29,6 +29,10 @@ pub enum Action {
     AwaitTurn {
         until: Instant,
     },
+    /// Nobody has what was promised: wait, then `renew`.
+    Pause {
+        until: Instant,
+    },
     Reply(Reply),
 }
 
@@ -66,6 +70,8 @@ pub enum Reply {
     Answer,
     /// The most recent JSON-RPC error of a provider that was reported with `NextProvider`.
     LastError,
+    /// The most recent answer that was reported as `Absent`.
+    LastAbsent,
     /// A refusal of our own.
     Refuse(Refuse),
     /// Nobody is there to reply to.
@@ -102,6 +108,8 @@ pub enum End {
         has_error: bool,
         before_pool: bool,
     },
+    /// A complete answer: it does not have what was asked for, which another provider may.
+    Absent,
     /// Nothing was written, for a reason of ours: no room, no turn.
     NotSent,
     /// Nothing was written, because no connection could be made.
@@ -134,6 +142,10 @@ pub struct Exchange {
     /// The current attempt was re-sent on a fresh connection once.
     resent: bool,
     has_error: bool,
+    has_absent: bool,
+    /// How long to wait for what was promised before everybody is asked once more.
+    promise_ms: Option<u64>,
+    is_renewed: bool,
     last: Option<Refuse>,
     over: Option<Reply>,
 }
@@ -153,6 +165,9 @@ impl Exchange {
             method: ask.method,
             resent: false,
             has_error: false,
+            has_absent: false,
+            promise_ms: None,
+            is_renewed: false,
             last: None,
             over,
         }
@@ -195,6 +210,9 @@ impl Exchange {
         let Some(slot) = next else {
             if may_go_on && self.walk.has_deferred() {
                 return Action::AwaitTurn { until: self.deadline };
+            }
+            if let Some(until) = self.second_round(now) {
+                return Action::Pause { until };
             }
             return self.end(self.last.unwrap_or(Refuse::Exhausted));
         };
@@ -249,6 +267,15 @@ impl Exchange {
                     self.over = Some(if has_error { Reply::LastError } else { Reply::Refuse(Refuse::Indeterminate) });
                 }
             }
+            End::Absent => {
+                self.has_absent = true;
+                self.dispatches += 1;
+                // The node behind its other transport is the same.
+                self.walk.exclude_instance_of(plan, slot);
+                if !self.is_repeatable() {
+                    self.over = Some(Reply::LastAbsent);
+                }
+            }
             End::NotSent => self.last = self.last.or(Some(Refuse::Exhausted)),
             End::Unreachable => {
                 self.last = self.last.or(Some(Refuse::Exhausted));
@@ -301,6 +328,11 @@ impl Exchange {
     /// that is left.
     fn attempt_time(&self, plan: &ChainPlan, slot: SlotId, now: Instant) -> AttemptTime {
         let left = self.deadline.since(now);
+        if self.has_absent {
+            // There is an answer already; a better one is not waited for long.
+            let patience = Duration::from_millis(limits::ABSENT_ATTEMPT_MS);
+            return AttemptTime { connect_by: (now + patience).min(self.deadline), patience, until: self.deadline };
+        }
         let alone = AttemptTime { connect_by: self.deadline, patience: left, until: self.deadline };
         if !self.is_repeatable() || self.walk.is_empty() || self.dispatches + 1 >= limits::ATTEMPTS {
             return alone;
@@ -314,8 +346,33 @@ impl Exchange {
         AttemptTime { connect_by, patience: Duration::from_millis(attempt_ms), until: self.deadline }
     }
 
+    /// What is asked for exists, for this node told of it: before nobody's having it is believed, everybody is asked once more.
+    pub fn promise(&mut self, wait_ms: u64) {
+        if !self.is_renewed {
+            self.promise_ms = Some(wait_ms);
+        }
+    }
+
+    fn second_round(&mut self, now: Instant) -> Option<Instant> {
+        let until = now.plus_ms(self.promise_ms.take().filter(|_| self.has_absent)?);
+        (until.plus_ms(limits::ATTEMPT_MIN_MS) <= self.deadline).then_some(until)
+    }
+
+    /// Everybody may be asked again.
+    pub fn renew(&mut self, plan: &ChainPlan, ask: &Ask) {
+        self.walk = Walk::new(plan, ask);
+        self.dispatches = 0;
+        self.is_renewed = true;
+    }
+
     fn end(&mut self, why: Refuse) -> Action {
-        let reply = if self.has_error { Reply::LastError } else { Reply::Refuse(why) };
+        let reply = if self.has_absent {
+            Reply::LastAbsent
+        } else if self.has_error {
+            Reply::LastError
+        } else {
+            Reply::Refuse(why)
+        };
         self.over = Some(reply);
         Action::Reply(reply)
     }
@@ -323,7 +380,7 @@ impl Exchange {
 
 fn why_nobody(plan: &ChainPlan, ask: &Ask) -> Refuse {
     let sieve = Sieve::new(plan, ask);
-    if sieve.archival != 0 { Refuse::HeldOpen } else { Refuse::NoProvider }
+    if sieve.supported != 0 { Refuse::HeldOpen } else { Refuse::NoProvider }
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use crate::config::topology::Strategy;
 use crate::snapshot::{Set, bit, test_plan};
 use std::sync::Arc;
 
-const ENDS: [End; 13] = [
+const ENDS: [End; 14] = [
     End::Answered,
+    End::Absent,
     End::Refused { has_error: true, before_pool: true },
     End::Refused { has_error: true, before_pool: false },
     End::Refused { has_error: false, before_pool: true },
@@ -44,11 +45,12 @@ struct Seen {
     uncertain: u32,
     pool_refusals: u32,
     errors: u32,
+    absents: u32,
 }
 
 fn wrote(end: End) -> bool {
     match end {
-        End::Answered | End::Refused { .. } => true,
+        End::Answered | End::Absent | End::Refused { .. } => true,
         // A pooled connection that died unanswered is sent over once more: not a dispatch (CONTRACT §3).
         End::Lost { stale: true, .. } => false,
         End::Lost { wrote, .. } | End::TimedOut { wrote } => wrote,
@@ -80,8 +82,10 @@ fn run(plan: &ChainPlan, safety: Safety, script: &[End]) -> Option<(Reply, Seen,
                     seen.pool_refusals += u32::from(!before_pool);
                     seen.errors += u32::from(has_error);
                 }
+                seen.absents += u32::from(end == End::Absent);
                 exchange.on_end(plan, end);
             }
+            Action::Pause { .. } => panic!("nothing was promised"),
         }
     }
     None
@@ -103,11 +107,12 @@ fn laws(safety: Safety, script: &[End], reply: Reply, seen: &Seen) {
         assert!(!before_last.iter().any(uncertain), "nothing follows an uncertain end: {context}");
     }
     match reply {
-        Reply::LastError => assert!(seen.errors > 0, "{context}"),
+        Reply::LastError => assert!(seen.errors > 0 && seen.absents == 0, "{context}"),
+        Reply::LastAbsent => assert!(seen.absents > 0, "{context}"),
         Reply::Refuse(Refuse::Indeterminate) => {
             assert!(safety != Safety::Repeatable && seen.uncertain + seen.pool_refusals > 0, "{context}");
         }
-        Reply::Refuse(_) => assert_eq!(seen.errors, 0, "a provider's own error is better than ours: {context}"),
+        Reply::Refuse(_) => assert_eq!(seen.errors + seen.absents, 0, "a provider's own error is better than ours: {context}"),
         Reply::Answer => assert_eq!(script.last(), Some(&End::Answered), "{context}"),
         Reply::Nothing => assert_eq!(script.last(), Some(&End::ClientGone), "{context}"),
     }
@@ -165,6 +170,56 @@ fn deadlines_leave_time_for_a_second_attempt() {
     exchange.on_end(&plan, End::Lost { wrote: true, stale: false });
     let late = Instant(0).plus_ms(990);
     assert_eq!(exchange.next(&plan, &mut Rng::new(1), late), Action::Reply(Reply::Refuse(Refuse::DeadlineExhausted)));
+}
+
+/// What one provider lacks is asked of the others, each once, and for a moment only: an answer is here already.
+#[test]
+fn what_one_lacks_is_asked_of_the_others() {
+    let plan = plan(4, &[0b0011, 0b0011, 0b0100, 0b1000]);
+    let (reply, seen, _) = run(&plan, Safety::Repeatable, &[End::Absent; 3]).expect("ends");
+    assert_eq!((reply, seen.attempts.len()), (Reply::LastAbsent, 3));
+    assert_eq!(seen.attempts.iter().map(|a| bit(a.0)).collect::<Vec<_>>(), [0b0001, 0b0100, 0b1000]);
+    let lost = End::TimedOut { wrote: true };
+    assert_eq!(run(&plan, Safety::Repeatable, &[End::Absent, lost, lost]).map(|run| run.0), Some(Reply::LastAbsent));
+    assert_eq!(run(&plan, Safety::Repeatable, &[End::Absent, End::Answered]).map(|run| run.0), Some(Reply::Answer));
+    let mut exchange = Exchange::new(&plan, &ask(), Safety::Repeatable, 10_000, Instant(0));
+    exchange.next(&plan, &mut Rng::new(1), Instant(0));
+    exchange.on_end(&plan, End::Absent);
+    let Action::Attempt { time, .. } = exchange.next(&plan, &mut Rng::new(1), Instant(0)) else { panic!() };
+    assert_eq!(time.deadline(Instant(0)).as_ms(), limits::ABSENT_ATTEMPT_MS);
+}
+
+/// Of what was promised nobody's "there is none" is believed before a second round, and there is no third.
+#[test]
+fn what_was_promised_is_asked_for_twice() {
+    let plan = plan(2, &[1, 2]);
+    let walk = |total_ms: u64, found_in_the_end: bool| {
+        let mut exchange = Exchange::new(&plan, &ask(), Safety::Repeatable, total_ms, Instant(0));
+        let (mut now, mut told, mut rng) = (Instant(0), Vec::new(), Rng::new(1));
+        loop {
+            match exchange.next(&plan, &mut rng, now) {
+                Action::Attempt { slot, .. } => {
+                    told.push(format!("{}", slot.0));
+                    let is_last = found_in_the_end && now > Instant(0) && slot == SlotId(1);
+                    exchange.on_end(&plan, if is_last { End::Answered } else { End::Absent });
+                    exchange.promise(1_000);
+                }
+                Action::AwaitTurn { .. } => panic!("nobody was deferred"),
+                Action::Pause { until } => {
+                    told.push(format!("{} ms", until.as_ms()));
+                    now = until;
+                    exchange.renew(&plan, &ask());
+                }
+                Action::Reply(reply) => {
+                    told.push(format!("{reply:?}"));
+                    return told.join(" ");
+                }
+            }
+        }
+    };
+    assert_eq!(walk(10_000, true), "0 1 1000 ms 0 1 Answer");
+    assert_eq!(walk(10_000, false), "0 1 1000 ms 0 1 LastAbsent");
+    assert_eq!(walk(1_020, false), "0 1 LastAbsent", "no time for a second round");
 }
 
 #[test]

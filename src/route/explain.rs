@@ -21,7 +21,6 @@ pub enum Stage {
     WrongChain,
     /// Its capabilities exclude the method, or it was found to lack it.
     Unsupported,
-    NotArchival,
     /// An operator holds its circuit open.
     Held,
     /// Its circuit is not closed, and somebody else's is.
@@ -33,12 +32,11 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Stage; 10] = [
+    pub const ALL: [Stage; 9] = [
         Stage::Unreachable,
         Stage::NotAsked,
         Stage::WrongChain,
         Stage::Unsupported,
-        Stage::NotArchival,
         Stage::Held,
         Stage::CircuitOpen,
         Stage::HalfOpen,
@@ -52,7 +50,6 @@ impl Stage {
             Stage::NotAsked => "not_asked",
             Stage::WrongChain => "wrong_chain",
             Stage::Unsupported => "unsupported",
-            Stage::NotArchival => "not_archival",
             Stage::Held => "held_open",
             Stage::CircuitOpen => "circuit_open",
             Stage::HalfOpen => "half_open",
@@ -70,7 +67,6 @@ impl Stage {
             Stage::NotAsked => "another provider is pinned, or routing.method_overrides names others for this method",
             Stage::WrongChain => "its eth_chainId is not the chain's; correct its url or the chain_id",
             Stage::Unsupported => "its capabilities exclude this method, or it lately answered that it lacks it",
-            Stage::NotArchival => "the block is old and it is not marked `archival: true`",
             Stage::Held => HELD_OPEN,
             Stage::CircuitOpen => "its circuit is open: it failed too often and is left alone until a probe of ours tries it",
             Stage::HalfOpen => "its circuit is half-open: our probes try it, and calls wait for what they find",
@@ -86,7 +82,6 @@ impl Stage {
             (sieve.asked, Stage::NotAsked),
             (sieve.right_chain, Stage::WrongChain),
             (sieve.supported, Stage::Unsupported),
-            (sieve.archival, Stage::NotArchival),
             (sieve.admitted, Stage::Held),
             (sieve.allowed, if is_half_open { Stage::HalfOpen } else { Stage::CircuitOpen }),
             (sieve.fit, Stage::Unfit),
@@ -103,9 +98,11 @@ pub struct Part {
     pub turn: Option<usize>,
     /// Of being asked first.
     pub odds: f32,
-    /// What puts it behind others: seen failing by this shard a moment ago, behind the block or the chain, misconfigured.
+    /// What puts it behind others: seen failing by this shard a moment ago, behind the block or the chain, no archive for the
+    /// old state that is asked for, misconfigured.
     pub is_vetoed: bool,
     pub is_behind: bool,
+    pub is_pruned: bool,
     pub is_misconfigured: bool,
     /// By its circuit and its rests, from 1.
     pub tier: Option<usize>,
@@ -126,13 +123,14 @@ pub fn explain(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> IdVec<SlotId, Part
         }
     }
     let part = |id: SlotId| {
-        let [is_vetoed, is_behind, is_misconfigured] = whole.demotions(id);
+        let [is_vetoed, is_behind, is_pruned, is_misconfigured] = whole.demotions(id);
         Part {
             stage: Stage::of(&sieve, plan, id),
             turn: turns.get(usize::from(id.0)).copied().flatten(),
             odds: odds.iter().find(|(of, _)| *of == id).map_or(0.0, |(_, odds)| *odds),
             is_vetoed,
             is_behind,
+            is_pruned,
             is_misconfigured,
             tier: plan.tiers().iter().position(|tier| tier & bit(id) != 0).map(|tier| tier + 1),
             is_local: ask.local & bit(id) != 0,

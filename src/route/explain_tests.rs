@@ -128,10 +128,6 @@ fn each_stage_is_named() {
     check(Stage::NotAsked, &|_, ask| ask.eligible = 0b10);
     check(Stage::WrongChain, &|plan, _| plan.gates.wrong_chain = 0b01);
     check(Stage::Unsupported, &|_, ask| ask.supports = 0b10);
-    check(Stage::NotArchival, &|plan, ask| {
-        Arc::make_mut(&mut plan.fixed).archival = 0b10;
-        ask.archival = true;
-    });
     check(Stage::Held, &|plan, _| (plan.gates.open, plan.gates.held) = (0b11, 0b01));
     check(Stage::CircuitOpen, &|plan, _| plan.gates.open = 0b01);
     check(Stage::HalfOpen, &|plan, _| plan.gates.half_open = 0b01);

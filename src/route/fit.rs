@@ -6,16 +6,24 @@
 //! to compare.
 
 use crate::base::ids::{IdVec, MethodId, SlotId};
+use crate::base::time::Instant;
+use crate::chain::method;
 use crate::chain::params::{self, BlockAsk, Needs};
+use crate::health::sightings::{HashBytes, Sightings};
 use crate::route::select::Ask;
-use crate::snapshot::{Bounds, ChainPlan, Set, bit};
+use crate::snapshot::{Bounds, ChainPlan, Height, Set, bit};
 
 /// What the parameters ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Fit {
     pub archival: bool,
     pub unfit: Set,
+    /// Known not to have the block that is asked for.
     pub behind: Set,
+    /// The highest block that is named.
+    pub height: Option<u64>,
+    /// The one block that is named by its hash.
+    pub hash: Option<HashBytes>,
     /// Width of the range of logs, when it is known.
     pub range: Option<u64>,
     /// How far behind the head the oldest block is that is asked for.
@@ -23,7 +31,7 @@ pub struct Fit {
 }
 
 impl Fit {
-    pub const ANYONE: Fit = Fit { archival: false, unfit: 0, behind: 0, range: None, depth: None };
+    pub const ANYONE: Fit = Fit { archival: false, unfit: 0, behind: 0, height: None, hash: None, range: None, depth: None };
 
     /// `params` is the raw JSON of the call's parameters.
     pub fn of(plan: &ChainPlan, method: MethodId, name: &[u8], params: &[u8]) -> Fit {
@@ -31,15 +39,19 @@ impl Fit {
     }
 
     /// The same for a call that is only thought of: it names this block.
-    pub fn at_block(plan: &ChainPlan, name: &[u8], block: BlockAsk) -> Fit {
-        Fit::of_needs(plan, Needs { block, range: None }, name, b"")
+    pub fn at_block(plan: &ChainPlan, method: MethodId, name: &[u8], block: BlockAsk) -> Fit {
+        let is_state = method::info(method).locator.is_state();
+        Fit::of_needs(plan, Needs { block, range: None, is_state }, name, b"")
     }
 
     fn of_needs(plan: &ChainPlan, needs: Needs, name: &[u8], params: &[u8]) -> Fit {
         let archival = needs.archival(plan.consensus, plan.fixed.archival_threshold);
-        let range = needs.range.and_then(|range| range.blocks(plan.consensus));
+        // Providers bound the range of logs; traces have bounds of their own.
+        let range = needs.range.filter(|_| !needs.is_state).and_then(|range| range.blocks(plan.consensus));
         let depth = needs.age(plan.consensus);
-        let mut fit = Fit { archival, unfit: 0, behind: behind(plan, &needs), range, depth };
+        let (height, hash) = (needs.min_height(), needs.hash());
+        let behind = height.map_or(0, |wanted| behind(plan, wanted, |_| 0));
+        let mut fit = Fit { archival, unfit: 0, behind, height, hash, range, depth };
         if plan.fixed.has_bounds {
             fit.unfit |= beyond_bounds(&plan.fixed.bounds, plan.consensus, name, params, range);
         }
@@ -49,16 +61,37 @@ impl Fit {
         fit
     }
 
+    /// What feeds announced since the snapshot was made, and what only they can tell: who has the block of a hash.
+    pub fn see(&mut self, plan: &ChainPlan, seen: &Sightings, now: Instant) {
+        let announced = |slot: SlotId| plan.fixed.channels.get(slot).map_or(0, |channel| seen.height(channel.instance(), now));
+        if let Some(wanted) = self.height {
+            self.behind = behind(plan, wanted, announced);
+        }
+        let Some(sighting) = self.hash.and_then(|hash| seen.find(&hash)) else { return };
+        let has = |(slot, height): (SlotId, &Height)| {
+            let is_announcer = plan.fixed.channels.get(slot).is_some_and(|channel| sighting.by.contains(&channel.instance()));
+            is_announcer || height.reported.max(announced(slot)) >= sighting.height
+        };
+        let having = plan.heights.iter().filter(|row| has(*row)).fold(0, |mask, (id, _)| mask | bit(id));
+        self.behind = if having == 0 { 0 } else { plan.fixed.together[0] & !having };
+    }
+
+    /// `slot` is known not to have the block, and somebody is not.
+    pub fn lacks(&self, plan: &ChainPlan, slot: SlotId) -> bool {
+        self.behind & bit(slot) != 0 && plan.fixed.together[0] & !self.behind != 0
+    }
+
     pub fn apply_to(&self, ask: &mut Ask) {
         (ask.archival, ask.unfit, ask.behind) = (self.archival, self.unfit, self.behind);
     }
 }
 
-/// Providers whose head is known and below the block that is asked for.
-fn behind(plan: &ChainPlan, needs: &Needs) -> Set {
-    let Some(wanted) = needs.min_height() else { return 0 };
+/// Providers that last said they were below the block that is asked for, also by what was `announced` since. What they may be
+/// credited is no block yet.
+fn behind(plan: &ChainPlan, wanted: u64, announced: impl Fn(SlotId) -> u64) -> Set {
     let is_below = |height: u64| height != 0 && height < wanted;
-    plan.heights.iter().filter(|(_, h)| is_below(h.optimistic)).fold(0, |mask, (id, _)| mask | bit(id))
+    let rows = plan.heights.iter().filter(|(id, h)| is_below(h.reported.max(announced(*id))));
+    rows.fold(0, |mask, (id, _)| mask | bit(id))
 }
 
 /// CONTRACT §4.1, LB §3.2: unknown heights and ranges pass.

@@ -63,7 +63,7 @@ fn max_block_age() {
     check("eth_call", "\"earliest\"", true);
 }
 
-/// LB §5.1 stage 7 with §5.2: an old block goes to archives only.
+/// Old state goes to archives first, and to the others when they are all that is left.
 #[test]
 fn archival() {
     let plan = plan("");
@@ -73,12 +73,15 @@ fn archival() {
         let found = fit(&plan, method, params);
         let mut ask = Ask::new(Strategy::Priority, method::lookup(method.as_bytes()));
         found.apply_to(&mut ask);
-        assert_eq!(Sieve::new(&plan, &ask).fit, if want { 0b011 } else { 0b111 }, "{method} {params} {consensus:?}");
+        assert_eq!(Sieve::new(&plan, &ask).fit, 0b111, "nobody is left out");
+        assert_eq!(found.archival, want, "{method} {params} {consensus:?}");
     };
     let old = format!("[\"0x00\",\"{:#x}\"]", HEAD - 129);
     check("eth_getBalance", &old, Some(HEAD), true);
     check("eth_getBalance", &format!("[\"0x00\",\"{:#x}\"]", HEAD - 128), Some(HEAD), false);
-    check("eth_getBalance", &old, None, true);
+    check("eth_getBalance", &old, None, false);
+    check("eth_getBlockByNumber", r#"["earliest",false]"#, Some(HEAD), false);
+    check("eth_getLogs", &logs("\"0x1\"", "\"0x2\""), Some(HEAD), false);
     check("eth_getBalance", r#"["0x00","latest"]"#, None, false);
     check("eth_getBalance", r#"["0x00","earliest"]"#, Some(HEAD), true);
     check("eth_getBlockByHash", &old, Some(HEAD), false);
@@ -90,7 +93,7 @@ fn archival() {
 fn a_block_above_a_providers_head_goes_to_others_first() {
     let mut plan = plan("");
     let heights = [HEAD, HEAD - 5, 0];
-    plan.heights = heights.map(|optimistic| Height { optimistic, lag: 0 }).into_iter().collect();
+    plan.heights = heights.map(|reported| Height { reported, optimistic: HEAD + 9, lag: 0 }).into_iter().collect();
     let check = |block: u64, want: Set| {
         let found = fit(&plan, "eth_getBlockByNumber", &format!("[\"{block:#x}\",false]"));
         assert_eq!(found.behind, want, "{block}");
@@ -100,6 +103,38 @@ fn a_block_above_a_providers_head_goes_to_others_first() {
     check(HEAD, 0b010);
     // Whose height is unknown is not held back.
     check(HEAD + 1, 0b011);
+}
+
+/// What a feed announced counts at once, and a hash is known by its announcers.
+#[test]
+fn what_was_announced_since_decides_who_has_a_block() {
+    let mut plan = plan("");
+    plan.heights = [HEAD, HEAD, HEAD - 5].map(|reported| Height { reported, optimistic: reported, lag: 0 }).into_iter().collect();
+    let instance = |slot: u8| plan.fixed.channels[SlotId(slot)].instance();
+    let (now, hash) = (Instant::ZERO, [7; 32]);
+    let mut seen = Sightings::default();
+    seen.on_head(instance(1), hash, HEAD + 1, now);
+    let check = |seen: &Sightings, method: &str, params: &str, behind: Set, lacking: [bool; 3]| {
+        let mut found = fit(&plan, method, params);
+        found.see(&plan, seen, now);
+        let lacks = [0, 1, 2].map(|slot| found.lacks(&plan, SlotId(slot)));
+        assert_eq!((found.behind, lacks), (behind, lacking), "{method} {params}");
+    };
+    let next = format!("\"{:#x}\"", HEAD + 1);
+    let hex: String = "07".repeat(32);
+    check(&seen, "eth_getBlockByNumber", &format!("[{next},false]"), 0b101, [true, false, true]);
+    check(&seen, "eth_getLogs", &logs(&next, &next), 0b101, [true, false, true]);
+    check(&seen, "eth_getBlockByHash", &format!("[\"0x{hex}\",false]"), 0b101, [true, false, true]);
+    check(&seen, "eth_getLogs", &format!("[{{\"blockHash\":\"0x{hex}\"}}]"), 0b101, [true, false, true]);
+    check(&seen, "eth_call", &format!("[{{}},{{\"blockHash\":\"0x{hex}\"}}]"), 0b101, [true, false, true]);
+    check(&seen, "eth_getBlockByHash", &format!("[\"0x{}\",false]", "08".repeat(32)), 0, [false; 3]);
+    check(&seen, "eth_getTransactionReceipt", &format!("[\"0x{hex}\"]"), 0, [false; 3]);
+    // Whoever has come as high has it too.
+    seen.on_served(instance(0), HEAD + 1, now);
+    check(&seen, "eth_getBlockByHash", &format!("[\"0x{hex}\",false]"), 0b100, [false, false, true]);
+    // What nobody is known to have may be anybody's.
+    let far = format!("\"{:#x}\"", HEAD + 9);
+    check(&seen, "eth_getLogs", &logs(&far, &far), 0b111, [false; 3]);
 }
 
 /// What was turned down once is not asked again of the same provider (CONTRACT §4).

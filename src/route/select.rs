@@ -25,7 +25,7 @@ pub struct Ask {
     pub eligible: Set,
     /// Their capabilities allow the method (`ChainPlan::supports`); does not bind a pinned call, nor when it leaves nobody.
     pub supports: Set,
-    /// The call needs old state: only archival providers.
+    /// The call needs old state: archival providers first.
     pub archival: bool,
     /// Would reject the parameters; chosen only when all would.
     pub unfit: Set,
@@ -87,7 +87,6 @@ pub struct Sieve {
     pub asked: Set,
     pub right_chain: Set,
     pub supported: Set,
-    pub archival: Set,
     /// Nobody holds the circuit open by hand.
     pub admitted: Set,
     /// The circuit is closed; while nobody's is, all of them: the least bad is better than nobody.
@@ -109,13 +108,12 @@ impl Sieve {
         let exempt = right_chain & pin;
         let able = right_chain & ask.supports;
         let supported = exempt | if able == 0 { right_chain } else { able };
-        let archival = exempt | (supported & if ask.archival { plan.fixed.archival } else { Set::MAX });
-        let admitted = archival & !gates.held;
+        let admitted = supported & !gates.held;
         let closed = admitted & !(gates.open | gates.half_open);
         let allowed = if closed == 0 { admitted } else { closed };
         let without_unfit = allowed & !ask.unfit;
         let fit = if without_unfit == 0 { allowed } else { without_unfit };
-        Sieve { reachable, asked, right_chain, supported, archival, admitted, allowed, fit }
+        Sieve { reachable, asked, right_chain, supported, admitted, allowed, fit }
     }
 }
 
@@ -131,16 +129,19 @@ pub struct Walk {
     strategy: Strategy,
     method: MethodId,
     local: Set,
-    /// Least first: just seen failing, behind, misconfigured, on an instance that has failed this call over the other transport.
-    demoted: [Set; 4],
+    /// Least first: just seen failing, behind, without the old state that is asked for, misconfigured, on an instance that has
+    /// failed this call over the other transport.
+    demoted: [Set; 5],
 }
 
 impl Walk {
     #[inline]
     pub fn new(plan: &ChainPlan, ask: &Ask) -> Walk {
         let remaining = Sieve::new(plan, ask).fit;
-        let demoted = [ask.vetoed, plan.gates.lagging | ask.behind, plan.gates.misconfigured, 0];
-        let untroubled = remaining & !demoted[0] & !demoted[1] & !demoted[2] & plan.tiers()[0];
+        let pruned = if ask.archival { !plan.fixed.archival } else { 0 };
+        let demoted = [ask.vetoed, plan.gates.lagging | ask.behind, pruned, plan.gates.misconfigured, 0];
+        let troubled = demoted.into_iter().fold(0, |all, set| all | set);
+        let untroubled = remaining & !troubled & plan.tiers()[0];
         let remeasure = ask.remeasure.map_or(0, bit) & untroubled;
         let first = ask.pin.map_or(remeasure, |pin| plan.fixed.of_provider(pin));
         let (strategy, method, local) = (ask.strategy, ask.method, ask.local);
@@ -191,10 +192,10 @@ impl Walk {
     /// The same walk by newer knowledge: whoever was asked is not asked again.
     pub fn renew(&mut self, plan: &ChainPlan, ask: &Ask) {
         let fresh = Walk::new(plan, ask);
-        let over_the_other = self.demoted[3];
+        let over_the_other = self.demoted[4];
         let gone = self.gone;
         *self = Walk { remaining: fresh.remaining & !gone, gone, ..fresh };
-        self.demoted[3] = over_the_other;
+        self.demoted[4] = over_the_other;
     }
 
     /// Whether somebody is left who answers this method within `left_ms`, as far as that is known.
@@ -204,7 +205,7 @@ impl Walk {
 
     /// `slot` failed: its instance's other transport is tried after all other instances.
     pub fn demote_instance_of(&mut self, plan: &ChainPlan, slot: SlotId) {
-        self.demoted[3] |= plan.fixed.same_instance.get(slot).copied().unwrap_or(0);
+        self.demoted[4] |= plan.fixed.same_instance.get(slot).copied().unwrap_or(0);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -221,10 +222,10 @@ impl Walk {
         members(set).map(|id| (id, total.map_or_else(|| alike(id), |total| draw.weight(id, ranking) / total))).collect()
     }
 
-    /// What put a channel behind others: just seen failing, behind, misconfigured.
-    pub fn demotions(&self, slot: SlotId) -> [bool; 3] {
-        let [vetoed, behind, misconfigured, _] = self.demoted.map(|set| set & bit(slot) != 0);
-        [vetoed, behind, misconfigured]
+    /// What put a channel behind others: just seen failing, behind, no archive, misconfigured.
+    pub fn demotions(&self, slot: SlotId) -> [bool; 4] {
+        let [vetoed, behind, pruned, misconfigured, _] = self.demoted.map(|set| set & bit(slot) != 0);
+        [vetoed, behind, pruned, misconfigured]
     }
 
     /// Those whom nothing but the strategy ranks.

@@ -151,9 +151,11 @@ fn tiers_and_demotions_stand_over_the_strategy() {
 }
 
 #[test]
-fn archival_calls_go_to_archival_providers_only() {
+fn old_state_is_asked_of_archival_providers_first() {
     let plan = plan(&[(0, ", archival: false"), (1, ""), (2, ", archival: false")]);
-    assert_eq!(order(&plan, &Ask { archival: true, ..ask(Strategy::Priority) }, 1), [1]);
+    assert_eq!(order(&plan, &Ask { archival: true, ..ask(Strategy::Priority) }, 1), [1, 0, 2]);
+    let none = self::plan(&[(0, ", archival: false"), (1, ", archival: false")]);
+    assert_eq!(order(&none, &Ask { archival: true, ..ask(Strategy::Priority) }, 1), [0, 1]);
 }
 
 #[test]

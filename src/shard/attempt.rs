@@ -8,6 +8,7 @@ use crate::base::ids::{ChannelId, InstanceId, Transport};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::chain::filter_id;
+use crate::chain::method::{self, Sense};
 use crate::config::topology::ErrorRule;
 use crate::route::classify::{Category, Context, Outcome, Verdict, may_show};
 use crate::route::exchange::{AttemptTime, ConnectionRule, End};
@@ -65,6 +66,10 @@ pub enum Got<W: World> {
         held: Held,
         category: Option<Category>,
     },
+    /// An answer that the provider does not have what was asked for, which another may.
+    Absent {
+        held: Held,
+    },
     /// A result too long to hold, of which the first part is here.
     Stream(Box<Relay<W>>),
     /// An answer that another provider may better. `error`: a JSON-RPC error that the client may see.
@@ -88,6 +93,7 @@ impl<W: World> Got<W> {
     pub fn end(&self) -> End {
         match self {
             Got::Answer { .. } | Got::Stream(_) => End::Answered,
+            Got::Absent { .. } => End::Absent,
             Got::Refused { outcome, error } => End::Refused { has_error: error.is_some(), before_pool: outcome.before_pool },
             Got::NotSent(ConnectFault::ClientGone) | Got::ClientGone => End::ClientGone,
             Got::NotSent(ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::Late) => End::Unreachable,
@@ -226,6 +232,7 @@ async fn collect<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>
             match beyond_hold(call, &incoming) {
                 Beyond::Stream(prefix) => return stream(shard, call, from, incoming, &prefix),
                 Beyond::Unusable(fault) => return refused(shard.node.classifier.fault(fault)),
+                Beyond::Wrong => return refused(Outcome::malformed()),
                 Beyond::ReadMore => {}
                 // Its own length where that is known in advance: eight longest ones are the node's whole budget.
                 Beyond::Hold => match shard.answers.take(incoming.total().unwrap_or(LONGEST).min(LONGEST)) {
@@ -255,6 +262,8 @@ enum Beyond {
     /// It must be held whole: an error, or the caller needs it whole.
     Hold,
     Unusable(AnswerFault),
+    /// A result that the method cannot have.
+    Wrong,
 }
 
 fn beyond_hold<W: World>(call: &Call<W>, incoming: &Incoming<W>) -> Beyond {
@@ -264,7 +273,11 @@ fn beyond_hold<W: World>(call: &Call<W>, incoming: &Incoming<W>) -> Beyond {
         return Beyond::Hold;
     }
     match jsonrpc::scan_prefix(payload) {
-        prefix @ Prefix::Result { .. } => Beyond::Stream(prefix),
+        prefix @ Prefix::Result { value_start, .. } => {
+            let start = payload.get(value_start..).unwrap_or(&[]);
+            let is_wrong = method::info(call.ask.method).shape.read(start) == Sense::Wrong;
+            if is_wrong { Beyond::Wrong } else { Beyond::Stream(prefix) }
+        }
         Prefix::Error => Beyond::Hold,
         Prefix::Bad(fault) => Beyond::Unusable(fault),
         Prefix::NeedMore if payload.len() > limits::HOLD_BYTES => Beyond::Unusable(AnswerFault::Neither),
@@ -319,8 +332,14 @@ pub fn judge<W: World>(
     let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, sent_id));
     let classifier = &shard.node.classifier;
     let context = || Context { status, retry_after, wall: shard.world.wall(), method: call.ask.method, rules };
+    let mut sense = Sense::Fits;
     let outcome = match &scanned {
-        Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => classifier.result(result.of(payload)),
+        Ok(Answer { kind: AnswerKind::Result(result), .. }) if is_success => {
+            let result = result.of(payload);
+            sense = method::info(call.ask.method).shape.read(result);
+            let is_wrong = sense == Sense::Wrong;
+            classifier.result(result).or_else(|| is_wrong.then(Outcome::malformed))
+        }
         Ok(Answer { kind: AnswerKind::Error { code, message, data, .. }, .. }) => {
             Some(classifier.error(&context(), *code, message.of(payload), data.of(payload)))
         }
@@ -328,7 +347,22 @@ pub fn judge<W: World>(
         _ => Some(classifier.status(&context(), payload)),
     };
     let held = scanned.ok().map(|answer| Held { buf, body, answer, permit });
-    judged(held, outcome, secrets)
+    match judged(held, outcome, secrets) {
+        Got::Answer { held, category: None } if is_absent(call, sense) => Got::Absent { held },
+        got => got,
+    }
+}
+
+/// An empty list is believed of whoever has the block.
+fn is_absent<W: World>(call: &Call<W>, sense: Sense) -> bool {
+    match sense {
+        Sense::Null => true,
+        Sense::EmptyList => {
+            let plan = call.snapshot.plan(call.profile, call.chain);
+            call.trace.selected.is_some_and(|slot| call.fit.lacks(plan, slot))
+        }
+        Sense::Fits | Sense::Wrong => false,
+    }
 }
 
 /// Turns an outcome into what the exchange is told. A provider's text reaches the client only where it may be shown.

@@ -7,7 +7,7 @@
 use crate::base::ids::{ChainId, ProfileId, SlotId};
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
-use crate::chain::method::{self, Safety};
+use crate::chain::method::{self, Safety, Terms};
 use crate::chain::method_key::MethodKey;
 use crate::config::topology::Strategy;
 use crate::observe::category::Category;
@@ -156,6 +156,7 @@ pub struct Call<W: World> {
     pub profile: ProfileId,
     pub chain: ChainId,
     pub ask: Ask,
+    pub terms: Terms,
     /// What its parameters ask for.
     pub fit: Fit,
     pub filter: FilterRole,
@@ -175,11 +176,11 @@ pub struct Call<W: World> {
 
 impl<W: World> Call<W> {
     pub fn safety(&self) -> Safety {
-        method::info(self.ask.method).safety
+        self.terms.safety
     }
 
     pub fn timeout_ms(&self) -> u64 {
-        method::info(self.ask.method).timeout_ms
+        self.terms.timeout_ms
     }
 
     /// For texts; a method that is in no table is not repeated to anyone.

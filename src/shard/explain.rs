@@ -2,7 +2,7 @@
 
 use crate::base::ids::{ChainId, MethodId, ProfileId, ProviderId, SlotId, Transport};
 use crate::base::span::Span;
-use crate::chain::method;
+use crate::chain::method::{self, Gate, Safety};
 use crate::chain::params::{BlockAsk, block_in_words};
 use crate::config::topology::{Chain, Strategy};
 use crate::observe::question::Answer;
@@ -13,7 +13,7 @@ use crate::route::select::{self, Ask};
 use crate::runtime::world::World;
 use crate::shard::admin::refused;
 use crate::shard::{Current, Shard};
-use crate::snapshot::ChainPlan;
+use crate::snapshot::{ChainPlan, Set};
 use serde_json::{Value, json};
 
 pub fn answer<W: World>(
@@ -41,7 +41,12 @@ pub fn answer<W: World>(
     };
     let method = method::lookup(name.as_bytes());
     let mut ask = select::ask(plan, &route, method, name.as_bytes());
-    Fit::at_block(plan, name.as_bytes(), asked.block).apply_to(&mut ask);
+    Fit::at_block(plan, method, name.as_bytes(), asked.block).apply_to(&mut ask);
+    let gate = method::gate(name.as_bytes());
+    if let Gate::Guarded(category) = gate {
+        ask.eligible &= plan.fixed.opened(category);
+    }
+    let terms = plan.fixed.terms(method, name.as_bytes());
     ask.reachable &= shard.links.reach(plan, ask.reachable);
     ask.vetoed = shard.vetoes.mask(plan);
     let parts = explain(plan, &ask, &mut shard.rng.borrow_mut().fork(2));
@@ -55,6 +60,9 @@ pub fn answer<W: World>(
         "chain_id": configured.chain_number,
         "method": name,
         "is_known_method": method != method::UNKNOWN,
+        "handling": handling(gate, ask.eligible),
+        "is_repeatable": terms.safety == Safety::Repeatable,
+        "timeout_ms": terms.timeout_ms,
         "strategy": ask.strategy.word(),
         "needs_archive": ask.archival,
         "consensus_height": plan.consensus,
@@ -66,6 +74,17 @@ pub fn answer<W: World>(
         "providers": rows.iter().map(|(id, part)| provider(plan, configured, &ask, *id, part)).collect::<Vec<_>>(),
     });
     Answer::json(200, body.to_string())
+}
+
+/// What becomes of the method before anybody is chosen.
+fn handling(gate: Gate, eligible: Set) -> &'static str {
+    match gate {
+        Gate::Forward => "forwarded",
+        Gate::Local => "answered by this node, unless it is pinned or has parameters",
+        Gate::Guarded(_) if eligible == 0 => "blocked: no provider's unsupported_categories leave its category out",
+        Gate::Guarded(_) => "forwarded to those whose unsupported_categories leave its category out",
+        Gate::SubscribeOnly => "subscriptions only: over WebSocket",
+    }
 }
 
 /// The call that is thought of.
@@ -126,8 +145,10 @@ fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, id: SlotId, part: &Part)
         "is_rate_limited": is(gates.limited),
         "is_misconfigured": part.is_misconfigured,
         "is_behind": part.is_behind,
+        "is_pruned": part.is_pruned,
         "is_vetoed_here": part.is_vetoed,
         "height": height.map(|h| h.optimistic),
+        "reported_height": height.map(|h| h.reported),
         "lag_blocks": height.map(|h| h.lag.min(0).unsigned_abs()),
         "evidence": evidence(plan, ask.method, id),
     })
@@ -140,6 +161,7 @@ fn reason(part: &Part, is_limited: bool, is_unmeasured: bool) -> String {
     }
     let demotions = [
         (part.is_misconfigured, "it refuses our credentials, so it is tried last"),
+        (part.is_pruned, "the state asked for is old and it is not marked `archival: true`, so archives go first"),
         (part.is_behind, "it is behind the chain or the block asked for, so others go first"),
         (part.is_vetoed, "it failed here a moment ago, so others go first"),
         (is_limited, "it is rate-limited, so others go first"),

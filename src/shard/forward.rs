@@ -50,7 +50,7 @@ pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W>
     let blind = without_circuits(shard, plan);
     let plan = blind.as_deref().unwrap_or(plan);
     let exchange = Exchange::new(plan, &call.ask, call.safety(), call.timeout_ms(), call.started);
-    let (last, witness) = (Last { error: None }, Witness::default());
+    let (last, witness) = (Last::default(), Witness::default());
     let mut journey = Journey { exchange, last, witness, now: call.started, tried: ArrayVec::new(), place: None };
     loop {
         if let Some(reply) = journey.step(shard, call).await {
@@ -89,6 +89,10 @@ impl Journey {
                 Box::pin(self.wait(shard, call, until)).await;
                 return None;
             }
+            Action::Pause { until } => {
+                Box::pin(self.pause(shard, call, until)).await;
+                return None;
+            }
             Action::Reply(ending) => {
                 self.witness.end(shard);
                 return Some(self.finish(shard, call, ending));
@@ -115,9 +119,21 @@ impl Journey {
         match got {
             Got::Answer { held, category } => {
                 call.trace.category = category;
+                shard.note_newest(call, call.trace.selected, &held, self.now);
+                self.last.discard(shard);
                 Some(answer(shard, call, held))
             }
-            Got::Stream(relay) => Some(Reply::Stream(relay)),
+            Got::Stream(relay) => {
+                self.last.discard(shard);
+                Some(Reply::Stream(relay))
+            }
+            Got::Absent { held } => {
+                if let Some(wait_ms) = shard.promise(call, self.now).filter(|_| self.last.absent.is_none()) {
+                    self.exchange.promise(wait_ms);
+                }
+                self.last.note_absent(shard, held, call.trace.selected);
+                None
+            }
             Got::Refused { outcome, error } => {
                 call.trace.category = Some(outcome.category);
                 self.last.note(shard, error);
@@ -177,11 +193,35 @@ impl Journey {
         call.snapshot = fresh;
     }
 
-    fn finish<W: World>(&mut self, shard: &Shard<W>, call: &Call<W>, ending: Ending) -> Reply<W> {
+    /// What was promised is not there yet: waits, and looks again who has announced it meanwhile.
+    async fn pause<W: World>(&mut self, shard: &Shard<W>, call: &mut Call<W>, until: Instant) {
+        let watch = shard.attempts.watch_attempt(self.now, Instant::NEVER, call.client.clone());
+        let waited = watch.bound(shard.world.sleep_until(until)).await;
+        self.now = shard.now();
+        if waited.is_err() {
+            return self.exchange.give_up_waiting(End::ClientGone);
+        }
+        let snapshot = shard.snapshot();
+        let plan = snapshot.plan(call.profile, call.chain);
+        let number = snapshot.chain(call.profile, call.chain).chain_number;
+        shard.see_announced(&mut call.fit, plan, number, self.now);
+        call.ask.behind = call.fit.behind;
+        self.exchange.renew(plan, &call.ask);
+        call.snapshot = snapshot;
+    }
+
+    fn finish<W: World>(&mut self, shard: &Shard<W>, call: &mut Call<W>, ending: Ending) -> Reply<W> {
+        if ending == Ending::LastAbsent
+            && let Some((held, slot)) = self.last.absent.take()
+        {
+            (call.trace.selected, call.trace.category) = (slot, None);
+            self.last.discard(shard);
+            return Reply::Held(held);
+        }
         let refuse = match (ending, self.last.error.take()) {
             (Ending::Nothing, _) => return Reply::Nothing,
-            (Ending::LastError | Ending::Answer, Some(error)) => return Reply::Held(error),
-            (Ending::LastError | Ending::Answer, None) => Refuse::Exhausted,
+            (Ending::LastError | Ending::LastAbsent | Ending::Answer, Some(error)) => return Reply::Held(error),
+            (Ending::LastError | Ending::LastAbsent | Ending::Answer, None) => Refuse::Exhausted,
             (Ending::Refuse(why), _) => why,
         };
         shard.counters.refusals.add(1);
@@ -213,13 +253,16 @@ async fn one_attempt<W: World>(
     let rules = &provider.capabilities.error_rules;
     let got = attempt(shard, call, plan.fixed.channels[slot], rules, connection, time, now).await;
     shard.end_attempt(call, plan, now, &got);
-    shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_)));
+    shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_) | Got::Absent { .. }));
     got
 }
 
 /// The best that failed attempts left behind.
+#[derive(Default)]
 struct Last {
     error: Option<Held>,
+    /// Who does not have it, in its own words.
+    absent: Option<(Held, Option<SlotId>)>,
 }
 
 impl Last {
@@ -230,6 +273,18 @@ impl Last {
         {
             shard.buffers.give(older.buf);
         }
+    }
+
+    fn note_absent<W: World>(&mut self, shard: &Shard<W>, held: Held, slot: Option<SlotId>) {
+        if let Some((older, _)) = self.absent.replace((held, slot)) {
+            shard.buffers.give(older.buf);
+        }
+    }
+
+    /// A better answer came.
+    fn discard<W: World>(&mut self, shard: &Shard<W>) {
+        let absent = self.absent.take().map(|(held, _)| held);
+        self.error.take().into_iter().chain(absent).for_each(|held| shard.buffers.give(held.buf));
     }
 }
 

@@ -49,6 +49,7 @@ pub async fn inquire<W: World>(
         profile: place.profile,
         chain: place.chain,
         ask: Ask::new(Strategy::Priority, method),
+        terms: crate::chain::method::terms(method, b""),
         fit: Fit::ANYONE,
         filter: FilterRole::None,
         key: None,
@@ -77,6 +78,8 @@ pub async fn inquire<W: World>(
 
 fn read<W: World>(shard: &Shard<W>, got: Got<W>, began: Instant) -> Found {
     match got {
+        // Whoever inquires asks this one provider.
+        Got::Absent { held } => read(shard, Got::Answer { held, category: None }, began),
         Got::Answer { held, category } => {
             let found = match (held.answer.kind, category) {
                 (AnswerKind::Result(result), None) => Found::Result(result.of(held.bytes()).to_vec(), shard.now().since(began)),

@@ -8,6 +8,7 @@
 //! shared ones), or over one of the WebSockets of `links`, if need be another
 //! shard's (`hand_over`). `subscribers` hands events to `socket`.
 
+mod absent;
 mod admin;
 mod attempt;
 mod attempt_link;
@@ -67,6 +68,7 @@ use crate::base::ids::{ChannelId, Id, InstanceId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
+use crate::health::sightings::Sightings;
 use crate::observe::category::Category;
 use crate::observe::report::{Event, Load, StreamLoad};
 use crate::observe::unreached::Unreached;
@@ -88,6 +90,7 @@ use reporter::Reporter;
 use slab::Slab;
 use socket::Socket;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use subscribers::Subscribers;
@@ -133,6 +136,8 @@ pub struct Shard<W: World> {
     /// WebSockets of clients.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
     subscribers: Subscribers<W>,
+    /// By chain number: who announced what lately.
+    sightings: RefCell<BTreeMap<u64, Sightings>>,
     /// The control thread's streams.
     stream_load: Cell<StreamLoad>,
     rng: RefCell<Rng>,
@@ -201,6 +206,7 @@ impl<W: World> Shard<W> {
             clients: Rc::default(),
             sockets: RefCell::default(),
             subscribers: Subscribers::default(),
+            sightings: RefCell::default(),
             stream_load: Cell::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),

@@ -6,7 +6,7 @@ use crate::base::rng::Rng;
 use crate::base::span::Span;
 use crate::base::time::Instant;
 use crate::chain::filter_id;
-use crate::chain::method::{self, Gate, Safety};
+use crate::chain::method::{self, Gate, Safety, Terms};
 use crate::chain::method_key::MethodKey;
 use crate::config::topology::Strategy;
 use crate::route::fit::Fit;
@@ -95,8 +95,15 @@ impl<W: World> Context<W> {
     pub fn decide(&self, shard: &Shard<W>, request: &Request, source: Source, whole: Range<usize>) -> (Todo<W>, Option<Source>) {
         let refuse = |refusal, source| (Todo::Refuse(refusal), Some(source));
         let name = request.method.of(source.bytes());
+        let plan = self.snapshot.plan(self.route.profile, self.route.chain);
+        let mut opened = Set::MAX;
         match method::gate(name) {
-            Gate::Blocked => return refuse(RpcRefusal::blocked(), source),
+            Gate::Guarded(category) => {
+                opened = plan.fixed.opened(category);
+                if opened == 0 {
+                    return refuse(RpcRefusal::blocked(), source);
+                }
+            }
             Gate::SubscribeOnly => return (Todo::Subscribe, Some(source)),
             Gate::Local if self.route.pin.is_none() && has_no_params(request, source.bytes()) => {
                 let chain = self.snapshot.chain(self.route.profile, self.route.chain);
@@ -105,13 +112,17 @@ impl<W: World> Context<W> {
             Gate::Local | Gate::Forward => {}
         }
         let id = method::lookup(name);
-        let plan = self.snapshot.plan(self.route.profile, self.route.chain);
-        let fit = Fit::of(plan, id, name, request.params.of(source.bytes()));
+        let terms = plan.fixed.terms(id, name);
+        let mut fit = Fit::of(plan, id, name, request.params.of(source.bytes()));
+        let number = self.snapshot.chain(self.route.profile, self.route.chain).chain_number;
+        shard.see_announced(&mut fit, plan, number, self.started);
         let is_bulk = links::is_bulk(id, name, whole.len());
         let mut ask = self.ask(shard, id, name, &fit, is_bulk);
+        ask.eligible &= opened;
+        ask.remeasure = ask.remeasure.filter(|_| terms.safety == Safety::Repeatable);
         if method::is_filter_use(id) {
             return match self.use_filter(shard, request, source, &mut ask) {
-                Ok(outgoing) => (Todo::Forward(self.call(request, ask, fit, FilterRole::Use, outgoing)), None),
+                Ok(outgoing) => (Todo::Forward(self.call(request, ask, (fit, terms), FilterRole::Use, outgoing)), None),
                 Err(source) => refuse(RpcRefusal::filter_not_found(), source),
             };
         }
@@ -120,7 +131,7 @@ impl<W: World> Context<W> {
             true => Outgoing::canonical(source, whole, request),
             false => Outgoing::emitted(source, request, shard.take_call_id(), Vec::new()),
         };
-        (Todo::Forward(self.call(request, ask, fit, role, outgoing)), None)
+        (Todo::Forward(self.call(request, ask, (fit, terms), role, outgoing)), None)
     }
 
     /// What this call asks of the choice of a provider (CONTRACT §4).
@@ -146,12 +157,14 @@ impl<W: World> Context<W> {
         (is_measured && repeatable && ask.pin.is_none() && shard.used.take_grant(&grant)).then_some(grant.slot)
     }
 
-    fn call(&self, request: &Request, ask: Ask, fit: Fit, filter: FilterRole, outgoing: Outgoing) -> Call<W> {
+    fn call(&self, request: &Request, ask: Ask, of: (Fit, Terms), filter: FilterRole, outgoing: Outgoing) -> Call<W> {
+        let (fit, terms) = of;
         Call {
             snapshot: self.snapshot.clone(),
             profile: self.route.profile,
             chain: self.route.chain,
             ask,
+            terms,
             fit,
             filter,
             key: MethodKey::new(ask.method, request.method.of(outgoing.source.bytes())),

@@ -2,8 +2,8 @@
 //! slot i: each provider's HTTP channel, then its WebSocket channel, as far as it has endpoints for them.
 
 use crate::base::ids::{ChannelId, EntryId, Id, IdVec, MethodId, ProviderId, SlotId, Transport};
-use crate::chain::method;
-use crate::config::topology::{Chain, Provider, Strategy, Topology};
+use crate::chain::method::{self, Category, Safety, Terms};
+use crate::config::topology::{Chain, MethodTerms, Provider, Strategy, Topology};
 use crate::snapshot::{Set, bit};
 
 #[derive(Clone, Debug)]
@@ -39,6 +39,10 @@ pub struct Fixed {
     /// Methods outside of the table that some provider says it lacks.
     unsupported_names: Vec<(Box<str>, Set)>,
     overrides: Vec<Override>,
+    /// What the profile says of methods, the most particular first; nearly always nothing.
+    terms: Vec<MethodTerms>,
+    /// By category: providers whose capabilities allow it.
+    of_category: [Set; Category::ALL.len()],
 }
 
 /// What a provider's configuration allows to be asked of it (LB §3.2).
@@ -93,9 +97,11 @@ impl Fixed {
             archival_threshold: chain.archival_threshold,
             has_bounds: bounds.values().any(|b| b.max_block_range.is_some() || b.max_block_age.is_some()),
             bounds,
-            supports: method::all().map(|(_, info)| union(&|p| allows(p, info))).collect(),
+            supports: method::all().map(|(_, info)| union(&|p| allows(p, info, &chain.method_terms))).collect(),
             unsupported_names: unsupported_names(&all),
             overrides: overrides(chain, &providers),
+            terms: chain.method_terms.clone(),
+            of_category: Category::ALL.map(|category| union(&|p| takes(p, category))),
             channels,
             providers,
         }
@@ -120,12 +126,39 @@ impl Fixed {
     /// Channels whose provider's capabilities allow the method; `name` tells methods apart that are in no table.
     #[inline]
     pub fn supports(&self, method: MethodId, name: &[u8]) -> Set {
-        let known = self.supports.get(method).copied().unwrap_or(self.together[0]);
-        if method != method::UNKNOWN || self.unsupported_names.is_empty() {
+        let mut known = self.supports.get(method).copied().unwrap_or(self.together[0]);
+        if method != method::UNKNOWN || (self.unsupported_names.is_empty() && self.terms.is_empty()) {
             return known;
+        }
+        if let Some(category) = category_of(&self.terms, name) {
+            known = self.opened(category);
         }
         let lacking = self.unsupported_names.iter().find(|(n, _)| n.as_bytes() == name);
         known & !lacking.map_or(0, |(_, mask)| *mask)
+    }
+
+    /// Channels whose provider's capabilities leave a category in.
+    #[inline]
+    pub fn opened(&self, category: Category) -> Set {
+        self.of_category.get(category as usize).copied().unwrap_or(0)
+    }
+
+    /// On which terms calls of a method are made here.
+    #[inline]
+    pub fn terms(&self, method: MethodId, name: &[u8]) -> Terms {
+        let usual = method::terms(method, name);
+        if self.terms.is_empty() { usual } else { self.own_terms(usual, name) }
+    }
+
+    fn own_terms(&self, usual: Terms, name: &[u8]) -> Terms {
+        let mine = || self.terms.iter().filter(|terms| terms.names(name));
+        let repeatable = mine().find_map(|terms| terms.repeatable);
+        let safety = match (usual.safety, repeatable) {
+            (Safety::Repeatable | Safety::Once, Some(true)) => Safety::Repeatable,
+            (Safety::Repeatable | Safety::Once, Some(false)) => Safety::Once,
+            (own, _) => own,
+        };
+        Terms { safety, timeout_ms: mine().find_map(|terms| terms.timeout_ms).unwrap_or(usual.timeout_ms) }
     }
 
     /// What the profile says of this method; nearly always nothing.
@@ -197,11 +230,18 @@ fn overrides(chain: &Chain, providers: &IdVec<SlotId, ProviderId>) -> Vec<Overri
     chain.method_overrides.iter().map(of).collect()
 }
 
-/// Neither the method's category nor its name is excluded (LB §3.2).
-fn allows(provider: &Provider, info: &method::MethodInfo) -> bool {
-    let capabilities = &provider.capabilities;
-    let named = capabilities.unsupported_methods.iter().any(|name| **name == *info.name);
-    !named && !capabilities.unsupported_categories.contains(&info.category)
+/// Neither the method's category, as the profile or the table has it, nor its name is excluded.
+fn allows(provider: &Provider, info: &method::MethodInfo, terms: &[MethodTerms]) -> bool {
+    let named = provider.capabilities.unsupported_methods.iter().any(|name| **name == *info.name);
+    !named && takes(provider, category_of(terms, info.name.as_bytes()).unwrap_or(info.category))
+}
+
+fn takes(provider: &Provider, category: Category) -> bool {
+    !provider.capabilities.unsupported_categories.contains(&category)
+}
+
+fn category_of(terms: &[MethodTerms], name: &[u8]) -> Option<Category> {
+    terms.iter().filter(|terms| terms.names(name)).find_map(|terms| terms.category)
 }
 
 fn unsupported_names(all: &[(Set, &Provider)]) -> Vec<(Box<str>, Set)> {

@@ -26,9 +26,11 @@ pub struct Gates {
     pub lagging: Set,
 }
 
-/// A provider's height as far as we may assume, and how it was found.
+/// How high a provider is: what it said decides which blocks it has, what it may be credited decides whether it lags.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Height {
+    /// As it said itself last; 0: unknown.
+    pub reported: u64,
     /// Reported height plus the blocks that have probably come since; 0: unknown.
     pub optimistic: u64,
     /// Against the consensus; negative is behind. Meaningful when `optimistic` is known.

@@ -25,6 +25,7 @@ use crate::observe::report::{Event, Streaming};
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::{Instant, World};
 use crate::shard::{Bell, Shard, Word};
+use crate::stream::event::Head;
 use crate::stream::fanout::{Letter, Wish};
 use feed::{Feed, FeedId, Mode, Said};
 use fill::{Filled, Order};
@@ -137,6 +138,17 @@ impl<W: World> Streams<W> {
             self.announced.note(feed.instance, now);
             self.pace.on_head(feed, head, now);
             self.shard.tell(Event::Head { instance: feed.instance, height: head.number });
+            self.tell_shards(feed.instance, head);
+        }
+    }
+
+    /// Every shard knows who has a block before its clients hear of it. One that does not keep up goes without: its
+    /// calls go by the usual order.
+    fn tell_shards(&mut self, instance: InstanceId, head: &Head) {
+        let Some(chain_number) = self.shard.latest().topology.instances.get(instance).map(|i| i.chain_number) else { return };
+        let letter = Letter::Seen { chain_number, instance, hash: head.hash, height: head.number };
+        for held in self.held.iter_mut().filter(|held| held.len() < limits::LETTERS) {
+            held.push_back(letter.clone());
         }
     }
 

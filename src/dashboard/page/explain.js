@@ -20,7 +20,6 @@ const STAGES = {
   not_asked: ['not asked', 'unknown', 'Another provider is pinned, or the profile names others for this method.'],
   wrong_chain: ['wrong chain', 'wrong_chain', 'Its eth_chainId is another chain’s. Correct its url, or the chain_id.'],
   unsupported: ['lacks the method', 'misconfigured', 'Its capabilities exclude this method, or it lately answered that it does not have it.'],
-  not_archival: ['no archive', 'misconfigured', 'The block is old, and this provider is not marked as having old states (archival: true).'],
   circuit_open: ['circuit open', 'circuit_open', 'It failed too often. It is left alone until its pause is over, then tried with a single call.'],
   half_open: ['being tried', 'recovering', 'Its circuit is half open: only a trial call goes there, and none is this one’s.'],
   unfit: ['would refuse', 'misconfigured', 'It would reject these parameters: by a configured limit, or by one learnt from its errors.'],
@@ -28,6 +27,7 @@ const STAGES = {
 // What puts a candidate behind the others, gravest first.
 const DEMOTIONS = [
   ['is_misconfigured', 'misconfigured', 'misconfigured', 'it refuses our key or address, so it comes last'],
+  ['is_pruned', 'no archive', 'misconfigured', 'the state asked for is old and it is not marked archival: true, so archives come first'],
   ['is_behind', 'behind', 'lagging', 'it is behind the chain or the block asked for, so the others come first'],
   ['is_rate_limited', 'rate limited', 'rate_limited', 'it asked for a pause, so the others come first'],
   ['is_vetoed_here', 'just failed', 'unsteady', 'it failed a moment ago on this shard, so the others come first'],

@@ -40,11 +40,12 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     };
     assert_eq!(asked, naive(name, &arguments), "{name} {arguments:?}");
     let last = arguments.last().filter(|last| !last.is_null()).map_or(BlockAsk::None, |last| block(Some(last)));
-    assert_eq!(age, Needs { block: last, range: None }.age(Some(1 << 40)), "{arguments:?}");
+    assert_eq!(age, Needs { block: last, ..Needs::NONE }.age(Some(1 << 40)), "{arguments:?}");
 });
 
 fn naive(name: &str, arguments: &[Value]) -> Needs {
-    let block = |place: usize| Needs { block: block(arguments.get(place)), range: None };
+    let is_state = !matches!(name, "eth_getBlockByNumber");
+    let block = |place: usize| Needs { block: argument(arguments.get(place)), range: None, is_state };
     match name {
         "eth_getBlockByNumber" => block(0),
         "eth_getStorageAt" => block(2),
@@ -54,13 +55,33 @@ fn naive(name: &str, arguments: &[Value]) -> Needs {
     }
 }
 
+/// Some chains' own methods count in plain numbers.
+fn argument(value: Option<&Value>) -> BlockAsk {
+    match value {
+        Some(Value::Number(number)) => number.as_u64().filter(|_| number.is_u64()).map_or(BlockAsk::None, BlockAsk::Number),
+        value => block(value),
+    }
+}
+
+fn hash(text: &str) -> BlockAsk {
+    let mut hash = [0; 32];
+    let digits = text.strip_prefix("0x").or(text.strip_prefix("0X")).unwrap_or("");
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return BlockAsk::None;
+    }
+    for (place, byte) in hash.iter_mut().enumerate() {
+        *byte = digits.get(2 * place..2 * place + 2).and_then(|two| u8::from_str_radix(two, 16).ok()).unwrap_or(0);
+    }
+    BlockAsk::Hash(hash)
+}
+
 fn block(value: Option<&Value>) -> BlockAsk {
     match value {
         None | Some(Value::Null) => BlockAsk::Latest,
         Some(Value::String(text)) => tag(text),
         Some(Value::Object(_)) => match (member(value, "blockNumber"), member(value, "blockHash")) {
             (Some(Value::String(number)), None) => tag(number),
-            (None, Some(Value::String(_))) => BlockAsk::Hash,
+            (None, Some(Value::String(text))) => hash(text),
             _ => BlockAsk::None,
         },
         Some(_) => BlockAsk::None,
@@ -82,7 +103,7 @@ fn tag(text: &str) -> BlockAsk {
         return BlockAsk::None;
     }
     match digits.len() {
-        64 if text.starts_with("0x") => BlockAsk::Hash,
+        64 => hash(text),
         ..=16 => u64::from_str_radix(digits, 16).map_or(BlockAsk::None, BlockAsk::Number),
         _ => BlockAsk::None,
     }
@@ -91,8 +112,9 @@ fn tag(text: &str) -> BlockAsk {
 fn filter(value: &Value) -> Option<Needs> {
     value.is_object().then_some(())?;
     let [hash, from, to] = ["blockHash", "fromBlock", "toBlock"].map(|name| member(Some(value), name));
-    if let Some(hash) = hash {
-        return (hash.is_string() && from.is_none() && to.is_none()).then_some(Needs { block: BlockAsk::Hash, range: None });
+    if let Some(text) = hash {
+        let block = self::hash(text.as_str()?);
+        return (block != BlockAsk::None && from.is_none() && to.is_none()).then_some(Needs { block, ..Needs::NONE });
     }
     let edge = |value: Option<&Value>| {
         let Some(value) = value else { return Some(Edge::Absent) };
@@ -103,5 +125,5 @@ fn filter(value: &Value) -> Option<Needs> {
             _ => None,
         }
     };
-    Some(Needs { block: BlockAsk::None, range: Some(LogRange { from: edge(from)?, to: edge(to)? }) })
+    Some(Needs { range: Some(LogRange { from: edge(from)?, to: edge(to)? }), ..Needs::NONE })
 }

@@ -8,8 +8,10 @@ pub const REQUEST_BODY_BYTES: usize = 8_000_000;
 pub const INFLIGHT_BODY_BYTES: u64 = 128 << 20;
 /// What a body is charged at least, so that many tiny ones are counted too [LB §1.6].
 pub const BODY_CHARGE_MIN_BYTES: u64 = 4096;
-/// Calls in one batch.
-pub const BATCH_ITEMS: usize = 50;
+/// Calls in one batch unless its profile says otherwise: what clients that batch by themselves send (viem's 1,000).
+pub const BATCH_ITEMS: u32 = 1_000;
+/// What a profile may allow. More is not even taken apart, since the answer would name each call.
+pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// Calls of one batch under way at once.
 pub const BATCH_PARALLEL: usize = 8;
 /// Request line and header fields together.
@@ -20,9 +22,15 @@ pub const BODY_TIMEOUT_MS: u64 = 30_000;
 pub const KEEP_ALIVE_MS: u64 = 75_000;
 /// How long one answer may take to be taken by its client without progress.
 pub const CLIENT_WRITE_TIMEOUT_MS: u64 = 30_000;
-/// After a last reply: what is still read away, and for how long, so that the reply is not lost to a reset.
+/// After a last reply: what is still read away, so that the reply is not lost to a reset; how long nothing may come, and how
+/// long something may.
 pub const LINGER_MS: u64 = 1_000;
-pub const LINGER_BYTES: usize = 1 << 20;
+pub const LINGER_ALL_MS: u64 = 60_000;
+pub const LINGER_BYTES: usize = 64 << 20;
+/// So much of a body gives it `BODY_TIMEOUT_MS` more; a mere byte now and then does not.
+pub const BODY_PROGRESS_BYTES: usize = 64 * 1024;
+/// Header fields of clients that one profile or provider passes on.
+pub const FORWARDED_FIELDS: usize = 16;
 /// Nesting of a request's JSON, and of an answer's that is proven.
 pub const JSON_DEPTH: usize = 128;
 /// Nesting of an answer: a call trace nests two levels for each of the EVM's 1024 call frames.
@@ -53,10 +61,6 @@ pub const INFLIGHT_ANSWER_BYTES: u64 = 256 << 20;
 pub const STREAM_STALL_MS: u64 = 10_000;
 pub const ANSWER_HEAD_BYTES: usize = 64 * 1024;
 pub const ANSWER_HEADERS: usize = 128;
-/// Decoded bytes for each compressed byte.
-pub const GZIP_RATIO: u64 = 100;
-/// A gzip answer smaller than this is never called a bomb.
-pub const GZIP_FLOOR_BYTES: u64 = 1 << 20;
 /// Optional header fields of one gzip member (a FEXTRA field alone may have 64 KiB).
 pub const GZIP_HEADER_BYTES: usize = 66 * 1024;
 /// Members of one gzip stream: each costs a fresh window, so many empty ones would cost more than they bring.
@@ -538,6 +542,6 @@ const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multip
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
 const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");
 const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES && (LINK_MESSAGE_BYTES as u64) < LINK_SKIP_BYTES);
-const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS);
+const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS as usize && BATCH_ITEMS as usize <= BATCH_ITEMS_MAX);
 const _: () = assert!(PROFILES < INSTANCES && CHAINS_PER_PROFILE < INSTANCES);
 const _: () = assert!(2 * INSTANCES < u16::MAX as usize, "ids of instances and channels are u16");

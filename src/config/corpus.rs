@@ -101,6 +101,12 @@ fn profile_keys() {
     front("name: x\nslug: default\nrps_limit: -1\n", &[(4, "rps_limit is -1, which is too small (at least 0)")]);
     front("name: x\nslug: default\nrps_limit: 1.5\n", &[(4, "rps_limit must be a whole number, not a number with a fraction")]);
     front("name: x\nslug: default\nrps_limit: 99999999999\n", &[(4, "rps_limit is 99999999999, which is too large")]);
+    front("name: x\nslug: default\nrps_limit: 99999999999999999999\n", &[(4, "99999999999999999999, which is too large")]);
+    front("name: x\nslug: default\nmax_batch_items: 0\n", &[(4, "max_batch_items is 0, which is too small (at least 1)")]);
+    front("name: x\nslug: default\nmax_batch_items: 10001\n", &[(4, "which is too large (at most 10000)")]);
+    front("name: x\nslug: default\nforward_headers: [x-a, Host]\n", &[(4, "the header name \"Host\" is set by lasso itself")]);
+    front("name: x\nslug: default\nforward_headers: [Authorization]\n", &[(4, "is never passed on (delete it)")]);
+    front("name: x\nslug: default\nforward_headers: [x b]\n", &[(4, "is not allowed in HTTP")]);
     front("name: x\nslug: default\nburst_limit: 0\n", &[(4, "burst_limit is 0, which is too small (at least 1)")]);
     front(
         "name: x\nslug: default\nrps_limit: 1\ndefault_rps_limit: 2\n",

@@ -21,6 +21,35 @@ const OURS: &[&str] = &[
     "upgrade",
 ];
 
+/// Not passed on from clients beside those: they are about the client and this node, or passed on in any case.
+const CLIENTS_OWN: &[&str] =
+    &["authorization", "cookie", "forwarded", "proxy-authorization", "traceparent", "tracestate", "x-api-key", "x-real-ip"];
+
+/// `forward_headers`: lower-case names of clients' header fields that go upstream.
+pub(super) fn read_forward_headers(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Box<str>> {
+    let mut out: Vec<Box<str>> = Vec::new();
+    for text in reader.texts(fields, "forward_headers") {
+        let name = text.value.to_ascii_lowercase();
+        let is_clients_own = CLIENTS_OWN.contains(&name.as_str())
+            || ["content-", "x-forwarded-", "x-lasso-", "proxy-"].iter().any(|start| name.starts_with(start));
+        let fault = match bad_name(&name) {
+            Some((what, _)) => Some(what),
+            None if is_clients_own => Some("is never passed on"),
+            None => None,
+        };
+        match fault {
+            Some(what) => reader.problem(text.at, format!("the header name \"{}\" {what}", shown(&text.value)), "delete it"),
+            None if out.iter().any(|have| **have == *name) => {}
+            None => out.push(name.into()),
+        }
+    }
+    if out.len() > limits::FORWARDED_FIELDS {
+        let what = format!("forward_headers has more than {} names", limits::FORWARDED_FIELDS);
+        reader.problem(fields.at_key("forward_headers"), what, "leave some out");
+    }
+    out
+}
+
 /// Lower-case names and values, in the order given, each name once.
 pub(super) fn read_headers(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<(Box<str>, Box<str>)> {
     let mut out: Vec<(Box<str>, Box<str>)> = Vec::new();

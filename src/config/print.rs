@@ -53,6 +53,7 @@ fn front(profile: &Profile) -> Map {
     map.put("name", &*profile.name).put("slug", &*profile.slug).put_some("logo", profile.logo.as_deref());
     map.put("rps_limit", profile.rps_limit).put("burst_limit", profile.burst_limit).put("unlisted", profile.unlisted);
     map.put("ws_calls_at_work", profile.ws_calls_at_work);
+    map.put("max_batch_items", profile.max_batch_items);
     map
 }
 
@@ -151,6 +152,9 @@ fn provider(top: &Topology, provider: &Provider) -> Value {
             regions.put(&region.region, urls(&region.http, &region.ws));
         }
         map.put("region_urls", regions.value());
+    }
+    if !provider.forward_headers.is_empty() {
+        map.put("forward_headers", words(&provider.forward_headers));
     }
     map.put("capabilities", capabilities(&provider.capabilities));
     if !instance.headers.is_empty() {

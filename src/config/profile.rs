@@ -2,6 +2,7 @@
 
 use crate::base::limits;
 use crate::config::capabilities::is_method;
+use crate::config::headers::read_forward_headers;
 use crate::config::methods::read_methods;
 use crate::config::provider::{ProviderSpec, is_url_name, read_provider};
 use crate::config::read::{Fields, Reader, Spot};
@@ -20,6 +21,8 @@ pub(super) struct ProfileSpec {
     pub rps_limit: u32,
     pub burst_limit: u32,
     pub ws_calls_at_work: u32,
+    pub max_batch_items: u32,
+    pub forward_headers: Vec<Box<str>>,
     pub routing: RoutingSpec,
     pub methods: Vec<MethodTerms>,
     pub chains: Vec<ChainSpec>,
@@ -88,6 +91,8 @@ pub(super) fn read_profile(reader: &mut Reader<'_>, documents: &[Node], stem: &s
         rps_limit: number(reader, &fields, "rps_limit", 0, limits::LIMIT_RPS),
         burst_limit: number(reader, &fields, "burst_limit", 1, limits::LIMIT_BURST),
         ws_calls_at_work: ws_calls_at_work(reader, &fields),
+        max_batch_items: max_batch_items(reader, &fields),
+        forward_headers: read_forward_headers(reader, &fields),
         routing: read_routing(reader, &fields),
         methods: read_methods(reader, &fields),
         chains: read_chains(reader, &fields),
@@ -97,6 +102,11 @@ pub(super) fn read_profile(reader: &mut Reader<'_>, documents: &[Node], stem: &s
 fn ws_calls_at_work(reader: &mut Reader<'_>, fields: &Fields<'_>) -> u32 {
     let asked = reader.whole(fields, "ws_calls_at_work", 1, limits::SOCKET_CALLS_MAX);
     asked.and_then(|n| u32::try_from(n).ok()).unwrap_or(limits::SOCKET_CALLS)
+}
+
+fn max_batch_items(reader: &mut Reader<'_>, fields: &Fields<'_>) -> u32 {
+    let asked = reader.whole(fields, "max_batch_items", 1, limits::BATCH_ITEMS_MAX as u64);
+    asked.and_then(|n| u32::try_from(n).ok()).unwrap_or(limits::BATCH_ITEMS)
 }
 
 fn number(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str, min: u64, default: u32) -> u32 {

@@ -2,7 +2,7 @@
 
 use crate::base::limits;
 use crate::config::capabilities::read_capabilities;
-use crate::config::headers::read_headers;
+use crate::config::headers::{read_forward_headers, read_headers};
 use crate::config::read::{Fields, Reader, Spot};
 use crate::config::redact::Secrets;
 use crate::config::schema;
@@ -26,6 +26,7 @@ pub(super) struct ProviderSpec {
     pub region_urls: Vec<RegionUrl>,
     pub capabilities: Capabilities,
     pub headers: Vec<(Box<str>, Box<str>)>,
+    pub forward_headers: Vec<Box<str>>,
     /// Part of the identity only (LB §14.2).
     pub credentials: Vec<(Box<str>, Box<str>)>,
     pub ca_file: Option<Spot<Box<str>>>,
@@ -64,6 +65,7 @@ pub(super) fn read_provider(reader: &mut Reader<'_>, node: &Node) -> Option<Prov
         region_urls,
         capabilities: read_capabilities(reader, &fields),
         headers,
+        forward_headers: read_forward_headers(reader, &fields),
         credentials,
         ca_file: reader
             .text(&fields, "ca_file")
@@ -72,6 +74,18 @@ pub(super) fn read_provider(reader: &mut Reader<'_>, node: &Node) -> Option<Prov
         http2,
         secrets,
     })
+}
+
+impl ProviderSpec {
+    /// The profile's names beside its own; what its configuration sets itself is not the client's to say.
+    pub fn inherit_forwarded(&mut self, profile: &[Box<str>]) {
+        for name in profile {
+            if !self.forward_headers.contains(name) {
+                self.forward_headers.push(name.clone());
+            }
+        }
+        self.forward_headers.retain(|name| !self.headers.iter().any(|(own, _)| own == name));
+    }
 }
 
 /// A build without the feature knows the key and cannot do what it says.

@@ -191,8 +191,8 @@ impl Reader<'_> {
         };
         match u64::try_from(number) {
             Ok(value) if (min..=max).contains(&value) => Some(value),
-            Ok(value) if value > max => {
-                self.problem(node.at, format!("{name} is {value}, which is too large"), format!("at most {max}"));
+            _ if number > i128::from(max) => {
+                self.problem(node.at, format!("{name} is {number}, which is too large"), format!("at most {max}"));
                 None
             }
             _ => {

@@ -41,6 +41,7 @@ fn resolve_profile(spec: ProfileSpec, instances: &mut Instances, findings: &mut 
     let mut chains: IdVec<ChainId, Chain> = IdVec::new();
     let mut chain_by_name = HashMap::new();
     for mut chain in spec.chains {
+        chain.providers.iter_mut().for_each(|provider| provider.inherit_forwarded(&spec.forward_headers));
         let mine = names.claim(&chain, findings);
         let method_terms = of_chain(std::mem::take(&mut chain.methods), &spec.methods);
         let resolved = resolve_chain(chain, &mine, &spec.slug, file, &spec.routing, instances, findings);
@@ -59,6 +60,7 @@ fn resolve_profile(spec: ProfileSpec, instances: &mut Instances, findings: &mut 
         rps_limit: spec.rps_limit,
         burst_limit: spec.burst_limit,
         ws_calls_at_work: spec.ws_calls_at_work,
+        max_batch_items: spec.max_batch_items,
         chains,
         chain_by_name,
     }
@@ -166,6 +168,7 @@ fn resolve_chain(
         provider_by_id: HashMap::new(),
         default_strategy: spec.routing.default_strategy.or(profile_routing.default_strategy),
         method_overrides: Vec::new(),
+        forward_headers: Vec::new(),
         method_terms: Vec::new(),
         key: spec.key.value,
     };
@@ -174,6 +177,11 @@ fn resolve_chain(
         place.add_provider(&mut chain, provider, instances, findings);
     }
     place.add_overrides(&mut chain, &spec.routing.overrides, &profile_routing.overrides, findings);
+    for name in chain.providers.values().flat_map(|provider| &provider.forward_headers) {
+        if !chain.forward_headers.contains(name) {
+            chain.forward_headers.push(name.clone());
+        }
+    }
     chain
 }
 
@@ -205,6 +213,7 @@ impl InChain<'_> {
             isolated: spec.isolated,
             regions: spec.regions,
             region_urls: spec.region_urls,
+            forward_headers: spec.forward_headers,
             capabilities: spec.capabilities,
         });
         if !spec.id.value.is_empty() {

@@ -65,6 +65,7 @@ pub struct Profile {
     pub burst_limit: u32,
     /// Messages of one WebSocket client that are at work at once.
     pub ws_calls_at_work: u32,
+    pub max_batch_items: u32,
     pub chains: IdVec<ChainId, Chain>,
     /// Key, configured aliases and decimal chain id, to chain.
     pub chain_by_name: HashMap<Box<str>, ChainId>,
@@ -100,6 +101,8 @@ pub struct Chain {
     pub default_strategy: Option<Strategy>,
     /// `routing.method_overrides`, by method name.
     pub method_overrides: Vec<MethodOverride>,
+    /// Names of the clients' header fields that at least one of its providers is told.
+    pub forward_headers: Vec<Box<str>>,
     /// `methods`, the most particular pattern first.
     pub method_terms: Vec<MethodTerms>,
 }
@@ -122,6 +125,8 @@ pub struct Provider {
     pub isolated: bool,
     pub regions: Vec<Box<str>>,
     pub region_urls: Vec<RegionUrl>,
+    /// Names, lower case, of the clients' header fields that it is told: its profile's and its own.
+    pub forward_headers: Vec<Box<str>>,
     pub capabilities: Capabilities,
 }
 

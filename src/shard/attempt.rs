@@ -164,8 +164,8 @@ async fn attempt_over_http<W: World>(
                 let mut body = Vec::with_capacity(call.outgoing.len());
                 call.outgoing.append_to(&mut body);
                 let mut own = [0; PARENT_BYTES];
-                let fields = call.trace.traced.fields(call.outgoing.source.bytes(), &mut own);
-                match Incoming::over_http2(shard, lane, (fields, body), &watch).await {
+                let added = call.added_fields(&mut own);
+                match Incoming::over_http2(shard, lane, (&added, body), &watch).await {
                     // A connection that its provider is about to close; the next one is as good.
                     Err(Broken::NotTaken) if resends < limits::H2_RESENDS => resends += 1,
                     started => break (started, false),
@@ -197,8 +197,8 @@ async fn send<W: World>(shard: &Shard<W>, call: &mut Call<W>, target: &Target<W>
     write_decimal(&mut head, call.outgoing.len() as u64);
     head.extend_from_slice(b"\r\n");
     let mut own = [0; PARENT_BYTES];
-    if let Some(fields) = call.trace.traced.fields(call.outgoing.source.bytes(), &mut own) {
-        fields.write(&mut head);
+    for (name, value) in call.added_fields(&mut own).iter().filter(|(_, value)| !value.is_empty()) {
+        [name.as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| head.extend_from_slice(part));
     }
     head.extend_from_slice(b"\r\n");
     let outgoing = &mut call.outgoing;
@@ -327,9 +327,9 @@ pub fn judge<W: World>(
 ) -> Got<W> {
     let (secrets, rules) = provider;
     let Arrived { status, retry_after, buf, body, permit } = arrived;
-    let payload = buf.get(body.clone()).unwrap_or(&[]);
     let is_success = (200..300).contains(&status);
-    let scanned = jsonrpc::scan_answer(payload).and_then(|answer| fits(payload, answer, sent_id));
+    let (buf, body, scanned) = read(buf, body, sent_id);
+    let payload = buf.get(body.clone()).unwrap_or(&[]);
     let classifier = &shard.node.classifier;
     let context = || Context { status, retry_after, wall: shard.world.wall(), method: call.ask.method, rules };
     let mut sense = Sense::Fits;
@@ -343,7 +343,7 @@ pub fn judge<W: World>(
         Ok(Answer { kind: AnswerKind::Error { code, message, data, .. }, .. }) => {
             Some(classifier.error(&context(), *code, message.of(payload), data.of(payload)))
         }
-        Err(fault) if is_success => Some(classifier.fault(*fault)),
+        Err(fault) if is_success => Some(classifier.no_answer(&context(), *fault, payload)),
         _ => Some(classifier.status(&context(), payload)),
     };
     let held = scanned.ok().map(|answer| Held { buf, body, answer, permit });
@@ -365,6 +365,27 @@ fn is_absent<W: World>(call: &Call<W>, sense: Sense) -> bool {
     }
 }
 
+/// Reads a whole body and brings it into the form that clients expect. The common answer stays where it is.
+fn read(buf: Vec<u8>, body: Range<usize>, sent_id: &[u8]) -> (Vec<u8>, Range<usize>, Result<Answer, AnswerFault>) {
+    let payload = buf.get(body.clone()).unwrap_or(&[]);
+    let fitting = |payload: &[u8], answer| fits(payload, answer, sent_id);
+    match jsonrpc::scan_answer(payload).and_then(|answer| fitting(payload, answer)) {
+        Ok(answer) if !answer.is_plain => {
+            let (buf, body, answer) = jsonrpc::repair(buf, body, &answer, sent_id);
+            (buf, body, Ok(answer))
+        }
+        Err(AnswerFault::NotJson) => match jsonrpc::mend(payload) {
+            Some((text, answer)) if fits(&text, answer, sent_id).is_ok() => {
+                let all = 0..text.len();
+                let (buf, body, answer) = jsonrpc::repair(text, all, &answer, sent_id);
+                (buf, body, Ok(answer))
+            }
+            _ => (buf, body, Err(AnswerFault::NotJson)),
+        },
+        scanned => (buf, body, scanned),
+    }
+}
+
 /// Turns an outcome into what the exchange is told. A provider's text reaches the client only where it may be shown.
 fn judged<W: World>(held: Option<Held>, outcome: Option<Outcome>, secrets: &[Box<str>]) -> Got<W> {
     let (held, outcome) = match (held, outcome) {
@@ -381,10 +402,10 @@ fn judged<W: World>(held: Option<Held>, outcome: Option<Outcome>, secrets: &[Box
     }
 }
 
-/// An answer to another call is none. An error may carry `null`: the provider could not read the id.
+/// An answer to another call is none. An error may carry `null` or no id: the provider could not read it, or did not try.
 fn fits(payload: &[u8], answer: Answer, sent: &[u8]) -> Result<Answer, AnswerFault> {
     let is_error = matches!(answer.kind, AnswerKind::Error { .. });
-    let fits = jsonrpc::id_matches(payload, &answer, sent) || (is_error && answer.id.of(payload) == b"null");
+    let fits = jsonrpc::id_matches(payload, &answer, sent) || (is_error && matches!(answer.id.of(payload), b"null" | b""));
     if fits { Ok(answer) } else { Err(AnswerFault::OtherId) }
 }
 

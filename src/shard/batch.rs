@@ -1,8 +1,10 @@
-//! A batch: single calls that share the choice of a provider, at most eight under way, answered in order (LB §1.8).
+//! A batch: single calls that share the choice of a provider, at most eight under way, answered in order.
 //!
-//! Each call may fail over alone, so one bad item costs no other anything. Answers are held whole, since their order and
-//! the closing bracket must be right; the node-wide byte budget bounds what that can take. A notification is carried out
-//! and left out; when nothing is left the reply is 204.
+//! Each call may fail over alone, so one bad item costs no other anything, and each has its own time from when its turn
+//! comes. Answers are held whole, since their order and the closing bracket must be right: small ones are packed, and their sum
+//! is charged to the node-wide byte budget; a call whose answer has no room there is refused alone. A notification is carried
+//! out and left out; when nothing is left the reply is 204. A batch that is refused as a whole is answered by a list all the
+//! same: clients that batch by themselves look for each call's id and can make nothing of a single error without one.
 
 use crate::base::ids::Transport;
 use crate::base::limits;
@@ -10,6 +12,7 @@ use crate::base::span::Span;
 use crate::route::meta;
 use crate::route::resolve::Meta;
 use crate::route::select::Ask;
+use crate::runtime::budget::Permit;
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::buffers::Size;
@@ -23,6 +26,7 @@ use crate::shard::request::{Context, Todo, shifted};
 use crate::shard::rpc::{self, Asked};
 use crate::wire::jsonrpc::{self, Id};
 use futures_util::stream::{self, StreamExt};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// One item's part of the reply.
@@ -36,7 +40,8 @@ enum Part {
 /// Answers a batch. `items` are spans in the request's body.
 pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: Vec<Span>, buf: Vec<u8>) -> (Vec<u8>, Next) {
     if let Err(refusal) = admitted(client, &asked, &items, &buf) {
-        let next = rpc::refuse(client, &refusal, b"null", asked.manner).await;
+        let body = refused(&refusal, &buf, &items, asked.body.range.start);
+        let next = rpc::write_body(client, refusal.status, refusal.retry_after_s, body, &asked.manner).await;
         return (buf, next);
     }
     let shard = client.shard.clone();
@@ -91,12 +96,79 @@ pub async fn carry_out<W: World>(
     items: Vec<Span>,
     subscribe: &RpcRefusal,
 ) -> Done {
-    let work = items.into_iter().map(|item| one(shard, context, of, item, subscribe));
-    let parts: Vec<(Part, Option<(Trace, Ask)>)> = stream::iter(work).buffered(limits::BATCH_PARALLEL).collect().await;
-    let first = parts.first().and_then(|(_, trace)| *trace);
-    let is_gone = parts.iter().any(|(part, _)| matches!(part, Part::ClientGone));
-    let bodies = parts.into_iter().filter_map(|(part, _)| part.into_body());
-    Done { bodies: (!is_gone).then(|| bodies.collect()), first }
+    let kept = Kept::default();
+    let count = items.len();
+    let work = items.into_iter().map(|item| one(shard, context, of, item, (subscribe, &kept)));
+    let mut work = std::pin::pin!(stream::iter(work).buffered(limits::BATCH_PARALLEL));
+    let (mut bodies, mut first, mut is_gone) = (Vec::with_capacity(count), None, false);
+    while let Some((part, trace)) = work.next().await {
+        first = first.or(trace);
+        is_gone |= matches!(part, Part::ClientGone);
+        bodies.extend(part.into_body());
+    }
+    // The charge for all of them is given back with the last that is written.
+    if let (Some(last), Some(permit)) = (bodies.last_mut(), kept.take_permit()) {
+        last.permits.push(permit);
+    }
+    Done { bodies: (!is_gone).then_some(bodies), first }
+}
+
+/// What a batch's answers hold until all are there, and the charge for it.
+#[derive(Default)]
+struct Kept(RefCell<(u64, Option<Permit>)>);
+
+impl Kept {
+    /// Packs a small answer, and charges the sum. The body of one for which there is no room is replaced by its refusal.
+    fn keep<W: World>(&self, shard: &Shard<W>, mut body: Body, client_id: &[u8]) -> Body {
+        if !body.permits.is_empty() {
+            return body;
+        }
+        if !body.buf.is_empty() && body.len() <= limits::COALESCE_BYTES {
+            let mut front = Vec::with_capacity(body.len());
+            shard.buffers.give(body.append_to(&mut front));
+            body = Body { front, ..Body::default() };
+        }
+        let (bytes, permit) = &mut *self.0.borrow_mut();
+        let sum = *bytes + (body.front.capacity() + body.buf.capacity() + body.back.capacity()) as u64;
+        let has_room = sum <= limits::HOLD_BYTES as u64
+            || match permit {
+                Some(permit) => permit.raise_to(sum),
+                None => {
+                    *permit = shard.answers.take(sum);
+                    permit.is_some()
+                }
+            };
+        if has_room {
+            *bytes = sum;
+            return body;
+        }
+        shard.buffers.give(std::mem::take(&mut body.buf));
+        Body::of_refusal(&RpcRefusal::batch_out_of_memory(), client_id)
+    }
+
+    fn take_permit(&self) -> Option<Permit> {
+        self.0.borrow_mut().1.take()
+    }
+}
+
+/// One error for each call of a batch that is refused as a whole.
+pub fn refused(refusal: &RpcRefusal, source: &[u8], items: &[Span], start: usize) -> Body {
+    let mut front = Vec::new();
+    let data = refusal.data.as_deref().map(str::as_bytes);
+    for item in items {
+        let id = match jsonrpc::scan_item(source, item.shifted(start)) {
+            Ok(request) if request.id == Id::Absent => continue,
+            Ok(request) => request.id_span.of(source).to_vec(),
+            Err(fault) => rpc::echo(&fault, source),
+        };
+        front.push(if front.is_empty() { b'[' } else { b',' });
+        jsonrpc::write_error(&mut front, &id, refusal.code, &refusal.message, data);
+    }
+    if front.is_empty() {
+        return Body::of_refusal(refusal, b"null");
+    }
+    front.push(b']');
+    Body { front, ..Body::default() }
 }
 
 /// The array as one body.
@@ -112,14 +184,21 @@ pub fn joined<W: World>(shard: &Shard<W>, bodies: Vec<Body>) -> Body {
     Body { front, permits, ..Body::default() }
 }
 
-/// Its cost; the scanner has refused more than `BATCH_ITEMS`.
+/// Its size and its cost.
 fn admitted<W: World>(client: &mut Client<W>, asked: &Asked, items: &[Span], buf: &[u8]) -> Result<(), RpcRefusal> {
-    if items.is_empty() {
-        return Err(RpcRefusal::empty_batch());
-    }
     let snapshot = asked.snapshot.clone();
     let profile = &snapshot.topology.profiles[asked.route.profile];
+    fits(items.len(), profile.max_batch_items)?;
     rpc::charge(client, asked, profile, buf, items.len() as u32)
+}
+
+/// Whether a batch of so many calls may be.
+pub fn fits(items: usize, max_items: u32) -> Result<(), RpcRefusal> {
+    match items {
+        0 => Err(RpcRefusal::empty_batch()),
+        items if items > max_items as usize => Err(RpcRefusal::batch_too_large(items, max_items)),
+        _ => Ok(()),
+    }
 }
 
 async fn one<W: World>(
@@ -127,8 +206,9 @@ async fn one<W: World>(
     context: &Context<W>,
     of: Items<'_>,
     item: Span,
-    subscribe: &RpcRefusal,
+    (subscribe, kept): (&RpcRefusal, &Kept),
 ) -> (Part, Option<(Trace, Ask)>) {
+    let context = &context.at(shard.recent());
     let (source, item) = (of.source, item.shifted(of.start));
     let request = match jsonrpc::scan_item(source, item) {
         Ok(request) => shifted(request, 0),
@@ -158,10 +238,10 @@ async fn one<W: World>(
         trace: trace.as_ref(),
     };
     shard.note(noted, ended(&reply, trace.as_ref()));
-    (part(shard, reply, &request, source), trace)
+    (part(shard, reply, &request, source, kept), trace)
 }
 
-fn part<W: World>(shard: &Shard<W>, reply: Reply<W>, request: &jsonrpc::Request, source: &[u8]) -> Part {
+fn part<W: World>(shard: &Shard<W>, reply: Reply<W>, request: &jsonrpc::Request, source: &[u8], kept: &Kept) -> Part {
     if matches!(reply, Reply::Nothing) {
         return Part::ClientGone;
     }
@@ -171,7 +251,7 @@ fn part<W: World>(shard: &Shard<W>, reply: Reply<W>, request: &jsonrpc::Request,
     }
     let client_id = Context::<W>::client_id(request, source);
     Part::Body(match reply {
-        Reply::Held(held) => Body::of_answer(held, client_id),
+        Reply::Held(held) => kept.keep(shard, Body::of_answer(held, client_id), client_id),
         Reply::Local(result) => Body::of_result(&result, client_id),
         Reply::Refused(refusal) => Body::of_refusal(&refusal, client_id),
         Reply::Stream(_) | Reply::Nothing => return Part::ClientGone,
@@ -204,6 +284,13 @@ async fn write<W: World>(client: &mut Client<W>, bodies: Vec<Body>, manner: &rep
             continue;
         }
         shard.buffers.give(body.append_to(&mut out));
+        // In parts, so that the time for each counts what the client takes.
+        if out.len() >= limits::STREAM_BUFFER_BYTES {
+            if !client.send(std::mem::take(&mut out)).await {
+                return Next::Abort;
+            }
+            out = shard.buffers.take(Size::Upstream);
+        }
     }
     out.push(b']');
     match (client.send(out).await, manner.keep_alive) {

@@ -17,8 +17,10 @@ use crate::runtime::gather::{Gather, Piece};
 use crate::runtime::world::World;
 use crate::shard::Current;
 use crate::shard::deadlines::Patron;
+use crate::shard::passed::{AddedFields, PassedFields};
 use crate::shard::traced::Traced;
 use crate::wire::jsonrpc::{ParamsKind, Request};
+use crate::wire::trace_context::PARENT_BYTES;
 use arrayvec::ArrayVec;
 use std::ops::Range;
 use std::rc::Rc;
@@ -81,9 +83,8 @@ impl Outgoing {
         let parts: [&[u8]; 5] = [OPENING, &id, b",\"method\":\"", method, b"\",\"params\":"];
         parts.iter().for_each(|part| prefix.extend_from_slice(part));
         let (open, suffix): (&[u8], &'static [u8]) = match request.params_kind {
-            ParamsKind::Array => (b"", b"}"),
-            ParamsKind::Object | ParamsKind::Scalar => (b"[", b"]}"),
-            ParamsKind::None => (b"[", b"]}"),
+            ParamsKind::Array | ParamsKind::Object => (b"", b"}"),
+            ParamsKind::Scalar | ParamsKind::None => (b"[", b"]}"),
         };
         prefix.extend_from_slice(open);
         let start = OPENING.len();
@@ -172,9 +173,27 @@ pub struct Call<W: World> {
     /// For ties between providers; the same for all calls of a batch, so that they choose alike.
     pub rng: Rng,
     pub trace: Trace,
+    /// What its client's head says to providers.
+    pub passed: Option<Rc<PassedFields>>,
 }
 
 impl<W: World> Call<W> {
+    /// The fields of this call alone, for the provider that was chosen. `own` is room for a trace's parent of ours.
+    #[inline]
+    pub fn added_fields<'a>(&'a self, own: &'a mut [u8; PARENT_BYTES]) -> AddedFields<'a> {
+        let mut added = AddedFields::new();
+        if let Some(traced) = self.trace.traced.fields(self.outgoing.source.bytes(), own) {
+            added.push(("traceparent", traced.parent));
+            added.push(("tracestate", traced.state));
+        }
+        if let (Some(passed), Some(slot)) = (&self.passed, self.trace.selected) {
+            let plan = self.snapshot.plan(self.profile, self.chain);
+            let provider = &self.snapshot.chain(self.profile, self.chain).providers[plan.fixed.providers[slot]];
+            added.extend(passed.allowed(&provider.forward_headers));
+        }
+        added
+    }
+
     pub fn safety(&self) -> Safety {
         self.terms.safety
     }
@@ -258,7 +277,7 @@ mod tests {
         check(
             r#"{"id":"\u00e9","method":"m","params":{"id":2}}"#,
             false,
-            r#"{"jsonrpc":"2.0","id":#,"method":"m","params":[{"id":2}]}"#,
+            r#"{"jsonrpc":"2.0","id":#,"method":"m","params":{"id":2}}"#,
         );
     }
 }

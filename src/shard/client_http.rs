@@ -6,7 +6,8 @@
 //! one after another, which is their order.
 //!
 //! A request that cannot be delimited ends the connection: the refusal is written, our side finished, and what still
-//! comes is read away for a moment, so that the refusal is not lost to a reset.
+//! comes is read away as long as something does, so that the refusal is not lost to a reset. Deadlines count progress: a slow
+//! line is no fault, a byte now and then is.
 
 use crate::base::ids::ProfileId;
 use crate::base::limits;
@@ -256,10 +257,12 @@ impl<W: World> Client<W> {
     async fn read_length(&mut self, start: usize, length: usize, buf: &mut Vec<u8>) -> Result<ReadBody, BodyFault> {
         let end = start + length;
         let permit = self.charge(length, None)?;
+        let mut timed = buf.len();
         while buf.len() < end {
             // Room grows with what has come, not with what was announced.
             let room = (2 * buf.len()).max(limits::UPSTREAM_BUFFER_BYTES).min(end);
             self.read_into(buf, room).await?;
+            timed = self.give_time(timed, buf.len());
         }
         Ok(ReadBody { range: start..end, end, _permit: permit })
     }
@@ -269,6 +272,7 @@ impl<W: World> Client<W> {
         let (mut payload_end, mut from) = (start, start);
         let largest = start + limits::REQUEST_BODY_BYTES + limits::UPSTREAM_BUFFER_BYTES;
         let mut permit = None;
+        let mut timed = payload_end;
         loop {
             let step = http::compact(&mut decoder, buf, payload_end, from).map_err(BodyFault::Http)?;
             if step.done {
@@ -276,6 +280,7 @@ impl<W: World> Client<W> {
             }
             (payload_end, from) = (step.payload_end, step.rest_start);
             permit = self.charge(payload_end - start, permit)?;
+            timed = self.give_time(timed, payload_end);
             // Never more than the largest body and a piece of framing behind it: the rest was moved down or is refused.
             let room = (2 * buf.len()).max(limits::UPSTREAM_BUFFER_BYTES).min(largest);
             self.read_into(buf, room).await?;
@@ -284,6 +289,15 @@ impl<W: World> Client<W> {
 
     fn charge(&self, bytes: usize, held: Option<Permit>) -> Result<Option<Permit>, BodyFault> {
         self.shard.charge_body(bytes, held).ok_or(BodyFault::NoRoom)
+    }
+
+    /// A body that has grown enough since it was `timed` bytes long may go on; how long it was then.
+    fn give_time(&self, timed: usize, bytes: usize) -> usize {
+        if bytes < timed + limits::BODY_PROGRESS_BYTES {
+            return timed;
+        }
+        self.watch.set_deadline(self.within(limits::BODY_TIMEOUT_MS));
+        bytes
     }
 
     async fn read_into(&mut self, buf: &mut Vec<u8>, room: usize) -> Result<(), BodyFault> {
@@ -310,20 +324,22 @@ impl<W: World> Client<W> {
         if self.send(buf).await { Next::Finish } else { Next::Abort }
     }
 
-    /// Ends our side and reads away what still comes, for a moment.
+    /// Ends our side and reads away what still comes, as long as something does.
     async fn finish(&mut self) {
+        let over = self.within(limits::LINGER_ALL_MS);
         self.watch.set_deadline(self.within(limits::LINGER_MS));
         if finish_writing(&mut self.write).await.is_err() {
             return;
         }
-        read_away(&self.shard, &mut self.read).await;
+        read_away(&self.shard, &mut self.read, &self.watch, over).await;
     }
 }
 
 /// Turns a client away that there is no place for. Its request is not waited for: it may never come.
 pub async fn refuse<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
     let now = shard.now();
-    let _watch = shard.clients.watch_client(now, now.plus_ms(limits::LINGER_MS), stream.closer());
+    let over = now.plus_ms(limits::LINGER_MS);
+    let watch = shard.clients.watch_client(now, over, stream.closer());
     let (mut read, mut write) = stream.split();
     let refusal = RpcRefusal::too_many_clients(shard.node.admissions.limit());
     let body = Body::of_refusal(&refusal, b"null");
@@ -335,14 +351,15 @@ pub async fn refuse<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
     reply::end_head(&mut out, Some(body.len() as u64));
     body.append_to(&mut out);
     if write_all(&mut write, out).await.0.is_ok() && finish_writing(&mut write).await.is_ok() {
-        read_away(&shard, &mut read).await;
+        read_away(&shard, &mut read, &watch, over).await;
     }
 }
 
-/// What a client still sends after our last word, so that this is not lost to a reset.
-async fn read_away<W: World>(shard: &Shard<W>, from: &mut ReadOf<W>) {
+/// What a client still sends after our last word, as long as something comes and until `over`, so that the word is not lost to
+/// a reset.
+async fn read_away<W: World>(shard: &Shard<W>, from: &mut ReadOf<W>, watch: &Watch<W>, over: Instant) {
     let mut left = limits::LINGER_BYTES;
-    let mut buf = shard.buffers.take(Size::Client);
+    let mut buf = shard.buffers.take(Size::Upstream);
     while left > 0 {
         buf.clear();
         let (result, more) = read_more(from, buf).await;
@@ -351,6 +368,7 @@ async fn read_away<W: World>(shard: &Shard<W>, from: &mut ReadOf<W>) {
             Ok(n @ 1..) => left = left.saturating_sub(n),
             _ => break,
         }
+        watch.set_deadline(shard.recent().plus_ms(limits::LINGER_MS).min(over));
     }
     shard.buffers.give(buf);
 }

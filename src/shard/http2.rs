@@ -18,7 +18,6 @@ use crate::shard::deadlines::{UpstreamCloser, Watch, Watched};
 use crate::shard::dial::ConnectFault;
 use crate::shard::pool::{Pool, Slot};
 use crate::shard::target::call_fields;
-use crate::shard::traced::TraceFields;
 use crate::shard::upstream_http::Link;
 use crate::wire::http::{AnswerHead, HttpFault, answer_of_fields};
 use std::cell::{Cell, RefCell};
@@ -329,12 +328,10 @@ impl<W: World> Stream<W> {
     /// Sends `body` and waits for the answer's head and its Retry-After.
     pub async fn call(
         lane: Lane<W>,
-        fields: Option<TraceFields<'_>>,
+        added: &[(&str, &[u8])],
         body: Vec<u8>,
         watch: &Watch<W>,
     ) -> Result<(Stream<W>, AnswerHead, Box<[u8]>), Failed> {
-        let fields = fields.map(|fields| [("traceparent", fields.parent), ("tracestate", fields.state)]);
-        let added = fields.as_ref().map_or(&[][..], |fields| &fields[..]);
         let stream = lane.connection.session.send(&lane.head, added, body);
         let mut call = Stream { stream: stream.ok_or(Failed::NotTaken)?, lane, is_done: false };
         let fields = watch.bound(call.stream.head()).await;

@@ -1,7 +1,7 @@
 //! An answer as it arrives from a provider: head, then payload with its framing and compression undone.
 //!
 //! The payload of the common answer (a length, no gzip) lies where it was read: nothing is copied. Chunks are moved
-//! together in place; gzip is inflated beside. The connection goes back to its pool by `finish` only, which gives it
+//! together in place; gzip is inflated beside, a bounded step for each read, however much comes out of little. The connection goes back to its pool by `finish` only, which gives it
 //! back when the answer was read to its last byte and the provider keeps it open; dropped anywhere else it is closed,
 //! so no later call can read this answer's rest.
 
@@ -13,7 +13,6 @@ use crate::shard::buffers::Size;
 use crate::shard::deadlines::Watch;
 use crate::shard::http2::{Failed, Lane, Stream};
 use crate::shard::pool::Slot;
-use crate::shard::traced::TraceFields;
 use crate::shard::upstream_http::Upstream;
 use crate::wire::gzip::Gunzip;
 use crate::wire::http::{self, AnswerFraming, AnswerHead, Chunked, HttpFault, Scan};
@@ -28,7 +27,7 @@ pub enum Broken {
     Died { is_told: bool },
     /// What came is no HTTP answer that we accept.
     Malformed(HttpFault),
-    /// gzip that is corrupt, cut, or a bomb.
+    /// gzip that is corrupt or cut.
     Compression,
     /// The body ended before its framing said so.
     Truncated,
@@ -64,6 +63,9 @@ pub struct Incoming<W: World> {
     body: Range<usize>,
     framed: Framed,
     inflate: Option<Box<Inflate>>,
+    /// All of the body is in `raw` or was.
+    arrived: bool,
+    /// All of the payload was given.
     complete: bool,
     /// Bytes came behind the answer: the connection is of no further use.
     surplus: bool,
@@ -74,6 +76,8 @@ struct Inflate {
     plain: Vec<u8>,
     /// What came so far is a whole stream.
     may_end: bool,
+    /// More comes out of what is here.
+    has_more: bool,
 }
 
 impl<W: World> Incoming<W> {
@@ -116,10 +120,10 @@ impl<W: World> Incoming<W> {
     pub async fn over_http2(
         shard: &Shard<W>,
         lane: Lane<W>,
-        (fields, body): (Option<TraceFields<'_>>, Vec<u8>),
+        (added, body): (&[(&str, &[u8])], Vec<u8>),
         watch: &Watch<W>,
     ) -> Result<Incoming<W>, Broken> {
-        let (stream, head, retry_after) = Stream::call(lane, fields, body, watch).await?;
+        let (stream, head, retry_after) = Stream::call(lane, added, body, watch).await?;
         let left = match head.framing {
             AnswerFraming::Length(length) => Some(length),
             AnswerFraming::None => Some(0),
@@ -136,10 +140,11 @@ impl<W: World> Incoming<W> {
         retry_after: Box<[u8]>,
         raw: Vec<u8>,
     ) -> Result<Incoming<W>, Broken> {
-        let inflate = head.gzip.then(|| Box::new(Inflate { machine: Gunzip::new(), plain: Vec::new(), may_end: false }));
+        let inflate =
+            head.gzip.then(|| Box::new(Inflate { machine: Gunzip::new(), plain: Vec::new(), may_end: false, has_more: false }));
         let body = head.len..head.len;
-        let (complete, surplus) = (false, false);
-        let mut incoming = Incoming { carrier, head, retry_after, raw, body, framed, inflate, complete, surplus };
+        let (arrived, complete, surplus) = (false, false, false);
+        let mut incoming = Incoming { carrier, head, retry_after, raw, body, framed, inflate, arrived, complete, surplus };
         incoming.decode()?;
         Ok(incoming)
     }
@@ -171,6 +176,9 @@ impl<W: World> Incoming<W> {
 
     /// Reads once and decodes. `room` is how large the buffer may grow to take in more at a time. `watch` is the attempt's.
     pub async fn read(&mut self, shard: &Shard<W>, watch: &Watch<W>, room: usize) -> Result<(), Broken> {
+        if self.inflate.as_ref().is_some_and(|inflate| inflate.has_more) {
+            return self.inflate();
+        }
         let raw = std::mem::take(&mut self.raw);
         let wanted = match &self.framed {
             Framed::Length { left } | Framed::Stream { left: Some(left) } => {
@@ -203,14 +211,14 @@ impl<W: World> Incoming<W> {
         if !matches!(self.framed, Framed::UntilClose) {
             return Err(Broken::Truncated);
         }
-        self.complete = true;
+        self.arrived = true;
         self.surplus = true;
-        self.inflated_whole()
+        self.inflate()
     }
 
     /// More of a stream is here; its end may be.
     fn streamed(&mut self, ended: bool) -> Result<(), Broken> {
-        self.complete = ended;
+        self.arrived = ended;
         self.decode()?;
         let missing = matches!(self.framed, Framed::Stream { left: Some(1..) });
         if ended && missing { Err(Broken::Truncated) } else { Ok(()) }
@@ -222,14 +230,14 @@ impl<W: World> Incoming<W> {
                 let here = (self.raw.len() - self.body.end).min(usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= here as u64;
                 self.body.end += here;
-                self.complete = *left == 0;
+                self.arrived = *left == 0;
                 self.surplus = self.raw.len() > self.body.end;
             }
             Framed::Chunked(decoder) => {
                 let (end, from) = (self.body.end, self.body.end);
                 let step = http::compact(decoder, &mut self.raw, end, from).map_err(Broken::Malformed)?;
                 self.body.end = step.payload_end;
-                self.complete = step.done;
+                self.arrived = step.done;
                 self.surplus = step.rest_start < self.raw.len();
             }
             Framed::UntilClose => self.body.end = self.raw.len(),
@@ -244,20 +252,18 @@ impl<W: World> Incoming<W> {
         self.inflate()
     }
 
+    /// One step: what comes out of more is left for the next read.
     fn inflate(&mut self) -> Result<(), Broken> {
-        let Some(inflate) = &mut self.inflate else { return Ok(()) };
-        let mut at = self.body.start;
-        loop {
-            let input = self.raw.get(at..self.body.end).unwrap_or(&[]);
-            let step = inflate.machine.feed(input, &mut inflate.plain, limits::HOLD_BYTES).map_err(|_| Broken::Compression)?;
-            at += step.consumed;
-            inflate.may_end = step.done;
-            if !step.full {
-                break;
-            }
-        }
-        self.raw.drain(self.body.start..self.body.end);
-        self.body.end = self.body.start;
+        let Some(inflate) = &mut self.inflate else {
+            self.complete = self.arrived;
+            return Ok(());
+        };
+        let input = self.raw.get(self.body.clone()).unwrap_or(&[]);
+        let step = inflate.machine.feed(input, &mut inflate.plain, limits::HOLD_BYTES).map_err(|_| Broken::Compression)?;
+        (inflate.may_end, inflate.has_more) = (step.done, step.full);
+        self.raw.drain(self.body.start..self.body.start + step.consumed);
+        self.body.end -= step.consumed;
+        self.complete = self.arrived && !step.full;
         if self.complete { self.inflated_whole() } else { Ok(()) }
     }
 

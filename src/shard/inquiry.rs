@@ -59,6 +59,7 @@ pub async fn inquire<W: World>(
         client: None,
         rng: shard.rng.borrow_mut().fork(1),
         trace: Trace::new(Strategy::Priority),
+        passed: None,
         snapshot: snapshot.clone(),
     };
     let rules = snapshot.topology.of_entry(entry).map(|(_, _, p)| p.capabilities.error_rules.as_slice()).unwrap_or_default();

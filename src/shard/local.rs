@@ -32,7 +32,11 @@ pub async fn answer<W: World>(
         Err(refusal) => refuse(client, &refusal, head, buf, manner).await,
         Ok(Target::Preflight) => {
             let mut fields = Vec::new();
-            cors::write_preflight_fields(&mut fields, head.field(Field::AccessControlRequestHeaders).of(buf));
+            if is_rpc_path(head.path.of(buf)) {
+                cors::write_preflight_fields(&mut fields, head.field(Field::AccessControlRequestHeaders).of(buf));
+            } else {
+                reply::field(&mut fields, b"allow", b"GET, HEAD, POST, OPTIONS");
+            }
             send(client, 204, &fields, None, &manner).await
         }
         Ok(Target::Local(what)) => own(client, what, head, buf, &manner).await,
@@ -165,7 +169,12 @@ async fn refuse<W: World>(client: &mut Client<W>, refusal: &Refusal, head: &Requ
     let mut body = Vec::new();
     refusal.write_body(&mut body);
     let is_rpc = is_rpc_path(head.path.of(buf));
-    let mut fields = if is_rpc { client.shard.reply_fields.to_vec() } else { reply::JSON_TYPE.to_vec() };
+    let mut fields = Vec::new();
+    if let Some(link) = &refusal.link {
+        // First, for clients that show no more than the beginning of what refused them.
+        reply::field(&mut fields, b"link", link.as_bytes());
+    }
+    fields.extend_from_slice(if is_rpc { &client.shard.reply_fields } else { reply::JSON_TYPE });
     if let Some(allow) = refusal.allow {
         reply::field(&mut fields, b"allow", allow.as_bytes());
     }

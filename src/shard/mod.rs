@@ -38,6 +38,7 @@ mod listener;
 mod local;
 mod node;
 mod noted;
+mod passed;
 mod pool;
 mod refusal;
 mod relay;

@@ -76,11 +76,18 @@ impl RpcRefusal {
 
     pub fn bad_request(fault: &RequestFault) -> RpcRefusal {
         let status = if fault.code() == -32700 { 400 } else { 200 };
-        let refused = refusal(status, fault.code(), fault.message());
-        match fault {
-            RequestFault::BadId { reason, .. } => refused.with_data(format!("{{\"reason\":\"{reason}\"}}")),
-            _ => refused,
-        }
+        refusal(status, fault.code(), fault.message())
+    }
+
+    pub fn batch_too_large(items: usize, max_items: u32) -> RpcRefusal {
+        let message = format!("Invalid Request: batch too large ({items} calls, at most {max_items})");
+        refusal(200, -32600, message).with_data(format!("{{\"max_items\":{max_items}}}"))
+    }
+
+    /// Answers of a batch that are kept until all are there have used up their share of memory.
+    pub fn batch_out_of_memory() -> RpcRefusal {
+        let data = format!("{{\"limit_bytes\":{}}}", limits::INFLIGHT_ANSWER_BYTES);
+        refusal(200, -32008, "Local answer byte capacity unavailable: ask in smaller batches").with_data(data)
     }
 
     pub fn empty_batch() -> RpcRefusal {

@@ -5,9 +5,9 @@
 //! end of message. That is why the last bytes, everything behind the result, are kept back until the whole answer has
 //! been judged: an answer that looks complete is complete.
 //!
-//! Two ways to write it. When the answer's id came first, the body passes as it is, with the client's id in its place,
-//! and a known length stays known. When the id would come last, the envelope is written anew around the
-//! result's bytes, in chunks.
+//! Two ways to write it. When the answer's id and version came first, the body passes as it is, with the client's id in its
+//! place, and a known length stays known; an `"error":null` behind the result becomes white space. Else the envelope is
+//! written anew around the result's bytes, in chunks.
 
 use crate::base::limits;
 use crate::base::span::Span;
@@ -64,7 +64,7 @@ impl<W: World> Relay<W> {
     pub fn new(incoming: Incoming<W>, prefix: &Prefix, sent: &Outgoing, watch: Watch<W>) -> Result<Relay<W>, AnswerFault> {
         let judge = ResultStream::new(prefix, incoming.payload(), &sent.id)?;
         let (value_start, id) = match *prefix {
-            Prefix::Result { value_start, id, .. } => (value_start, id),
+            Prefix::Result { value_start, id, is_plain, .. } => (value_start, id.filter(|_| is_plain)),
             _ => return Err(AnswerFault::Neither),
         };
         let envelope = match id {
@@ -97,12 +97,14 @@ impl<W: World> Relay<W> {
             let mut to_write = part.clone();
             let skipped = (part.start + judged_from).min(part.end);
             let of_result = self.judge.feed(buf.get(skipped..part.end).unwrap_or(&[])).map_err(|_| RelayFault::Answer)?;
-            if is_complete {
-                // Before its last part is written: with a length said in advance, that part is what completes the reply.
-                self.judge.finish().map_err(|_| RelayFault::Answer)?;
-            }
             to_write.end = skipped + of_result;
             self.tail.extend_from_slice(buf.get(to_write.end..part.end).unwrap_or(&[]));
+            if is_complete {
+                // Before its last part is written: with a length said in advance, that part is what completes the reply.
+                let null_error = self.judge.finish().map_err(|_| RelayFault::Answer)?;
+                let blank = null_error.and_then(|span| self.tail.get_mut(span.range()));
+                blank.into_iter().for_each(|place| place.fill(b' '));
+            }
             to_write.start = (part.start + opening.skip).min(to_write.end);
             let head = std::mem::take(&mut reply.head);
             let bytes = std::mem::take(&mut opening.bytes);

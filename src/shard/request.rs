@@ -16,12 +16,14 @@ use crate::runtime::world::World;
 use crate::shard::call::{Call, FilterRole, Outgoing, SENT_ID_BYTES, Source, Trace};
 use crate::shard::deadlines::Patron;
 use crate::shard::links;
+use crate::shard::passed::PassedFields;
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::traced::{ClientTrace, Traced};
 use crate::shard::{Current, Shard};
 use crate::snapshot::{ChainPlan, Set};
 use crate::wire::jsonrpc::{Id, ParamsKind, Request};
 use std::ops::Range;
+use std::rc::Rc;
 
 /// What becomes of one request.
 #[expect(clippy::large_enum_variant, reason = "taken apart where it is made; a box would cost every call an allocation")]
@@ -48,6 +50,8 @@ pub struct Context<W: World> {
     pub local: Set,
     /// The client's trace, if it has one.
     pub client_trace: ClientTrace,
+    /// What its head says to providers.
+    pub passed: Option<Rc<PassedFields>>,
 }
 
 impl<W: World> Context<W> {
@@ -78,7 +82,23 @@ impl<W: World> Context<W> {
             // A region that no provider is of prefers nobody.
             local: if wanted == 0 { own } else { wanted },
             client_trace: ClientTrace::default(),
+            passed: None,
             snapshot,
+        }
+    }
+
+    /// The same for one call of a batch whose turn came at `started`: its time begins there.
+    pub fn at(&self, started: Instant) -> Context<W> {
+        Context {
+            snapshot: self.snapshot.clone(),
+            route: self.route,
+            started,
+            client: self.client.clone(),
+            may_stream: self.may_stream,
+            rng: self.rng.clone(),
+            local: self.local,
+            client_trace: self.client_trace,
+            passed: self.passed.clone(),
         }
     }
 
@@ -174,6 +194,7 @@ impl<W: World> Context<W> {
             client: self.client.clone(),
             rng: self.rng.clone(),
             trace: Trace { traced: Traced::of(self.client_trace), ..Trace::new(ask.strategy) },
+            passed: self.passed.clone(),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::shard::client_http::{Client, Next, ReadBody};
 use crate::shard::deadlines::Patron;
 use crate::shard::forward::{Reply, forward};
 use crate::shard::noted::{Noted, ended};
+use crate::shard::passed::PassedFields;
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::relay;
 use crate::shard::reply::{self, Body, Manner};
@@ -108,7 +109,9 @@ pub fn context<W: World>(client: &Client<W>, asked: &Asked, buf: &[u8], may_stre
     let region = std::str::from_utf8(asked.route.region.of(buf)).unwrap_or("").trim();
     let patron = Patron::Http(client.closer.clone());
     let context = Context::new(&client.shard, asked.snapshot.clone(), asked.route, region, asked.started, patron, may_stream);
-    Context { client_trace: ClientTrace::read(asked.head, buf), ..context }
+    let names = &asked.snapshot.chain(asked.route.profile, asked.route.chain).forward_headers;
+    let passed = PassedFields::read(names, buf.get(..asked.head.len).unwrap_or(&[]));
+    Context { client_trace: ClientTrace::read(asked.head, buf), passed, ..context }
 }
 
 pub fn subscribe_refusal<W: World>(client: &Client<W>, asked: &Asked, source: Option<&Source>) -> RpcRefusal {

@@ -84,16 +84,6 @@ impl Traced {
     }
 }
 
-impl TraceFields<'_> {
-    /// Appends the lines of an HTTP/1.1 head.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let lines: [(&[u8], &[u8]); 2] = [(b"traceparent: ", self.parent), (b"tracestate: ", self.state)];
-        for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-            [name, *value, b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
-        }
-    }
-}
-
 fn random<const N: usize>(rng: &mut Rng) -> [u8; N] {
     let mut out = [0; N];
     for eight in out.chunks_mut(8) {
@@ -203,8 +193,12 @@ mod tests {
             traced.live = Some(Live { parent, has_parent: true, own: [3; 8], attempt: [4; 8] });
         }
         let (mut own, mut out) = ([0; PARENT_BYTES], Vec::new());
-        if let Some(fields) = traced.fields(text.as_bytes(), &mut own) {
-            fields.write(&mut out);
+        if let Some(TraceFields { parent, state }) = traced.fields(text.as_bytes(), &mut own) {
+            for (name, value) in
+                [("traceparent: ", parent), ("tracestate: ", state)].iter().filter(|(_, value)| !value.is_empty())
+            {
+                [name.as_bytes(), value, b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
+            }
         }
         String::from_utf8(out).expect("text")
     }

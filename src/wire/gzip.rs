@@ -2,15 +2,15 @@
 //!
 //! Inflating is flate2's; the member headers and trailers are read here, because flate2's own gzip readers want to own
 //! an input or output stream, and this machine must stop at any byte of either. Checked: magic, method, reserved flags,
-//! header CRC, CRC-32 and length of each member. Bounded: output per call (`max_out`), decoded bytes per compressed
-//! byte (`GZIP_RATIO`, looked at every `STRIDE` bytes of output so that the verdict does not hang on how the input was
-//! cut), header size, number of members. A stream that is merely cut off is no fault here: `done` stays false.
+//! header CRC, CRC-32 and length of each member. Bounded: output per call (`max_out`), header size, number of members. How
+//! much comes out of how little says nothing: a megabyte of zeros is an answer. Whoever reads bounds the whole. A stream that
+//! is merely cut off is no fault here: `done` stays false.
 
 use crate::base::limits;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-/// Output between two looks at the ratio; also the most that is zeroed ahead of the inflater.
-const STRIDE: u64 = 32 * 1024;
+/// The most that is zeroed ahead of the inflater.
+const STRIDE: usize = 32 * 1024;
 /// Output is made in steps of at least this, growing the buffer if need be.
 const ROOM_MIN: usize = 4096;
 
@@ -25,8 +25,6 @@ pub enum GzipFault {
     BadData,
     /// CRC-32 or length of a member is wrong.
     BadChecksum,
-    /// More than `GZIP_RATIO` bytes came out for each one that went in.
-    Bomb,
     /// More than `GZIP_MEMBERS` members.
     TooManyMembers,
 }
@@ -39,13 +37,10 @@ impl GzipFault {
             GzipFault::BadHeader => "the provider's gzip answer has a malformed header",
             GzipFault::BadData => "the provider's gzip answer is damaged",
             GzipFault::BadChecksum => "the provider's gzip answer has a wrong checksum",
-            GzipFault::Bomb => "the provider's gzip answer expands more than 100 times: refused as a decompression bomb",
             GzipFault::TooManyMembers => "the provider's gzip answer has too many members",
         }
     }
 }
-
-const _: () = assert!(limits::GZIP_RATIO == 100, "the text above names this number");
 
 /// What one call did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +60,6 @@ pub struct Gunzip {
     /// Of the member's header while that is read, then of its data.
     crc: Crc,
     member_out: u64,
-    total_in: u64,
-    total_out: u64,
     members: u32,
     fault: Option<GzipFault>,
 }
@@ -126,8 +119,6 @@ impl Gunzip {
             inflater: Decompress::new(false),
             crc: Crc::new(),
             member_out: 0,
-            total_in: 0,
-            total_out: 0,
             members: 0,
             fault: None,
         }
@@ -138,8 +129,7 @@ impl Gunzip {
         self.inflater.reset(false);
         self.crc.reset();
         self.state = State::Header(HEADER);
-        (self.member_out, self.total_in, self.total_out) = (0, 0, 0);
-        (self.members, self.fault) = (0, None);
+        (self.member_out, self.members, self.fault) = (0, 0, None);
     }
 
     /// Decodes from `input`, appending at most `max_out` bytes to `out`. A fault is final and said again.
@@ -171,7 +161,6 @@ impl Gunzip {
                 return Ok(Progress { consumed, done, full: false });
             };
             consumed += 1;
-            self.total_in += 1;
             self.state = match self.state {
                 State::Header(header) => self.header(header, byte)?,
                 State::Trailer { have, value } => self.trailer(have, value, byte)?,
@@ -180,13 +169,12 @@ impl Gunzip {
         }
     }
 
-    /// One step of at most `STRIDE` bytes of output, never across a multiple of it.
+    /// One step of at most `STRIDE` bytes of output.
     fn inflate(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(usize, usize), GzipFault> {
         let start = out.len();
-        let stride = STRIDE - self.total_out % STRIDE;
         // What the buffer has room for anyway, unless that is hardly anything.
         let spare = (out.capacity() - start).max(ROOM_MIN);
-        let room = usize::try_from(stride).unwrap_or(usize::MAX).min(limit - start).min(spare);
+        let room = STRIDE.min(limit - start).min(spare);
         out.resize(start + room, 0);
         let (before_in, before_out) = (self.inflater.total_in(), self.inflater.total_out());
         let space = out.get_mut(start..).unwrap_or(&mut []);
@@ -196,20 +184,11 @@ impl Gunzip {
         out.truncate(start + wrote as usize);
         let status = status.map_err(|_| GzipFault::BadData)?;
         self.crc.update(out.get(start..).unwrap_or(&[]));
-        self.total_in += used;
-        self.total_out += wrote;
         self.member_out += wrote;
-        if self.total_out.is_multiple_of(STRIDE) && self.is_bomb() {
-            return Err(GzipFault::Bomb);
-        }
         if status == Status::StreamEnd {
             self.state = State::Trailer { have: 0, value: 0 };
         }
         Ok((used as usize, wrote as usize))
-    }
-
-    fn is_bomb(&self) -> bool {
-        self.total_out > limits::GZIP_FLOOR_BYTES && self.total_out / limits::GZIP_RATIO > self.total_in
     }
 
     fn trailer(&mut self, have: u8, value: u64, byte: u8) -> Result<State, GzipFault> {
@@ -436,34 +415,16 @@ mod tests {
         assert_eq!(ends, [two.len() / 2, two.len()], "only between members");
     }
 
+    /// A thousandfold is as good as tenfold, and comes in steps of the size that was asked for.
     #[test]
-    fn bombs_are_refused_early() {
-        let bomb = zip(&vec![b'0'; 64 << 20]);
-        for max_out in [usize::MAX, 10_000] {
-            let mut gunzip = Gunzip::new();
-            let (mut out, mut total, mut rest) = (Vec::new(), 0, &bomb[..]);
-            let fault = loop {
-                match gunzip.feed(rest, &mut out, max_out) {
-                    Ok(progress) => rest = &rest[progress.consumed..],
-                    Err(fault) => break fault,
-                }
-                total += out.len();
-                out.clear();
-                assert!(!rest.is_empty(), "it got through");
-            };
-            assert_eq!(fault, GzipFault::Bomb);
-            let most = limits::GZIP_FLOOR_BYTES as usize + 2 * STRIDE as usize;
-            assert!(total + out.len() <= most, "{} bytes came out", total + out.len());
-            assert_eq!(gunzip.feed(b"", &mut out, 10), Err(GzipFault::Bomb), "said again");
-        }
-        // Many small bombs are one.
+    fn much_comes_out_of_little_step_by_step() {
+        let zeros = vec![b'0'; 8 << 20];
+        let zipped = zip(&zeros);
+        assert!(zeros.len() / zipped.len() > 500);
+        assert_eq!(unzip(&[&zipped], usize::MAX), good(&zeros));
+        assert_eq!(unzip(&[&zipped], 10_000), good(&zeros));
         let member = zip(&vec![b'0'; 200_000]);
-        assert_eq!(unzip(&[&member.repeat(40)], usize::MAX), Err(GzipFault::Bomb));
-        // Below the floor nothing is a bomb; above it an honest ratio passes.
-        let small = vec![b'0'; limits::GZIP_FLOOR_BYTES as usize];
-        assert_eq!(unzip(&[&zip(&small)], usize::MAX), good(&small));
-        let honest = sample(3 << 20);
-        assert_eq!(unzip(&[&zip(&honest)], 128 * 1024), good(&honest));
+        assert_eq!(unzip(&[&member.repeat(40)], 256 * 1024), good(&zeros[..8_000_000]));
     }
 
     #[test]

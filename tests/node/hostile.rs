@@ -11,7 +11,7 @@
 //! | refuses connections, ends TLS half-way | the second's answer | the second's answer |
 //! | says nothing | the second's answer, after the first's share of the time | indeterminate |
 //! | gzip that is whole | its own answer | its own answer |
-//! | gzip that is corrupt, cut, or a bomb | the second's answer | indeterminate |
+//! | gzip that is corrupt or cut, or white space without end | the second's answer | indeterminate |
 //! | 1xx before the answer, odd chunks, until close, extra keys, id last | its own answer | its own answer |
 //! | an answer beyond the hold limit that breaks off | an incomplete message, never a whole one | |
 //! | a pooled connection that died idle, or says something unasked | its own answer, on a new connection | |
@@ -110,11 +110,9 @@ pub fn each_answer_that_is_none(check: &Check<'_>) {
         r#"{"jsonrpc":"2.0","result":"0x1"}"#,
         r#"{"jsonrpc":"2.0","id":{id},"result":"0x1","error":{"code":1,"message":"both"}}"#,
         r#"{"jsonrpc":"2.0","id":{id}}"#,
-        r#"{"jsonrpc":"1.0","id":{id},"result":"0x1"}"#,
-        r#"{"id":{id},"result":"0x1"}"#,
         r#"{"jsonrpc":"2.0","id":{id},"result":"0x1"} trailing"#,
-        r#"{"jsonrpc":"2.0","id":{id},"error":"a string"}"#,
-        r#"{"jsonrpc":"2.0","id":{id},"error":{"message":"no code"}}"#,
+        r#"{"result":"0x1"}"#,
+        r#"{"jsonrpc":"2.0","id":{id},"error":{"code":1,"code":2,"message":"twice"}}"#,
     ] {
         check(text, &body(text), Read1::Second, Raw::Indeterminate);
     }
@@ -205,6 +203,8 @@ fn answers_in_unusual_but_right_form() {
         ),
         ("extra keys", body(r#"{"jsonrpc":"2.0","id":{id},"result":"0x0e11","took":3,"node":"x"}"#)),
         ("id last", body(r#"{"result":"0x0e11","id":{id},"jsonrpc":"2.0"}"#)),
+        ("no version", body(r#"{"id":{id},"result":"0x0e11"}"#)),
+        ("another version", body(r#"{"jsonrpc":"1.0","id":{id},"result":"0x0e11"}"#)),
         ("error null beside a result", body(r#"{"jsonrpc":"2.0","id":{id},"error":null,"result":"0x0e11"}"#)),
         ("white space", body("\r\n { \"jsonrpc\" : \"2.0\" ,\n \"id\" : {id} , \"result\":\"0x0e11\" }\n")),
         ("a byte at a time", Provider::new(move |got, s| answer(&own(&got.id)).chunks(1).all(|b| write(s, b)))),
@@ -232,7 +232,7 @@ fn gzip_that_is_broken() {
 }
 
 pub fn each_broken_gzip(check: &Check<'_>) {
-    let bomb = compress(&vec![b' '; 64 << 20]);
+    let spaces = compress(&vec![b' '; 64 << 20]);
     let of = |change: fn(&mut Vec<u8>)| {
         Provider::new(move |got: &Got, s| {
             let mut packed = compress(ok(&got.id, OWN).as_bytes());
@@ -260,7 +260,7 @@ pub fn each_broken_gzip(check: &Check<'_>) {
         Raw::Indeterminate,
     );
     check("cut", &of(|p| p.truncate(p.len() - 9)), Read1::Second, Raw::Indeterminate);
-    check("a bomb", &Provider::new(move |_, s| write(s, &gzipped(&bomb))), Read1::Second, Raw::Indeterminate);
+    check("spaces", &Provider::new(move |_, s| write(s, &gzipped(&spaces))), Read1::Second, Raw::Indeterminate);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod api;
 mod autobahn;
 mod behaviour;
 mod clients;
+mod dialects;
 #[cfg(feature = "http2")]
 mod h2_server;
 mod events;

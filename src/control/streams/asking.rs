@@ -140,7 +140,7 @@ mod tests {
         check(r#""result":"0xab","result":"0x0""#, unclear);
         check(r#""result":"0xab","error":{"code":-32000,"message":"no"}"#, unclear);
         check(r#""result":"0xab","id":8"#, unclear);
-        check(r#""error":"no""#, unclear);
+        check(r#""error":"no""#, Err(NoSubscription::Refused));
         check(r#""x":1"#, unclear);
         for odd in ["null", "true", "12", "\"\"", "[\"0xab\"]", "{\"code\":-32005}", r#""0x\u0061""#, "\"0x a\"", "\"é\""] {
             check(&format!("\"result\":{odd}"), unclear);
@@ -148,7 +148,8 @@ mod tests {
         let long = "a".repeat(limits::SUBSCRIPTION_ID_BYTES);
         check(&format!("\"result\":\"{long}\""), Ok(&long));
         check(&format!("\"result\":\"{long}a\""), unclear);
-        for cut in ["", "{", r#"{"jsonrpc":"2.0","id":7,"result":"0xa"#, r#"{"id":7,"result":"0xab"}"#] {
+        assert_eq!(id_of(br#"{"id":7,"result":"0xab"}"#), Ok(b"0xab"[..].into()));
+        for cut in ["", "{", r#"{"jsonrpc":"2.0","id":7,"result":"0xa"#, r#"{"result":"0xab"}"#] {
             assert_eq!(id_of(cut.as_bytes()), Err(NoSubscription::Unclear), "{cut}");
         }
     }

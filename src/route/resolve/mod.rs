@@ -61,7 +61,7 @@ pub enum Target {
     /// An upgrade request to `/ws/...`; whether it carries the right upgrade fields is the handshake's business.
     Websocket(Route),
     Local(Local),
-    /// `OPTIONS` on a path that carries CORS.
+    /// `OPTIONS` on any path: browsers ask so before they send, balancers whether somebody is there.
     Preflight,
 }
 
@@ -145,19 +145,22 @@ pub fn resolve(top: &Topology, head: &RequestHead, buf: &[u8]) -> Result<Target,
 pub fn resolve_ask(top: &Topology, ask: &Ask) -> Result<Target, Refusal> {
     let mut store = Vec::new();
     let segments = Segments::split(ask.path, &mut store).ok_or_else(|| Refusal::plain(400, "Bad Request", WRONG_ESCAPE))?;
-    if ask.verb == Verb::Options && is_rpc_path(ask.path) {
+    if ask.verb == Verb::Options {
         return Ok(Target::Preflight);
     }
     match segments.as_slice() {
         ["rpc", rest @ ..] => {
             let form = Form::of(rest).ok_or_else(Refusal::not_found)?;
+            if ask.verb == Verb::Get {
+                return Err(Refusal::websocket_elsewhere(ask.path));
+            }
             require(ask.verb == Verb::Post, "POST, OPTIONS")?;
-            route(top, ask, form, false).map(Target::Rpc)
+            route(top, ask, form).map(Target::Rpc)
         }
         ["ws", "rpc", rest @ ..] => {
             let form = Form::of(rest).ok_or_else(Refusal::not_found)?;
             require(ask.verb == Verb::Get, "GET, OPTIONS")?;
-            route(top, ask, form, true).map(Target::Websocket)
+            route(top, ask, form).map(Target::Websocket)
         }
         other => local(other, ask.verb).map(Target::Local),
     }
@@ -207,7 +210,7 @@ fn strategy_segment(word: &str) -> Option<Strategy> {
 }
 
 /// Looks the names up, in the order in which LB §1.7 reports them: profile, chain, provider, then what is asked of them.
-fn route(top: &Topology, ask: &Ask, form: Form, websocket: bool) -> Result<Route, Refusal> {
+fn route(top: &Topology, ask: &Ask, form: Form) -> Result<Route, Refusal> {
     let slug = form.profile.unwrap_or(DEFAULT_PROFILE);
     if slug.trim().is_empty() {
         return Err(Refusal::blank_profile());
@@ -228,7 +231,7 @@ fn route(top: &Topology, ask: &Ask, form: Form, websocket: bool) -> Result<Route
     if ask.query.is_empty() && ask.provider.is_empty() && ask.transport.is_empty() && ask.include_meta.is_empty() {
         return Ok(Route { pin: find_pin(scope, chain, form.pin)?, ..plain });
     }
-    with_options(scope, ask, form, plain, websocket)
+    with_options(scope, ask, form, plain)
 }
 
 fn find_pin(scope: &Profile, chain: ChainId, name: Option<&str>) -> Result<Option<ProviderId>, Refusal> {
@@ -238,7 +241,7 @@ fn find_pin(scope: &Profile, chain: ChainId, name: Option<&str>) -> Result<Optio
 }
 
 /// The query's and header fields' part. The query wins over the field of the same meaning (LB §1.4).
-fn with_options(scope: &Profile, ask: &Ask, form: Form, plain: Route, websocket: bool) -> Result<Route, Refusal> {
+fn with_options(scope: &Profile, ask: &Ask, form: Form, plain: Route) -> Result<Route, Refusal> {
     let params = Params::parse(ask.query).ok_or_else(|| Refusal::plain(400, "Bad Request", WRONG_ESCAPE))?;
     let header_pin = text(ask.provider);
     let named = [form.pin, params.provider_override(), params.provider_id(), params.provider(), header_pin];
@@ -252,7 +255,7 @@ fn with_options(scope: &Profile, ask: &Ask, form: Form, plain: Route, websocket:
     let meta =
         params.include_meta().and_then(meta_mode).or_else(|| text(ask.include_meta).and_then(meta_mode)).unwrap_or_default();
     let strategy = match (plain.strategy, params.strategy()) {
-        (None, Some(word)) if websocket => Some(Strategy::from_word(word).ok_or_else(|| Refusal::unknown_strategy(word))?),
+        (None, Some(word)) => Some(Strategy::from_word(word).ok_or_else(|| Refusal::unknown_strategy(word))?),
         (from_path, _) => from_path,
     };
     Ok(Route { pin, allow_failover: params.allow_failover(), transport, meta, strategy, ..plain })

@@ -15,6 +15,8 @@ pub struct Refusal {
     pub data: Option<String>,
     /// Value of `Allow`, with 405 only.
     pub allow: Option<&'static str>,
+    /// Value of `Link` (RFC 8288): where it would have worked.
+    pub link: Option<String>,
 }
 
 const FORMS: &str = "JSON-RPC is POST /rpc/:chain, /rpc/:strategy/:chain, /rpc/:chain/:provider or /rpc/provider/:provider/:chain, \
@@ -22,12 +24,12 @@ const FORMS: &str = "JSON-RPC is POST /rpc/:chain, /rpc/:strategy/:chain, /rpc/:
 
 impl Refusal {
     fn rpc(status: u16, code: i64, message: String) -> Refusal {
-        Refusal { status, code, message, data: None, allow: None }
+        Refusal { status, code, message, data: None, allow: None, link: None }
     }
 
     /// A body that is not JSON-RPC. `hint` is plain ASCII without quotes or backslashes.
     pub(super) fn plain(status: u16, detail: &str, hint: &'static str) -> Refusal {
-        Refusal { status, code: 0, message: detail.to_owned(), data: Some(format!("\"{hint}\"")), allow: None }
+        Refusal { status, code: 0, message: detail.to_owned(), data: Some(format!("\"{hint}\"")), allow: None, link: None }
     }
 
     pub fn not_found() -> Refusal {
@@ -39,6 +41,15 @@ impl Refusal {
             allow: Some(allow),
             ..Refusal::plain(405, "Method Not Allowed", "see the Allow field for what this path takes")
         }
+    }
+
+    /// GET where JSON-RPC is posted: somebody's browser, or a WebSocket's handshake.
+    pub(super) fn websocket_elsewhere(path: &[u8]) -> Refusal {
+        let place = format!("/ws/{}", String::from_utf8_lossy(path).trim_start_matches('/'));
+        let mut hint = Vec::new();
+        write_string(&mut hint, &format!("POST JSON-RPC here; a WebSocket is opened at {place}"));
+        let (data, link) = (String::from_utf8_lossy(&hint).into_owned(), format!("<{place}>; rel=\"alternate\""));
+        Refusal { data: Some(data), link: Some(link), ..Refusal::wrong_verb("POST, OPTIONS") }
     }
 
     pub(super) fn blank_profile() -> Refusal {

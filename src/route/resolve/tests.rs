@@ -170,7 +170,7 @@ fn pins_by_precedence() {
     check("/rpc/eth", "%70rovider=al%70ha", "", "default ethereum - alpha");
     check("/rpc/eth", "Provider=alpha&key=x%zz&%zz=1&&=&a", "", "default ethereum - -");
     check("/rpc/eth", "provider=%zz", "", "400 0 Bad Request");
-    check("/rpc/eth", "strategy=priority", "", "default ethereum - -");
+    check("/rpc/eth", "strategy=priority", "", "default ethereum priority -");
 }
 
 #[test]
@@ -315,6 +315,10 @@ fn own_pages_and_verbs() {
     let check = |path: &str, want: Result<Local, u16>, allow: Option<&str>| {
         for verb in verbs {
             let found = resolve_ask(&TOP, &ask(verb, path, ""));
+            if verb == Verb::Options {
+                assert_eq!(found, Ok(Target::Preflight), "{path}");
+                continue;
+            }
             let right = match allow {
                 Some("POST") => verb == Verb::Post,
                 _ => matches!(verb, Verb::Get | Verb::Head),
@@ -389,7 +393,9 @@ fn rpc_paths_by_verb() {
     for path in ["/rpc/ethereum", "/rpc/nochain", "/rpc", "/rpc/a/b/c", "/ws/rpc/ethereum"] {
         check(Verb::Options, path, Ok("Preflight"));
     }
-    check(Verb::Options, "/rpcx", Err((404, None)));
+    check(Verb::Options, "/rpcx", Ok("Preflight"));
+    check(Verb::Options, "/", Ok("Preflight"));
+    check(Verb::Options, "*", Ok("Preflight"));
 }
 
 #[test]

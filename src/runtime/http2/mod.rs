@@ -51,7 +51,7 @@ impl CallHead {
     }
 
     /// `added`: fields of this call alone; an empty or impossible value is left out.
-    fn request(&self, added: &[(&'static str, &[u8])], body_len: usize) -> Request<()> {
+    fn request(&self, added: &[(&str, &[u8])], body_len: usize) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -59,8 +59,8 @@ impl CallHead {
         *request.headers_mut() = self.fields.clone();
         request.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(body_len));
         for (name, value) in added.iter().filter(|(_, value)| !value.is_empty()) {
-            if let Ok(value) = HeaderValue::from_bytes(value) {
-                request.headers_mut().insert(*name, value);
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+                request.headers_mut().insert(name, value);
             }
         }
         request
@@ -236,7 +236,7 @@ impl Session {
     }
 
     /// Sends a call; `None`: the connection takes none, and nothing was sent.
-    pub fn send(self: &Rc<Self>, head: &CallHead, added: &[(&'static str, &[u8])], body: Vec<u8>) -> Option<Stream> {
+    pub fn send(self: &Rc<Self>, head: &CallHead, added: &[(&str, &[u8])], body: Vec<u8>) -> Option<Stream> {
         let begun = self.with_sender(|sender| {
             let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
             let (answer, mut out) = match ready {

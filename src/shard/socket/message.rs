@@ -116,10 +116,10 @@ async fn carry_out<W: World>(
 
 fn many<W: World>(socket: &Rc<Socket<W>>, items: Vec<Span>, body: Vec<u8>, permit: Option<Permit>, now: Instant) {
     let snapshot = socket.shard.snapshot();
-    let admitted =
-        if items.is_empty() { Err(RpcRefusal::empty_batch()) } else { socket.charge(&snapshot, now, items.len() as u32) };
+    let max_items = snapshot.topology.profiles[socket.route.profile].max_batch_items;
+    let admitted = batch::fits(items.len(), max_items).and_then(|()| socket.charge(&snapshot, now, items.len() as u32));
     if let Err(refusal) = admitted {
-        return socket.refuse(&refusal, b"null");
+        return socket.reply(batch::refused(&refusal, &body, &items, 0));
     }
     let room = Room::take(socket, body.len(), permit);
     socket.shard.counters.calls.add(items.len() as u64);

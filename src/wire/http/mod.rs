@@ -33,7 +33,7 @@ pub use answer::{AnswerFraming, AnswerHead, answer_of_fields, scan_answer};
 pub use chunked::{ChunkStep, Chunked, Compacted, compact};
 pub use fault::HttpFault;
 pub use field::Field;
-pub use request::{Framing, Method, RequestHead, scan_request};
+pub use request::{Framing, Method, RequestHead, fields_named, scan_request};
 pub use upgrade::{UpgradeAnswer, scan_upgrade};
 pub use write::{write_chunk_end, write_chunk_head, write_decimal, write_status_line};
 

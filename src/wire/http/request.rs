@@ -67,6 +67,15 @@ impl RequestHead {
     }
 }
 
+/// Fields of a head that was scanned whose name is one of `names` (lower case), in their order, values trimmed.
+pub fn fields_named<'a, N: AsRef<str>>(head: &'a [u8], names: &'a [N]) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    head.split(|byte| *byte == b'\n').filter_map(move |line| {
+        let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
+        let known = names.iter().map(AsRef::as_ref).find(|known| known.as_bytes().eq_ignore_ascii_case(name))?;
+        Some((known, value.strip_prefix(b":")?.trim_ascii()))
+    })
+}
+
 /// Fields that fit the first try's array; nearly every request has fewer.
 const COMMON_FIELDS: usize = 32;
 

@@ -1,9 +1,10 @@
-//! What a provider answered, judged while it is held whole (CONTRACT §3): exactly one id, exactly one outcome.
+//! What a provider answered, judged while it is held whole: one id, exactly one outcome.
 //!
 //! Every value is proven to be JSON and UTF-8, which costs less than twice finding its end and makes held answers fit to
 //! stand in a batch or a text frame. Only one nested deeper than `JSON_DEPTH` (call traces) is skipped instead, up to
-//! `ANSWER_DEPTH`. Tolerated because real nodes do it: further top-level keys, `"error":null` beside a result,
-//! `"result":null` beside an error.
+//! `ANSWER_DEPTH`. Real nodes leave things out, write `"error":null` beside a result, or an error that is a mere text. What
+//! such an answer means is certain, so it is read, marked as not `plain`, and written anew for the client (`repair`). What
+//! could be another call's, or two answers in one, is refused: there nothing is certain.
 
 use crate::base::limits::{ANSWER_DEPTH, JSON_DEPTH};
 use crate::base::span::Span;
@@ -15,16 +16,19 @@ use crate::wire::json::{
 /// An answer that may be judged; spans are in the scanned body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
-    /// The raw token.
+    /// The raw token; `NONE` when an error came without one.
     pub id: Span,
     pub kind: AnswerKind,
+    /// It keeps to the protocol: an id, the version, one outcome only, an error as it should be. Else it is repaired before
+    /// a client sees it.
+    pub is_plain: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AnswerKind {
     /// The raw value.
     Result(Span),
-    /// `message`: raw, between its quotes. `data`: the raw value, `NONE` when absent.
+    /// `message`: raw, between its quotes if it has any. `data`: the raw value, `NONE` when absent.
     Error { whole: Span, code: i64, message: Span, data: Span },
 }
 
@@ -34,15 +38,14 @@ pub enum AnswerFault {
     NotJson,
     Truncated,
     NotObject,
-    NoVersion,
-    WrongVersion,
+    /// A result without an id.
     NoId,
     TwoIds,
     /// Seen by the stream, which compares ids itself; for held answers see [`id_matches`].
     OtherId,
     Both,
     Neither,
-    /// The error is no object, or has no integer code or no string message, or has one of them twice.
+    /// The error has its code, message or data twice.
     BadError,
     TooDeep,
     /// Something follows the object (or, in a stream, more than `ANSWER_TAIL_BYTES` follow the result).
@@ -145,6 +148,8 @@ pub(super) struct Members {
     pub id: Option<Span>,
     pub result: Option<Span>,
     pub error: Option<Span>,
+    /// Where the error's key begins.
+    pub error_key: usize,
 }
 
 impl Members {
@@ -165,8 +170,11 @@ impl Members {
                 self.refuse_repeated(key)?;
                 return Ok(if key == Key::Result { Stop::Result(start) } else { Stop::Error });
             }
+            if key == Key::Error {
+                self.error_key = at;
+            }
             at = value_end(buf, start)?;
-            self.note(buf, key, Span::new(start, at))?;
+            self.note(key, Span::new(start, at))?;
             place = Place::AfterValue;
         }
     }
@@ -182,16 +190,10 @@ impl Members {
     }
 
     #[inline]
-    fn note(&mut self, buf: &[u8], key: Key, value: Span) -> Result<(), AnswerFault> {
+    fn note(&mut self, key: Key, value: Span) -> Result<(), AnswerFault> {
         self.refuse_repeated(key)?;
         match key {
-            Key::Version => {
-                let raw = value.of(buf);
-                if raw != b"\"2.0\"" && !unquoted(raw).is_some_and(|text| string_equals(text, "2.0")) {
-                    return Err(AnswerFault::WrongVersion);
-                }
-                self.version = Some(value);
-            }
+            Key::Version => self.version = Some(value),
             Key::Id => self.id = Some(value),
             Key::Result => self.result = Some(value),
             Key::Error => self.error = Some(value),
@@ -202,19 +204,28 @@ impl Members {
 
     #[inline]
     pub fn judge(&self, buf: &[u8]) -> Result<Answer, AnswerFault> {
-        let id = self.id.ok_or(AnswerFault::NoId)?;
-        if self.version.is_none() {
-            return Err(AnswerFault::NoVersion);
-        }
         let null = |span: &Span| span.of(buf) == b"null";
-        let kind = match (self.result, self.error.filter(|span| !null(span))) {
-            (Some(result), None) => AnswerKind::Result(result),
+        let is_framed = self.id.is_some() && self.version.is_some_and(|raw| is_two(raw.of(buf)));
+        let (kind, is_single) = match (self.result, self.error.filter(|span| !null(span))) {
+            (Some(result), None) => (AnswerKind::Result(result), self.error.is_none()),
             (None, None) => return Err(AnswerFault::Neither),
             (Some(result), Some(_)) if !null(&result) => return Err(AnswerFault::Both),
-            (_, Some(error)) => error_kind(buf, error)?,
+            (_, Some(error)) => {
+                let (kind, is_proper) = error_kind(buf, error)?;
+                (kind, is_proper && self.result.is_none())
+            }
         };
-        Ok(Answer { id, kind })
+        if self.id.is_none() && matches!(kind, AnswerKind::Result(_)) {
+            return Err(AnswerFault::NoId);
+        }
+        Ok(Answer { id: self.id.unwrap_or(Span::NONE), kind, is_plain: is_framed && is_single })
     }
+}
+
+/// Whether a version's raw value is the one that clients expect.
+#[inline]
+pub(super) fn is_two(raw: &[u8]) -> bool {
+    raw == b"\"2.0\"" || unquoted(raw).is_some_and(|text| string_equals(text, "2.0"))
 }
 
 #[inline]
@@ -253,46 +264,91 @@ fn key_and_colon(buf: &[u8], at: usize) -> Result<(Key, usize), AnswerFault> {
     Ok((key(buf.get(at + 1..end - 1).unwrap_or(&[]))?, skip_space(buf, colon + 1)))
 }
 
+/// An error that is not null, and whether it is as the protocol wants it.
 #[cold]
-fn error_kind(buf: &[u8], whole: Span) -> Result<AnswerKind, AnswerFault> {
+pub(super) fn error_kind(buf: &[u8], whole: Span) -> Result<(AnswerKind, bool), AnswerFault> {
+    if let Some(text) = between_quotes(buf, whole) {
+        return Ok((AnswerKind::Error { whole, code: UNCODED, message: text, data: Span::NONE }, false));
+    }
     let start = whole.start as usize;
     if buf.get(start) != Some(&b'{') {
-        return Err(AnswerFault::BadError);
+        return Ok((AnswerKind::Error { whole, code: UNCODED, message: whole, data: Span::NONE }, false));
     }
-    let [code, message, data] = error_members(buf, start + 1)?;
-    let code = std::str::from_utf8(code.of(buf)).ok().and_then(|text| text.parse::<i64>().ok());
-    let is_text = message.of(buf).first() == Some(&b'"');
-    match code {
-        Some(code) if is_text => {
-            let message = Span::new(message.start as usize + 1, message.end as usize - 1);
-            Ok(AnswerKind::Error { whole, code, message, data })
-        }
-        _ => Err(AnswerFault::BadError),
-    }
+    let found = ErrorMembers::find(buf, start + 1)?;
+    let exact = std::str::from_utf8(found.code.of(buf)).ok().and_then(|text| text.parse::<i64>().ok());
+    let spelled = exact.or_else(|| spelled_code(found.code.of(buf)));
+    let code = spelled.unwrap_or(UNCODED);
+    let said = between_quotes(buf, found.message);
+    let message = said.or_else(|| between_quotes(buf, found.details)).unwrap_or(whole);
+    let is_proper = exact.is_some() && said.is_some();
+    // What has no place of its own is not lost: the whole error becomes the data.
+    let has_rest = found.has_more || (spelled.is_none() && found.code != Span::NONE);
+    let data = if found.data == Span::NONE && !is_proper && has_rest { whole } else { found.data };
+    Ok((AnswerKind::Error { whole, code, message, data }, is_proper))
 }
 
-/// Raw values of `code`, `message` and `data` of the error object whose brace is before `at`.
-fn error_members(buf: &[u8], mut at: usize) -> Result<[Span; 3], AnswerFault> {
-    let mut found = [Span::NONE; 3];
-    loop {
-        at = skip_space(buf, at);
-        match byte(buf, at)? {
-            b'}' => return Ok(found),
-            b',' => at = skip_space(buf, at + 1),
-            _ => {}
-        }
-        let key_end = skip_string(buf, at)?;
-        let key = buf.get(at + 1..key_end - 1).unwrap_or(&[]);
-        // The colon.
-        let start = skip_space(buf, skip_space(buf, key_end) + 1);
-        at = skip_value(buf, start)?;
-        for (name, slot) in ["code", "message", "data"].iter().zip(&mut found) {
-            if string_equals(key, name) {
-                if *slot != Span::NONE {
-                    return Err(AnswerFault::BadError);
-                }
-                *slot = Span::new(start, at);
+/// The code of an error that has none.
+const UNCODED: i64 = -32000;
+
+/// The inside of a raw value that is a string.
+fn between_quotes(buf: &[u8], raw: Span) -> Option<Span> {
+    unquoted(raw.of(buf)).map(|_| Span::new(raw.start as usize + 1, raw.end as usize - 1))
+}
+
+/// An integer written as a text or with a fraction of zero.
+fn spelled_code(raw: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(unquoted(raw).unwrap_or(raw)).ok()?.trim();
+    text.parse().ok().or_else(|| {
+        let number: f64 = text.parse().ok()?;
+        (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64)
+    })
+}
+
+/// Raw values of an error object's members.
+struct ErrorMembers {
+    code: Span,
+    message: Span,
+    data: Span,
+    /// What some nodes say in the place of a message.
+    details: Span,
+    /// There are others.
+    has_more: bool,
+}
+
+impl ErrorMembers {
+    /// Of the object whose brace is before `at`; it is known to be JSON.
+    fn find(buf: &[u8], mut at: usize) -> Result<ErrorMembers, AnswerFault> {
+        let none = Span::NONE;
+        let mut found = ErrorMembers { code: none, message: none, data: none, details: none, has_more: false };
+        loop {
+            at = skip_space(buf, at);
+            match byte(buf, at)? {
+                b'}' => return Ok(found),
+                b',' => at = skip_space(buf, at + 1),
+                _ => {}
             }
+            let key_end = skip_string(buf, at)?;
+            let key = buf.get(at + 1..key_end - 1).unwrap_or(&[]);
+            // The colon.
+            let start = skip_space(buf, skip_space(buf, key_end) + 1);
+            at = skip_value(buf, start)?;
+            let is = |name| string_equals(key, name);
+            let slot = if is("code") {
+                &mut found.code
+            } else if is("message") {
+                &mut found.message
+            } else if is("data") {
+                &mut found.data
+            } else if found.details == none && (is("details") || is("detail") || is("reason")) {
+                &mut found.details
+            } else {
+                found.has_more = true;
+                continue;
+            };
+            if *slot != none {
+                return Err(AnswerFault::BadError);
+            }
+            *slot = Span::new(start, at);
         }
     }
 }

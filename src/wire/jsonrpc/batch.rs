@@ -1,7 +1,7 @@
 //! A batch split into its items. Each item is proven to be JSON here, so that one broken item refuses the whole body
 //! (-32700, as one text) and scanning an item later cannot fail on grammar.
 
-use crate::base::limits::{BATCH_ITEMS, JSON_DEPTH};
+use crate::base::limits::{BATCH_ITEMS_MAX, JSON_DEPTH};
 use crate::base::span::Span;
 use crate::wire::json::{JsonFault, check_value, skip_space};
 
@@ -9,7 +9,7 @@ use crate::wire::json::{JsonFault, check_value, skip_space};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BatchFault {
     Empty,
-    /// More than `BATCH_ITEMS`: how many.
+    /// More than `BATCH_ITEMS_MAX`: how many.
     TooLarge(usize),
     Parse,
     TooDeep,
@@ -37,7 +37,7 @@ pub fn scan_batch(body: &[u8]) -> Result<Vec<Span>, BatchFault> {
         loop {
             let end = check_value(body, at, JSON_DEPTH - 1)?;
             count += 1;
-            if count <= BATCH_ITEMS {
+            if count <= BATCH_ITEMS_MAX {
                 items.push(Span::new(at, end));
             }
             at = skip_space(body, end);
@@ -53,7 +53,7 @@ pub fn scan_batch(body: &[u8]) -> Result<Vec<Span>, BatchFault> {
     }
     match count {
         0 => Err(BatchFault::Empty),
-        1..=BATCH_ITEMS => Ok(items),
+        1..=BATCH_ITEMS_MAX => Ok(items),
         _ => Err(BatchFault::TooLarge(count)),
     }
 }

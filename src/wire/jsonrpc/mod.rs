@@ -5,6 +5,7 @@
 mod answer;
 mod batch;
 mod inbound;
+mod repair;
 mod request;
 mod stream;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod write;
 pub use answer::{Answer, AnswerFault, AnswerKind, id_matches, scan_answer};
 pub use batch::{BatchFault, scan_batch};
 pub use inbound::{Inbound, id_at_end, sort_inbound};
+pub use repair::{mend, repair};
 pub use request::{Body, Id, ParamsKind, Request, RequestFault, scan_body, scan_item};
 pub use stream::{Prefix, ResultStream, scan_prefix};
 pub use write::{Splice, splice, splice_points, write_call, write_error, write_integer, write_result};

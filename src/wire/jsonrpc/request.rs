@@ -1,4 +1,4 @@
-//! What a client asked: one call or a batch of them (CONTRACT §3, LB §1.7 and §1.8).
+//! What a client asked: one call or a batch of them.
 //!
 //! The whole body is proven to be JSON in the same pass that finds the four keys, so nothing goes upstream that a node
 //! might read otherwise than we did. Nodes match keys after unescaping, and geth's family also without regard to case:
@@ -8,7 +8,7 @@
 //! A body in canonical form may be sent as it is; everything else acceptable is re-emitted from the spans.
 
 use super::batch::{BatchFault, scan_batch};
-use crate::base::limits::{BATCH_ITEMS, ID_BYTES, JSON_DEPTH, METHOD_BYTES, REQUEST_EXTRA_KEYS};
+use crate::base::limits::{BATCH_ITEMS_MAX, ID_BYTES, JSON_DEPTH, METHOD_BYTES, REQUEST_EXTRA_KEYS};
 use crate::base::span::Span;
 use crate::wire::json::{
     JsonFault, check_string, check_value, skip_space, skip_string, skip_value_within, string_equals, string_folds_to,
@@ -23,7 +23,7 @@ pub enum Id {
     Absent,
     /// `null`: answered with id null.
     Null,
-    /// A string or an integer.
+    /// A string or a number.
     Value,
 }
 
@@ -34,7 +34,7 @@ pub enum ParamsKind {
     None,
     /// As it is.
     Array,
-    /// `[object]`.
+    /// By name: as it is.
     Object,
     /// `[scalar]`.
     Scalar,
@@ -72,8 +72,6 @@ pub enum RequestFault {
     Parse,
     /// -32600.
     Invalid { text: &'static str, id: Span },
-    /// -32602 "Invalid JSON-RPC request payload" with `data.reason`: the id is no string, integer or null.
-    BadId { id: Span, reason: &'static str },
     /// -32700: nested deeper than `JSON_DEPTH`.
     TooDeep,
 }
@@ -84,7 +82,6 @@ impl RequestFault {
         match self {
             RequestFault::Parse | RequestFault::TooDeep => -32700,
             RequestFault::Invalid { .. } => -32600,
-            RequestFault::BadId { .. } => -32602,
         }
     }
 
@@ -94,22 +91,21 @@ impl RequestFault {
             RequestFault::Parse => "Parse error: Invalid JSON",
             RequestFault::TooDeep => TOO_DEEP,
             RequestFault::Invalid { text, .. } => text,
-            RequestFault::BadId { .. } => "Invalid JSON-RPC request payload",
         }
     }
 
     /// The id to echo; `NONE` means null.
     pub fn id(self) -> Span {
         match self {
-            RequestFault::Invalid { id, .. } | RequestFault::BadId { id, .. } => id,
+            RequestFault::Invalid { id, .. } => id,
             RequestFault::Parse | RequestFault::TooDeep => Span::NONE,
         }
     }
 }
 
 const TOO_DEEP: &str = "Parse error: nested deeper than 128 levels";
-const TOO_LARGE: &str = "Invalid Request: batch too large (at most 50 calls)";
-const _: () = assert!(JSON_DEPTH == 128 && BATCH_ITEMS == 50, "the texts above name these");
+const TOO_LARGE: &str = "Invalid Request: batch too large (never more than 10000 calls)";
+const _: () = assert!(JSON_DEPTH == 128 && BATCH_ITEMS_MAX == 10_000, "the texts above name these");
 
 const NO_CALL: &str = "Invalid Request";
 const REPEATED: &str = "Invalid Request: a top-level key occurs twice";
@@ -122,7 +118,7 @@ const _: () = assert!(METHOD_BYTES == 128, "the text above names it");
 const METHOD_CHARACTERS: &str = "Invalid Request: method must be visible ASCII without escapes";
 const ID_LENGTH: &str = "Invalid Request: id is longer than 4096 bytes";
 const _: () = assert!(ID_BYTES == 4096, "the text above names it");
-const ID_KIND: &str = "id must be a string, an integer or null";
+const ID_KIND: &str = "Invalid Request: id must be a string, a number or null";
 
 impl From<JsonFault> for RequestFault {
     fn from(fault: JsonFault) -> Self {
@@ -265,7 +261,7 @@ impl Envelope {
         let [version, id_span, method, params] = self.values;
         let id = id_kind(id_span.of(buf));
         let echo = match id {
-            IdKind::Odd { echo: false } | IdKind::TooLong => Span::NONE,
+            IdKind::Odd | IdKind::TooLong => Span::NONE,
             _ if self.id_repeated => Span::NONE,
             _ => id_span,
         };
@@ -277,7 +273,7 @@ impl Envelope {
             IdKind::Null => (Id::Null, false),
             IdKind::Value { plain } => (Id::Value, plain),
             IdKind::TooLong => return Err(RequestFault::Invalid { text: ID_LENGTH, id: echo }),
-            IdKind::Odd { .. } => return Err(RequestFault::BadId { id: echo, reason: ID_KIND }),
+            IdKind::Odd => return Err(RequestFault::Invalid { text: ID_KIND, id: echo }),
         };
         let params_kind = match params.of(buf).first() {
             None | Some(b'n') => ParamsKind::None,
@@ -322,10 +318,8 @@ enum IdKind {
         plain: bool,
     },
     TooLong,
-    /// A fraction, boolean, array or object. A fraction is a number, so it is echoed.
-    Odd {
-        echo: bool,
-    },
+    /// A boolean, array or object.
+    Odd,
 }
 
 /// Judges a raw `id` (empty: absent) that is known to be JSON.
@@ -334,13 +328,14 @@ fn id_kind(raw: &[u8]) -> IdKind {
     match raw {
         [] => IdKind::Absent,
         b"null" => IdKind::Null,
-        [b'{' | b'[' | b't' | b'f', ..] => IdKind::Odd { echo: false },
+        [b'{' | b'[' | b't' | b'f', ..] => IdKind::Odd,
         _ if raw.len() > ID_BYTES => IdKind::TooLong,
         [b'"', text @ .., b'"'] => {
             let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
             IdKind::Value { plain: !text.is_empty() && text.iter().all(plain) }
         }
-        _ if raw.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) => IdKind::Odd { echo: true },
+        // Some parsers give 1.0 back as 1 and 1e3 as 1000, so none of them goes upstream.
+        _ if raw.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) => IdKind::Value { plain: false },
         _ => IdKind::Value { plain: is_exact_in_a_double(raw) },
     }
 }

@@ -1,10 +1,10 @@
 //! Answers too large to hold: the look at the first bytes that decides whether one may be streamed, and the walk over the
-//! rest as it passes (CONTRACT §3).
+//! rest as it passes.
 //!
 //! While the result passes, only its end is looked for: it is not proven to be JSON. What follows it is short, so it is collected and judged by the
 //! very code that judges held answers; a machine of its own for the tail would be a second opinion to keep in step.
 
-use super::answer::{AnswerFault, Members, Place, Stop, object_start, same_id};
+use super::answer::{AnswerFault, Members, Place, Stop, is_two, object_start, same_id};
 use crate::base::limits::{ANSWER_DEPTH, ANSWER_TAIL_BYTES};
 use crate::base::span::Span;
 use crate::wire::json::{Skipper, skip_space};
@@ -14,12 +14,14 @@ use crate::wire::json::{Skipper, skip_space};
 pub enum Prefix {
     /// The outcome has not been reached.
     NeedMore,
-    /// A result begins at `value_start`. `id`: when it came before. `error_seen`: an `"error":null` came before.
+    /// A result begins at `value_start`. `id`: when it came before. `is_plain`: what came before is what clients expect,
+    /// the version and no `"error":null`.
     Result {
         value_start: usize,
         id: Option<Span>,
         version_seen: bool,
         error_seen: bool,
+        is_plain: bool,
     },
     /// An error: to be held whole.
     Error,
@@ -41,6 +43,7 @@ pub fn scan_prefix(held: &[u8]) -> Prefix {
             id: before(members.id),
             version_seen: before(members.version).is_some(),
             error_seen: before(members.error).is_some(),
+            is_plain: before(members.version).is_some_and(|raw| is_two(raw.of(held))) && before(members.error).is_none(),
         }
     };
     match walked {
@@ -115,8 +118,9 @@ impl ResultStream {
         self.in_tail
     }
 
-    /// To be asked when the body's framing says that it ended: was it an answer to our call?
-    pub fn finish(&self) -> Result<(), AnswerFault> {
+    /// To be asked when the body's framing says that it ended: was it an answer to our call? Says where in the tail, from its
+    /// comma on, an error stands that is null.
+    pub fn finish(&self) -> Result<Option<Span>, AnswerFault> {
         if !self.in_tail {
             return Err(AnswerFault::Truncated);
         }
@@ -127,6 +131,7 @@ impl ResultStream {
             id: seen(self.id_seen),
             result: seen(true),
             error: seen(self.error_seen),
+            error_key: 0,
         };
         let Stop::End(end) = members.walk(&self.tail, 0, Place::AfterValue, false)? else {
             return Err(AnswerFault::NotJson);
@@ -135,15 +140,14 @@ impl ResultStream {
             return Err(AnswerFault::TrailingData);
         }
         let id = members.id.ok_or(AnswerFault::NoId)?;
-        if members.version.is_none() {
-            return Err(AnswerFault::NoVersion);
-        }
-        if !self.error_seen && members.error.is_some_and(|error| error.of(&self.tail) != b"null") {
-            return Err(AnswerFault::Both);
-        }
         if !self.id_seen && !same_id(id.of(&self.tail), &self.sent_id) {
             return Err(AnswerFault::OtherId);
         }
-        Ok(())
+        let Some(error) = members.error.filter(|_| !self.error_seen) else { return Ok(None) };
+        if error.of(&self.tail) != b"null" {
+            return Err(AnswerFault::Both);
+        }
+        let comma = self.tail.get(..members.error_key).and_then(|before| before.iter().rposition(|byte| *byte == b','));
+        Ok(comma.map(|comma| Span::new(comma, error.end as usize)))
     }
 }

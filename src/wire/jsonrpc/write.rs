@@ -44,8 +44,8 @@ pub fn write_call(out: &mut Vec<u8>, id: &[u8], method: &[u8], params: &[u8], ki
     out.extend_from_slice(method);
     out.extend_from_slice(b"\",\"params\":");
     let (before, params, after): (&[u8], &[u8], &[u8]) = match kind {
-        ParamsKind::Array => (b"", params, b"}"),
-        ParamsKind::Object | ParamsKind::Scalar => (b"[", params, b"]}"),
+        ParamsKind::Array | ParamsKind::Object => (b"", params, b"}"),
+        ParamsKind::Scalar => (b"[", params, b"]}"),
         ParamsKind::None => (b"[", b"", b"]}"),
     };
     out.extend_from_slice(before);

@@ -2,8 +2,9 @@
 //! it is cut; splicing changes the id alone.
 #![no_main]
 
+use lasso::base::span::Span;
 use lasso::wire::json::valid;
-use lasso::wire::jsonrpc::{AnswerFault, AnswerKind, Prefix, ResultStream, id_matches, scan_answer, scan_prefix, splice};
+use lasso::wire::jsonrpc::{AnswerFault, AnswerKind, Prefix, ResultStream, id_matches, repair, scan_answer, scan_prefix, splice};
 use lasso_fuzz::json::{Members, is_json, string};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -12,7 +13,14 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(answer) = held {
         // Deeper values are skipped, not proven.
         if valid(body) {
-            check(body, answer.id.of(body), answer.kind);
+            check(body, answer.id.of(body), answer.kind, answer.is_plain);
+        }
+        let (buf, repaired, read) = repair(body.to_vec(), 0..body.len(), &answer, b"77");
+        let repaired = &buf[repaired];
+        assert_eq!(scan_answer(repaired), Ok(read));
+        assert!(read.is_plain && (valid(repaired) || !valid(body)));
+        if answer.id == Span::NONE {
+            return;
         }
         let mut spliced = Vec::new();
         splice(&mut spliced, body, &answer, b"\"other\"");
@@ -39,13 +47,16 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn check(body: &[u8], id: &[u8], kind: AnswerKind) {
+fn check(body: &[u8], id: &[u8], kind: AnswerKind, is_plain: bool) {
     assert!(is_json(body));
     let Some(members) = Members::of(body) else { return };
     for name in ["jsonrpc", "id", "result", "error"] {
         assert!(members.count(name) == members.get(name).map_or(0, |_| 1), "{name}");
     }
-    assert_eq!(members.get("id").map(str::as_bytes), Some(id));
+    assert_eq!(members.get("id").map_or(&b""[..], str::as_bytes), id);
+    if !is_plain {
+        return;
+    }
     assert_eq!(members.get("jsonrpc").and_then(string).as_deref(), Some("2.0"));
     match kind {
         AnswerKind::Result(span) => {

@@ -209,7 +209,6 @@ async fn poller(stage: Rc<Stage>, world: crate::world::Sim, tally: Rc<Tally>, ev
 }
 
 #[test]
-#[ignore = "until an absent block is sought where it was announced"]
 fn soak() {
     seeds::soak("arrivals", 60, |seed| run(seed, Fault::None).trace);
 }

@@ -63,7 +63,6 @@ fn judge(stage: &Stage, providers: usize) -> usize {
 }
 
 #[test]
-#[ignore = "until the rate of probes follows from the channels"]
 fn soak() {
     seeds::soak("channels", 6, |seed| run(seed).trace);
 }

@@ -131,7 +131,6 @@ fn start_clients(stage: &Rc<Stage>, (gone, back): (Instant, Instant), tally: &Rc
 }
 
 #[test]
-#[ignore = "until a dark chain's channels are tried"]
 fn soak() {
     seeds::soak("dark", 100, |seed| run(seed).trace);
 }

@@ -177,7 +177,6 @@ fn judge_height(stage: &Stage, worry: Worry) {
 }
 
 #[test]
-#[ignore = "until heights that are said and heights that are credited are told apart"]
 fn soak() {
     seeds::soak("heights", 60, |seed| run(seed).trace);
 }

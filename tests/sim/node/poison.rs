@@ -202,7 +202,6 @@ fn compare(seed: u64, bug: Bug) -> (Trace, Outcome) {
 }
 
 #[test]
-#[ignore = "until a call's own faults are held against nobody"]
 fn soak() {
     seeds::soak("poison", 60, |seed| compare(seed, Bug::None).0);
 }

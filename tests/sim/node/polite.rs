@@ -146,7 +146,6 @@ fn judge_calls(stage: &Stage) {
 }
 
 #[test]
-#[ignore = "until a trial without a verdict waits"]
 fn soak() {
     seeds::soak("polite", 60, |seed| run(seed).trace);
 }

@@ -156,7 +156,6 @@ fn start_looking(stage: &Rc<Stage>, tally: &Rc<Tally>) {
 }
 
 #[test]
-#[ignore = "until what is ours is nobody's fault"]
 fn soak() {
     seeds::soak("scarcity", 100, |seed| run(seed).trace);
 }

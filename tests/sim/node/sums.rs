@@ -151,7 +151,6 @@ async fn ping_unread(world: &crate::world::Sim, stage: &Rc<Stage>, taken: &Rc<Ce
 }
 
 #[test]
-#[ignore = "until control frames are charged to nobody's budget"]
 fn soak() {
     seeds::soak("sums", 30, |seed| run(seed, Fault::None).trace);
 }

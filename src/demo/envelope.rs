@@ -1,7 +1,7 @@
 //! A reply as a JSON-RPC object, right or wrong in the way a fault says. Only the envelope is touched; the result's bytes
 //! are the node's own.
 
-use super::knobs::{Fault, TooMany};
+use super::knobs::{Dialect, Fault, TooMany};
 use super::rpc::{Reply, RpcError};
 use crate::base::rng::Rng;
 
@@ -32,6 +32,9 @@ pub fn write(out: &mut Vec<u8>, id: &[u8], reply: &Reply, fault: Option<Fault>, 
         _ => format!(r#"{{{version},"id":{id},{outcome}}}"#),
     };
     out.extend_from_slice(text.as_bytes());
+    if fault == Some(Fault::NotUtf8) {
+        spoil(&mut out[start..]);
+    }
     if fault == Some(Fault::CutJson) {
         let keep = 1 + rng.below((text.len() - 1) as u64) as usize;
         out.truncate(start + keep);
@@ -42,6 +45,9 @@ pub fn write(out: &mut Vec<u8>, id: &[u8], reply: &Reply, fault: Option<Fault>, 
 fn outcome(reply: &Reply, fault: Option<Fault>) -> String {
     match fault {
         Some(Fault::Error(code, text)) => error_member(&RpcError::new(code, text)),
+        Some(Fault::NotUtf8) => error_member(&RpcError::new(3, format!("execution reverted: {SPOILED}"))),
+        Some(Fault::Zeros { bytes, .. }) => format!(r#""result":"0x{}""#, "0".repeat(bytes)),
+        Some(Fault::Dialect(dialect)) => in_dialect(dialect, reply),
         Some(Fault::ErrorAsText) => r#""error":"upstream failed""#.to_owned(),
         Some(Fault::StatusAndError(_)) => error_member(&RpcError::new(-32603, "Internal server error")),
         Some(Fault::TooMany(how)) => too_many(how),
@@ -49,6 +55,25 @@ fn outcome(reply: &Reply, fault: Option<Fault>) -> String {
             Ok(result) => format!(r#""result":{}"#, String::from_utf8_lossy(result)),
             Err(error) => error_member(error),
         },
+    }
+}
+
+/// Stands where bytes that are not UTF-8 are put.
+const SPOILED: &str = "????";
+
+fn spoil(out: &mut [u8]) {
+    if let Some(at) = memchr::memmem::find(out, SPOILED.as_bytes()) {
+        out[at..at + SPOILED.len()].copy_from_slice(b"\xff\xfe\x80a");
+    }
+}
+
+fn in_dialect(dialect: Dialect, reply: &Reply) -> String {
+    match dialect {
+        Dialect::NullError => format!(r#"{},"error":null"#, outcome(reply, None)),
+        Dialect::NullResult => r#""result":null,"error":{"code":-32000,"message":"execution aborted"}"#.to_owned(),
+        Dialect::CodeAsText => r#""error":{"code":"-32000","message":"execution aborted"}"#.to_owned(),
+        Dialect::CodeAsFraction => r#""error":{"code":-32000.0,"message":"execution aborted"}"#.to_owned(),
+        Dialect::Details => r#""error":{"details":"execution aborted"}"#.to_owned(),
     }
 }
 

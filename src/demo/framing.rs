@@ -75,7 +75,8 @@ fn answer(body: Vec<u8>, fault: Option<Fault>, last: bool, rng: &mut Rng) -> (Ve
         Some(Fault::StatusAndError(status)) => plain(&mut out, status, JSON, "", &body, last),
         Some(Fault::Moved) => plain(&mut out, 301, "text/html", "Location: http://127.0.0.1:9/\r\n", &page(301), last),
         Some(Fault::TooMany(how)) => too_many(&mut out, how, &body, last),
-        Some(Fault::Gzip) => plain(&mut out, 200, JSON, GZIP, &gzip(&body), last),
+        Some(Fault::StatusText(status, text)) => plain(&mut out, status, "text/plain", "", text.as_bytes(), last),
+        Some(Fault::Gzip | Fault::Zeros { is_gzip: true, .. }) => plain(&mut out, 200, JSON, GZIP, &gzip(&body), last),
         Some(Fault::NotGzip) => plain(&mut out, 200, JSON, GZIP, &body, last),
         Some(Fault::GzipBomb) => plain(&mut out, 200, JSON, GZIP, &gzip(&bomb(&body)), last),
         Some(Fault::Interim) => {

@@ -1,7 +1,9 @@
 //! What makes one simulated provider unlike another: numbers for its manners (delay, limits, lag, memory) and a list of
 //! faults with their rates. Plain data; a test or a running demo swaps the whole of it at any moment.
 
-use crate::base::limits::{MODEL_BATCH_ITEMS, MODEL_LOG_RANGE, MODEL_LOG_RESULTS};
+use super::arrival::{Absent, Arrival};
+use super::marks::{CallTime, Mark};
+use crate::base::limits::{MODEL_BATCH_ITEMS, MODEL_LOG_RANGE, MODEL_LOG_RESULTS, REQUEST_BODY_BYTES};
 use crate::base::{rng::Rng, time::Duration, time::Instant};
 
 /// A provider's manners. `Default` is an honest archive node that answers at once.
@@ -15,6 +17,10 @@ pub struct Knobs {
     pub latency: Latency,
     /// Methods that are slower or faster: name, factor on the drawn delay.
     pub method_factors: Vec<(&'static str, f64)>,
+    /// Times that calls of these methods take by themselves.
+    pub times: Vec<CallTime>,
+    /// Faults that follow the request's text; they come before any drawn one.
+    pub marks: Vec<Mark>,
     /// Microseconds that each KiB of an answer adds.
     pub kib_us: u64,
     /// Per million requests, which fault; drawn in this order, at most one each.
@@ -27,6 +33,9 @@ pub struct Knobs {
     pub lag_blocks: u64,
     /// Per million blocks: how many reach it only when the next one is there.
     pub late_blocks: u32,
+    /// How late each block comes to it.
+    pub arrival: Arrival,
+    pub absent: Absent,
     /// Blocks by which `eth_blockNumber` boasts beyond what it serves.
     pub announce_ahead: u64,
     /// Its head has stopped here.
@@ -46,6 +55,8 @@ pub struct Knobs {
     pub chain_number: Option<u64>,
     /// Larger batches are refused.
     pub batch_items: usize,
+    /// Longer WebSocket messages end the connection with 1009.
+    pub socket_message_bytes: usize,
     /// Answered with -32601. A trailing `*` stands for any rest.
     pub missing_methods: Vec<&'static str>,
     /// Closes a connection after this many requests.
@@ -60,6 +71,8 @@ impl Default for Knobs {
             takes_sockets: true,
             latency: Latency::NONE,
             method_factors: Vec::new(),
+            times: Vec::new(),
+            marks: Vec::new(),
             kib_us: 0,
             faults: Vec::new(),
             subscribe_faults: Vec::new(),
@@ -67,6 +80,8 @@ impl Default for Knobs {
             rate: None,
             lag_blocks: 0,
             late_blocks: 0,
+            arrival: Arrival::default(),
+            absent: Absent::Geth,
             announce_ahead: 0,
             frozen_at: None,
             branch: None,
@@ -77,6 +92,7 @@ impl Default for Knobs {
             log_results: MODEL_LOG_RESULTS,
             chain_number: None,
             batch_items: MODEL_BATCH_ITEMS,
+            socket_message_bytes: REQUEST_BODY_BYTES,
             missing_methods: Vec::new(),
             close_after: None,
         }
@@ -190,6 +206,8 @@ pub enum Fault {
     Bare(u16),
     /// This status with a JSON-RPC error.
     StatusAndError(u16),
+    /// A refusal in plain words, as firewalls and API gateways give it.
+    StatusText(u16, &'static str),
     /// 301 to elsewhere.
     Moved,
     PlainText,
@@ -199,6 +217,8 @@ pub enum Fault {
     Error(i64, &'static str),
     /// `"error":"some text"`.
     ErrorAsText,
+    /// An error whose text is not UTF-8: the author of a contract chose it.
+    NotUtf8,
     // --- envelopes that are wrong ---
     Garbage,
     /// Well framed, but the JSON stops in the middle.
@@ -218,6 +238,8 @@ pub enum Fault {
     ExtraKeys,
     IdLast,
     Spaced,
+    /// As one node program or another writes it.
+    Dialect(Dialect),
     // --- framing that is odd and right ---
     Gzip,
     /// Chunks of odd sizes with extensions and a trailer.
@@ -235,6 +257,11 @@ pub enum Fault {
     /// A good answer, this many milliseconds late.
     Late(u64),
     // --- framing that is wrong ---
+    /// A result of so many zeros, compressed where HTTP can: what a contract may return.
+    Zeros {
+        bytes: usize,
+        is_gzip: bool,
+    },
     /// Says gzip and is not.
     NotGzip,
     /// Four MiB of spaces in a few KiB.
@@ -259,6 +286,21 @@ pub enum Fault {
     Silence,
     /// Silent after this many bytes of the answer.
     StallAt(usize),
+}
+
+/// Envelopes of real nodes that are not quite JSON-RPC 2.0, and clear all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// `"error":null` beside the result.
+    NullError,
+    /// `"result":null` beside the error.
+    NullResult,
+    /// `"code":"-32000"`.
+    CodeAsText,
+    /// `"code":-32000.0`.
+    CodeAsFraction,
+    /// `details` instead of a message, and no code.
+    Details,
 }
 
 /// What goes wrong with one subscription that is asked for.
@@ -376,19 +418,71 @@ impl Fault {
         Fault::StallAt(40),
     ];
 
+    /// What calls themselves can bring about at any provider, for tests of what a node makes of it.
+    pub const OF_CALLS: &[Fault] = &[
+        Fault::UntilClose,
+        Fault::Reset,
+        Fault::ResetAt(40),
+        Fault::Silence,
+        Fault::StallAt(40),
+        Fault::StatusText(400, "request could not be processed"),
+        Fault::StatusText(403, "forbidden"),
+        Fault::StatusText(405, "method not allowed"),
+        Fault::StatusText(422, "unprocessable"),
+        Fault::StatusText(431, "request header fields too large"),
+        Fault::Page(502),
+        Fault::Bare(500),
+        Fault::Garbage,
+        Fault::CutBody,
+        Fault::CutJson,
+        Fault::NotUtf8,
+        Fault::ErrorAsText,
+        Fault::Error(-32603, "internal error"),
+        Fault::Dialect(Dialect::NullError),
+        Fault::Dialect(Dialect::NullResult),
+        Fault::Dialect(Dialect::CodeAsText),
+        Fault::Dialect(Dialect::CodeAsFraction),
+        Fault::Dialect(Dialect::Details),
+        Fault::Zeros { bytes: 1 << 20, is_gzip: true },
+        Fault::Zeros { bytes: 17 << 20, is_gzip: false },
+    ];
+
     /// Odd but right: a correct and patient client still gets the answer.
     pub fn is_harmless(self) -> bool {
         use Fault::*;
         matches!(
             self,
-            ExtraKeys | IdLast | Spaced | Gzip | Chunked | Pieces | UntilClose | CloseAfter | Interim | ExtraAnswer | Late(_)
+            ExtraKeys
+                | IdLast
+                | Spaced
+                | Dialect(self::Dialect::NullError)
+                | Gzip
+                | Chunked
+                | Pieces
+                | UntilClose
+                | CloseAfter
+                | Interim
+                | ExtraAnswer
+                | Late(_)
         )
     }
 
     /// Refused at the door: the node behind never saw the call, so a raw transaction is not in the pool.
     pub fn is_refusal(self) -> bool {
         use Fault::*;
-        matches!(self, Page(_) | Bare(_) | StatusAndError(_) | Moved | PlainText | TooMany(_) | Error(..) | ErrorAsText)
+        matches!(
+            self,
+            Page(_)
+                | Bare(_)
+                | StatusAndError(_)
+                | StatusText(..)
+                | Moved
+                | PlainText
+                | TooMany(_)
+                | Error(..)
+                | ErrorAsText
+                | NotUtf8
+        )
     }
 }
 

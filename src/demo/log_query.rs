@@ -1,6 +1,7 @@
 //! Logs and filters as an honest node serves them: ranges, selection by address and topics, and what is new since a
 //! filter was last asked.
 
+use super::arrival::Absent;
 use super::chain_model::Log;
 use super::filters::{FilterKind, Filters};
 use super::identity::Hash;
@@ -12,8 +13,10 @@ impl View<'_> {
     pub fn logs(&self, filter: &LogFilter) -> Reply {
         let (from, to) = match filter.range {
             LogRange::Block(hash) => {
-                let at = self.tip_of(BlockRef::Hash(hash)).ok_or_else(|| RpcError::new(-32000, "unknown block"))?;
-                return self.logs_between(filter, at.branch, at.height, at.height);
+                return match self.tip_of(BlockRef::Hash(hash)) {
+                    Some(at) => self.logs_between(filter, at.branch, at.height, at.height),
+                    None => self.no_such_block(),
+                };
             }
             LogRange::Span { from, to } => (self.edge(from), self.edge(to).min(self.head)),
         };
@@ -26,6 +29,14 @@ impl View<'_> {
             return Err(RpcError::new(-32602, format!("eth_getLogs is limited to a {} block range", self.log_range)));
         }
         self.logs_between(filter, self.branch, from, to)
+    }
+
+    fn no_such_block(&self) -> Reply {
+        match self.absent {
+            Absent::Geth => Err(RpcError::new(-32000, "unknown block")),
+            Absent::Nethermind => Err(RpcError::new(-32001, "resource not found")),
+            Absent::Besu | Absent::Erigon => Ok(b"[]".to_vec()),
+        }
     }
 
     /// A range's edge, which may lie above the head.

@@ -6,11 +6,12 @@
 //! time, and what was asked, so the same seed gives the same bytes. Recorded answers were rejected: they hold few
 //! methods, and their parts (hashes, receipts, logs) do not follow a head that moves.
 //!
-//! Reading order: identity, forks, chain_model, pool, render, params, filters, state, rpc, log_query, feeds (the pure half: what
-//! a healthy node would say); knobs, envelope, framing, frames, telling,
+//! Reading order: identity, forks, chain_model, arrival, pool, render, params, filters, state, rpc, log_query, feeds (the pure
+//! half: what a healthy node would say); knobs, marks, envelope, framing, frames, telling,
 //! journal, provider (what this one says instead); server,
 //! socket; manners and cast (who is who in the demo).
 
+pub mod arrival;
 pub mod cast;
 pub mod chain_model;
 pub mod envelope;
@@ -24,6 +25,7 @@ pub mod journal;
 pub mod knobs;
 pub mod log_query;
 pub mod manners;
+pub mod marks;
 pub mod params;
 pub mod pool;
 pub mod provider;

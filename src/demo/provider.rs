@@ -13,6 +13,7 @@ use super::framing::{self, Plan};
 use super::identity::{digest, digest_bytes, mix};
 use super::journal::{Attached, Ended, Journal, Received};
 use super::knobs::{Bucket, Fault, Knobs, SubscribeFault, draw};
+use super::marks;
 use super::params::Params;
 use super::rpc::{Network, Reply, RpcError, View, json_text};
 use super::telling;
@@ -143,18 +144,26 @@ impl Provider {
         self.requests.get()
     }
 
-    /// The newest block that it serves at `now`.
+    /// The longest WebSocket message that it takes.
+    pub fn socket_message_bytes(&self) -> usize {
+        self.knobs.borrow().socket_message_bytes
+    }
+
+    /// The newest block that it serves at `now`, over HTTP.
     pub fn head_at(&self, now: Instant) -> u64 {
-        let knobs = self.knobs.borrow();
-        let tip = self.network.chain.height_at(now);
+        self.head_over(&self.knobs.borrow(), now, true)
+    }
+
+    fn head_over(&self, knobs: &Knobs, now: Instant, is_http: bool) -> u64 {
+        let tip = knobs.arrival.head(&self.network.chain, self.salt, now, is_http);
         // One block at most, so a head never goes back: the next block is there when the late one is.
         let late = digest(&[self.salt, tip]).number() % 1_000_000 < u64::from(knobs.late_blocks);
         let head = tip.saturating_sub(knobs.lag_blocks + u64::from(late));
         head.min(knobs.frozen_at.unwrap_or(u64::MAX))
     }
 
-    fn view<'a>(&'a self, knobs: &Knobs, now: Instant) -> View<'a> {
-        let (chain, head): (&ChainModel, u64) = (&self.network.chain, self.head_at(now));
+    fn view<'a>(&'a self, knobs: &Knobs, now: Instant, is_http: bool) -> View<'a> {
+        let (chain, head): (&ChainModel, u64) = (&self.network.chain, self.head_over(knobs, now, is_http));
         let heard = now - Duration::from_millis(knobs.turns_late_ms);
         View {
             network: &self.network,
@@ -165,6 +174,7 @@ impl Provider {
             tip: chain.height_at(now),
             archive_depth: knobs.archive_depth,
             keeps_orphans: knobs.keeps_orphans,
+            absent: knobs.absent,
             log_range: knobs.log_range,
             log_results: knobs.log_results,
             chain_number: knobs.chain_number.unwrap_or(chain.chain_number),
@@ -183,8 +193,8 @@ impl Provider {
         let count = items.as_ref().map_or(1, |items| items.calls.len());
         let first = items.as_ref().ok().and_then(|items| parse(items.calls.first()?).ok());
         let method = first.and_then(|call| call.method).unwrap_or_default();
-        let fault = self.fault(&knobs, &mut rng, &method, count, asked.now);
-        let (body, factor) = match &items {
+        let fault = self.fault(&knobs, &mut rng, &method, count, asked);
+        let (body, factor, own) = match &items {
             Ok(items) if items.fit(knobs.batch_items) => self.write_answers(&knobs, items, request, asked, fault, &mut rng),
             refused => {
                 let error = refused.as_ref().err().cloned().unwrap_or_else(|| RpcError::new(-32600, "batch empty or too large"));
@@ -192,7 +202,7 @@ impl Provider {
                 self.note(request, asked, &answered, None, fault);
                 let mut body = Vec::new();
                 envelope::write(&mut body, b"null", &answered.reply, fault, &mut rng);
-                (body, 1.0)
+                (body, 1.0, Duration::ZERO)
             }
         };
         let extra = Duration::from_micros(knobs.kib_us.saturating_mul(body.len() as u64 / 1024));
@@ -203,10 +213,10 @@ impl Provider {
             None => framing::plan(body, fault, last, &mut rng),
         };
         let late = Duration::from_millis(asked.feeds.map_or(0, Feeds::take_late_ms));
-        (request, Plan { delay: plan.delay + drawn + extra + late, ..plan })
+        (request, Plan { delay: plan.delay + drawn + own + extra + late, ..plan })
     }
 
-    /// The body that answers all of `items`, and the slowest one's factor on the delay.
+    /// The body that answers all of `items`, the slowest one's factor on the delay, and the longest time of a call's own.
     fn write_answers(
         &self,
         knobs: &Knobs,
@@ -215,12 +225,13 @@ impl Provider {
         asked: &Asked<'_>,
         fault: Option<Fault>,
         rng: &mut Rng,
-    ) -> (Vec<u8>, f64) {
-        let (mut body, mut slowest) = (Vec::new(), 0.0f64);
+    ) -> (Vec<u8>, f64, Duration) {
+        let (mut body, mut slowest, mut longest) = (Vec::new(), 0.0f64, Duration::ZERO);
         for (place, item) in items.calls.iter().enumerate() {
             let answered = self.answer(knobs, item, fault, request, asked);
             self.note(request, asked, &answered, items.batch.then_some(place), fault);
             slowest = slowest.max(answered.method().map_or(1.0, |method| knobs.factor(method)));
+            longest = longest.max(self.own_time(knobs, &answered));
             let Some(id) = answered.id() else { continue };
             if items.batch {
                 body.push(if body.is_empty() { b'[' } else { b',' });
@@ -232,7 +243,13 @@ impl Provider {
         if items.batch && !body.is_empty() {
             body.push(b']');
         }
-        (body, slowest)
+        (body, slowest, longest)
+    }
+
+    fn own_time(&self, knobs: &Knobs, answered: &Answered<'_>) -> Duration {
+        let Some(method) = answered.method() else { return Duration::ZERO };
+        let time = knobs.times.iter().find(|time| time.method == method);
+        time.map_or(Duration::ZERO, |time| time.of(self.network.chain.seed, answered.params()))
     }
 
     /// Tells the journal how a request ended.
@@ -242,17 +259,18 @@ impl Provider {
         }
     }
 
-    /// Scripted first, then the rate limit, then chance.
-    fn fault(&self, knobs: &Knobs, rng: &mut Rng, method: &str, calls: usize, now: Instant) -> Option<Fault> {
+    /// Scripted first, then the rate limit, then what the call brings about, then chance.
+    fn fault(&self, knobs: &Knobs, rng: &mut Rng, method: &str, calls: usize, asked: &Asked<'_>) -> Option<Fault> {
         let mut script = self.script.borrow_mut();
         let place = script.iter().position(|(only, _)| only.is_none_or(|only| only == method));
         if let Some((_, fault)) = place.and_then(|place| script.remove(place)) {
             return fault;
         }
         let mut bucket = self.bucket.get();
-        let refused = knobs.rate.filter(|rate| !bucket.take(rate, u32::try_from(calls).unwrap_or(u32::MAX), now));
+        let refused = knobs.rate.filter(|rate| !bucket.take(rate, u32::try_from(calls).unwrap_or(u32::MAX), asked.now));
         self.bucket.set(bucket);
-        refused.map(|rate| Fault::TooMany(rate.refusal)).or_else(|| knobs.draw_fault(rng))
+        let limited = refused.map(|rate| Fault::TooMany(rate.refusal));
+        limited.or_else(|| marks::marked(&knobs.marks, asked.body)).or_else(|| knobs.draw_fault(rng))
     }
 
     fn answer<'a>(&self, knobs: &Knobs, item: &'a [u8], fault: Option<Fault>, request: u64, asked: &Asked<'_>) -> Answered<'a> {
@@ -281,7 +299,7 @@ impl Provider {
             ("eth_subscribe", Some(feeds)) => self.subscribe(knobs, feeds, params, request, asked),
             ("eth_unsubscribe", Some(feeds)) => self.unsubscribe(feeds, params, asked.connection),
             ("eth_subscribe" | "eth_unsubscribe", None) => Err(RpcError::new(-32601, "notifications not supported")),
-            _ => self.view(knobs, asked.now).answer(&mut self.filters.borrow_mut(), method, params),
+            _ => self.view(knobs, asked.now, asked.feeds.is_none()).answer(&mut self.filters.borrow_mut(), method, params),
         }
     }
 
@@ -299,7 +317,7 @@ impl Provider {
         feeds.add(id.clone(), subject, request)?;
         match fault {
             Some(SubscribeFault::Late(ms)) => feeds.be_late(ms),
-            Some(SubscribeFault::EventsFirst(ms)) => feeds.open_early(&id, ms, &self.view(knobs, asked.now)),
+            Some(SubscribeFault::EventsFirst(ms)) => feeds.open_early(&id, ms, &self.view(knobs, asked.now, false)),
             Some(SubscribeFault::Refused) | None => {}
         }
         self.attached(asked.connection, Some(&key), true);
@@ -314,13 +332,13 @@ impl Provider {
 
     /// The answer to `request` is on its way: what it subscribed to begins.
     pub fn open(&self, feeds: &Feeds, request: u64, now: Instant) {
-        feeds.open(request, &self.view(&self.knobs.borrow(), now));
+        feeds.open(request, &self.view(&self.knobs.borrow(), now, false));
     }
 
     /// What is to be told on a WebSocket at `now`, in order.
     pub fn tell(&self, feeds: &Feeds, now: Instant) -> Vec<Plan> {
         let knobs = self.knobs.borrow();
-        telling::plans(feeds.advance(&self.view(&knobs, now)), feeds, &knobs, &mut self.rng.borrow_mut())
+        telling::plans(feeds.advance(&self.view(&knobs, now, false)), feeds, &knobs, &mut self.rng.borrow_mut())
     }
 
     /// Ends a WebSocket's subscriptions.
@@ -348,7 +366,7 @@ impl Provider {
             at: asked.now,
             method: answered.method().unwrap_or(""),
             id: answered.id().filter(|_| answered.call.is_some()).unwrap_or(b""),
-            params: answered.call.as_ref().and_then(|call| call.params).map_or(b"", |params| params.get().as_bytes()),
+            params: answered.params(),
             body: asked.body,
             item,
             fault,
@@ -360,6 +378,11 @@ impl Provider {
 impl Answered<'_> {
     fn method(&self) -> Option<&str> {
         self.call.as_ref().and_then(|call| call.method.as_deref())
+    }
+
+    /// Raw; empty when absent.
+    fn params(&self) -> &[u8] {
+        self.call.as_ref().and_then(|call| call.params).map_or(b"", |params| params.get().as_bytes())
     }
 
     /// The id to answer with; `None`: a notification, which gets no answer.

@@ -1,6 +1,7 @@
 //! What an honest node with a given view of the chain answers to a call. Pure: the view says how far the node sees, time
 //! enters only through the view's head. Faults, limits and delays are not known here; `provider` adds them.
 
+use super::arrival::Absent;
 use super::chain_model::{Block, ChainModel, Transaction};
 use super::filters::Filters;
 use super::forks::Tip;
@@ -65,6 +66,8 @@ pub struct View<'a> {
     pub archive_depth: Option<u64>,
     /// Blocks that were canonical once and are not any more are still served by hash.
     pub keeps_orphans: bool,
+    /// Its words for what it does not have.
+    pub absent: Absent,
     /// Most blocks of one `eth_getLogs`.
     pub log_range: u64,
     /// Most logs of one answer.
@@ -87,6 +90,7 @@ impl<'a> View<'a> {
             tip: head,
             archive_depth: None,
             keeps_orphans: true,
+            absent: Absent::Geth,
             log_range: MODEL_LOG_RANGE,
             log_results: MODEL_LOG_RESULTS,
             chain_number: network.chain.chain_number,
@@ -130,6 +134,7 @@ impl<'a> View<'a> {
             "eth_getUncleCountByBlockNumber" | "eth_getUncleCountByBlockHash" => {
                 self.of_block(params, |out, _| render::quantity(out, 0))
             }
+            "eth_getBlockReceipts" if self.absent == Absent::Erigon && self.lacks_block(params) => Ok(b"[]".to_vec()),
             "eth_getBlockReceipts" => self.of_block(params, |out, block| {
                 render::list(out, &block.transactions, |out, one| render::receipt(out, block, one));
             }),
@@ -143,6 +148,10 @@ impl<'a> View<'a> {
             "eth_getTransactionReceipt" => self.of_transaction(params, render::receipt),
             _ => return None,
         })
+    }
+
+    fn lacks_block(&self, params: Params<'_>) -> bool {
+        params.block(0).is_ok_and(|block| self.tip_of(block).is_none())
     }
 
     fn transaction_at(&self, out: &mut Vec<u8>, block: &Block, place: u64) {

@@ -10,7 +10,7 @@ use super::frames;
 use super::framing::{End, Plan, Step};
 use super::provider::Asked;
 use super::server::Seat;
-use crate::base::limits::{CLIENT_BUFFER_BYTES, MODEL_FEED_IDLE_MS, MODEL_FEED_LOOK_MS, MODEL_SOCKET_OUTBOX, REQUEST_BODY_BYTES};
+use crate::base::limits::{CLIENT_BUFFER_BYTES, MODEL_FEED_IDLE_MS, MODEL_FEED_LOOK_MS, MODEL_SOCKET_OUTBOX};
 use crate::base::time::Duration;
 use crate::runtime::bytes_io::{finish_writing, read_more, write_all};
 use crate::runtime::world::{Duplex, ReadHalf, World, WriteHalf};
@@ -94,7 +94,7 @@ pub async fn run<W: World>(
 
 impl<W: World> Socket<W> {
     async fn read(self: &Rc<Self>, read: &mut impl ReadHalf, rest: &[u8]) {
-        let mut protocol = Protocol::server(REQUEST_BODY_BYTES);
+        let mut protocol = Protocol::server(self.seat.server().provider.socket_message_bytes());
         protocol.feed(rest);
         let (mut earlier, mut buf) = (0, Vec::with_capacity(CLIENT_BUFFER_BYTES));
         loop {

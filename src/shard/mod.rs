@@ -168,6 +168,12 @@ pub enum Fault {
     IgnoreCircuits,
     /// A call to a channel whose circuit is not closed waits for no turn.
     SkipTurn,
+    /// What goes wrong with a call is held against its provider at once.
+    PenaltyWithoutProof,
+    /// A height that a provider is only credited with decides whether it has a block.
+    CreditedHeight,
+    /// Each body is bounded, and their sum is not.
+    BudgetPerItem,
     /// A machine of the streams has one.
     Stream(Bug),
 }
@@ -262,6 +268,7 @@ impl<W: World> Shard<W> {
         match self.fault {
             Fault::Stream(bug) => Some(bug),
             Fault::None | Fault::DoubleReply | Fault::RepeatRaw | Fault::IgnoreCircuits | Fault::SkipTurn => None,
+            Fault::PenaltyWithoutProof | Fault::CreditedHeight | Fault::BudgetPerItem => None,
         }
     }
 
@@ -417,6 +424,9 @@ impl<W: World> Shard<W> {
             return Some(held);
         }
         let bytes = (bytes as u64).max(limits::BODY_CHARGE_MIN_BYTES);
+        if W::FAULTS && self.fault == Fault::BudgetPerItem {
+            return Some(held);
+        }
         match held {
             Some(mut permit) => permit.raise_to(bytes).then_some(Some(permit)),
             None => self.bodies.take(bytes).map(Some),

@@ -15,10 +15,10 @@ use crate::observe::tally::{Attempted, Effect};
 use crate::route::classify::{Category, Class, Outcome};
 use crate::runtime::turns::Turn;
 use crate::runtime::world::World;
-use crate::shard::Shard;
 use crate::shard::attempt::Got;
 use crate::shard::call::Call;
 use crate::shard::dial::ConnectFault;
+use crate::shard::{Fault, Shard};
 use crate::snapshot::ChainPlan;
 use arrayvec::ArrayVec;
 
@@ -79,6 +79,9 @@ impl Witness {
         };
         tell_side_effects(shard, plan, call, got, (attempt.slot, channel));
         match effect {
+            Effect::Suspect if W::FAULTS && shard.fault == Fault::PenaltyWithoutProof => {
+                record(shard, &Attempted { effect: Effect::Penalised, ..attempted });
+            }
             Effect::Suspect if !self.suspects.is_full() => {
                 let successes = shard.vetoes.successes(channel);
                 self.suspects.push(Suspect { attempted, allotted: call.trace.allotted, successes });

@@ -2,7 +2,7 @@
 //! the node's simulation is in doubt.
 
 use crate::pump::spawn_echo;
-use crate::world::{Ended, Host, Sim, SimStream, Stalls, Trace};
+use crate::world::{Ended, Host, Scarce, Sim, SimStream, Stalls, Trace};
 use lasso::runtime::world::{Accept, Closer, Duplex, Instant, ReadHalf, World};
 use monoio::buf::VecBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
@@ -97,6 +97,39 @@ fn jitter_never_reorders_a_stream() {
             all += &receive(&mut read).await;
         }
         assert_eq!(all, (0..50).map(|d| format!("{d:02}")).collect::<String>());
+    });
+}
+
+#[test]
+fn who_is_out_of_something_neither_connects_nor_accepts() {
+    between(|world, _mine, _theirs| async move {
+        let far = far(&world);
+        let mut listener = far.listen(far.at(81)).unwrap();
+        let error = |error: &std::io::Error| error.raw_os_error();
+        for scarce in Scarce::ALL {
+            world.exhaust(scarce, world.now().plus_ms(10));
+            assert_eq!(world.connect(far.at(81)).await.err().as_ref().and_then(error), scarce.error().raw_os_error());
+            world.sleep_until(world.now().plus_ms(10)).await;
+        }
+        far.exhaust(Scarce::Descriptors, world.now().plus_ms(10));
+        assert!(world.connect(far.at(81)).await.is_ok(), "the kernel of the other side takes it");
+        assert_eq!(listener.accept().await.err().as_ref().and_then(error), Some(libc::EMFILE));
+        world.sleep_until(world.now().plus_ms(10)).await;
+        assert!(listener.accept().await.is_ok(), "and it is still there");
+    });
+}
+
+#[test]
+fn the_way_up_may_be_slower_than_the_way_down() {
+    between(|world, mine, theirs| async move {
+        world.link(&far(&world), |link| link.uplink = 1_000);
+        let ((mut my_read, mut my_write), (mut read, mut write)) = (mine.split(), theirs.split());
+        send(&mut my_write, &"x".repeat(50)).await;
+        assert_eq!(receive(&mut read).await.len(), 50);
+        assert_eq!(world.now(), Instant(2_000_000 + 50_000_000 + 1_000_000));
+        send(&mut write, &"x".repeat(50)).await;
+        assert_eq!(receive(&mut my_read).await.len(), 50);
+        assert_eq!(world.now(), Instant(2_000_000 + 50_000_000 + 2_000_000));
     });
 }
 

@@ -3,21 +3,30 @@
 //! First safety under faults, then the world is healed and liveness is demanded, then everyone leaves and nothing may
 //! remain: no connection, no attempt, no byte charged.
 
+mod arrivals;
 mod book;
 mod calls;
+mod channels;
 mod check;
 mod circuits;
 mod client;
 mod continuity;
+mod dark;
 mod front;
+mod heights;
 mod http;
 mod idler;
 mod launch;
+mod poison;
+mod polite;
 mod regret;
+mod scarcity;
 mod sockets;
+mod stage;
 mod story;
 mod subscriber;
 mod subscriptions;
+mod sums;
 mod trouble;
 mod verdicts;
 

@@ -336,10 +336,16 @@ pub fn masked(first: u8, payload: &[u8], draw: &mut Rng) -> Vec<u8> {
     let mut out = vec![first];
     match payload.len() {
         n @ 0..=125 => out.push(0x80 | n as u8),
-        n => {
-            out.push(0x80 | 126);
-            out.extend_from_slice(&u16::try_from(n).expect("calls are short").to_be_bytes());
-        }
+        n => match u16::try_from(n) {
+            Ok(short) => {
+                out.push(0x80 | 126);
+                out.extend_from_slice(&short.to_be_bytes());
+            }
+            Err(_) => {
+                out.push(0x80 | 127);
+                out.extend_from_slice(&(n as u64).to_be_bytes());
+            }
+        },
     }
     out.extend_from_slice(&mask);
     out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));

@@ -9,7 +9,7 @@ pub mod network;
 pub mod stream;
 
 pub use executor::{Ended, Stalls, quietly};
-pub use network::{Host, Link, Tally};
+pub use network::{Host, Link, Scarce, Tally};
 pub use stream::{SimListener, SimStream};
 
 use executor::{Event, Executor, Sleep};
@@ -129,6 +129,11 @@ impl Sim {
     /// No fault happens from `at` on: links carry everything whole, unblock, and refuse only what does not listen.
     pub fn heal_at(&self, at: Instant) {
         self.network().faults_until = at.0;
+    }
+
+    /// This host is out of something up to `until`.
+    pub fn exhaust(&self, of: Scarce, until: Instant) {
+        self.network().exhaust(self.host, of, until.0);
     }
 
     /// Holds the whole world up now and then.
@@ -274,6 +279,9 @@ impl World for Sim {
     }
 
     async fn connect(&self, to: SocketAddr) -> io::Result<SimStream> {
+        if let Some(scarce) = self.network().lacking(self.host, false) {
+            return Err(scarce.error());
+        }
         let (began, mut retry) = (self.now().0, 1_000_000_000);
         loop {
             match self.knock(to).await {

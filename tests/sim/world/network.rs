@@ -11,6 +11,7 @@ use super::executor::{Event, Executor};
 use lasso::base::rng::Rng;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::Waker;
@@ -42,6 +43,8 @@ pub struct Link {
     pub jitter_us: u64,
     /// Bytes per second and direction of a connection; 0 is without bound.
     pub bandwidth: u64,
+    /// The same towards the listener, where that is another; 0 is `bandwidth`.
+    pub uplink: u64,
     /// Bytes on the wire and unread, per direction.
     pub window: usize,
     /// A read or write that takes fewer bytes than it could.
@@ -59,6 +62,7 @@ impl Link {
         latency_us: 100,
         jitter_us: 0,
         bandwidth: 0,
+        uplink: 0,
         window: 128 * 1024,
         partial_ppm: 0,
         reset_ppm: 0,
@@ -110,8 +114,49 @@ pub struct Connection {
     ends: [End; 2],
 }
 
+/// The end that accepted.
+const LISTENER: usize = 1;
+
+/// What a machine has run out of: its own `connect` and `accept` fail, whatever the other side does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scarce {
+    /// EMFILE, at `accept` too.
+    Descriptors,
+    /// ENFILE, at `accept` too.
+    Files,
+    /// EADDRNOTAVAIL: no local port is free.
+    Ports,
+    /// ENOBUFS.
+    Buffers,
+    /// ENOMEM.
+    Memory,
+    /// ENETDOWN.
+    Network,
+}
+
+impl Scarce {
+    pub const ALL: [Scarce; 6] =
+        [Scarce::Descriptors, Scarce::Files, Scarce::Ports, Scarce::Buffers, Scarce::Memory, Scarce::Network];
+
+    pub fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(match self {
+            Scarce::Descriptors => libc::EMFILE,
+            Scarce::Files => libc::ENFILE,
+            Scarce::Ports => libc::EADDRNOTAVAIL,
+            Scarce::Buffers => libc::ENOBUFS,
+            Scarce::Memory => libc::ENOMEM,
+            Scarce::Network => libc::ENETDOWN,
+        })
+    }
+
+    fn hinders_accept(self) -> bool {
+        matches!(self, Scarce::Descriptors | Scarce::Files)
+    }
+}
+
 /// Connections that no one has accepted yet.
 pub struct Backlog {
+    pub host: Host,
     pub waiting: VecDeque<Socket>,
     pub limit: usize,
     pub acceptor: Option<Waker>,
@@ -135,6 +180,8 @@ pub struct Network {
     pub connections: Slab<Connection>,
     links: Vec<Link>,
     link_of: HashMap<(Host, Host), usize>,
+    /// What a host has run out of, and until when (ns).
+    scarce: HashMap<Host, (Scarce, u64)>,
     listeners: HashMap<SocketAddr, Vec<usize>>,
     pub backlogs: Slab<Backlog>,
     pub draw: Rng,
@@ -157,6 +204,8 @@ pub struct Tally {
     pub partial_writes: u64,
     pub refused: u64,
     pub backlog_full: u64,
+    /// Connections not made, or not accepted, for want of something of one's own.
+    pub scarce: u64,
 }
 
 impl Network {
@@ -165,6 +214,7 @@ impl Network {
             connections: Slab::new(),
             links: vec![Link::PLAIN],
             link_of: HashMap::new(),
+            scarce: HashMap::new(),
             listeners: HashMap::new(),
             backlogs: Slab::new(),
             draw,
@@ -201,6 +251,20 @@ impl Network {
         (link.latency_us + self.draw.below(link.jitter_us + 1)) * 1000
     }
 
+    pub fn exhaust(&mut self, host: Host, of: Scarce, until: u64) {
+        self.scarce.insert(host, (of, until));
+    }
+
+    /// What `host` lacks to connect (or to accept) now.
+    pub fn lacking(&mut self, host: Host, accepting: bool) -> Option<Scarce> {
+        let (of, until) = *self.scarce.get(&host)?;
+        let lacks = self.executor.now() < until && (!accepting || of.hinders_accept());
+        lacks.then(|| {
+            self.tally.scarce += 1;
+            of
+        })
+    }
+
     fn faulty(&self) -> bool {
         self.executor.now() < self.faults_until
     }
@@ -211,7 +275,7 @@ impl Network {
         if at.ip().is_unspecified() {
             at.set_ip(host.ip());
         }
-        let backlog = self.backlogs.insert(Backlog { waiting: VecDeque::new(), limit, acceptor: None });
+        let backlog = self.backlogs.insert(Backlog { host, waiting: VecDeque::new(), limit, acceptor: None });
         self.listeners.entry(at).or_default().push(backlog);
         backlog
     }
@@ -401,12 +465,13 @@ impl Network {
     fn send(&mut self, socket: Socket, segment: Segment) {
         let now = self.executor.now();
         let Some(link) = self.get(socket).map(|c| c.link) else { return };
-        let Link { bandwidth, .. } = self.links[link];
+        let Link { bandwidth, uplink, .. } = self.links[link];
         let travel = self.one_way(link);
         let to = 1 - socket.end;
         let Some(connection) = self.get(socket) else { return };
         let direction = &mut connection.towards[to];
         let bytes = if let Segment::Data(n) = segment { n as u64 } else { 0 };
+        let bandwidth = if to == LISTENER && uplink > 0 { uplink } else { bandwidth };
         let sending = (bytes * 1_000_000_000).checked_div(bandwidth).unwrap_or(0);
         direction.sender_free = direction.sender_free.max(now) + sending;
         let arrival = (direction.sender_free + travel).max(direction.last_arrival);

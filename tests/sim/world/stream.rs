@@ -246,16 +246,21 @@ impl Accept<Sim> for SimListener {
     async fn accept(&mut self) -> io::Result<SimStream> {
         let socket = poll_fn(|cx| {
             let mut network = self.sim.network();
+            let Some(backlog) = network.backlogs.get(self.backlog) else { return Poll::Pending };
+            let (host, is_waiting) = (backlog.host, !backlog.waiting.is_empty());
+            if is_waiting && let Some(scarce) = network.lacking(host, true) {
+                return Poll::Ready(Err(scarce.error()));
+            }
             let Some(backlog) = network.backlogs.get_mut(self.backlog) else { return Poll::Pending };
             match backlog.waiting.pop_front() {
-                Some(socket) => Poll::Ready(socket),
+                Some(socket) => Poll::Ready(Ok(socket)),
                 None => {
                     backlog.acceptor = Some(cx.waker().clone());
                     Poll::Pending
                 }
             }
         })
-        .await;
+        .await?;
         Ok(SimStream::new(&self.sim, socket))
     }
 }

@@ -259,3 +259,51 @@ fn unsupported_names(all: &[(Set, &Provider)]) -> Vec<(Box<str>, Set)> {
     }
     names
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{ChainId, ProfileId};
+    use crate::config::{SourceFile, load};
+    use crate::snapshot::Snapshot;
+
+    fn fixed(methods: &str) -> std::sync::Arc<Fixed> {
+        let text = format!(
+            "slug: default\nmethods: {{{methods}}}\nchains:\n  one:\n    chain_id: 1\n    providers:\n      - {{id: a, url: 'http://a'}}\n      - {{id: b, url: 'http://b', capabilities: {{unsupported_categories: [trace]}}}}\n"
+        );
+        let loaded = load(&[SourceFile { name: "default.yml".into(), text }], &|_| None).expect("a good profile");
+        let snapshot = Snapshot::new(loaded.topology, Strategy::Priority, "here", 1);
+        snapshot.plan(ProfileId(0), ChainId(0)).fixed.clone()
+    }
+
+    /// The most particular pattern decides each thing, and what must never be sent again never is.
+    #[test]
+    fn a_profile_says_on_which_terms_methods_are_called() {
+        let plan = fixed(
+            "eth_call: {timeout_ms: 1000}, 'eth_*': {repeatable: false, timeout_ms: 2000}, 'own_*': {repeatable: true, category: trace}",
+        );
+        let check = |name: &str, safety: Safety, timeout_ms: u64| {
+            let got = plan.terms(method::lookup(name.as_bytes()), name.as_bytes());
+            assert_eq!(got, Terms { safety, timeout_ms }, "{name}");
+        };
+        check("eth_call", Safety::Once, 1_000);
+        check("eth_getBalance", Safety::Once, 2_000);
+        check("eth_sendRawTransaction", Safety::RawTransaction, 2_000);
+        check("eth_newFilter", Safety::Filter, 2_000);
+        check("net_version", Safety::Repeatable, 10_000);
+        check("own_doThings", Safety::Repeatable, 10_000);
+        check("other_doThings", Safety::Once, 10_000);
+        assert_eq!(plan.supports(method::UNKNOWN, b"own_doThings"), 0b01, "b takes no trace methods");
+        assert_eq!(plan.supports(method::UNKNOWN, b"other_doThings"), 0b11);
+        let usual = fixed("");
+        for (id, info) in method::all() {
+            assert_eq!(usual.terms(id, info.name.as_bytes()), method::terms(id, info.name.as_bytes()), "{}", info.name);
+        }
+    }
+
+    #[test]
+    fn what_is_guarded_is_open_to_those_who_leave_it_in() {
+        let plan = fixed("");
+        assert_eq!([Category::LocalOnly, Category::NodeAdmin, Category::Trace].map(|c| plan.opened(c)), [0b10, 0b10, 0b01]);
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Nothing here links the node's code into the process under test: each test starts `lasso serve` and talks to it.
 
+mod absent;
 mod actor;
 mod alerts;
 mod api;

@@ -16,7 +16,7 @@ use crate::route::limit::client_address;
 use crate::route::resolve::{self, Target};
 use crate::runtime::admission::Admission;
 use crate::runtime::budget::Permit;
-use crate::runtime::bytes_io::{finish_writing, read_more, write_all, write_static};
+use crate::runtime::bytes_io::{finish_writing, read_more, write_all, write_all_by_parts, write_static};
 use crate::runtime::limiter::ClientKey;
 use crate::runtime::world::{Closer, Duplex, ReadHalf, World};
 use crate::shard::Shard;
@@ -310,8 +310,10 @@ impl<W: World> Client<W> {
 
     /// Writes bytes that are a whole reply or part of one; `false` when the client is gone.
     pub async fn send(&mut self, bytes: Vec<u8>) -> bool {
-        self.watch.set_deadline(self.within(limits::CLIENT_WRITE_TIMEOUT_MS));
-        let (result, buf) = write_all(&mut self.write, bytes).await;
+        let (watch, shard) = (&self.watch, &self.shard);
+        let set_deadline = || watch.set_deadline(shard.recent().plus_ms(limits::CLIENT_WRITE_TIMEOUT_MS));
+        set_deadline();
+        let (result, buf) = write_all_by_parts(&mut self.write, bytes, set_deadline).await;
         self.shard.buffers.give(buf);
         result.is_ok()
     }

@@ -12,7 +12,7 @@
 use crate::base::limits;
 use crate::base::span::Span;
 use crate::base::time::Instant;
-use crate::runtime::gather::{Gather, Piece};
+use crate::runtime::gather::{Gather, Piece, write_gather_by_parts};
 use crate::runtime::world::{World, WriteHalf};
 use crate::shard::Shard;
 use crate::shard::call::Outgoing;
@@ -189,8 +189,10 @@ async fn write_part<T: WriteHalf, W: World>(
     gather.push(Piece::Owned(opening));
     gather.push(Piece::Slice(buf, stretch));
     gather.push(Piece::Static(if in_chunk { b"\r\n" } else { b"" }));
-    reply.client.set_deadline(shard.world.now().plus_ms(limits::CLIENT_WRITE_TIMEOUT_MS));
-    let (result, mut gather) = crate::runtime::gather::write_gather(reply.writer, gather).await;
+    let client = reply.client;
+    let set_deadline = || client.set_deadline(shard.world.now().plus_ms(limits::CLIENT_WRITE_TIMEOUT_MS));
+    set_deadline();
+    let (result, mut gather) = write_gather_by_parts(reply.writer, gather, set_deadline).await;
     let mut pieces = gather.take().filter_map(Piece::into_buffer);
     if let Some(head) = pieces.next() {
         shard.buffers.give(head);

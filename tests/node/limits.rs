@@ -77,13 +77,13 @@ fn a_batch_costs_its_items() {
         let batch = |items: usize| format!("[{}]", vec![READ; items].join(","));
         let mut client = Client::new(lasso.address);
         let never = client.post("/rpc/one", &batch(BURST + 1));
-        let json = never.json();
-        assert_eq!((never.status, &json["error"]["code"], &json["id"]), (429, &(-32005).into(), &().into()), "{}", never.text());
+        let json = &never.json()[BURST];
+        assert_eq!((never.status, &json["error"]["code"], &json["id"]), (429, &(-32005).into(), &1.into()), "{}", never.text());
         assert_eq!((&json["error"]["data"]["max_items"], never.field("retry-after")), (&BURST.into(), None), "{}", never.text());
         assert_eq!(client.post("/rpc/one", &batch(30)).json().as_array().map(Vec::len), Some(30));
         let later = client.post("/rpc/one", &batch(20));
         assert_eq!((later.status, later.field("retry-after").is_some()), (429, true), "{}", later.text());
-        let wait_ms = later.json()["error"]["data"]["retry_after_ms"].as_u64().unwrap_or(0);
+        let wait_ms = later.json()[19]["error"]["data"]["retry_after_ms"].as_u64().unwrap_or(0);
         assert!((7_000..=10_000).contains(&wait_ms), "ten are left, ten are missing: {}", later.text());
         assert_eq!(client.post("/rpc/one", &batch(10)).status, 200, "a refused batch costs nothing");
         assert_eq!(provider.count("eth_getBalance"), 40);

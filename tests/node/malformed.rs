@@ -476,11 +476,11 @@ fn endless_heads_and_bodies_are_cut_off_in_bounded_memory() {
         let filler = vec![b'a'; 64 * 1024];
         let chunk = [b"10000\r\n", &filler[..], b"\r\n"].concat();
         let announced = head("Content-Length: 209715200\r\n", "");
-        // `taken`: what the node may read, and what the kernel's buffers on both sides hold besides.
+        // `taken`: what the node reads away after its refusal, and what the kernel's buffers on both sides hold besides.
         for (name, start, piece, total, taken) in [
-            ("a head of 64 MiB", "POST /rpc/one HTTP/1.1\r\nX: ".to_owned(), &filler, 64 << 20, 16 << 20),
-            ("a length of 200 MiB", announced, &filler, 200 << 20, 16 << 20),
-            ("chunks of 200 MiB", chunked(""), &chunk, 200 << 20, 32 << 20),
+            ("a head of 200 MiB", "POST /rpc/one HTTP/1.1\r\nX: ".to_owned(), &filler, 200 << 20, 80 << 20),
+            ("a length of 200 MiB", announced, &filler, 200 << 20, 80 << 20),
+            ("chunks of 200 MiB", chunked(""), &chunk, 200 << 20, 96 << 20),
         ] {
             let mut client = Client::new(lasso.address);
             client.send(start.as_bytes());

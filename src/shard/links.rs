@@ -302,8 +302,28 @@ async fn open<W: World>(shard: Rc<Shard<W>>, instance: InstanceId) {
         }
     };
     let deadline = shard.now().plus_ms(limits::CONNECT_TIMEOUT_MS);
+    let turn = OpeningTurn { shard: shard.clone(), instance };
     let opened = Link::open(&shard, instance, deadline, hear).await;
     shard.links.settle(&shard, instance, opened);
+    drop(turn);
+}
+
+/// Whoever waits for an opening hears of its end, also when that is a panic: nobody else would open another.
+struct OpeningTurn<W: World> {
+    shard: Rc<Shard<W>>,
+    instance: InstanceId,
+}
+
+impl<W: World> Drop for OpeningTurn<W> {
+    fn drop(&mut self) {
+        if let Some(place) = self.shard.links.places.get(self.instance.index()) {
+            let was_left = matches!(*place.state.borrow(), State::Opening);
+            if was_left {
+                *place.state.borrow_mut() = State::Closed(ConnectFault::Resting);
+                place.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+            }
+        }
+    }
 }
 
 fn connect_fault(fault: LinkFault) -> ConnectFault {

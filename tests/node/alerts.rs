@@ -98,7 +98,11 @@ fn start_node(cast: &[(&'static str, Actor)]) -> Lasso {
         let text = profile(&[actor.address], "rps_limit: 0").replace("    chain_id: 1\n", monitored);
         (*slug, text.replace("slug: default", &format!("slug: {slug}")))
     };
-    let profiles: Vec<(&str, String)> = cast.iter().map(of_profile).collect();
+    let mut profiles: Vec<(&str, String)> = cast.iter().map(of_profile).collect();
+    // A name without an address: nobody's failure, and something that this node lacks.
+    let nameless =
+        profile(&[cast[0].1.address], "rps_limit: 0").replace(&cast[0].1.address.to_string(), "no-such-host.invalid:1");
+    profiles.push(("nameless", nameless.replace("slug: default", "slug: nameless")));
     Lasso::start_many(&profiles, &["--breaker-recovery-ms", "1000", "--request-log-rate", "1000"])
 }
 
@@ -117,12 +121,15 @@ fn every_alert_fires_when_its_cause_is_there_and_ends_with_it() {
     let burst = Load::start(lasso.address, "/rpc/one", 2);
     within(30 * SECOND, "lines are dropped", || !scrape(lasso.address).contains("\nlasso_log_lines_dropped_total 0\n"));
     burst.stop();
-    let callers = Callers::start(lasso.address, &["default", "dead", "slow", "slow", "flaky"]);
+    let callers = Callers::start(lasso.address, &["default", "dead", "slow", "slow", "flaky", "nameless"]);
     std::thread::sleep(2 * SECOND);
     // Half a second in which no shard does anything.
     lasso.signal("STOP");
     std::thread::sleep(SECOND / 2);
     lasso.signal("CONT");
+
+    // Hardly more than are open; only the bound that is shown, for a moment.
+    lasso.limit_open_files(lasso.open_files() + 24);
 
     let mut all: Vec<&str> = names(&rules);
     all.sort_unstable();
@@ -146,7 +153,8 @@ fn every_alert_fires_when_its_cause_is_there_and_ends_with_it() {
     lasso.is_unread.store(false, Ordering::Relaxed);
     cast[1].1.open();
     cast[2..].iter().for_each(|(_, actor)| actor.play(steady(1)));
-    wait_for("end", &["LassoLoopStall"]);
+    lasso.limit_open_files(1 << 16);
+    wait_for("end", &["LassoLoopStall", "LassoShortage"]);
     callers.end();
     drop(lasso);
     wait_for("the node is gone", &["LassoDown"]);

@@ -182,6 +182,17 @@ impl Lasso {
         line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number")
     }
 
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
+    }
+
+    /// From now on, its soft limit.
+    pub fn limit_open_files(&self, most: usize) {
+        let pid = self.child.id().to_string();
+        let done = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={most}:")]).status();
+        assert!(done.expect("prlimit runs").success(), "the limit is not changed");
+    }
+
     pub fn signal(&self, name: &str) {
         let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(done.expect("kill runs").success(), "the process is gone");

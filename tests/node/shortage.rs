@@ -94,3 +94,32 @@ fn a_signal_at_any_moment_of_the_start_ends_it() {
         assert!(status.is_some(), "it lives 4 s after a signal {delay_ms} ms after its start");
     }
 }
+
+#[test]
+fn why_a_provider_cannot_be_reached_is_told_and_a_name_without_an_address_is_nobodys_failure() {
+    let dead = Actor::dead(steady(1));
+    let text =
+        profile(&[dead.address, dead.address], "rps_limit: 0").replacen(&dead.address.to_string(), "no-such-host.invalid:1", 1);
+    let lasso = Lasso::start(&text, "io_uring");
+    let told = || {
+        let mut client = Client::new(lasso.address);
+        (0..4).for_each(|_| drop(client.post("/rpc/one", READ)));
+        client.send(b"GET /api/providers/one HTTP/1.1\r\nhost: x\r\n\r\n");
+        client.answer().expect("an answer").json()
+    };
+    let cause = |told: &Value, of: usize| told["providers"][of]["unreachable"]["cause"].clone();
+    crate::scenario::within(Duration::from_secs(10), "both are told", || {
+        let told = told();
+        cause(&told, 0) == "unresolved" && cause(&told, 1) == "refused" && told["providers"][1]["circuit"]["state"] == "open"
+    });
+    let told = told();
+    assert_eq!(told["providers"][0]["circuit"]["state"], "closed", "{told:#}");
+    for (of, words) in [(0, "no address"), (1, "refuses the connection")] {
+        assert!(told["providers"][of]["reason"].as_str().is_some_and(|reason| reason.contains(words)), "{told:#}");
+    }
+    let lines = lasso.said();
+    for words in ["no address", "refuses the connection"] {
+        let is_about = |line: &&String| line.contains("\"provider.unreachable\"") && line.contains(words);
+        assert_eq!(lines.iter().filter(is_about).count(), 1, "{words}: {lines:?}");
+    }
+}

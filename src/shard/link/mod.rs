@@ -122,7 +122,11 @@ impl<W: World> Link<W> {
         let parts: arrayvec::ArrayVec<&[u8], 12> =
             before.iter().copied().chain(std::iter::once(&token[..])).chain(after.iter().copied()).collect();
         let mask = self.mask();
-        self.outbox.push(|frames| write_masked_frame(frames, Opcode::Text, mask, &parts));
+        let write = |frames: &mut Vec<u8>| write_masked_frame(frames, Opcode::Text, mask, &parts);
+        match parts.iter().map(|part| part.len()).sum::<usize>() > limits::LINK_CALL_BYTES {
+            true => self.outbox.push_long(write),
+            false => self.outbox.push(write),
+        }
         Ok(Sent { link: self, id })
     }
 

@@ -33,7 +33,7 @@ pub enum CallFault {
 pub struct Pending {
     waiting: RefCell<Slab<Waiting>>,
     next_serial: Cell<u64>,
-    /// Calls with smaller serials were handed to the kernel.
+    /// Calls with smaller serials were handed to the kernel, or are behind one that was: long ones wait longer.
     written_to: Cell<u64>,
 }
 

@@ -184,12 +184,20 @@ impl Tally {
         }
     }
 
-    /// A failure of the channel itself, which was no attempt: its connection was not made, or ended badly.
+    /// A failure of the channel itself, which was no attempt: its connection was not made.
     pub fn blame(&mut self, channel: ChannelId, category: Category) {
         if let Some(counts) = self.touch(channel) {
             counts.penalised += 1;
             counts.trailing += 1;
             counts.last_failure = Some(category);
+        }
+    }
+
+    /// What may be the channel's failure or a call's doing, and was no attempt: its connection ended badly.
+    pub fn suspect(&mut self, channel: ChannelId, category: Category) {
+        if let Some(counts) = self.touch(channel) {
+            counts.suspects += 1;
+            counts.last_suspect = Some(category);
         }
     }
 

@@ -6,6 +6,7 @@
 //! A shard that keeps no link to the instance has one that does make the call (`hand_over`).
 
 use crate::base::ids::InstanceId;
+use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::ErrorRule;
 use crate::observe::category::Outcome;
@@ -41,11 +42,11 @@ pub async fn attempt_over_link<W: World>(
     let watch = shard.attempts.watch_attempt(now, time.deadline(now), call.client.clone());
     if shard.links.keeps(instance) && !shard.links.is_open(instance) {
         watch.set_deadline(time.connect_by);
-        match watch.bound(shard.links.want(shard, instance, now)).await {
-            Ok(Ok(_)) => now = shard.now(),
-            Ok(Err(fault)) => return Got::NotSent(fault),
-            Err(ended) => return Got::NotSent(ended.into()),
+        // In a box: rare, and its state would sit in every call.
+        if let Err(fault) = Box::pin(open_link(shard, &watch, instance, time, now)).await {
+            return Got::NotSent(fault);
         }
+        now = shard.now();
         watch.set_deadline(time.deadline(now));
     }
     let deadline = time.deadline(now);
@@ -59,7 +60,8 @@ pub async fn attempt_over_link<W: World>(
     let (id, Message { bytes, permit }) = match answered {
         Ok(Answered { id, message }) => (id, message),
         Err(Unanswered::NotSent(fault)) => return Got::NotSent(fault),
-        Err(Unanswered::Lost) => return Got::Lost { stale: false },
+        // Its end may be another call's doing, and is counted by itself: what may be repeated is sent once more.
+        Err(Unanswered::Lost) => return Got::Lost { stale: true },
         Err(Unanswered::Late) => return Got::TimedOut,
         Err(Unanswered::TooLarge) => return Got::Refused { outcome: Outcome::too_large(), error: None },
         Err(Unanswered::ClientGone) => return Got::ClientGone,
@@ -72,6 +74,26 @@ pub async fn attempt_over_link<W: World>(
     let body = start..start + bytes.get(start..).unwrap_or(&[]).trim_ascii_end().len();
     let arrived = Arrived { status: 200, retry_after: &[], buf: bytes, body, permit };
     judge(shard, call, (&target.secrets, rules), &sent_id, arrived)
+}
+
+/// Waits for a link to be there; through its rest too, when nobody else can be asked.
+async fn open_link<W: World>(
+    shard: &Shard<W>,
+    watch: &Watch<W>,
+    instance: InstanceId,
+    time: AttemptTime,
+    mut now: Instant,
+) -> Result<(), ConnectFault> {
+    loop {
+        match watch.bound(shard.links.want(shard, instance, now)).await.map_err(ConnectFault::from)? {
+            Err(ConnectFault::Resting) if time.connect_by == time.until => {
+                let again = shard.links.retry_at(instance, false).max(now.plus_ms(limits::SWEEP_MS));
+                watch.bound(shard.world.sleep_until(again)).await.map_err(ConnectFault::from)?;
+                now = shard.now();
+            }
+            opened => return opened.map(|_| ()),
+        }
+    }
 }
 
 /// The same for a text that is `before`, an id, `after`, over the shard's own link. `may_send` is asked just before it is

@@ -1,7 +1,7 @@
 //! The WebSockets that one shard keeps: at most one to an instance, opened when routing first wants it.
 //!
 //! Whoever wants one waits for the same opening; it runs in a task of its own, so that a call that gives up takes nothing
-//! away from the others. An opening that fails, and a connection that ends badly, count once against their channel, however
+//! away from the others. An opening that fails counts once against its channel, and a connection that ends badly is one suspicion, however
 //! many calls waited: the breaker judges connections here, not the calls that happened to share them. A node's shards keep
 //! at most `LINK_SHARDS` connections to an instance (CONTRACT §6); the instances are spread over the shards, and a shard
 //! without one goes over HTTP, or hands its calls over to one that has (`hand_over`).
@@ -250,8 +250,9 @@ impl<W: World> Links<W> {
         // One restart of a provider ends every shard's connection. Whoever lost calls counts it; a loss while idle is counted
         // once for the node, by the control thread's connection.
         let counts = ending.pending > 0 || shard.is_control();
+        // One client's call may have made the provider hang up on everybody: our probe decides whose fault it was.
         if let Some(category) = ending.penalty().filter(|_| counts) {
-            shard.blame(ChannelId::of(instance, Transport::Ws), category);
+            shard.reporter.suspect(ChannelId::of(instance, Transport::Ws), category);
         }
     }
 

@@ -74,6 +74,10 @@ impl Reporter {
         self.tally.borrow_mut().blame(channel, category);
     }
 
+    pub fn suspect(&self, channel: ChannelId, category: Category) {
+        self.tally.borrow_mut().suspect(channel, category);
+    }
+
     pub fn refuse(&self, channel: ChannelId) {
         self.tally.borrow_mut().refuse(channel);
     }

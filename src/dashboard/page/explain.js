@@ -20,8 +20,9 @@ const STAGES = {
   not_asked: ['not asked', 'unknown', 'Another provider is pinned, or the profile names others for this method.'],
   wrong_chain: ['wrong chain', 'wrong_chain', 'Its eth_chainId is another chain’s. Correct its url, or the chain_id.'],
   unsupported: ['lacks the method', 'misconfigured', 'Its capabilities exclude this method, or it lately answered that it does not have it.'],
-  circuit_open: ['circuit open', 'circuit_open', 'It failed too often. It is left alone until its pause is over, then tried with a single call.'],
-  half_open: ['being tried', 'recovering', 'Its circuit is half open: only a trial call goes there, and none is this one’s.'],
+  held_open: ['held open by hand', 'circuit_open', 'Held open by hand: no calls until an operator ends it.'],
+  circuit_open: ['circuit open', 'circuit_open', 'It failed too often. It is left alone until a probe of ours tries it.'],
+  half_open: ['being tried', 'recovering', 'Its circuit is half open: our probes try it, and calls wait for what they find.'],
   unfit: ['would refuse', 'misconfigured', 'It would reject these parameters: by a configured limit, or by one learnt from its errors.'],
 };
 // What puts a candidate behind the others, gravest first.

@@ -40,11 +40,14 @@ struct Outcome {
     tally: Rc<Tally>,
 }
 
-fn parts(draw: &mut Rng) -> Vec<Part> {
+fn parts(draw: &mut Rng, block_ms: u64) -> Vec<Part> {
     let count = 1 + draw.below(4);
     let one = |draw: &mut Rng, place: u64| {
         let p50_ms = pick(draw, &[0, 5, 40]) as f64;
-        let arrival = Arrival { most_ms: pick(draw, &[0, 100, 600, 3_000]), http_behind_ms: pick(draw, &[0, 0, 300, 1_000]) };
+        // The other door of who announced it has it before the second round.
+        let behind_ms = (block_ms / 2).min(600);
+        let arrival =
+            Arrival { most_ms: pick(draw, &[0, 100, 600, 3_000]), http_behind_ms: pick(draw, &[0, 0, behind_ms / 4, behind_ms]) };
         let knobs = Knobs {
             latency: Latency { p50_ms, p95_ms: 2.0 * p50_ms },
             arrival,
@@ -65,7 +68,7 @@ fn parts(draw: &mut Rng) -> Vec<Part> {
 fn run(seed: u64, bug: Fault) -> Outcome {
     let mut draw = Rng::new(seed).fork(74);
     let block_ms = pick(&mut draw, &[250, 1_000, 2_000, 2_000, 12_000]);
-    let setting = Setting { fault: bug, ..Setting::new(seed, block_ms, parts(&mut draw)) };
+    let setting = Setting { fault: bug, ..Setting::new(seed, block_ms, parts(&mut draw, block_ms)) };
     let stage = Stage::new(seed, setting);
     let tally = Rc::<Tally>::default();
     let (host, truth) = (stage.client_host(), Rc::new(Truth::new(stage.network.clone())));

@@ -15,6 +15,7 @@ use lasso::base::rng::Rng;
 use lasso::demo::knobs::Knobs;
 use lasso::runtime::world::{Duplex, Instant, World};
 use lasso::shard::Fault;
+use monoio::io::AsyncReadRent;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -97,14 +98,29 @@ fn watch(stage: &Rc<Stage>, flood: Flood, all: Vec<Rc<Cell<u64>>>, shards: u64) 
 /// A body that never ends, in bounds of its own; what the node took and let go of does not count.
 async fn stop_before_the_end(world: &crate::world::Sim, stage: &Rc<Stage>, mine: &Rc<Cell<u64>>) {
     let Ok(stream) = world.connect(stage.node.at(super::launch::NODE_PORT)).await else { return };
-    let (_read, mut write) = stream.split();
+    let (mut read, mut write) = stream.split();
     let head = format!("POST /rpc/main HTTP/1.1\r\nhost: lasso\r\ncontent-length: {}\r\n\r\n", limits::REQUEST_BODY_BYTES);
     let mut left = head.into_bytes();
     left.resize(left.len() + BODY_BYTES, b' ');
-    if !super::stage::put(&mut write, left, mine.clone()).await {
-        // It was let go.
-        mine.set(0);
-    }
+    // What is taken behind an early answer is read and dropped: it is not held.
+    let (taken, held) = (Rc::<Cell<u64>>::default(), mine.clone());
+    let (count, is_held) = (taken.clone(), Rc::new(Cell::new(true)));
+    let is_refused = is_held.clone();
+    world.spawn("refusal", async move {
+        let _ = read.read(Vec::with_capacity(1024)).await;
+        is_refused.set(false);
+        held.set(0);
+        // Kept open, so that the rest can be sent.
+        std::future::pending::<()>().await;
+    });
+    let (timer, held) = (world.clone(), mine.clone());
+    world.spawn("held", async move {
+        while is_held.get() {
+            held.set(count.get());
+            timer.sleep_until(timer.now().plus_ms(10)).await;
+        }
+    });
+    super::stage::put(&mut write, left, taken).await;
     world.sleep_until(Instant::ZERO.plus_ms(END_MS)).await;
 }
 

@@ -111,6 +111,11 @@ impl Provider {
         change(&mut self.knobs.borrow_mut());
     }
 
+    /// As they are now.
+    pub fn manners(&self) -> Knobs {
+        self.knobs.borrow().clone()
+    }
+
     /// Adds to the faults that come before any drawn one.
     pub fn script(&self, faults: impl IntoIterator<Item = Scripted>) {
         self.script.borrow_mut().extend(faults);

@@ -66,7 +66,8 @@ fn parts(draw: &mut Rng, worry: Worry, block_ms: u64) -> Vec<Part> {
             ..Knobs::default()
         };
         if place == liar {
-            knobs.announce_ahead = pick(draw, &[5, 1_000, 1 << 40]);
+            // Beyond what may have come between two polls.
+            knobs.announce_ahead = pick(draw, &[60, 1_000, 1 << 40]);
         }
         let mut part = Part::new(knobs, if place != liar && one_in(draw, 3) { Way::Both } else { Way::Http });
         if worry == Worry::Pruned && place == 0 {

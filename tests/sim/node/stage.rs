@@ -192,6 +192,7 @@ impl Stage {
             let provider = Provider::new(&format!("p{index}"), network.clone(), part.knobs, rng).with_journal(ear.clone());
             let provider = Rc::new(provider);
             node.link(&host, |link| *link = part.link);
+            node.say(|| format!("p{index} over {:?}: {:?}", part.way, provider.manners()));
             launch::start_provider(&node, &host, &provider, Instant::ZERO);
             hosts.push(host);
             providers.push(provider);

@@ -76,6 +76,13 @@ impl Fit {
         self.behind = if having == 0 { 0 } else { plan.fixed.together[0] & !having };
     }
 
+    /// The simulator's deliberate bug: what a provider is credited with is taken for what it has.
+    pub fn believe_credit(&mut self, plan: &ChainPlan) {
+        let (wanted, _) = (self.height.take(), self.hash.take());
+        let is_below = |height: &Height| wanted.is_some_and(|wanted| height.optimistic != 0 && height.optimistic < wanted);
+        self.behind = plan.heights.iter().filter(|(_, h)| is_below(h)).fold(0, |mask, (id, _)| mask | bit(id));
+    }
+
     /// `slot` is known not to have the block, and somebody is not.
     pub fn lacks(&self, plan: &ChainPlan, slot: SlotId) -> bool {
         self.behind & bit(slot) != 0 && plan.fixed.together[0] & !self.behind != 0

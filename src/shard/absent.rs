@@ -7,9 +7,9 @@ use crate::chain::hex;
 use crate::chain::method::{self, Shape};
 use crate::route::fit::Fit;
 use crate::runtime::world::World;
-use crate::shard::Shard;
 use crate::shard::attempt::Held;
 use crate::shard::call::Call;
+use crate::shard::{Fault, Shard};
 use crate::snapshot::ChainPlan;
 use crate::wire::jsonrpc::AnswerKind;
 
@@ -19,6 +19,9 @@ impl<W: World> Shard<W> {
     pub(super) fn see_announced(&self, fit: &mut Fit, plan: &ChainPlan, chain_number: u64, now: Instant) {
         if fit.height.is_none() && fit.hash.is_none() {
             return;
+        }
+        if W::FAULTS && self.fault == Fault::CreditedHeight {
+            return fit.believe_credit(plan);
         }
         if let Some(seen) = self.sightings.borrow().get(&chain_number) {
             fit.see(plan, seen, now);

@@ -20,8 +20,10 @@ use std::rc::Rc;
 /// Calls begin between these, `STEP_MS` apart.
 const CALLS_MS: (u64, u64) = (2_500, 24_000);
 const STEP_MS: u64 = 50;
-/// From a provider's return to the first call that must be served.
+/// From a provider's return to the first call that must be served; where there are several, or several channels, the one that
+/// is tried next may be another.
 const BACK_MS: u64 = 1_500;
+const BACK_OF_MANY_MS: u64 = 2_500;
 /// Calls that were under way when it went may still wait for their time.
 const PATIENCE_MS: u64 = 30_000;
 const END_MS: u64 = 60_000;
@@ -72,7 +74,8 @@ fn run(seed: u64) -> Outcome {
         go(&stage.node, host, provider, away, (gone, back));
     }
     let tally = Rc::<Tally>::default();
-    start_clients(&stage, (gone, back), &tally);
+    let is_lone = count == 1 && way != Way::Both;
+    start_clients(&stage, (gone, back), if is_lone { BACK_MS } else { BACK_OF_MANY_MS }, &tally);
     let mut has_opened = false;
     let trace = stage.play(Instant::ZERO.plus_ms(END_MS), |stage| {
         has_opened = stage.ear.opened_since(Instant::ZERO).is_some();
@@ -107,7 +110,7 @@ fn go(node: &Sim, host: &Sim, provider: &Rc<Provider>, away: Away, (gone, back):
     });
 }
 
-fn start_clients(stage: &Rc<Stage>, (gone, back): (Instant, Instant), tally: &Rc<Tally>) {
+fn start_clients(stage: &Rc<Stage>, (gone, back): (Instant, Instant), back_ms: u64, tally: &Rc<Tally>) {
     let host = stage.client_host();
     for (place, begins_ms) in (CALLS_MS.0..CALLS_MS.1).step_by(STEP_MS as usize).enumerate() {
         let (world, stage, tally) = (host.clone(), stage.clone(), tally.clone());
@@ -119,7 +122,7 @@ fn start_clients(stage: &Rc<Stage>, (gone, back): (Instant, Instant), tally: &Rc
             let counted = if end.is_result() { &tally.results } else { &tally.unserved };
             counted.set(counted.get() + 1);
             // What is under way when they go may be lost.
-            let must = world.now() < gone || begins >= back.plus_ms(BACK_MS);
+            let must = world.now() < gone || begins >= back.plus_ms(back_ms);
             if must && !end.is_result() {
                 let (gone_ms, back_ms) = (gone.as_ms(), back.as_ms());
                 stage.violation(format!(

@@ -90,7 +90,7 @@ fn answer(body: &[u8], fault: Option<Fault>, rng: &mut Rng) -> Plan {
         Some(Fault::BadChunk | Fault::TwoLengths | Fault::LengthAndChunked) => broken(rng),
         // A frame of 2 GiB is announced; a message longer than any answer begins.
         Some(Fault::HugeChunk | Fault::HugeHead) => send(vec![0x81, 127, 0, 0, 0, 0, 0x80, 0, 0, 0]),
-        Some(Fault::GzipBomb) => send(message(&[&vec![b' '; 4 << 20], body].concat())),
+        Some(Fault::GzipBomb) => send(message(&[&vec![b' '; 1 << 20], body].concat())),
         Some(Fault::Reset) => Plan { steps: Vec::new(), end: End::Reset, ..whole() },
         Some(Fault::ResetAt(at)) => Plan { end: End::Reset, ..cut(body, at) },
         // This answer never comes; the connection lives.

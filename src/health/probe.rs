@@ -3,7 +3,9 @@
 //! A healthy one is due every interval, whatever the number of channels; among the due, the one that has waited longest goes
 //! first. Failing ones back off, but the first failure is looked into at once: most are over by then. One that calls wait for,
 //! or that is suspected of something, is asked every second, but never before the moment that it named itself. First probes
-//! are spread over two seconds and second ones over an interval, so that many channels are a steady trickle and no burst.
+//! are spread over two seconds, those of many channels over as much of the interval as they need to come one by one; later
+//! ones keep that distance. Few channels stay close together on purpose: heights that were asked for at one moment can be
+//! compared without knowing how fast the chain is.
 //! Rejected: one channel a tick, by which three hundred channels were asked every minute instead of every twelve seconds.
 
 use crate::base::ids::ChannelId;
@@ -46,8 +48,6 @@ struct Probed {
     interval_ms: u64,
     due: Instant,
     ended: Instant,
-    /// It was answered at least once.
-    is_settled: bool,
     /// It said itself when it wants to be asked again: urgency changes nothing before.
     not_before: Instant,
     /// A probe is under way.
@@ -62,18 +62,18 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `channels` with their intervals; first probes fall into the first two seconds, or the interval if it is shorter.
+    /// `channels` with their intervals; first probes fall into the first two seconds, later when they are many, and never after the
+    /// first interval.
     pub fn new(channels: &[(ChannelId, u64)], now: Instant) -> Schedule {
         let count = channels.len().max(1) as u64;
         let first = |(place, (channel, interval_ms)): (usize, &(ChannelId, u64))| {
-            let spread_ms = (*interval_ms).min(limits::PROBE_SPREAD_MS);
+            let spread_ms = (count * limits::PROBE_GAP_MS).max(limits::PROBE_SPREAD_MS).min(*interval_ms);
             let due = now.plus_ms(spread_ms * place as u64 / count);
             Probed {
                 channel: *channel,
                 interval_ms: *interval_ms,
                 due,
                 ended: now,
-                is_settled: false,
                 not_before: Instant::ZERO,
                 is_out: false,
                 was_refused: false,
@@ -117,7 +117,6 @@ impl Schedule {
             ProbeEnd::Auth | ProbeEnd::Limited { .. } | ProbeEnd::Unasked => probed.failures,
         };
         let wait_ms = match end {
-            ProbeEnd::Ok if !probed.is_settled => rng.below(probed.interval_ms.max(1)),
             ProbeEnd::Ok => probed.interval_ms,
             ProbeEnd::Failed | ProbeEnd::WrongChain => backoff_ms(probed.failures, rng),
             ProbeEnd::Unasked => limits::PROBE_URGENT_MS,
@@ -125,7 +124,6 @@ impl Schedule {
             ProbeEnd::Limited { retry_after_ms } => retry_after_ms.unwrap_or(limits::COOLDOWN_MS).max(limits::PROBE_URGENT_MS),
         };
         probed.due = now.plus_ms(wait_ms);
-        probed.is_settled |= end == ProbeEnd::Ok;
         let is_told = matches!(end, ProbeEnd::Auth | ProbeEnd::Limited { .. });
         probed.not_before = if is_told { probed.due } else { Instant::ZERO };
     }
@@ -163,8 +161,7 @@ mod tests {
             }
         };
         let f = ProbeEnd::Failed;
-        check(&[ProbeEnd::Ok], 0..=11_999);
-        check(&[ProbeEnd::Ok, ProbeEnd::Ok], 12_000..=12_000);
+        check(&[ProbeEnd::Ok], 12_000..=12_000);
         check(&[f], 0..=0);
         check(&[f, f], 1_600..=2_400);
         check(&[f, f, f], 3_200..=4_800);

@@ -16,8 +16,9 @@ use std::hash::{DefaultHasher, Hasher};
 /// Method, and parameters as a provider receives them.
 pub type Key = (String, Vec<u8>);
 
-/// Dispatches of a repeatable call, each with one re-send on a fresh connection (CONTRACT §3, §4).
-const MOST_SENDS: usize = 6;
+/// Dispatches of a repeatable call, each with one re-send on a fresh connection, and all of them once more for a block that was
+/// announced and that nobody had at first.
+const MOST_SENDS: usize = 12;
 /// The ids of what the node asks for itself: `lasso-probe`, `lasso-head`, `lasso-block`.
 const OWN_ID: &[u8] = b"\"lasso-";
 const PROBE_ID: &[u8] = b"\"lasso-probe\"";
@@ -171,7 +172,8 @@ impl Book {
 
 /// A fault under which the whole answer may still have come.
 fn may_be_whole(fault: Fault) -> bool {
-    fault.is_harmless() || matches!(fault, Fault::ResetAt(_) | Fault::StallAt(_))
+    let is_repaired = matches!(fault, Fault::NoVersion | Fault::OldVersion | Fault::GzipBomb);
+    fault.is_harmless() || is_repaired || matches!(fault, Fault::ResetAt(_) | Fault::StallAt(_))
 }
 
 fn digest(bytes: &[u8]) -> u64 {

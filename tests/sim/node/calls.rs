@@ -195,7 +195,7 @@ impl Caller {
         self.last = Some((name.clone(), params.clone()));
         let normal = match params.as_deref() {
             None => "[]".to_string(),
-            Some(p) if p.starts_with('[') => p.to_string(),
+            Some(p) if p.starts_with(['[', '{']) => p.to_string(),
             Some(p) => format!("[{p}]"),
         };
         let id = self.id();
@@ -314,12 +314,11 @@ impl Caller {
     /// A request that is refused as a whole.
     fn refused_request(&mut self) -> Post {
         let good = r#"{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber","params":[]}"#;
-        let many = format!("[{}]", vec![good; 51].join(","));
         let (path, body, status, code) = match self.draw.below(7) {
             0 => ("/rpc/nowhere", good, 400, -32602),
             1 => ("/rpc/profile/nobody/main", good, 404, -32000),
             2 => ("/rpc/main", "[]", 200, -32600),
-            3 => ("/rpc/main", &many[..], 200, -32600),
+            3 => ("/rpc/main", r#"{"jsonrpc":"2.0","id":{},"method":"eth_call","params":[]}"#, 200, -32600),
             4 => ("/rpc/main", "{\"jsonrpc\":\"2.0\",\"id\":1,", 400, -32700),
             5 => ("/rpc/main", "\u{feff}{}", 400, -32700),
             _ => ("/rpc/provider/nobody/main", good, 400, -32602),

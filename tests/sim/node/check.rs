@@ -62,7 +62,11 @@ pub fn check(book: &Book, sky: Sky, post: &Post, answer: &Answer, sent: Instant)
     let mut told = Told::default();
     if answer.status == 429 && sky.limited && !matches!(post.expect, PostExpect::Hopeless) {
         told.limited = true;
-        return error_with(body, -32005).map(|()| told);
+        let refused = match &post.expect {
+            PostExpect::Batch(items) => every_item_refused(items, body, -32005),
+            _ => error_with(body, -32005),
+        };
+        return refused.map(|()| told);
     }
     match &post.expect {
         PostExpect::Hopeless if answer.status >= 400 && answer.closes => Ok(told),
@@ -80,6 +84,20 @@ pub fn check(book: &Book, sky: Sky, post: &Post, answer: &Answer, sent: Instant)
         }
         PostExpect::Batch(items) => batch(book, sky, items, answer.status, body, sent, &mut told).map(|()| told),
     }
+}
+
+/// A batch that was refused whole: one error for each item that has an id, so that batching clients can tell.
+fn every_item_refused(items: &[Item], body: &str, code: i64) -> Result<(), String> {
+    let ids: Vec<&str> = items.iter().filter_map(|item| item.id.as_deref()).collect();
+    if ids.is_empty() {
+        return if body.starts_with('[') { Ok(()) } else { error_with(body, code) };
+    }
+    let replies: Vec<&RawValue> =
+        serde_json::from_str(body).map_err(|e| format!("a refused batch's reply is no list: {e}: {body}"))?;
+    if replies.len() < ids.len() {
+        return Err(format!("{} errors for {} calls of a refused batch: {body}", replies.len(), ids.len()));
+    }
+    replies.iter().try_for_each(|reply| error_with(reply.get(), code))
 }
 
 fn batch(book: &Book, sky: Sky, items: &[Item], status: u16, body: &str, sent: Instant, told: &mut Told) -> Result<(), String> {

@@ -390,7 +390,11 @@ impl Reader {
     fn in_time(&self, pending: &Pending, reply_bytes: usize) {
         let timeout_ms = match &pending.post.expect {
             PostExpect::Single(item) => item.timeout_ms,
-            PostExpect::Batch(items) => items.iter().map(|i| i.timeout_ms).max().unwrap_or(0),
+            // Eight at a time, and each one's time begins with its turn.
+            PostExpect::Batch(items) => {
+                let longest = items.iter().map(|i| i.timeout_ms).max().unwrap_or(0);
+                longest * items.len().div_ceil(limits::BATCH_PARALLEL) as u64
+            }
             PostExpect::Refusal(..) => 0,
             PostExpect::Hopeless => return,
         };

@@ -51,7 +51,7 @@ fn deliberate_bugs_are_found() {
     let cases: [(Fault, &[&str]); 4] = [
         (
             Fault::DoubleReply,
-            &["bytes after the last reply", "nobody asked for", "another id", "is no array", "with 1 request(s)"],
+            &["bytes after the last reply", "nobody asked for", "another id", "is no array", "with 1 request(s)", "200 for "],
         ),
         (Fault::RepeatRaw, &["eth_sendRawTransaction"]),
         (Fault::IgnoreCircuits, &["without a turn"]),

@@ -152,7 +152,7 @@ impl Story {
         let node = Sim::new(seed);
         node.heal_at(HEALED);
         let calm = one_in(&mut draw, 5);
-        let limit = one_in(&mut draw, 4).then(|| (1 + draw.below(20) as u32, 1 + draw.below(60) as u32));
+        let limit = one_in(&mut draw, 4).then(|| (1 + draw.below(10) as u32, 1 + draw.below(20) as u32));
         // Where nothing may fail there must be connections enough for every batch to come through in time.
         let max_connections = if calm { pick(&mut draw, &[64, 256]) } else { pick(&mut draw, &[1, 2, 4, 16, 256]) } as u32;
         let book = Rc::new(Book::new(&node));

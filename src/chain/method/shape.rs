@@ -2,8 +2,8 @@
 //!
 //! Nodes that are out of order answer `null`, an empty text or an empty object where only a value can stand; a client that
 //! gets one takes it for the state of the chain. Those are refused, and so are scalars of another kind. An object with
-//! members passes for every type, and so does a text that is no hex for a list: gateways answer richer than this table knows
-//! (a packed list, a wrapper), and no broken node was seen to do so.
+//! members passes for every type, and so do a list for a text and a text that is no hex for a list: gateways answer richer than
+//! this table knows (a packed list, a wrapper), and no broken node was seen to do so.
 //! Rejected: parsing results (the bytes are the provider's, and may be megabytes).
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +57,7 @@ impl Shape {
             (Some(b'"'), Shape::List) if !matches!(start.get(1..3), Some(b"0x") | None) && start.get(1) != Some(&b'"') => {
                 Sense::Fits
             }
+            (Some(b'['), Shape::Text) => Sense::Fits,
             (Some(b'{'), Shape::Text | Shape::List | Shape::Entity) if !is_empty(b'}') => Sense::Fits,
             (_, Shape::Text | Shape::List | Shape::Entity) => Sense::Wrong,
         }
@@ -78,9 +79,9 @@ mod tests {
         check("\"0x\"", [f, f, f, w, w, f]);
         check("\"0x1", [f, f, f, w, w, f]);
         check("\"packed", [f, f, f, f, w, f]);
-        check("[]", [f, e, w, e, w, e]);
-        check("[ \n]", [f, e, w, e, w, e]);
-        check("[{\"data\":", [f, f, w, f, w, f]);
+        check("[]", [f, e, f, e, w, e]);
+        check("[ \n]", [f, e, f, e, w, e]);
+        check("[{\"data\":", [f, f, f, f, w, f]);
         check("{}", [f, f, w, w, w, f]);
         check("{ }", [f, f, w, w, w, f]);
         check("{\"number\":", [f, f, f, f, f, f]);

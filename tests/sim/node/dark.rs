@@ -2,7 +2,7 @@
 //!
 //! All providers of a chain go away at once, for a blip or for longer, in one of the ways in which a provider is away, while
 //! clients insist. When they are back, every call that begins `BACK_MS` later is served; before they went, every call was.
-//! And the other side of it: who is really away is found out within two seconds, so that a provider beside it is used.
+//! And the other side of it: who is really away is found out within three seconds, so that a provider beside it is used.
 
 use super::launch::Way;
 use super::stage::{End, Part, Setting, Stage, call, post};
@@ -28,7 +28,7 @@ const BACK_OF_MANY_MS: u64 = 2_500;
 const PATIENCE_MS: u64 = 30_000;
 const END_MS: u64 = 60_000;
 /// Who is really away is found out so soon.
-const FOUND_MS: u64 = 2_000;
+const FOUND_MS: u64 = 3_000;
 
 /// How a provider is away.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -159,17 +159,18 @@ fn every_corner_is_reached() {
     );
 }
 
-/// One of two goes away for good: its circuit is open within two seconds, and nobody notices.
+/// One of two goes away for good: its circuit is open soon, and nobody notices.
 #[test]
 fn who_is_really_away_is_found_out_and_replaced() {
     for (seed, away) in (0..16).flat_map(|seed| [Away::Refused, Away::Closed].map(|away| (seed, away))) {
         let knobs = || Knobs { latency: Latency { p50_ms: 5.0, p95_ms: 10.0 }, ..Knobs::default() };
         let parts = vec![Part::new(knobs(), Way::Http), Part::new(knobs(), Way::Http)];
         let stage = Stage::new(seed, Setting::new(seed, 2_000, parts));
-        let gone = Instant::ZERO.plus_ms(5_000 + 37 * seed);
+        // When the pace of blocks is known, and so nobody seems to lag who does not.
+        let gone = Instant::ZERO.plus_ms(30_000 + 37 * seed);
         go(&stage.node, &stage.hosts[0], &stage.providers[0], away, (gone, Instant::NEVER));
         let host = stage.client_host();
-        for (place, begins_ms) in (2_500..12_000u64).step_by(50).enumerate() {
+        for (place, begins_ms) in (27_000..37_000u64).step_by(50).enumerate() {
             let (world, stage) = (host.clone(), stage.clone());
             host.spawn("client", async move {
                 world.sleep_until(Instant::ZERO.plus_ms(begins_ms)).await;
@@ -180,7 +181,7 @@ fn who_is_really_away_is_found_out_and_replaced() {
                 }
             });
         }
-        let trace = stage.play(Instant::ZERO.plus_ms(20_000), |stage| {
+        let trace = stage.play(Instant::ZERO.plus_ms(45_000), |stage| {
             let opened = stage.ear.opened_since(Instant::ZERO).map(|(at, _)| at);
             if !opened.is_some_and(|at| at > gone && at <= gone.plus_ms(FOUND_MS)) {
                 stage.violation(format!("away from {} ms, found out at {:?}", gone.as_ms(), opened.map(Instant::as_ms)));

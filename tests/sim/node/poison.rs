@@ -29,7 +29,7 @@ const POISON_MS: (u64, u64) = (4_000, 22_000);
 /// Every call has ended, and everything is told.
 const END_MS: u64 = 60_000;
 /// What poison may cost another's call: a re-send, and the wait behind a long answer on a shared connection.
-const SLACK_MS: u64 = 1_500;
+const SLACK_MS: u64 = 2_500;
 const PATIENCE_MS: u64 = 30_000;
 /// A body that a thin way up carries for seconds.
 const BULK_BYTES: usize = 5_000_000;

@@ -43,6 +43,8 @@ const SETTLING_SILENT_MS: u64 = limits::UPSTREAM_IDLE_MS + 5_000;
 const LIVELY_MS: u64 = 40_000;
 /// After healing, every provider has been probed again; one that had refused our credentials waits longest.
 const PROBED_MS: u64 = limits::PROBE_AUTH_MS + 2 * limits::PROBE_TIMEOUT_MS;
+/// The slowest way to a client.
+const SLOWEST_CLIENT_BYTES_S: u64 = 1 << 20;
 /// Heads are polled so often, as nobody configures it otherwise.
 const POLL_MS: u64 = 12_000;
 /// After healing, no provider rests any more because it had limited us.
@@ -180,7 +182,11 @@ impl Story {
         let shards = launch::start_shards(&node, &shared, fault);
         let breaker = Policy { recovery_max: Duration::from_millis(RECOVERY_MAX_MS), ..Policy::new(5, 2, RECOVERY_MS) };
         let judge = launch::start_aggregator(&node, &shared, breaker, draw.fork(7), book.clone());
-        let link = if calm { calm_link(&mut draw) } else { weather::link(&mut draw) };
+        let mut link = if calm { calm_link(&mut draw) } else { weather::link(&mut draw) };
+        if link.bandwidth > 0 {
+            // A batch's answers may be tens of MB: a client that takes them slowly gets them whole, but not before the story ends.
+            link.bandwidth = link.bandwidth.max(SLOWEST_CLIENT_BYTES_S);
+        }
         let (mut menu_draw, mut draw_of_troubles) = (draw.fork(8), draw.fork(9));
         let crowd = Crowd::new(book, Sky { calm, limited: limit.is_some() }, link);
         Story {

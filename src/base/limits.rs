@@ -120,8 +120,6 @@ pub const ATTEMPTS: u8 = 3;
 pub const ATTEMPT_MIN_MS: u64 = 25;
 /// Share of the total that one attempt of a cheap read may use while others are left.
 pub const FIRST_ATTEMPT_PERCENT: u64 = 60;
-/// A method with no more time in all than this is a cheap read: its calls are alike.
-pub const CHEAP_TOTAL_MS: u64 = 10_000;
 /// The least that an attempt is given where its provider is known to be fast, of a cheap read and of others.
 pub const PATIENCE_MIN_MS: u64 = 250;
 pub const PATIENCE_HEAVY_MIN_MS: u64 = 2_000;

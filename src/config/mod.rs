@@ -12,6 +12,8 @@ mod fuzz;
 #[cfg(test)]
 mod resolved;
 mod expand;
+#[cfg(test)]
+mod documented_limits;
 mod headers;
 mod instance;
 mod load;

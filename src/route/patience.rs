@@ -11,7 +11,7 @@ use crate::base::limits;
 /// Milliseconds for an attempt after which somebody else can be asked. `total_ms`: the call's time in all; `left_ms`: what is
 /// left of it; `unusual_ms`: four times the channel's 99th percentile for the method, where it is known.
 pub fn attempt_ms(total_ms: u64, left_ms: u64, unusual_ms: Option<u64>) -> u64 {
-    let is_cheap = total_ms <= limits::CHEAP_TOTAL_MS;
+    let is_cheap = total_ms <= limits::CALL_CHEAP_MS;
     let wanted_ms = match (is_cheap, unusual_ms) {
         (true, Some(ms)) => ms.max(limits::PATIENCE_MIN_MS).min(total_ms * limits::FIRST_ATTEMPT_PERCENT / 100),
         (true, None) => limits::PATIENCE_UNKNOWN_MS.min(left_ms / 2),

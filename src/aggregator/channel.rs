@@ -84,7 +84,7 @@ impl Channel {
         if counts.is_refused {
             self.on_auth_refused(now);
         }
-        self.last_failure = counts.last_failure.map(|category| (category, now)).or(self.last_failure);
+        self.last_failure = counts.last_failure.or(suspected).map(|category| (category, now)).or(self.last_failure);
     }
 
     pub fn end_epoch(&mut self, now: Instant, rng: &mut Rng) -> Option<Transition> {

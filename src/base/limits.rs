@@ -250,6 +250,8 @@ pub const SOCKET_BYTES: usize = 32 << 20;
 pub const SOCKET_AHEAD_BYTES: usize = 64 << 10;
 /// Bytes that wait to be sent before no more requests are read.
 pub const SOCKET_OUTBOX_BYTES: usize = 4 << 20;
+/// Pongs that are owed to a client, whole frames: at least eight, and every one to whoever reads them.
+pub const SOCKET_PONGS_BYTES: usize = 1 << 10;
 /// Frames of one message, from a client or a provider: 8 MB in 64-byte fragments.
 pub const SOCKET_FRAMES: usize = 1 << 17;
 pub const SOCKET_PING_MS: u64 = 30_000;

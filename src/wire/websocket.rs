@@ -28,10 +28,10 @@ pub enum Event {
     End,
 }
 
-/// Frames that a server's side owes: the newest pong, and a close.
+/// Frames that a server's side owes: pongs, and a close.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Owed {
-    pub pong: Vec<u8>,
+    pub pongs: Vec<u8>,
     pub close: Vec<u8>,
 }
 
@@ -254,7 +254,7 @@ impl Protocol {
             if first & 0x0f == Opcode::Close as u8 {
                 owed.close = frame.into()
             } else {
-                owed.pong = frame.into()
+                owed.pongs.extend_from_slice(frame)
             }
             rest = next;
         }
@@ -280,6 +280,18 @@ impl Protocol {
         }
         out
     }
+}
+
+/// Drops the oldest of these control frames until at most so many bytes are left: whoever asks faster than we write may get one
+/// pong for several pings, the newest (RFC 6455 §5.5.3).
+pub fn keep_newest(frames: &mut Vec<u8>, most: usize) {
+    let mut at = 0;
+    while frames.len().saturating_sub(at) > most
+        && let Some([_, length, ..]) = frames.get(at..)
+    {
+        at += 2 + usize::from(length & 0x7f);
+    }
+    frames.drain(..at.min(frames.len()));
 }
 
 const READ_BUFFER: usize = 4 * 1024;

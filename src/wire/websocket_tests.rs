@@ -211,6 +211,21 @@ fn frames_are_counted_however_they_come() {
 }
 
 #[test]
+fn every_ping_is_answered_and_what_is_too_much_costs_the_oldest_answers() {
+    let mut protocol = Protocol::server(1000);
+    (0..10u8).for_each(|n| protocol.feed(&masked(0x89, &[n])));
+    assert_eq!(events(&mut protocol), []);
+    let mut owed = protocol.take_owed().pongs;
+    let pongs = |from: u8| (from..10).flat_map(|n| plain(0x8a, &[n])).collect::<Vec<u8>>();
+    assert_eq!(owed, pongs(0));
+    for (most, from) in [(30, 0), (29, 1), (27, 1), (3, 9), (2, 10)] {
+        keep_newest(&mut owed, most);
+        assert_eq!(owed, pongs(from), "{most}");
+        owed = pongs(0);
+    }
+}
+
+#[test]
 fn a_key_and_its_answer() {
     let (key, accept) = new_key(*b"the sample nonce");
     assert_eq!((key.as_str(), accept.as_str()), ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));

@@ -258,13 +258,13 @@ async function typing() {
   await page.goto(`${base}/dashboard/default?tab=explain&chain=ethereum`);
   const field = page.getByLabel('Method', { exact: true });
   await field.fill('');
-  await field.pressSequentially('eth_getLogs', { delay: 30 });
-  const asked = (answer) => answer.url().includes('/eth_getLogs');
+  await field.pressSequentially('eth_getCode', { delay: 30 });
+  const asked = (answer) => answer.url().includes('/eth_getCode');
   for (let round = 0; round < 2; round += 1) await page.waitForResponse(asked);
-  assert.equal(await field.inputValue(), 'eth_getLogs');
+  assert.equal(await field.inputValue(), 'eth_getCode');
   assert.ok(await field.evaluate((part) => part === document.activeElement), 'the field lost its focus');
   await page.getByLabel('Block').fill('0x10');
-  await page.waitForURL(/method=eth_getLogs/);
+  await page.waitForURL(/method=eth_getCode/);
   await shows(page, ['no archive', 'The block is old']);
   await page.getByLabel('Block').fill('soon');
   await shows(page, ['no block "soon"']);

@@ -117,7 +117,7 @@ fn a_dead_provider_is_named_everywhere_with_its_fault() {
     let providers = eventually(lasso.address, "/api/providers/one", is_told);
     let dead = of_provider(&providers, "a");
     assert_eq!((&dead["circuit"]["state"], &dead["last_failure"]["category"]), (&"open".into(), &"network_error".into()));
-    assert!(dead["reason"].as_str().is_some_and(|why| why.contains("refused")), "{dead:#}");
+    assert!(dead["reason"].as_str().is_some_and(|why| why.contains("refuses the connection")), "{dead:#}");
     assert!(!dead.to_string().contains("/key"), "the path of a URL is a secret: {dead}");
     let healthy = of_provider(&providers, "b");
     assert_eq!((&healthy["status"], &healthy["height"]), (&"healthy".into(), &0x64.into()), "{healthy:#}");

@@ -366,7 +366,8 @@ fn silence_costs_the_first_attempts_share_and_no_more() {
         let got = post(lasso.address, "/rpc/one", ask);
         let took = began.elapsed();
         assert!(got.text().contains(GOOD), "{driver}: {}", got.text());
-        assert!((Duration::from_millis(550)..Duration::from_millis(950)).contains(&took), "{driver}: {took:?}");
+        // A cheap read of whose provider nothing is known goes on after a second and a half.
+        assert!((Duration::from_millis(1_450)..Duration::from_millis(1_850)).contains(&took), "{driver}: {took:?}");
         let alone = Lasso::start(&no_limit(&[silent.address]), driver);
         let got = post(alone.address, "/rpc/one", ask);
         assert_eq!(got.json()["error"]["code"], -32007, "{}", got.text());

@@ -239,6 +239,10 @@ fn closes_of_every_kind_fail_over_and_are_told_apart() {
             true
         });
         let lasso = Lasso::start(&profile(&[(None, Some(ws.address)), (Some(http.address), None)]), "io_uring");
+        let is_well = |p: &Value| of_provider(p, "a")["status"] == "healthy";
+        eventually(lasso.address, "/api/providers/one", is_well);
+        // The call may have been the reason; that our probe meets the same makes it the provider's failure.
+        ws.fall_ill();
         assert_eq!(post(lasso.address, "/rpc/one", READ).json()["result"], "0xb", "{code}");
         let category = match code {
             1002 | 1011 | 1012 | 1013 => "server_error",
@@ -259,10 +263,12 @@ fn an_error_for_nobody_that_gives_up_is_a_close() {
     let lasso = Lasso::start(&profile(&[(None, Some(ws.address)), (Some(http.address), None)]), "io_uring");
     assert_eq!(post(lasso.address, "/rpc/one", READ).json()["result"], "0xb");
     let end = Instant::now() + Duration::from_secs(3);
-    while ws.closes() != [1013] {
-        assert!(Instant::now() < end, "{:?}", ws.closes());
+    while ws.closes().is_empty() {
+        assert!(Instant::now() < end, "it was not closed");
         std::thread::sleep(Duration::from_millis(10));
     }
+    // More of them may come: what the link is suspected of is asked about on new ones.
+    assert!(ws.closes().iter().all(|code| *code == 1013), "{:?}", ws.closes());
 }
 
 #[test]

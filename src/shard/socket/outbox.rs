@@ -13,7 +13,7 @@ use crate::shard::client_http::WriteOf;
 use crate::shard::reply::{self, Body};
 use crate::shard::socket::Socket;
 use crate::shard::socket::subscription::{SubscriptionId, event_len, write_event};
-use crate::wire::websocket::{Opcode, Owed, write_frame_head};
+use crate::wire::websocket::{Opcode, Owed, keep_newest, write_frame_head};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -41,8 +41,8 @@ impl Item {
 #[derive(Default)]
 pub struct Outbox {
     items: RefCell<VecDeque<Item>>,
-    /// The newest ping's pong, if it is owed: whoever asks faster than we write gets one for all (RFC 6455 §5.5.3).
-    pong: RefCell<Vec<u8>>,
+    /// Pongs that are owed, the newest of them: what a client that asks and never reads makes us keep is bounded.
+    pongs: RefCell<Vec<u8>>,
     bytes: Cell<usize>,
     /// Of them, subscription events: how many, and their bytes.
     events: Cell<(usize, usize)>,
@@ -59,10 +59,12 @@ impl Outbox {
         self.push(Item::Frames(bytes));
     }
 
-    /// Answers to control frames: a pong in the place of an older one, and a close.
+    /// Answers to control frames: pongs, in the place of older ones where there is no room for all, and a close.
     pub fn owe(&self, owed: Owed) {
-        if !owed.pong.is_empty() && !self.has_ended.get() {
-            *self.pong.borrow_mut() = owed.pong;
+        if !owed.pongs.is_empty() && !self.has_ended.get() {
+            let mut pongs = self.pongs.borrow_mut();
+            pongs.extend_from_slice(&owed.pongs);
+            keep_newest(&mut pongs, limits::SOCKET_PONGS_BYTES);
             self.filled.ring();
         }
         if !owed.close.is_empty() {
@@ -125,10 +127,10 @@ impl Outbox {
 
     async fn next(&self) -> Option<Item> {
         loop {
-            let pong = self.pong.take();
-            if !pong.is_empty() {
-                self.bytes.set(self.bytes.get() + pong.len());
-                return Some(Item::Frames(pong));
+            let pongs = self.pongs.take();
+            if !pongs.is_empty() {
+                self.bytes.set(self.bytes.get() + pongs.len());
+                return Some(Item::Frames(pongs));
             }
             if let Some(item) = self.items.borrow_mut().pop_front() {
                 self.taken(&item);

@@ -10,7 +10,6 @@ use crate::runtime::world::World;
 use crate::shard::deadlines::Watch;
 use crate::shard::dial::ConnectFault;
 use crate::shard::pool::{Pool, Slot};
-use crate::shard::traced::TraceFields;
 use crate::shard::upstream_http::Link;
 use crate::wire::http::{AnswerHead, HttpFault};
 use std::convert::Infallible;
@@ -29,7 +28,6 @@ pub struct Turn<'a, W>(Infallible, PhantomData<&'a W>);
 
 pub struct Stream<W>(Infallible, PhantomData<W>);
 
-#[expect(dead_code, reason = "named where answers are read, made only by `http2`")]
 pub enum Failed {
     NotTaken,
     Lost,
@@ -84,7 +82,7 @@ impl<W> Turn<'_, W> {
 impl<W: World> Stream<W> {
     pub async fn call(
         lane: Lane<W>,
-        _: Option<TraceFields<'_>>,
+        _: &[(&str, &[u8])],
         _: Vec<u8>,
         _: &Watch<W>,
     ) -> Result<(Stream<W>, AnswerHead, Box<[u8]>), Failed> {

@@ -65,16 +65,24 @@ pub async fn inquire<W: World>(
     let rules = snapshot.topology.of_entry(entry).map(|(_, _, p)| p.capabilities.error_rules.as_slice()).unwrap_or_default();
     let deadline = began.plus_ms(timeout_ms);
     let time = AttemptTime { connect_by: deadline, patience: Duration::from_millis(timeout_ms), until: deadline };
+    // A link that was made for this question is no old one.
+    let may_be_stale = transport == Transport::Http || shard.links.is_open(place.instance);
     let got = attempt(shard, &mut call, channel, rules, ConnectionRule::Pooled, time, began).await;
     // A pooled connection that died idle says nothing about the provider (CONTRACT §3).
     let got = match got {
-        Got::Lost { stale: true } => {
+        Got::Lost { stale: true } if may_be_stale => {
+            // Waiting for a link's rest to be over would be the silence that a dead provider is known by.
+            shard.links.expect_probe(place.instance);
             let again = shard.now();
             attempt(shard, &mut call, channel, rules, ConnectionRule::New, time, again).await
         }
         got => got,
     };
-    read(shard, got, began)
+    match got {
+        // A close code says more than that the connection is gone.
+        Got::Lost { .. } if transport == Transport::Ws => Found::Failed(shard.links.last_end(place.instance)),
+        got => read(shard, got, began),
+    }
 }
 
 fn read<W: World>(shard: &Shard<W>, got: Got<W>, began: Instant) -> Found {

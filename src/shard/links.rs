@@ -24,7 +24,7 @@ use crate::shard::link::{Link, LinkFault, Word};
 use crate::snapshot::{ChainPlan, Set, bit, members};
 use arrayvec::ArrayVec;
 use slab::Slab;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -45,6 +45,7 @@ struct Place<W: World> {
     state: RefCell<State<W>>,
     reconnect: RefCell<Reconnect>,
     waiting: RefCell<Vec<Waker>>,
+    ended_by: Cell<Category>,
 }
 
 enum State<W: World> {
@@ -100,6 +101,7 @@ impl<W: World> Links<W> {
         let place = |_| Place {
             state: RefCell::new(State::Closed(ConnectFault::Resting)),
             reconnect: RefCell::new(Reconnect::new(cap_ms)),
+            ended_by: Cell::new(Category::Network),
             waiting: RefCell::default(),
         };
         Links {
@@ -181,6 +183,11 @@ impl<W: World> Links<W> {
         }
     }
 
+    /// Of what kind the end of its last link was.
+    pub fn last_end(&self, instance: InstanceId) -> Category {
+        self.places.get(instance.index()).map_or(Category::Network, |place| place.ended_by.get())
+    }
+
     /// When a link to `instance` may be tried again; sooner for whoever `is_urgent`.
     pub fn retry_at(&self, instance: InstanceId, is_urgent: bool) -> Instant {
         let Some(place) = self.places.get(instance.index()) else { return Instant::NEVER };
@@ -247,6 +254,7 @@ impl<W: World> Links<W> {
     fn on_ended(&self, shard: &Shard<W>, instance: InstanceId, ending: Ending) {
         let Some(place) = self.places.get(instance.index()) else { return };
         place.reconnect.borrow_mut().on_end(ending.was_stable, shard.recent(), &mut shard.rng.borrow_mut());
+        place.ended_by.set(ending.category());
         // One restart of a provider ends every shard's connection. Whoever lost calls counts it; a loss while idle is counted
         // once for the node, by the control thread's connection.
         let counts = ending.pending > 0 || shard.is_control();

@@ -228,3 +228,38 @@ fn the_latency_exponent_acts() {
         assert!(share.contains(&(fast / (fast + slow))), "exponent {beta}: {fast} and {slow} calls");
     }
 }
+
+/// A chain with one provider, under load: that provider is away for a second, comes back, and goes away for good.
+#[test]
+fn a_provider_alone_is_found_out_within_two_seconds_and_served_again_soon_after_its_return() {
+    let _turn = alone();
+    let only = Actor::new(steady(5));
+    let lasso = Lasso::start(&profile(&[only.address]), "io_uring");
+    within(20 * SECOND, "ready", || serves(lasso.address));
+    let load = Load::start(lasso.address, "/rpc/one", 4);
+    std::thread::sleep(SECOND);
+    let mut said = lasso.said().join("\n");
+    let mut until = |what: &str| {
+        within(20 * SECOND, what, || {
+            said.extend(lasso.said());
+            said.contains(what)
+        });
+        said.clear();
+    };
+    let gone = Instant::now();
+    only.close();
+    until(r#""to":"open""#);
+    assert!(gone.elapsed() < 2 * SECOND, "found out after {:?}", gone.elapsed());
+    std::thread::sleep(SECOND.saturating_sub(gone.elapsed()));
+    only.open();
+    let back = Instant::now();
+    until(r#""to":"closed""#);
+    std::thread::sleep(SECOND);
+    only.close();
+    let gone = Instant::now();
+    until(r#""to":"open""#);
+    assert!(gone.elapsed() < 2 * SECOND, "found out after {:?}", gone.elapsed());
+    let first = load.stop().into_iter().map(|sample| sample.ended).find(|ended| *ended > back).expect("it was served again");
+    eprintln!("alone: served again {:?} after its return", first - back);
+    assert!(first - back < SECOND * 3 / 2, "served again after {:?}", first - back);
+}

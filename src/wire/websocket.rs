@@ -11,6 +11,7 @@ use crate::wire::strainer::{Stop, Strainer, frame_length};
 use arrayvec::ArrayVec;
 use std::io::{self, Read, Write};
 use tungstenite::Error;
+use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig, WebSocketContext};
 
@@ -148,6 +149,7 @@ impl Protocol {
         let event = if read.is_some() { read } else { self.strain() };
         let is_skipping = self.strained.as_ref().is_some_and(|strained| strained.strainer.is_skipping());
         match event {
+            None if self.frames.has_long_control => Some(self.end(&Error::Protocol(ProtocolError::ControlFrameTooBig))),
             None if is_skipping => {
                 self.frames.count = 0;
                 None
@@ -294,6 +296,8 @@ pub fn keep_newest(frames: &mut Vec<u8>, most: usize) {
     frames.drain(..at.min(frames.len()));
 }
 
+/// Most that a control frame carries (RFC 6455 §5.5).
+const CONTROL_BYTES: u64 = 125;
 const READ_BUFFER: usize = 4 * 1024;
 /// What a close frame without a code means (RFC 6455 §7.1.5).
 pub const NO_CODE: u16 = 1005;
@@ -313,6 +317,8 @@ struct Frames {
     is_data: bool,
     /// Of the current frame's payload.
     left: u64,
+    /// A control frame announced more than it may carry: tungstenite would wait for all of it, and take what comes next for it.
+    has_long_control: bool,
 }
 
 impl Frames {
@@ -329,6 +335,7 @@ impl Frames {
             if let Some(length) = frame_length(&self.head) {
                 (self.left, self.count) = (length, self.count + 1);
                 self.is_data = self.head.first().is_some_and(|first| first & 0x08 == 0);
+                self.has_long_control |= !self.is_data && length > CONTROL_BYTES;
                 self.head.clear();
             }
         }

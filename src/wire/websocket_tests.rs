@@ -147,9 +147,10 @@ fn a_client_reads_answers_and_masks_its_own_with_our_mask() {
         let want = [&[0x8a, 0x82, 1, 2, 3, 4, b'h' ^ 1, b'i' ^ 2][..], &[0x88, 0x82, 1, 2, 3, 4, 0x03 ^ 1, 0xf5 ^ 2]].concat();
         assert_eq!(protocol.take_outgoing_masked([1, 2, 3, 4]), want, "split at {at}");
     }
-    let faults: [(&str, Vec<u8>); 3] = [
+    let faults: [(&str, Vec<u8>); 4] = [
         ("masked", masked(0x81, b"{}")),
         ("compressed", plain(0xc1, b"{}")),
+        ("a long ping, of which the head has come", vec![0x89, 126, 0, 126]),
         ("fragments without end", [plain(0x01, b"["), [0, 0].repeat(SOCKET_FRAMES + 1)].concat()),
     ];
     for (what, input) in faults {

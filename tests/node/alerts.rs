@@ -99,9 +99,9 @@ fn start_node(cast: &[(&'static str, Actor)]) -> Lasso {
         (*slug, text.replace("slug: default", &format!("slug: {slug}")))
     };
     let mut profiles: Vec<(&str, String)> = cast.iter().map(of_profile).collect();
-    // A name without an address: nobody's failure, and something that this node lacks.
-    let nameless =
-        profile(&[cast[0].1.address], "rps_limit: 0").replace(&cast[0].1.address.to_string(), "no-such-host.invalid:1");
+    // A name without an address: nobody's failure, and something that this node lacks. Its calls have somebody else.
+    let good = cast[0].1.address;
+    let nameless = profile(&[good, good], "rps_limit: 0").replacen(&good.to_string(), "no-such-host.invalid:1", 1);
     profiles.push(("nameless", nameless.replace("slug: default", "slug: nameless")));
     Lasso::start_many(&profiles, &["--breaker-recovery-ms", "1000", "--request-log-rate", "1000"])
 }
@@ -143,7 +143,8 @@ fn every_alert_fires_when_its_cause_is_there_and_ends_with_it() {
             if now == want {
                 return eprintln!("{what}: after {:?}", began.elapsed());
             }
-            assert!(began.elapsed() < 40 * SECOND, "{what}: not {want:?} but {now:?}");
+            let about = || prometheus.firing().iter().map(|alert| alert["labels"].to_string()).collect::<Vec<_>>();
+            assert!(began.elapsed() < 40 * SECOND, "{what}: not {want:?} but {now:?}: {:#?}", about());
             std::thread::sleep(SECOND / 5);
         }
     };

@@ -276,7 +276,13 @@ impl Exchange {
                     self.over = Some(Reply::LastAbsent);
                 }
             }
-            End::NotSent => self.last = self.last.or(Some(Refuse::Exhausted)),
+            End::NotSent => {
+                self.last = self.last.or(Some(Refuse::Exhausted));
+                // It had lost the call before, and so may the node behind its other transport.
+                if self.resent {
+                    self.walk.demote_instance_of(plan, slot);
+                }
+            }
             End::Unreachable => {
                 self.last = self.last.or(Some(Refuse::Exhausted));
                 self.walk.demote_instance_of(plan, slot);

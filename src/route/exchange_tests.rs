@@ -294,3 +294,22 @@ fn patience_follows_evidence() {
     check(30_000, 4_000_000, 5_000, 15_000);
     check(30_000, 4_000_000, 16_000_000, 30_000);
 }
+
+#[test]
+fn after_a_loss_that_cannot_be_made_good_another_provider_comes_before_the_other_transport() {
+    let plan = plan(3, &[0b011, 0b011, 0b100]);
+    let check = |ends: &[End], want: &[u8]| {
+        let (mut exchange, mut rng, now) =
+            (Exchange::new(&plan, &ask(), Safety::Repeatable, 10_000, Instant(1)), Rng::new(1), Instant(1));
+        let mut asked = Vec::new();
+        for end in ends {
+            let Action::Attempt { slot, .. } = exchange.next(&plan, &mut rng, now) else { panic!("{ends:?}: {asked:?}") };
+            asked.push(slot);
+            exchange.on_end(&plan, *end);
+        }
+        assert_eq!(asked, want.iter().map(|slot| SlotId(*slot)).collect::<Vec<_>>(), "{ends:?}");
+    };
+    let lost = End::Lost { wrote: true, stale: true };
+    check(&[lost, End::NotSent, End::NotSent, End::Answered], &[0, 0, 2, 1]);
+    check(&[End::NotSent, End::Answered], &[0, 1]);
+}

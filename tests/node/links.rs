@@ -135,7 +135,10 @@ fn a_link_that_dies_under_a_call_costs_nothing_but_time() {
 #[test]
 fn what_must_not_be_repeated_is_not_repeated() {
     let raw_tx = r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02"]}"#;
-    let dying = WsProvider::new(|_, _| false);
+    let dying = WsProvider::new(|_, socket| {
+        close(socket, 1011);
+        true
+    });
     let (http, other) = (Provider::good("\"0xb\""), Provider::good("\"0xc\""));
     let lasso = Lasso::start(&profile(&[(Some(http.address), Some(dying.address)), (Some(other.address), None)]), "io_uring");
     let got = post(lasso.address, "/rpc/one?transport=ws", raw_tx).json();

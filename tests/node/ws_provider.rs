@@ -56,12 +56,9 @@ impl WsProvider {
                 let [open, peak, all] = &*own.connections.clone();
                 peak.fetch_max(open.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
                 all.fetch_add(1, Ordering::Relaxed);
-                let kept = stream.try_clone().expect("a handle");
                 own.streams.lock().expect("no panic").push(stream.try_clone().expect("a handle"));
                 std::thread::spawn(move || {
                     own.serve(stream, connection, refusal, &*act);
-                    // Handles that are kept would keep the connection.
-                    let _ = kept.shutdown(std::net::Shutdown::Both);
                     own.connections[0].fetch_sub(1, Ordering::Relaxed);
                 });
             }

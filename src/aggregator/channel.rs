@@ -125,7 +125,7 @@ impl Channel {
 
     pub fn on_rejected(&mut self, method: Option<MethodKey>, category: Category, blocks: Option<u64>, now: Instant) {
         if category == Category::Forbidden {
-            // Of this method only, unless our probe is forbidden too: then it is our credentials.
+            // It is about this method only, unless our probe is forbidden too: then it is our credentials.
             self.suspicion.raise(0, category, now);
         }
         let lesson = match (category, blocks, method) {

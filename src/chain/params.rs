@@ -163,7 +163,7 @@ fn decimal(token: &[u8]) -> Option<u64> {
     std::str::from_utf8(token).ok()?.parse().ok()
 }
 
-/// Of two blocks the one that is reached last.
+/// The one of two blocks that is reached last.
 fn later(one: BlockAsk, other: BlockAsk) -> BlockAsk {
     match (one, other) {
         (BlockAsk::Number(a), BlockAsk::Number(b)) => BlockAsk::Number(a.max(b)),

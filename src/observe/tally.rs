@@ -75,7 +75,7 @@ pub struct ChannelCounts {
     pub successes: u32,
     pub penalised: u32,
     pub suspects: u32,
-    /// Of the last suspect.
+    /// The category of the last suspect.
     pub last_suspect: Option<Category>,
     /// Penalised failures behind the last success.
     pub trailing: u32,

@@ -189,7 +189,7 @@ fn what_one_lacks_is_asked_of_the_others() {
     assert_eq!(time.deadline(Instant(0)).as_ms(), limits::ABSENT_ATTEMPT_MS);
 }
 
-/// Of what was promised nobody's "there is none" is believed before a second round, and there is no third.
+/// Nobody's "there is none" about what was promised is believed before a second round, and there is no third.
 #[test]
 fn what_was_promised_is_asked_for_twice() {
     let plan = plan(2, &[1, 2]);

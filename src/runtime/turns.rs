@@ -21,31 +21,31 @@ impl Turns {
     }
 
     /// The turn at `channel` until `until`; `None` while another call has it.
-    pub fn take(self: &Arc<Self>, channel: ChannelId, now: Instant, until: Instant) -> Option<Turn> {
+    pub fn take(self: &Arc<Self>, channel: ChannelId, now: Instant, until: Instant) -> Option<DarkTurn> {
         let place = self.0.get(channel.index())?;
         let held = place.load(Ordering::Acquire);
         let mark = until.0.max(1);
         let is_free = held == 0 || held <= now.0;
         let is_taken = is_free && place.compare_exchange(held, mark, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        is_taken.then(|| Turn { turns: self.clone(), channel, mark })
+        is_taken.then(|| DarkTurn { turns: self.clone(), channel, mark })
     }
 }
 
 /// The right to send one call; dropping it lets the next one go.
 #[derive(Debug)]
-pub struct Turn {
+pub struct DarkTurn {
     turns: Arc<Turns>,
     channel: ChannelId,
     mark: u64,
 }
 
-impl Turn {
+impl DarkTurn {
     pub fn channel(&self) -> ChannelId {
         self.channel
     }
 }
 
-impl Drop for Turn {
+impl Drop for DarkTurn {
     fn drop(&mut self) {
         if let Some(place) = self.turns.0.get(self.channel.index()) {
             // Another call's by now, if this one took too long: then it stays.

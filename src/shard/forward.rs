@@ -9,7 +9,7 @@ use crate::base::time::Instant;
 use crate::config::topology::Provider;
 use crate::observe::category::Category;
 use crate::route::exchange::{Action, AttemptTime, ConnectionRule, End, Exchange, Refuse, Reply as Ending};
-use crate::runtime::turns::Turn;
+use crate::runtime::turns::DarkTurn;
 use crate::runtime::world::World;
 use crate::shard::attempt::{Got, Held, attempt};
 use crate::shard::call::{Call, FilterRole};
@@ -153,7 +153,7 @@ impl Journey {
         call: &Call<W>,
         slot: SlotId,
         (time, now): (AttemptTime, Instant),
-    ) -> Result<Option<Turn>, IsBusy> {
+    ) -> Result<Option<DarkTurn>, IsBusy> {
         let plan = call.snapshot.plan(call.profile, call.chain);
         // The simulator's deliberate bugs.
         let is_blind = W::FAULTS && matches!(shard.fault, Fault::IgnoreCircuits | Fault::SkipTurn);

@@ -183,7 +183,7 @@ impl<W: World> Links<W> {
         }
     }
 
-    /// Of what kind the end of its last link was.
+    /// The kind of its last link's end.
     pub fn last_end(&self, instance: InstanceId) -> Category {
         self.places.get(instance.index()).map_or(Category::Network, |place| place.ended_by.get())
     }

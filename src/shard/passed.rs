@@ -19,7 +19,7 @@ pub type AddedFields<'a> = ArrayVec<PassedField<'a>, { limits::FORWARDED_FIELDS 
 pub struct PassedFields(Vec<(Box<str>, Box<[u8]>)>);
 
 impl PassedFields {
-    /// Of the request head `head`, those with one of these names that can be written as they are.
+    /// Those fields of the request head `head` that have one of these names and can be written as they are.
     #[inline]
     pub fn read(names: &[Box<str>], head: &[u8]) -> Option<Rc<PassedFields>> {
         if names.is_empty() { None } else { PassedFields::find(names, head) }
@@ -30,7 +30,7 @@ impl PassedFields {
         let is_plain = |value: &[u8]| !value.is_empty() && value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
         let mut found: Vec<(Box<str>, Box<[u8]>)> = Vec::new();
         for (name, value) in fields_named(head, names).filter(|(_, value)| is_plain(value)) {
-            // Of two with one name the first is taken: which of them is meant nobody knows, and one line is what is read.
+            // The first of two with one name is taken: which of them is meant nobody knows, and one line is what is read.
             if !found.iter().any(|(have, _)| **have == *name) {
                 found.push((name.into(), value.into()));
             }

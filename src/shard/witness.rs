@@ -13,7 +13,7 @@ use crate::base::time::{Duration, Instant};
 use crate::observe::report::Event;
 use crate::observe::tally::{Attempted, Effect};
 use crate::route::classify::{Category, Class, Outcome};
-use crate::runtime::turns::Turn;
+use crate::runtime::turns::DarkTurn;
 use crate::runtime::world::World;
 use crate::shard::attempt::Got;
 use crate::shard::call::Call;
@@ -29,7 +29,7 @@ pub struct Attempt {
     pub ended: Instant,
     pub is_retry: bool,
     /// The right to be sent to a channel whose circuit is not closed, if it is one.
-    pub turn: Option<Turn>,
+    pub turn: Option<DarkTurn>,
 }
 
 /// Collects what a call's attempts prove.

@@ -61,7 +61,7 @@ pub struct ChainPlan {
     pub has_learnt: bool,
     /// Methods that some channels were found to lack.
     pub learnt_methods: Vec<(MethodKey, Set)>,
-    /// Of the channels whose circuit is not closed and that said when to come back, the first such moment.
+    /// The first moment at which a channel wants to be asked again, of those whose circuit is not closed and that said one.
     pub rest_ends: Option<Instant>,
     pub rankings: IdVec<MethodId, Arc<Ranking>>,
 }

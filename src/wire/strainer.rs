@@ -18,7 +18,7 @@ const LAST_BYTES: usize = 128;
 pub enum Stop {
     /// What was passed of the current message has no end, and will have none: its reader begins anew.
     Cut,
-    /// Of a skipped message the beginning is here.
+    /// The beginning of a skipped message is here.
     Skipping,
     /// It has ended.
     Skipped,
@@ -28,12 +28,12 @@ pub enum Stop {
 pub struct Strainer {
     most: u64,
     head: ArrayVec<u8, 14>,
-    /// Of the current frame: payload that is to come, whether it is there at all, is of a message, and ends it.
+    /// What is known of the current frame: payload that is to come, whether it is there at all, is a message's, and ends it.
     left: u64,
     in_frame: bool,
     is_data: bool,
     is_last: bool,
-    /// Of the message that is coming.
+    /// Bytes so far of the message that is coming.
     payload: u64,
     is_skipping: bool,
     is_told: bool,
@@ -144,18 +144,18 @@ impl Strainer {
         self.is_skipping
     }
 
-    /// Of the message that is being skipped.
+    /// The beginning of the message that is being skipped.
     pub fn first(&self) -> &[u8] {
         &self.first
     }
 
-    /// Of the message that was skipped.
+    /// The end of the message that was skipped.
     pub fn last(&self) -> &[u8] {
         &self.last
     }
 }
 
-/// Of the payload, when the head is whole (RFC 6455 §5.2).
+/// The payload's length, when the head is whole (RFC 6455 §5.2).
 pub fn frame_length(head: &[u8]) -> Option<u64> {
     let byte = *head.get(1)?;
     let extended = match byte & 0x7f {

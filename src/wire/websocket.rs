@@ -312,7 +312,7 @@ struct Frames {
     /// Since the last event. Looked at when bytes run out, so the exact bound depends on how they came.
     count: usize,
     head: ArrayVec<u8, 14>,
-    /// Of data frames, since the beginning; and whether the current one is such.
+    /// Bytes of data frames since the beginning, and whether the current one is such.
     payload: u64,
     is_data: bool,
     /// Of the current frame's payload.

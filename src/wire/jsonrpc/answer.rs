@@ -316,7 +316,7 @@ struct ErrorMembers {
 }
 
 impl ErrorMembers {
-    /// Of the object whose brace is before `at`; it is known to be JSON.
+    /// The members of the object whose brace is before `at`; it is known to be JSON.
     fn find(buf: &[u8], mut at: usize) -> Result<ErrorMembers, AnswerFault> {
         let none = Span::NONE;
         let mut found = ErrorMembers { code: none, message: none, data: none, details: none, has_more: false };

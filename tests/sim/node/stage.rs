@@ -330,7 +330,7 @@ fn read_end(status: u16, body: &[u8]) -> End {
     of_reply(value.get(), status)
 }
 
-/// Of one reply object; a list or another thing is a result as it stands.
+/// How one reply object ended; a list or another thing is a result as it stands.
 fn of_reply(text: &str, status: u16) -> End {
     #[derive(serde::Deserialize)]
     struct Reply<'a> {

@@ -36,7 +36,7 @@ pub struct Plan {
 }
 
 /// Spaces in a `GzipBomb`.
-const BOMB_BYTES: usize = 1 << 20;
+const BOMB_BYTES: usize = 2 << 20;
 const HUGE_HEAD_BYTES: usize = 80 << 10;
 
 /// The answer `body` (JSON) under `fault`. `last`: the connection is to end after it, and says so.

@@ -264,7 +264,7 @@ pub enum Fault {
     },
     /// Says gzip and is not.
     NotGzip,
-    /// A MiB of spaces in a few KiB.
+    /// Two MiB of spaces in a few KiB.
     GzipBomb,
     /// Ends before its declared length.
     CutBody,

@@ -3,6 +3,22 @@
 
 pub mod json;
 
+/// Control frames without a close frame's reason: it names the first fault that was noticed, and where several are in one frame
+/// that hangs on how the frame came. `mask` is 4 where the frames are masked, else 0.
+pub fn without_reasons(mut frames: &[u8], mask: usize) -> Vec<u8> {
+    let mut kept = Vec::new();
+    while let [first, length, ..] = frames {
+        let (frame, next) = frames.split_at((2 + mask + usize::from(length & 0x7f)).min(frames.len()));
+        let code = 2 + mask + 2;
+        match first & 0x0f {
+            8 => kept.extend(frame.iter().take(code).enumerate().filter(|(at, _)| *at != 1).map(|(_, byte)| *byte)),
+            _ => kept.extend_from_slice(frame),
+        }
+        frames = next;
+    }
+    kept
+}
+
 /// What a whole chunked body is, by RFC 9112 §7.1 read strictly: payload and length, nothing when it is cut off or wrong.
 pub fn chunked(mut rest: &[u8]) -> Option<(Vec<u8>, usize)> {
     let all = rest.len();

@@ -78,7 +78,7 @@ impl Edge {
     }
 }
 
-/// Of a log filter, unless it names one block by hash.
+/// The range of a log filter, unless it names one block by hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogRange {
     pub from: Edge,
@@ -173,7 +173,7 @@ fn later(one: BlockAsk, other: BlockAsk) -> BlockAsk {
 }
 
 /// The age in blocks of the block that a call's last parameter names, whatever the method: what `max_block_age` bounds
-/// (LB §3.2). Nothing when that is no block, or when its height or the consensus height is unknown.
+/// on a provider. Nothing when that is no block, or when its height or the consensus height is unknown.
 pub fn age_of_last_param(params: &[u8], consensus: Option<u64>) -> Option<u64> {
     let last = last_argument(params).ok().flatten()?;
     block_ask(Some(last)).age(consensus)

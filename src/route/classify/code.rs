@@ -1,4 +1,4 @@
-//! The meaning of a JSON-RPC code and of an HTTP status when the text says nothing (LB §4.3, §4.6, EIP-1474).
+//! The meaning of a JSON-RPC code and of an HTTP status when the text says nothing (EIP-1474, RFC 9110).
 
 use crate::observe::category::Category as C;
 

@@ -133,8 +133,8 @@ async fn attempt_over_http<W: World>(
 ) -> Got<W> {
     let Some(target) = shard.target(instance) else { return Got::NotSent(ConnectFault::NoEndpoint) };
     let watch = shard.attempts.watch_attempt(now, time.deadline(now), call.client.clone());
-    let mut resends = 0;
-    let (started, reused) = loop {
+    let (mut resends, mut reused) = (0, false);
+    let started = loop {
         let way = match target.at_hand(rule, now) {
             Some(way) => {
                 call.trace.allotted = time.deadline(now).since(now);
@@ -156,9 +156,9 @@ async fn attempt_over_http<W: World>(
             }
             Ok(Way::Http1(mut connection, slot)) => {
                 watch.set_upstream(connection.closer());
-                let reused = connection.is_reused();
+                reused = connection.is_reused();
                 send(shard, call, target, &mut connection).await;
-                break (Incoming::start(shard, connection, slot).await, reused);
+                break Incoming::start(shard, connection, slot).await;
             }
             Ok(Way::Http2(lane)) => {
                 let mut body = Vec::with_capacity(call.outgoing.len());
@@ -168,23 +168,32 @@ async fn attempt_over_http<W: World>(
                 match Incoming::over_http2(shard, lane, (&added, body), &watch).await {
                     // A connection that its provider is about to close; the next one is as good.
                     Err(Broken::NotTaken) if resends < limits::H2_RESENDS => resends += 1,
-                    started => break (started, false),
+                    started => break started,
                 }
             }
         }
     };
     call.trace.traced.status = started.as_ref().ok().map(|incoming| incoming.head.status);
-    match started {
-        // A provider that tires of an idle connection may say so just as the call is written (RFC 9110 §15.5.9).
-        Ok(incoming) if reused && incoming.head.status == 408 => Got::Lost { stale: true },
-        Ok(incoming) => collect(shard, call, Source { target, rules, watch }, incoming).await,
-        Err(Broken::NotTaken) => Got::NotSent(ConnectFault::TurnedAway),
-        Err(Broken::Ended { unanswered }) => match watch.state() {
-            Watched::Running => Got::Lost { stale: reused && unanswered },
-            Watched::ClientGone => Got::ClientGone,
-            _ => Got::TimedOut,
-        },
-        Err(fault) => ended_early(fault, &watch),
+    let mut incoming = match started {
+        Ok(incoming) => incoming,
+        Err(Broken::NotTaken) => return Got::NotSent(ConnectFault::TurnedAway),
+        Err(Broken::Ended { unanswered }) => {
+            return match watch.state() {
+                Watched::Running => Got::Lost { stale: reused && unanswered },
+                Watched::ClientGone => Got::ClientGone,
+                _ => Got::TimedOut,
+            };
+        }
+        Err(fault) => return ended_early(fault, &watch),
+    };
+    // A provider that tires of an idle connection may say so just as the call is written (RFC 9110 §15.5.9).
+    if reused && incoming.head.status == 408 {
+        return Got::Lost { stale: true };
+    }
+    match collect(shard, call, &watch, &mut incoming).await {
+        Ok(Collected::Whole(permit)) => whole(shard, call, (target, rules), incoming, permit),
+        Ok(Collected::Start(prefix)) => stream(shard, call, watch, incoming, &prefix),
+        Err(got) => got,
     }
 }
 
@@ -216,40 +225,45 @@ async fn send<W: World>(shard: &Shard<W>, call: &mut Call<W>, target: &Target<W>
     shard.buffers.give(head);
 }
 
-/// Where an answer comes from, and how long it may take.
-struct Source<'a, W: World> {
-    target: &'a Target<W>,
-    rules: &'a [ErrorRule],
-    watch: Watch<W>,
+/// How much of a body is here.
+enum Collected {
+    Whole(Option<Permit>),
+    /// Of a result too long to hold.
+    Start(Prefix),
 }
 
 /// Reads the body until it is whole, or is a result too long to hold.
-async fn collect<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>, mut incoming: Incoming<W>) -> Got<W> {
+async fn collect<W: World>(
+    shard: &Shard<W>,
+    call: &Call<W>,
+    watch: &Watch<W>,
+    incoming: &mut Incoming<W>,
+) -> Result<Collected, Got<W>> {
     let mut permit = None;
     while !incoming.is_complete() {
         let expected = incoming.total().unwrap_or(0).max(incoming.payload().len() as u64);
         if expected > limits::HOLD_BYTES as u64 && permit.is_none() {
-            match beyond_hold(call, &incoming) {
-                Beyond::Stream(prefix) => return stream(shard, call, from, incoming, &prefix),
-                Beyond::Unusable(fault) => return refused(shard.node.classifier.fault(fault)),
-                Beyond::Wrong => return refused(Outcome::malformed()),
+            match beyond_hold(call, incoming) {
+                Beyond::Stream(prefix) => return Ok(Collected::Start(prefix)),
+                Beyond::Unusable(fault) => return Err(refused(shard.node.classifier.fault(fault))),
+                Beyond::Wrong => return Err(refused(Outcome::malformed())),
                 Beyond::ReadMore => {}
                 // Its own length where that is known in advance: eight longest ones are the node's whole budget.
                 Beyond::Hold => match shard.answers.take(incoming.total().unwrap_or(LONGEST).min(LONGEST)) {
                     Some(granted) => permit = Some(granted),
-                    None => return refused(Outcome::too_large()),
+                    None => return Err(refused(Outcome::too_large())),
                 },
             }
         }
         if incoming.payload().len() > limits::BATCH_ANSWER_BYTES {
-            return refused(Outcome::too_large());
+            return Err(refused(Outcome::too_large()));
         }
         let room = if permit.is_some() { limits::BATCH_ANSWER_BYTES } else { limits::HOLD_BYTES };
-        if let Err(fault) = incoming.read(shard, &from.watch, room).await {
-            return ended_early(fault, &from.watch);
+        if let Err(fault) = incoming.read(shard, watch, room).await {
+            return Err(ended_early(fault, watch));
         }
     }
-    whole(shard, call, from, incoming, permit)
+    Ok(Collected::Whole(permit))
 }
 
 const LONGEST: u64 = limits::BATCH_ANSWER_BYTES as u64;
@@ -285,8 +299,8 @@ fn beyond_hold<W: World>(call: &Call<W>, incoming: &Incoming<W>) -> Beyond {
     }
 }
 
-fn stream<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>, incoming: Incoming<W>, prefix: &Prefix) -> Got<W> {
-    match Relay::new(incoming, prefix, &call.outgoing, from.watch) {
+fn stream<W: World>(shard: &Shard<W>, call: &Call<W>, watch: Watch<W>, incoming: Incoming<W>, prefix: &Prefix) -> Got<W> {
+    match Relay::new(incoming, prefix, &call.outgoing, watch) {
         Ok(relay) => Got::Stream(Box::new(relay)),
         Err(fault) => refused(shard.node.classifier.fault(fault)),
     }
@@ -296,7 +310,7 @@ fn stream<W: World>(shard: &Shard<W>, call: &Call<W>, from: Source<'_, W>, incom
 fn whole<W: World>(
     shard: &Shard<W>,
     call: &Call<W>,
-    from: Source<'_, W>,
+    (target, rules): (&Target<W>, &[ErrorRule]),
     incoming: Incoming<W>,
     permit: Option<Permit>,
 ) -> Got<W> {
@@ -304,7 +318,7 @@ fn whole<W: World>(
     let retry_after = incoming.retry_after();
     let (buf, body) = incoming.finish(shard, shard.now());
     let arrived = Arrived { status, retry_after: &retry_after, buf, body, permit };
-    judge(shard, call, (&from.target.secrets, from.rules), &call.outgoing.id, arrived)
+    judge(shard, call, (&target.secrets, rules), &call.outgoing.id, arrived)
 }
 
 /// A whole body, and what came with it.

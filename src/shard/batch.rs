@@ -38,8 +38,8 @@ enum Part {
 }
 
 /// Answers a batch. `items` are spans in the request's body.
-pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: Vec<Span>, buf: Vec<u8>) -> (Vec<u8>, Next) {
-    if let Err(refusal) = admitted(client, &asked, &items, &buf) {
+pub async fn answer<W: World>(client: &mut Client<W>, asked: &Asked<'_>, items: Vec<Span>, buf: Vec<u8>) -> (Vec<u8>, Next) {
+    if let Err(refusal) = admitted(client, asked, &items, &buf) {
         let body = refused(&refusal, &buf, &items, asked.body.range.start);
         let next = rpc::write_body(client, refusal.status, refusal.retry_after_s, body, &asked.manner).await;
         return (buf, next);
@@ -47,23 +47,24 @@ pub async fn answer<W: World>(client: &mut Client<W>, asked: Asked<'_>, items: V
     let shard = client.shard.clone();
     shard.counters.calls.add(items.len() as u64);
     let mut manner = asked.manner.clone();
-    let context = rpc::context(client, &asked, &buf, false);
+    let context = rpc::context(client, asked, &buf, false);
     let source = Rc::new(buf);
     let start = asked.body.range.start;
-    let subscribe = rpc::subscribe_refusal(client, &asked, Some(&Source::Shared(source.clone())));
+    let subscribe = rpc::subscribe_refusal(client, asked, Some(&Source::Shared(source.clone())));
     let of = Items { source: &source, start, transport: Transport::Http, request_id: &manner.request_id };
     let done = carry_out(&shard, &context, of, items, &subscribe).await;
     manner.end_if(shard.node.draining.is_raised());
     if asked.route.meta == Meta::Headers {
         // The header speaks for the first call.
-        let json = rpc::meta_json(&shard, &asked.snapshot, asked.route, &manner.request_id, asked.started, done.first);
+        let first = done.first.as_ref().map(|(trace, ask)| (trace, ask));
+        let json = rpc::meta_json(&shard, &asked.snapshot, asked.route, &manner.request_id, asked.started, first);
         meta::write_header_value(&mut manner.meta_header, &json);
     }
     let next = match done.bodies {
         None => Next::Abort,
         Some(bodies) => {
             shard.counters.replies.add(bodies.len() as u64);
-            if bodies.is_empty() { rpc::no_content(client, manner).await } else { write(client, bodies, &manner).await }
+            if bodies.is_empty() { rpc::no_content(client, &manner).await } else { write(client, bodies, &manner).await }
         }
     };
     (Rc::try_unwrap(source).unwrap_or_else(|shared| shared.to_vec()), next)
@@ -228,6 +229,7 @@ async fn one<W: World>(
         Todo::Refuse(refusal) => (Reply::Refused(refusal), None),
         Todo::Subscribe => (Reply::Refused(subscribe.clone()), None),
     };
+    let lent = trace.as_ref().map(|(trace, ask)| (trace, ask));
     let noted = Noted {
         snapshot: &context.snapshot,
         route: &context.route,
@@ -235,9 +237,9 @@ async fn one<W: World>(
         method: request.method.of(source),
         request_id: of.request_id,
         started: context.started,
-        trace: trace.as_ref(),
+        trace: lent,
     };
-    shard.note(noted, ended(&reply, trace.as_ref()));
+    shard.note(noted, ended(&reply, lent));
     (part(shard, reply, &request, source, kept), trace)
 }
 

@@ -36,6 +36,12 @@ pub enum Source {
     Shared(Rc<Vec<u8>>),
 }
 
+impl Default for Source {
+    fn default() -> Source {
+        Source::Own(Vec::new())
+    }
+}
+
 impl Source {
     pub fn bytes(&self) -> &[u8] {
         match self {

@@ -196,7 +196,7 @@ impl<W: World> Client<W> {
             Err(BodyFault::Http(fault)) => return (Vec::new(), Box::pin(self.refuse_http(buf, fault)).await),
             Err(BodyFault::NoRoom) => {
                 let manner = self.manner(head, &buf, false);
-                let next = Box::pin(rpc::refuse(self, &RpcRefusal::out_of_memory(), b"null", manner)).await;
+                let next = Box::pin(rpc::refuse(self, &RpcRefusal::out_of_memory(), b"null", &manner)).await;
                 return (buf, next.and_finish());
             }
         };
@@ -206,8 +206,8 @@ impl<W: World> Client<W> {
         let end = body.end;
         let (mut buf, next) = match target {
             Ok(Target::Rpc(route)) => {
-                let asked = rpc::Asked { head, route, snapshot, body, manner, started };
-                rpc::answer(self, asked, buf).await
+                let mut asked = rpc::Asked { head, route, snapshot, body, manner, started };
+                rpc::answer(self, &mut asked, buf).await
             }
             Ok(Target::Websocket(route)) => {
                 let next = Box::pin(local::upgrade(self, route, head, &buf, end, manner)).await;

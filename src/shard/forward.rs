@@ -283,8 +283,12 @@ impl Last {
 
     /// A better answer came.
     fn discard<W: World>(&mut self, shard: &Shard<W>) {
-        let absent = self.absent.take().map(|(held, _)| held);
-        self.error.take().into_iter().chain(absent).for_each(|held| shard.buffers.give(held.buf));
+        if let Some(error) = self.error.take() {
+            shard.buffers.give(error.buf);
+        }
+        if let Some((absent, _)) = self.absent.take() {
+            shard.buffers.give(absent.buf);
+        }
     }
 }
 

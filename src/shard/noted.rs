@@ -29,7 +29,7 @@ pub struct Noted<'a> {
     pub request_id: &'a [u8],
     pub started: Instant,
     /// `None` when no provider was asked.
-    pub trace: Option<&'a (Trace, Ask)>,
+    pub trace: Option<(&'a Trace, &'a Ask)>,
 }
 
 impl<W: World> Shard<W> {
@@ -85,7 +85,7 @@ fn shown<const N: usize>(bytes: &[u8]) -> ArrayVec<u8, N> {
 }
 
 /// How a call ended, seen from its reply.
-pub fn ended<W: World>(reply: &Reply<W>, trace: Option<&(Trace, Ask)>) -> Ended {
+pub fn ended<W: World>(reply: &Reply<W>, trace: Option<(&Trace, &Ask)>) -> Ended {
     let category = trace.and_then(|(trace, _)| trace.category);
     match reply {
         Reply::Held(held) => match held.answer.kind {

@@ -13,7 +13,7 @@ use crate::route::resolve::{Meta, Route};
 use crate::route::select::Ask;
 use crate::runtime::limiter::ClientKey;
 use crate::runtime::world::World;
-use crate::shard::call::{Call, Source, Trace};
+use crate::shard::call::{Source, Trace};
 use crate::shard::client_http::{Client, Next, ReadBody};
 use crate::shard::deadlines::Patron;
 use crate::shard::forward::{Reply, forward};
@@ -40,18 +40,18 @@ pub struct Asked<'a> {
 }
 
 /// Answers a POST to an RPC path. `buf` holds the request and comes back.
-pub async fn answer<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, buf: Vec<u8>) -> (Vec<u8>, Next) {
+pub async fn answer<W: World>(client: &mut Client<W>, asked: &mut Asked<'_>, buf: Vec<u8>) -> (Vec<u8>, Next) {
     asked.manner.in_headers = asked.route.meta == Meta::Headers;
     debug_assert!(asked.head.method == Method::Post, "resolve refuses every other verb");
     if !is_json(asked.head.field(Field::ContentType).of(&buf)) {
-        let next = Box::pin(refuse(client, &RpcRefusal::not_json(), b"null", asked.manner)).await;
+        let next = Box::pin(refuse(client, &RpcRefusal::not_json(), b"null", &asked.manner)).await;
         return (buf, next);
     }
     let body = buf.get(asked.body.range.clone()).unwrap_or(&[]);
     match jsonrpc::scan_body(body) {
         Ok(jsonrpc::Body::Single(request)) => {
             let request = shifted(request, asked.body.range.start);
-            single(client, asked, request, buf).await
+            single(client, asked, &request, buf).await
         }
         Ok(jsonrpc::Body::Batch(items)) => {
             // Boxed: batches are the rarer form, and their state would sit in every request.
@@ -59,7 +59,7 @@ pub async fn answer<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, buf:
         }
         Err(fault) => {
             let id = echo(&fault, body);
-            let next = Box::pin(refuse(client, &RpcRefusal::bad_request(&fault), &id, asked.manner)).await;
+            let next = Box::pin(refuse(client, &RpcRefusal::bad_request(&fault), &id, &asked.manner)).await;
             (buf, next)
         }
     }
@@ -71,37 +71,38 @@ pub fn echo(fault: &RequestFault, body: &[u8]) -> Vec<u8> {
     if id.is_empty() { b"null".to_vec() } else { id.of(body).to_vec() }
 }
 
-async fn single<W: World>(client: &mut Client<W>, mut asked: Asked<'_>, request: Request, buf: Vec<u8>) -> (Vec<u8>, Next) {
+/// What is large is lent: a future is moved into its caller's state with all that it owns.
+async fn single<W: World>(client: &mut Client<W>, asked: &mut Asked<'_>, request: &Request, buf: Vec<u8>) -> (Vec<u8>, Next) {
     let shard = client.shard.clone();
     let profile = &asked.snapshot.topology.profiles[asked.route.profile];
-    if let Err(refusal) = charge(client, &asked, profile, &buf, 1) {
-        let id = Context::<W>::client_id(&request, &buf).to_vec();
-        let next = Box::pin(refuse(client, &refusal, &id, asked.manner)).await;
+    if let Err(refusal) = charge(client, asked, profile, &buf, 1) {
+        let id = Context::<W>::client_id(request, &buf).to_vec();
+        let next = Box::pin(refuse(client, &refusal, &id, &asked.manner)).await;
         return (buf, next);
     }
     shard.counters.calls.add(1);
     let may_stream = !asked.manner.is_http_10 && asked.route.meta != Meta::Body;
-    let context = context(client, &asked, &buf, may_stream);
-    let (todo, source) = context.decide(&shard, &request, Source::Own(buf), asked.body.range.clone());
+    let context = context(client, asked, &buf, may_stream);
+    let (mut todo, source) = context.decide(&shard, request, Source::Own(buf), asked.body.range.clone());
     let (reply, trace, source) = match todo {
-        Todo::Forward(mut call) => {
-            let reply = forward(&shard, &mut call).await;
-            let Call { outgoing, trace, ask, .. } = call;
-            (reply, Some((trace, ask)), Some(outgoing.source))
+        Todo::Forward(ref mut call) => {
+            let reply = forward(&shard, call).await;
+            let source = std::mem::take(&mut call.outgoing.source);
+            (reply, Some((&call.trace, &call.ask)), Some(source))
         }
         Todo::Local(result) => (Reply::Local(result), None, source),
         Todo::Refuse(refusal) => (Reply::Refused(refusal), None, source),
-        Todo::Subscribe => (Reply::Refused(subscribe_refusal(client, &asked, source.as_ref())), None, source),
+        Todo::Subscribe => (Reply::Refused(subscribe_refusal(client, asked, source.as_ref())), None, source),
     };
     asked.manner.end_if(shard.node.draining.is_raised());
     let buf = source.map(Source::into_bytes).unwrap_or_default();
     if request.id == Id::Absent && !matches!(reply, Reply::Nothing) {
-        shard.note(noted(&asked, &request, &buf, trace.as_ref()), ended(&reply, trace.as_ref()));
+        shard.note(noted(asked, request, &buf, trace), ended(&reply, trace));
         reply.discard(&shard);
-        let next = Box::pin(no_content(client, asked.manner)).await;
+        let next = Box::pin(no_content(client, &asked.manner)).await;
         return (buf, next);
     }
-    let next = write_reply(client, asked, &request, &buf, reply, trace).await;
+    let next = write_reply(client, asked, (request, &buf), reply, trace).await;
     (buf, next)
 }
 
@@ -179,15 +180,14 @@ pub fn charge_key<W: World>(
 
 async fn write_reply<W: World>(
     client: &mut Client<W>,
-    mut asked: Asked<'_>,
-    request: &Request,
-    buf: &[u8],
+    asked: &mut Asked<'_>,
+    (request, buf): (&Request, &[u8]),
     reply: Reply<W>,
-    trace: Option<(Trace, Ask)>,
+    trace: Option<(&Trace, &Ask)>,
 ) -> Next {
-    let end = ended(&reply, trace.as_ref());
+    let end = ended(&reply, trace);
     if !matches!(reply, Reply::Stream(_)) {
-        client.shard.note(noted(&asked, request, buf, trace.as_ref()), end);
+        client.shard.note(noted(asked, request, buf, trace), end);
     }
     let client_id = Context::<W>::client_id(request, buf);
     let meta = (asked.route.meta != Meta::None)
@@ -201,7 +201,7 @@ async fn write_reply<W: World>(
         Reply::Stream(relay) => {
             let next = Box::pin(stream(client, *relay, &asked.manner, client_id)).await;
             let end = if next == Next::Abort { Ended::Truncated } else { end };
-            client.shard.note(noted(&asked, request, buf, trace.as_ref()), end);
+            client.shard.note(noted(asked, request, buf, trace), end);
             return next;
         }
         Reply::Held(held) => (200, None, Body::of_answer(held, client_id)),
@@ -216,7 +216,7 @@ async fn write_reply<W: World>(
     write_body(client, status, retry_after_s, body, &asked.manner).await
 }
 
-fn noted<'a>(asked: &'a Asked<'_>, request: &Request, buf: &'a [u8], trace: Option<&'a (Trace, Ask)>) -> Noted<'a> {
+fn noted<'a>(asked: &'a Asked<'_>, request: &Request, buf: &'a [u8], trace: Option<(&'a Trace, &'a Ask)>) -> Noted<'a> {
     Noted {
         snapshot: &asked.snapshot,
         route: &asked.route,
@@ -235,7 +235,7 @@ pub fn meta_json<W: World>(
     route: Route,
     request_id: &[u8],
     started: Instant,
-    trace: Option<(Trace, Ask)>,
+    trace: Option<(&Trace, &Ask)>,
 ) -> Vec<u8> {
     let chain = snapshot.chain(route.profile, route.chain);
     let plan = snapshot.plan(route.profile, route.chain);
@@ -263,7 +263,7 @@ pub fn meta_json<W: World>(
     let mut json = Vec::new();
     meta::write_meta(&mut json, &facts, candidates.map(|slot| (name_of(slot), transport_of(slot))));
     if let Some(ask) = ask {
-        add_candidates(&mut json, plan, chain, &ask, route.meta, &mut shard.rng.borrow_mut());
+        add_candidates(&mut json, plan, chain, ask, route.meta, &mut shard.rng.borrow_mut());
     }
     json
 }
@@ -352,14 +352,14 @@ async fn stream<W: World>(client: &mut Client<W>, relay: relay::Relay<W>, manner
 }
 
 /// A refusal as the reply to a whole request.
-pub async fn refuse<W: World>(client: &mut Client<W>, refusal: &RpcRefusal, id: &[u8], manner: Manner) -> Next {
-    write_body(client, refusal.status, refusal.retry_after_s, Body::of_refusal(refusal, id), &manner).await
+pub async fn refuse<W: World>(client: &mut Client<W>, refusal: &RpcRefusal, id: &[u8], manner: &Manner) -> Next {
+    write_body(client, refusal.status, refusal.retry_after_s, Body::of_refusal(refusal, id), manner).await
 }
 
 /// The reply to notifications.
-pub async fn no_content<W: World>(client: &mut Client<W>, manner: Manner) -> Next {
+pub async fn no_content<W: World>(client: &mut Client<W>, manner: &Manner) -> Next {
     let mut out = client.shard.buffers.take(crate::shard::buffers::Size::Client);
-    reply::begin_head(&mut out, 204, &client.shard.reply_fields, &manner);
+    reply::begin_head(&mut out, 204, &client.shard.reply_fields, manner);
     out.extend_from_slice(b"\r\n");
     match (client.send(out).await, manner.keep_alive) {
         (false, _) => Next::Abort,

@@ -95,10 +95,10 @@ async fn carry_out<W: World>(
 ) {
     let socket = &room.socket;
     let reply = forward(&socket.shard, &mut call).await;
-    let Call { trace, ask, snapshot, started, outgoing, .. } = call;
-    let trace = (trace, ask);
-    let end = ended(&reply, Some(&trace));
-    socket.note(&snapshot, method.of(outgoing.source.bytes()), started, Some(&trace), end);
+    let Call { trace, ask, snapshot, started, outgoing, .. } = &call;
+    let trace = Some((trace, ask));
+    let end = ended(&reply, trace);
+    socket.note(snapshot, method.of(outgoing.source.bytes()), *started, trace, end);
     if is_silent || socket.is_gone.get() {
         return reply.discard(&socket.shard);
     }
@@ -110,7 +110,7 @@ async fn carry_out<W: World>(
         Reply::Local(result) => Body::of_result(&result, &client_id),
         Reply::Refused(refusal) => Body::of_refusal(&refusal, &client_id),
     };
-    let meta = socket.wanted_meta(&snapshot, started, Some(trace), wants_notice);
+    let meta = socket.wanted_meta(snapshot, *started, trace, wants_notice);
     socket.reply_with(body, meta, wants_notice);
 }
 
@@ -190,13 +190,13 @@ impl<W: World> Socket<W> {
         Context::new(&self.shard, snapshot.clone(), self.route, &self.region, started, patron, false)
     }
 
-    fn note(&self, snapshot: &Snapshot, method: &[u8], started: Instant, trace: Option<&(Trace, Ask)>, end: Ended) {
+    fn note(&self, snapshot: &Snapshot, method: &[u8], started: Instant, trace: Option<(&Trace, &Ask)>, end: Ended) {
         let (route, transport) = (&self.route, Transport::Ws);
         self.shard.note(Noted { snapshot, route, transport, method, request_id: &[], started, trace }, end);
     }
 
     /// A call's metadata, if it or its connection asks for them.
-    fn wanted_meta(&self, snapshot: &Current, started: Instant, trace: Option<(Trace, Ask)>, notice: bool) -> Option<Vec<u8>> {
+    fn wanted_meta(&self, snapshot: &Current, started: Instant, trace: Option<(&Trace, &Ask)>, notice: bool) -> Option<Vec<u8>> {
         let id = || request_id::generate(&mut self.shard.rng.borrow_mut());
         let json = || rpc::meta_json(&self.shard, snapshot, self.route, &id(), started, trace);
         (notice || self.route.meta == Meta::Body).then(json)

@@ -9,6 +9,7 @@ use crate::chain::method_key::MethodKey;
 use crate::health::breaker::Gate;
 use crate::health::breaker::Manual;
 use crate::health::evidence::Standing;
+use crate::health::trouble::Trouble;
 use crate::snapshot::{ChainPlan, Gates, Grant, Height, LearntLimits, Ranking, Set, Trial, bit};
 use std::sync::Arc;
 
@@ -146,6 +147,7 @@ impl Aggregator {
                     health.gates.held |= if channel.breaker.manual() == Some(Manual::Open) { mask } else { 0 };
                 }
             }
+            health.troubles.extend(channel.trouble(now).map(|trouble| (id, trouble)));
             let is_limited = channel.cooldown.is_limited(now);
             if is_limited && channel.breaker.gate() != Gate::Closed {
                 let until = Some(channel.cooldown.until());
@@ -176,6 +178,7 @@ impl Aggregator {
 struct Health {
     gates: Gates,
     rest_ends: Option<Instant>,
+    troubles: Vec<(SlotId, Trouble)>,
     learnt: IdVec<SlotId, LearntLimits>,
     methods: Vec<(MethodKey, Set)>,
     consensus: Option<u64>,
@@ -187,6 +190,7 @@ impl Health {
         let same_limits = self.learnt.values().eq(plan.learnt.values());
         self.gates == plan.gates
             && self.rest_ends == plan.rest_ends
+            && self.troubles == plan.troubles
             && same_limits
             && self.methods == plan.learnt_methods
             && self.consensus == plan.consensus
@@ -195,7 +199,7 @@ impl Health {
 
     fn put_in(self, plan: &mut ChainPlan) {
         plan.has_learnt = self.learnt.values().any(|l| *l != LearntLimits::NONE);
-        (plan.gates, plan.rest_ends) = (self.gates, self.rest_ends);
+        (plan.gates, plan.rest_ends, plan.troubles) = (self.gates, self.rest_ends, self.troubles);
         (plan.learnt, plan.learnt_methods) = (self.learnt, self.methods);
         (plan.consensus, plan.heights) = (self.consensus, self.heights);
     }

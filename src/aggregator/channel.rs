@@ -8,6 +8,7 @@ use crate::health::breaker::{Breaker, Cause, Gate, Outcomes, Policy, Transition}
 use crate::health::cooldown::Cooldown;
 use crate::health::learnt::{Learnt, Lesson};
 use crate::health::suspicion::Suspicion;
+use crate::health::trouble::Trouble;
 use crate::observe::category::Category;
 use crate::observe::report::{FeedState, Probe};
 use crate::observe::tally::ChannelCounts;
@@ -101,6 +102,28 @@ impl Channel {
             true => self.breaker.on_producer_lost(producer),
             false => self.breaker.on_reported(producer, until),
         }
+    }
+
+    /// Why its circuit is not closed.
+    pub fn trouble(&self, now: Instant) -> Option<Trouble> {
+        let breaker = &self.breaker;
+        (breaker.gate() != Gate::Closed).then(|| Trouble {
+            is_half_open: breaker.gate() == Gate::HalfOpen,
+            unreached: self.unreached,
+            last: self.last_failure.map(|(category, _)| category),
+            run: breaker.run(),
+            opens: breaker.opens(),
+            retry_at: breaker.retry_at(),
+            is_early: breaker.is_tried_early(),
+            rests_until: breaker.rests_until(),
+            limited_until: self.cooldown.is_limited(now).then(|| self.cooldown.until()),
+            is_dark: self.is_dark,
+        })
+    }
+
+    /// The same in words; nothing while it is closed.
+    pub fn why(&self, now: Instant) -> String {
+        self.trouble(now).map(|trouble| trouble.why(now)).unwrap_or_default()
     }
 
     /// True: people should hear of it.

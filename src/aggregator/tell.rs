@@ -128,7 +128,7 @@ impl Aggregator {
         let Some(channel) = self.channels.get(id) else { return };
         let cause = channel.last_failure.filter(|_| to == Gate::Open).map(|(category, _)| category.word());
         let (level, message) = match (to, channel.breaker.manual()) {
-            (Gate::Open, None) => (Level::Warn, format!("circuit open: {}", why_open(channel, now))),
+            (Gate::Open, None) => (Level::Warn, format!("circuit open: {}", channel.why(now))),
             (Gate::Open, Some(_)) => (Level::Warn, format!("circuit open: {HELD_OPEN}")),
             (Gate::HalfOpen, _) => (Level::Info, "circuit half-open: our probes decide".to_owned()),
             (Gate::Closed, None) => (Level::Info, "circuit closed: calls are sent to it again".to_owned()),
@@ -316,50 +316,6 @@ impl Aggregator {
             .with("transport", id.transport().word())
             .with("instance", instance.map(|i| &*i.label))
             .with("providers", providers)
-    }
-}
-
-/// Why a circuit is open, in words.
-pub(super) fn why_open(channel: &Channel, now: Instant) -> String {
-    let last = match (channel.unreached, channel.last_failure) {
-        (Some(why), Some((Category::Network | Category::Timeout, _)) | None) => why.text().into_owned(),
-        (_, Some((category, _))) => category.word().replace('_', " "),
-        (None, None) => "failure".to_owned(),
-    };
-    let failures = match channel.breaker.run() {
-        0 => format!("a trial failed: {last}"),
-        1 => format!("1 failure: {last}"),
-        run => format!("{run} failures in a row, the last one: {last}"),
-    };
-    format!("{failures}; {}", when_tried(channel, now))
-}
-
-/// When an open circuit is tried again, and why then.
-fn when_tried(channel: &Channel, now: Instant) -> String {
-    let breaker = &channel.breaker;
-    if channel.is_dark {
-        let rests = channel.cooldown.is_limited(now).then(|| channel.cooldown.until().since(now).as_secs().max(1));
-        return rests.map_or_else(
-            || "probed every second, because calls have nobody else".to_owned(),
-            |seconds| format!("probed in {seconds} s, when it said to come back"),
-        );
-    }
-    let seconds = breaker.retry_at().map_or(0, |retry| retry.since(now).as_secs()).max(1);
-    match (breaker.is_tried_early(), breaker.opens()) {
-        (true, _) => format!("tried again in {seconds} s, because our probes of it are good"),
-        (false, 0 | 1) => format!("tried again in {seconds} s"),
-        (false, opens) => format!("tried again in {seconds} s, because {} trials in a row failed", opens - 1),
-    }
-}
-
-/// Why a half-open circuit is as it is.
-pub(super) fn why_half_open(channel: &Channel, now: Instant) -> String {
-    match channel.breaker.rests_until().filter(|until| *until > now) {
-        Some(until) => {
-            let seconds = until.since(now).as_secs().max(1);
-            format!("its circuit is half-open and it turned our last trial away: tried again in {seconds} s")
-        }
-        None => "its circuit is half-open: our probes decide".to_owned(),
     }
 }
 

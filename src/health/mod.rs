@@ -10,3 +10,4 @@ pub mod probe;
 pub mod reconnect;
 pub mod sightings;
 pub mod suspicion;
+pub mod trouble;

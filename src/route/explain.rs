@@ -68,7 +68,7 @@ impl Stage {
             Stage::WrongChain => "its eth_chainId is not the chain's; correct its url or the chain_id",
             Stage::Unsupported => "its capabilities exclude this method, or it lately answered that it lacks it",
             Stage::Held => HELD_OPEN,
-            Stage::CircuitOpen => "its circuit is open: it failed too often and is left alone until a probe of ours tries it",
+            Stage::CircuitOpen => "its circuit is open: it is left alone until a probe of ours tries it",
             Stage::HalfOpen => "its circuit is half-open: our probes try it, and calls wait for what they find",
             Stage::Unfit => "it would reject the parameters: a configured limit, or one learnt from its errors",
             Stage::Candidate => "it may be chosen",

@@ -177,12 +177,8 @@ async fn attempt_over_http<W: World>(
     let mut incoming = match started {
         Ok(incoming) => incoming,
         Err(Broken::NotTaken) => return Got::NotSent(ConnectFault::TurnedAway),
-        Err(Broken::Ended { unanswered }) => {
-            return match watch.state() {
-                Watched::Running => Got::Lost { stale: reused && unanswered },
-                Watched::ClientGone => Got::ClientGone,
-                _ => Got::TimedOut,
-            };
+        Err(Broken::Ended { unanswered }) if watch.state() == Watched::Running => {
+            return Got::Lost { stale: reused && unanswered };
         }
         Err(fault) => return ended_early(fault, &watch),
     };

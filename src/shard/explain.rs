@@ -2,6 +2,7 @@
 
 use crate::base::ids::{ChainId, MethodId, ProfileId, ProviderId, SlotId, Transport};
 use crate::base::span::Span;
+use crate::base::time::Instant;
 use crate::chain::method::{self, Gate, Safety};
 use crate::chain::params::{BlockAsk, block_in_words};
 use crate::config::topology::{Chain, Strategy};
@@ -71,7 +72,7 @@ pub fn answer<W: World>(
         "chosen_transport": chosen.map(|slot| plan.fixed.channels[slot].transport().word()),
         "is_drawn": parts.values().any(|part| part.odds > 0.0 && part.odds < 1.0),
         "is_dark": plan.has_nobody(),
-        "providers": rows.iter().map(|(id, part)| provider(plan, configured, &ask, *id, part)).collect::<Vec<_>>(),
+        "providers": rows.iter().map(|(id, part)| provider(plan, configured, &ask, (*id, part), shard.recent())).collect::<Vec<_>>(),
     });
     Answer::json(200, body.to_string())
 }
@@ -124,7 +125,7 @@ impl Thought {
     }
 }
 
-fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, id: SlotId, part: &Part) -> Value {
+fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, (id, part): (SlotId, &Part), now: Instant) -> Value {
     let configured = &chain.providers[plan.fixed.providers[id]];
     let height = plan.heights.get(id).filter(|height| height.optimistic > 0);
     let gates = &plan.gates;
@@ -135,7 +136,7 @@ fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, id: SlotId, part: &Part)
         "id": configured.id,
         "transport": plan.fixed.channels[id].transport().word(),
         "stage": part.stage.word(),
-        "reason": reason(part, is(gates.limited), is_unmeasured),
+        "reason": reason(part, plan.trouble(id).map(|trouble| trouble.why(now)), is(gates.limited), is_unmeasured),
         "turn": part.turn,
         "odds": rounded(part.odds),
         "tier": part.tier,
@@ -154,10 +155,14 @@ fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, id: SlotId, part: &Part)
     })
 }
 
-/// For candidates: why they come later than others that nothing speaks against.
-fn reason(part: &Part, is_limited: bool, is_unmeasured: bool) -> String {
-    if part.stage != Stage::Candidate {
-        return part.stage.reason().to_owned();
+/// Why it is not asked, or why it comes later than others that nothing speaks against. `trouble`: of its circuit.
+fn reason(part: &Part, trouble: Option<String>, is_limited: bool, is_unmeasured: bool) -> String {
+    match (part.stage, &trouble) {
+        (Stage::CircuitOpen, Some(why)) => return format!("its circuit is open: {why}"),
+        // Its words name the circuit themselves.
+        (Stage::HalfOpen, Some(why)) => return why.clone(),
+        (Stage::Candidate, _) => {}
+        (stage, _) => return stage.reason().to_owned(),
     }
     let demotions = [
         (part.is_misconfigured, "it refuses our credentials, so it is tried last"),
@@ -168,7 +173,9 @@ fn reason(part: &Part, is_limited: bool, is_unmeasured: bool) -> String {
         (!part.is_local, "it is of another region, so local ones of its tier go first"),
         (is_unmeasured, "it has too few good calls of this method to be ranked by, so those with enough go first"),
     ];
-    let found: Vec<&str> = demotions.iter().filter(|(is, _)| *is).map(|(_, why)| *why).collect();
+    let in_the_dark = trouble.map(|why| format!("nobody's circuit is closed, so it is tried all the same ({why})"));
+    let demoted = demotions.iter().filter(|(is, _)| *is).map(|(_, why)| (*why).to_owned());
+    let found: Vec<String> = in_the_dark.into_iter().chain(demoted).collect();
     if found.is_empty() { Stage::Candidate.reason().to_owned() } else { found.join("; ") }
 }
 

@@ -4,6 +4,7 @@ use crate::base::ids::{IdVec, MethodId, ProviderId, SlotId};
 use crate::base::time::Instant;
 use crate::chain::method;
 use crate::chain::method_key::MethodKey;
+use crate::health::trouble::Trouble;
 use crate::snapshot::Set;
 use crate::snapshot::fixed::Fixed;
 use crate::snapshot::ranking::Ranking;
@@ -63,6 +64,8 @@ pub struct ChainPlan {
     pub learnt_methods: Vec<(MethodKey, Set)>,
     /// The first moment at which a channel wants to be asked again, of those whose circuit is not closed and that said one.
     pub rest_ends: Option<Instant>,
+    /// Why circuits are not closed, for people.
+    pub troubles: Vec<(SlotId, Trouble)>,
     pub rankings: IdVec<MethodId, Arc<Ranking>>,
 }
 
@@ -78,6 +81,7 @@ impl ChainPlan {
             has_learnt: false,
             learnt_methods: Vec::new(),
             rest_ends: None,
+            troubles: Vec::new(),
             rankings: (0..method::COUNT).map(|_| blank.clone()).collect(),
             fixed,
         }
@@ -126,6 +130,11 @@ impl ChainPlan {
             (_, true) => "half_open",
             _ => "closed",
         }
+    }
+
+    /// Why its circuit is not closed.
+    pub fn trouble(&self, slot: SlotId) -> Option<&Trouble> {
+        self.troubles.iter().find(|(of, _)| *of == slot).map(|(_, trouble)| trouble)
     }
 
     /// Channels that a call with this pin may be sent to at all.

@@ -1,6 +1,7 @@
 //! Providers that are dead at the start and return, and providers that probes and refusals tell about (CONTRACT §4, §5).
 
 use crate::actor::{Actor, Say, Seen, healthy, steady};
+use crate::api::get;
 use crate::harness::{Lasso, no_limit};
 use crate::http::{Client, READ, post};
 use crate::load::{Load, alone};
@@ -36,6 +37,13 @@ fn a_node_whose_providers_are_all_dead_comes_up_and_finds_them_when_they_return(
         told.is_some()
     });
     let told = told.expect("it is told");
+    // Explain names the fault with its remedy, and when it is tried.
+    within(5 * SECOND, "the reason in words", || {
+        let explained = get(lasso.address, "/api/explain/default/one/eth_call").1;
+        let reason = explained["providers"][0]["reason"].as_str().unwrap_or_default();
+        let words = ["it refuses the connection (check host and port", "probed every second, because calls have nobody else"];
+        words.iter().all(|words| reason.contains(words))
+    });
     assert!((100..=1_100).contains(&told), "{told} ms are not the first opening's second with its jitter");
     let took = within(15 * SECOND, "ready", || {
         // A trial's own failure is told as it is; whoever was sent nowhere is told when to come back.

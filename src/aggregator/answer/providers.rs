@@ -3,7 +3,6 @@
 use super::{Moment, ms, rounded};
 use crate::aggregator::Aggregator;
 use crate::aggregator::channel::Channel;
-use crate::aggregator::tell::{why_half_open, why_open};
 use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};
 use crate::chain::method;
 use crate::chain::method_key::MethodKey;
@@ -147,8 +146,8 @@ impl Aggregator {
         let breaker = &channel.breaker;
         match breaker.gate() {
             Gate::Open if breaker.manual() == Some(Manual::Open) => return ("circuit_open", HELD_OPEN.to_owned()),
-            Gate::Open => return ("circuit_open", why_open(channel, at.now)),
-            Gate::HalfOpen => return ("recovering", why_half_open(channel, at.now)),
+            Gate::Open => return ("circuit_open", channel.why(at.now)),
+            Gate::HalfOpen => return ("recovering", channel.why(at.now)),
             Gate::Closed => {}
         }
         if channel.misconfigured_since.is_some() {

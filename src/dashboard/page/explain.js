@@ -21,7 +21,7 @@ const STAGES = {
   wrong_chain: ['wrong chain', 'wrong_chain', 'Its eth_chainId is another chain’s. Correct its url, or the chain_id.'],
   unsupported: ['lacks the method', 'misconfigured', 'Its capabilities exclude this method, or it lately answered that it does not have it.'],
   held_open: ['held open by hand', 'circuit_open', 'Held open by hand: no calls until an operator ends it.'],
-  circuit_open: ['circuit open', 'circuit_open', 'It failed too often. It is left alone until a probe of ours tries it.'],
+  circuit_open: ['circuit open', 'circuit_open', 'It is left alone until a probe of ours tries it.'],
   half_open: ['being tried', 'recovering', 'Its circuit is half open: our probes try it, and calls wait for what they find.'],
   unfit: ['would refuse', 'misconfigured', 'It would reject these parameters: by a configured limit, or by one learnt from its errors.'],
 };
@@ -205,6 +205,8 @@ const demoted = (row) => DEMOTIONS.find(([field]) => row[field]);
 // One sentence, or two, about one channel.
 function why(row, answer) {
   const stage = STAGES[row.stage];
+  // What went wrong with a circuit, and when it is tried, only the node knows.
+  if (row.circuit !== 'closed' && ['circuit_open', 'half_open', 'candidate'].includes(row.stage)) return `${row.reason[0].toUpperCase()}${row.reason.slice(1)}.`;
   if (row.stage !== 'candidate') return stage?.[2] ?? row.reason;
   const demotions = DEMOTIONS.filter(([field]) => row[field]).map(([, , , words]) => words);
   if (demotions.length > 0) return `It may be chosen, but ${demotions.join('; ')}.`;

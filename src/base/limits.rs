@@ -252,6 +252,9 @@ pub const SOCKET_AHEAD_BYTES: usize = 64 << 10;
 pub const SOCKET_OUTBOX_BYTES: usize = 4 << 20;
 /// Pongs that are owed to a client, whole frames: at least eight, and every one to whoever reads them.
 pub const SOCKET_PONGS_BYTES: usize = 1 << 10;
+/// The same of all clients of a shard: beyond it each is owed what one pong may be long, the newest.
+pub const PONGS_BYTES: usize = 64 << 10;
+pub const PONG_BYTES: usize = 2 + 125;
 /// Frames of one message, from a client or a provider: 8 MB in 64-byte fragments.
 pub const SOCKET_FRAMES: usize = 1 << 17;
 pub const SOCKET_PING_MS: u64 = 30_000;

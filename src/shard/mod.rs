@@ -139,6 +139,8 @@ pub struct Shard<W: World> {
     subscribers: Subscribers<W>,
     /// By chain number: who announced what lately.
     sightings: RefCell<BTreeMap<u64, Sightings>>,
+    /// Bytes of pongs that they are owed.
+    owed_pongs: Rc<Cell<usize>>,
     /// The control thread's streams.
     stream_load: Cell<StreamLoad>,
     rng: RefCell<Rng>,
@@ -217,6 +219,7 @@ impl<W: World> Shard<W> {
             stream_load: Cell::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),
+            owed_pongs: Rc::default(),
             next_call_id: Cell::new(1),
             recent: Cell::new(world.now()),
             last_sweep: Cell::new(world.now()),

@@ -252,6 +252,9 @@ pub const SOCKET_AHEAD_BYTES: usize = 64 << 10;
 pub const SOCKET_OUTBOX_BYTES: usize = 4 << 20;
 /// Pongs that are owed to a client, whole frames: at least eight, and every one to whoever reads them.
 pub const SOCKET_PONGS_BYTES: usize = 1 << 10;
+/// The same of all clients of a shard: beyond it each is owed what one pong may be long, the newest.
+pub const PONGS_BYTES: usize = 64 << 10;
+pub const PONG_BYTES: usize = 2 + 125;
 /// Frames of one message, from a client or a provider: 8 MB in 64-byte fragments.
 pub const SOCKET_FRAMES: usize = 1 << 17;
 pub const SOCKET_PING_MS: u64 = 30_000;
@@ -276,6 +279,12 @@ pub const LINK_CALL_BYTES: usize = 128 << 10;
 pub const LINK_SKIP_BYTES: u64 = 256 << 20;
 /// Shards that keep a connection to one instance for calls [C §6].
 pub const LINK_SHARDS: usize = 4;
+/// Connections of one shard to one instance that carry one call each, beside the shared one: for calls that must not be
+/// repeated, were lost once, or are long. The last is for the first of these.
+pub const LINK_ASIDES: usize = 16;
+/// One is made within this time, or the shared one must do; where none was granted, none is asked for so long.
+pub const LINK_ASIDE_OPEN_MS: u64 = 2_000;
+pub const LINK_ASIDE_REST_MS: u64 = 5_000;
 /// Calls of one connection that wait for their answer; one more goes elsewhere.
 pub const LINK_PENDING: usize = 256;
 /// Bytes that wait to be written before no more calls are taken.

@@ -18,7 +18,7 @@ pub struct Descriptors {
 impl Descriptors {
     /// Providers get what all their `max_connections` ask for, but at most half of what is left.
     pub fn share_out(limit: u64, shards: usize, topology: &Topology) -> Descriptors {
-        let of_instance = |max: u32| u64::from(max) + limits::LINK_SHARDS as u64 + 1;
+        let of_instance = |max: u32| u64::from(max) + (limits::LINK_SHARDS * (1 + limits::LINK_ASIDES)) as u64 + 1;
         let wanted = topology.instances.values().map(|instance| of_instance(instance.max_connections)).sum();
         Descriptors::of(limit, shards, wanted)
     }

@@ -27,6 +27,8 @@ pub struct Ending {
     pub how: How,
     /// It had lived for `limits::LINK_STABLE_MS`.
     pub was_stable: bool,
+    /// A call on it was answered.
+    pub has_answered: bool,
     /// Calls and subscriptions that it still owed something.
     pub pending: usize,
 }
@@ -46,6 +48,11 @@ impl Ending {
     pub fn penalty(self) -> Option<Category> {
         let in_order = matches!(self.how, How::Closed(1000 | 1001 | 1012)) && self.was_stable && self.pending == 0;
         if in_order || self.how == How::Ours { None } else { Some(self.category()) }
+    }
+
+    /// It worked: what ended it is no reason to wait before another one is made.
+    pub fn has_worked(self) -> bool {
+        self.was_stable || self.has_answered || self.pending > 0
     }
 
     /// The class of the close code.
@@ -68,7 +75,7 @@ mod tests {
     #[test]
     fn each_ending_has_its_effect() {
         let check = |how, was_stable, pending, want| {
-            let ending = Ending { how, was_stable, pending };
+            let ending = Ending { how, was_stable, has_answered: false, pending };
             assert_eq!(ending.penalty(), want, "{ending:?}");
         };
         for code in [1000, 1001, 1012] {
@@ -96,6 +103,10 @@ mod tests {
         check(How::Silent, true, 0, Some(C::Network));
         check(How::Broken, true, 0, Some(C::MalformedResponse));
         check(How::Ours, false, 3, None);
-        assert_eq!(Ending { how: How::Lost, was_stable: true, pending: 0 }.code(), 1006);
+        let worked =
+            |was_stable, has_answered, pending| Ending { how: How::Lost, was_stable, has_answered, pending }.has_worked();
+        assert!(!worked(false, false, 0));
+        assert!(worked(true, false, 0) && worked(false, true, 0) && worked(false, false, 1));
+        assert_eq!(Ending { how: How::Lost, was_stable: true, has_answered: true, pending: 0 }.code(), 1006);
     }
 }

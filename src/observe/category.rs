@@ -230,6 +230,11 @@ impl Outcome {
         Outcome::of(C::ResultTooLarge)
     }
 
+    /// A call above the provider's bounds.
+    pub fn too_long() -> Outcome {
+        Outcome::of(C::RequestTooLarge)
+    }
+
     /// Connect, TLS, or the connection broke.
     pub fn network() -> Outcome {
         Outcome::of(C::Network)

@@ -83,8 +83,10 @@ pub enum Got<W: World> {
     Lost {
         stale: bool,
     },
-    /// Written, and no whole answer in time.
-    TimedOut,
+    /// Written, and no whole answer in time. `is_hindered`: it may have been waiting where we could not read it.
+    TimedOut {
+        is_hindered: bool,
+    },
     ClientGone,
 }
 
@@ -99,7 +101,7 @@ impl<W: World> Got<W> {
             Got::NotSent(ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::Late) => End::Unreachable,
             Got::NotSent(_) => End::NotSent,
             Got::Lost { stale } => End::Lost { wrote: true, stale: *stale },
-            Got::TimedOut => End::TimedOut { wrote: true },
+            Got::TimedOut { .. } => End::TimedOut { wrote: true },
         }
     }
 }
@@ -118,7 +120,7 @@ pub async fn attempt<W: World>(
     let instance = channel.instance();
     match channel.transport() {
         Transport::Http => attempt_over_http(shard, call, instance, rules, rule, time, now).await,
-        Transport::Ws => attempt_over_link(shard, call, instance, rules, time, now).await,
+        Transport::Ws => attempt_over_link(shard, call, instance, rules, rule, time, now).await,
     }
 }
 
@@ -422,7 +424,7 @@ fn fits(payload: &[u8], answer: Answer, sent: &[u8]) -> Result<Answer, AnswerFau
 fn ended_early<W: World>(fault: Broken, watch: &Watch<W>) -> Got<W> {
     match (fault, watch.state()) {
         (_, Watched::ClientGone) => Got::ClientGone,
-        (_, Watched::Late | Watched::Drained) => Got::TimedOut,
+        (_, Watched::Late | Watched::Drained) => Got::TimedOut { is_hindered: false },
         (Broken::Ended { .. } | Broken::Truncated | Broken::NotTaken, Watched::Running) => Got::Lost { stale: false },
         (Broken::Died { is_told }, Watched::Running) => Got::Lost { stale: is_told },
         (Broken::Malformed(_) | Broken::Compression, Watched::Running) => refused(Outcome::malformed()),

@@ -1,25 +1,28 @@
 //! The same dispatch over a WebSocket: the call under an id of ours on a connection that others use too.
 //!
 //! The wait for a link that is being opened, and the wait for the answer, are parts of one attempt's time. Whoever gives up
-//! forgets the call; the link lives on, and a late answer finds nobody. From the moment a call is queued it counts as written,
-//! unless the link ends before its writer took it: that is the only case in which nothing can have reached the provider.
+//! forgets the call; the link lives on, and a late answer finds nobody. A call counts as written from the moment at which the
+//! link's writer took it: one that is given up before, or whose link ends before, has not reached the provider and never will.
+//! What others must not share the connection of goes over one that carries nothing else (`aside`).
 //! A shard that keeps no link to the instance has one that does make the call (`hand_over`).
 
 use crate::base::ids::InstanceId;
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::ErrorRule;
+use crate::health::ending::How;
 use crate::observe::category::Outcome;
-use crate::route::exchange::AttemptTime;
+use crate::route::exchange::{AttemptTime, ConnectionRule};
 use crate::runtime::world::World;
 use crate::shard::Shard;
+use crate::shard::aside::goes_aside;
 use crate::shard::attempt::{Arrived, Got, judge};
 use crate::shard::call::Call;
 use crate::shard::deadlines::{Watch, Watched};
 use crate::shard::dial::ConnectFault;
 use crate::shard::errands::Unanswered;
 use crate::shard::hand_over::hand_over;
-use crate::shard::link::{CallFault, Message};
+use crate::shard::link::{CallFault, Link, Message};
 use crate::wire::http::write_decimal;
 
 /// A message that answers a call.
@@ -29,41 +32,54 @@ pub struct Answered {
     pub message: Message,
 }
 
+/// How a call may go out, and from when its time counts.
+#[derive(Clone, Copy)]
+pub struct LinkTerms {
+    pub instance: InstanceId,
+    pub rule: ConnectionRule,
+    pub time: AttemptTime,
+    pub now: Instant,
+}
+
 /// Sends `call` over a link to `instance` and waits for its answer within `time`.
 pub async fn attempt_over_link<W: World>(
     shard: &Shard<W>,
     call: &mut Call<W>,
     instance: InstanceId,
     rules: &[ErrorRule],
+    rule: ConnectionRule,
     time: AttemptTime,
-    mut now: Instant,
+    now: Instant,
 ) -> Got<W> {
     let Some(target) = shard.target(instance) else { return Got::NotSent(ConnectFault::NoEndpoint) };
-    let watch = shard.attempts.watch_attempt(now, time.deadline(now), call.client.clone());
-    if shard.links.keeps(instance) && !shard.links.is_open(instance) {
-        watch.set_deadline(time.connect_by);
-        // In a box: rare, and its state would sit in every call.
-        if let Err(fault) = Box::pin(open_link(shard, &watch, instance, time, now)).await {
-            return Got::NotSent(fault);
-        }
-        now = shard.now();
-        watch.set_deadline(time.deadline(now));
-    }
-    let deadline = time.deadline(now);
-    call.trace.allotted = deadline.since(now);
+    let watch = shard.attempts.watch_attempt(now, time.connect_by, call.client.clone());
+    let mut terms = LinkTerms { instance, rule, time, now };
     let (before, after) = call.outgoing.around_id();
     let answered = match shard.links.keeps(instance) {
-        true => ask_over_link(shard, &watch, instance, (&before, &after), now, || true).await,
-        // In a box, so that the calls of all others stay small.
-        false => Box::pin(hand_over(shard, &watch, instance, (&before, &after), deadline)).await,
+        // In a box, like what follows: rare, and its state would sit in every call.
+        true if goes_aside(rule, call.outgoing.len()) => {
+            Box::pin(ask_aside(shard, &watch, terms, (&before, &after), || true)).await
+        }
+        true => {
+            if !shard.links.is_open(instance) {
+                if let Err(fault) = Box::pin(open_link(shard, &watch, terms)).await {
+                    return Got::NotSent(fault);
+                }
+                terms.now = shard.now();
+            }
+            ask_over_link(shard, &watch, terms, (&before, &after), || true).await
+        }
+        false => Box::pin(hand_over(shard, &watch, terms, (&before, &after))).await,
     };
+    call.trace.allotted = time.patience;
     let (id, Message { bytes, permit }) = match answered {
         Ok(Answered { id, message }) => (id, message),
         Err(Unanswered::NotSent(fault)) => return Got::NotSent(fault),
-        // Its end may be another call's doing, and is counted by itself: what may be repeated is sent once more.
-        Err(Unanswered::Lost) => return Got::Lost { stale: true },
-        Err(Unanswered::Late) => return Got::TimedOut,
+        // The end of a shared one may be another call's doing, and is counted by itself: what may be repeated is sent once more.
+        Err(Unanswered::Lost { is_alone }) => return Got::Lost { stale: !is_alone },
+        Err(Unanswered::Late { is_hindered }) => return Got::TimedOut { is_hindered },
         Err(Unanswered::TooLarge) => return Got::Refused { outcome: Outcome::too_large(), error: None },
+        Err(Unanswered::TooLong) => return Got::Refused { outcome: Outcome::too_long(), error: None },
         Err(Unanswered::ClientGone) => return Got::ClientGone,
     };
     shard.now();
@@ -77,13 +93,8 @@ pub async fn attempt_over_link<W: World>(
 }
 
 /// Waits for a link to be there; through its rest too, when nobody else can be asked.
-async fn open_link<W: World>(
-    shard: &Shard<W>,
-    watch: &Watch<W>,
-    instance: InstanceId,
-    time: AttemptTime,
-    mut now: Instant,
-) -> Result<(), ConnectFault> {
+async fn open_link<W: World>(shard: &Shard<W>, watch: &Watch<W>, terms: LinkTerms) -> Result<(), ConnectFault> {
+    let LinkTerms { instance, time, mut now, .. } = terms;
     loop {
         match watch.bound(shard.links.want(shard, instance, now)).await.map_err(ConnectFault::from)? {
             Err(ConnectFault::Resting) if time.connect_by == time.until => {
@@ -96,32 +107,89 @@ async fn open_link<W: World>(
     }
 }
 
+/// Over a connection that carries nothing else, if there may be one; else over the shared one.
+pub async fn ask_aside<W: World>(
+    shard: &Shard<W>,
+    watch: &Watch<W>,
+    mut terms: LinkTerms,
+    (before, after): (&[&[u8]], &[&[u8]]),
+    may_send: impl FnOnce() -> bool,
+) -> Result<Answered, Unanswered> {
+    let aside = shard.asides.take(shard, watch, terms.instance, terms.rule, terms.time.connect_by).await;
+    terms.now = shard.now();
+    let Some(aside) = aside else {
+        if !shard.links.is_open(terms.instance) {
+            open_link(shard, watch, terms).await.map_err(Unanswered::NotSent)?;
+            terms.now = shard.now();
+        }
+        return ask_over_link(shard, watch, terms, (before, after), may_send).await;
+    };
+    let link = aside.link();
+    let asked = ask(shard, watch, &link, terms, (before, after), may_send).await;
+    if asked.is_ok() {
+        aside.set_free();
+    }
+    match (asked, link.ended()) {
+        (Err(Unanswered::Lost { .. }), Some(How::Closed(TOO_BIG))) => Err(Unanswered::TooLong),
+        (Err(Unanswered::Lost { .. }), _) => Err(Unanswered::Lost { is_alone: true }),
+        (asked, _) => asked,
+    }
+}
+
+/// What a provider closes with whose bound a message exceeds (RFC 6455 §7.4.1).
+const TOO_BIG: u16 = 1009;
+
 /// The same for a text that is `before`, an id, `after`, over the shard's own link. `may_send` is asked just before it is
 /// queued.
 pub async fn ask_over_link<W: World>(
     shard: &Shard<W>,
     watch: &Watch<W>,
-    instance: InstanceId,
+    terms: LinkTerms,
+    text: (&[&[u8]], &[&[u8]]),
+    may_send: impl FnOnce() -> bool,
+) -> Result<Answered, Unanswered> {
+    match watch.bound(shard.links.want(shard, terms.instance, terms.now)).await {
+        Ok(Ok(link)) => ask(shard, watch, &link, terms, text, may_send).await,
+        Ok(Err(fault)) => Err(Unanswered::NotSent(fault)),
+        Err(ended) => Err(Unanswered::NotSent(ended.into())),
+    }
+}
+
+/// Queues it and waits. The provider's time counts from the moment at which its frame was handed to the kernel; until then it
+/// waits behind what others sent, which is our affair.
+async fn ask<W: World>(
+    shard: &Shard<W>,
+    watch: &Watch<W>,
+    link: &Link<W>,
+    LinkTerms { time, now, .. }: LinkTerms,
     (before, after): (&[&[u8]], &[&[u8]]),
-    now: Instant,
     may_send: impl FnOnce() -> bool,
 ) -> Result<Answered, Unanswered> {
     let not_sent = |fault| Err(Unanswered::NotSent(fault));
-    let link = match watch.bound(shard.links.want(shard, instance, now)).await {
-        Ok(Ok(link)) => link,
-        Ok(Err(fault)) => return not_sent(fault),
-        Err(ended) => return not_sent(ended.into()),
-    };
     if !may_send() {
         return not_sent(ConnectFault::ClientGone);
     }
     let Ok(sent) = link.send(before, after) else { return not_sent(ConnectFault::TooManyWaiting) };
-    match watch.bound(sent.answer()).await {
-        Ok(Ok(message)) => Ok(Answered { id: sent.id(), message }),
-        Ok(Err(CallFault::NotSent)) => not_sent(ConnectFault::Resting),
-        Ok(Err(CallFault::Lost)) => Err(Unanswered::Lost),
-        Ok(Err(CallFault::TooLarge)) => Err(Unanswered::TooLarge),
-        Ok(Err(CallFault::Late)) | Err(Watched::Running | Watched::Late | Watched::Drained) => Err(Unanswered::Late),
-        Err(Watched::ClientGone) => Err(Unanswered::ClientGone),
+    watch.set_deadline(time.deadline(now));
+    loop {
+        return match watch.bound(sent.answer()).await {
+            Ok(Ok(message)) => Ok(Answered { id: sent.id(), message }),
+            Ok(Err(CallFault::NotSent)) => not_sent(ConnectFault::Resting),
+            Ok(Err(CallFault::Lost)) => Err(Unanswered::Lost { is_alone: false }),
+            Ok(Err(CallFault::TooLarge)) => Err(Unanswered::TooLarge),
+            Ok(Err(CallFault::Late)) => Err(Unanswered::Late { is_hindered: false }),
+            Err(Watched::ClientGone) => Err(Unanswered::ClientGone),
+            Err(Watched::Running | Watched::Late | Watched::Drained) => {
+                let written_at = sent.written_at();
+                if watch.revive(written_at.map_or(time.connect_by, |at| time.deadline(at)), shard.now()) {
+                    continue;
+                }
+                // Dropped unwritten it is not written any more.
+                match written_at {
+                    None => not_sent(ConnectFault::TooManyWaiting),
+                    Some(at) => Err(Unanswered::Late { is_hindered: link.was_hindered_since(at) }),
+                }
+            }
+        };
     }
 }

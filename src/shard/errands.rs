@@ -7,7 +7,7 @@
 
 use crate::base::ids::InstanceId;
 use crate::base::limits;
-use crate::base::time::Instant;
+use crate::route::exchange::{AttemptTime, ConnectionRule};
 use crate::runtime::budget::Charge;
 use crate::runtime::claim::Claim;
 use crate::shard::dial::ConnectFault;
@@ -36,7 +36,8 @@ pub struct Ask {
     pub id_at: usize,
     /// For a long text.
     pub charge: Option<Charge>,
-    pub deadline: Instant,
+    pub time: AttemptTime,
+    pub rule: ConnectionRule,
 }
 
 /// The message that answers.
@@ -53,10 +54,12 @@ pub struct Brought {
 pub enum Unanswered {
     /// Nothing of it was written to the provider.
     NotSent(ConnectFault),
-    /// It was written, and the connection ended.
-    Lost,
-    /// It may have been written, and no answer came in time.
-    Late,
+    /// It was written, and the connection ended; `is_alone`: no other call was on it.
+    Lost { is_alone: bool },
+    /// The provider takes no text as long as this.
+    TooLong,
+    /// It may have been written, and no answer came in time. `is_hindered`: it may have waited where we could not read it.
+    Late { is_hindered: bool },
     /// It was answered at greater length than may be held.
     TooLarge,
     /// It may have been written, and nobody waits for it.
@@ -151,7 +154,7 @@ impl Awaited<'_> {
                     Poll::Pending
                 }
             },
-            None => Poll::Ready(Err(Unanswered::Late)),
+            None => Poll::Ready(Err(Unanswered::Late { is_hindered: false })),
         })
         .await
     }
@@ -196,8 +199,8 @@ mod tests {
         let anew = Errands::default();
         let first = anew.open().unwrap();
         assert!(!anew.bring(&c.ticket, brought("of another life")) && look(&first).is_none());
-        assert!(errands.bring(&c.ticket, Err(Unanswered::Lost)));
-        assert_eq!(look(&c), Some(Err(Unanswered::Lost)));
+        assert!(errands.bring(&c.ticket, Err(Unanswered::TooLarge)));
+        assert_eq!(look(&c), Some(Err(Unanswered::TooLarge)));
     }
 
     #[test]

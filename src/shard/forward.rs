@@ -139,7 +139,7 @@ impl Journey {
                 self.last.note(shard, error);
                 None
             }
-            Got::NotSent(_) | Got::Lost { .. } | Got::TimedOut | Got::ClientGone => {
+            Got::NotSent(_) | Got::Lost { .. } | Got::TimedOut { .. } | Got::ClientGone => {
                 shard.counters.failovers.add(1);
                 None
             }

@@ -2,18 +2,20 @@
 //!
 //! The text crosses once, the answer's bytes are moved, and each way costs a wake-up: only what cannot go over HTTP is sent
 //! like this (`Links::reach`). The asker waits under its own watch; the keeper calls in a task of its own, within the same
-//! deadline, and owes a result from the moment it has read the letter, even if that task panics. A full mailbox goes to the
+//! times, and owes a result from the moment it has read the letter, even if that task panics. A full mailbox goes to the
 //! next keeper, then back as not sent. A keeper that dies with unread letters leaves them unclaimed: not sent, in time.
 //! Rejected: a connection of each shard's own (more than a provider grants, CONTRACT §6).
 
 use crate::base::ids::InstanceId;
 use crate::base::limits;
 use crate::base::time::Instant;
+use crate::route::exchange::{AttemptTime, ConnectionRule};
 use crate::runtime::budget::Permit;
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::World;
 use crate::shard::Shard;
-use crate::shard::attempt_link::{Answered, ask_over_link};
+use crate::shard::aside::goes_aside;
+use crate::shard::attempt_link::{Answered, LinkTerms, ask_aside, ask_over_link};
 use crate::shard::deadlines::{Watch, Watched};
 use crate::shard::dial::ConnectFault;
 use crate::shard::errands::{Ask, Brought, Errand, Ticket, Unanswered};
@@ -26,9 +28,8 @@ const FULL: Unanswered = Unanswered::NotSent(ConnectFault::TooManyWaiting);
 pub async fn hand_over<W: World>(
     shard: &Shard<W>,
     watch: &Watch<W>,
-    instance: InstanceId,
+    LinkTerms { instance, rule, time, now }: LinkTerms,
     (before, after): (&[&[u8]], &[&[u8]]),
-    deadline: Instant,
 ) -> Result<Answered, Unanswered> {
     let mut text = before.concat();
     let id_at = text.len();
@@ -36,19 +37,25 @@ pub async fn hand_over<W: World>(
     let charge = shard.charge_body(text.len(), None).ok_or(FULL)?.map(Permit::detach);
     let awaited = shard.errands.open().ok_or(FULL)?;
     let ticket = awaited.ticket.clone();
-    let ask = Ask { from: shard.index, ticket, instance, text, id_at, charge, deadline };
+    let ask = Ask { from: shard.index, ticket, instance, text, id_at, charge, time, rule };
     if !post_to_a_keeper(shard, ask) {
         return Err(FULL);
     }
-    let result = watch.bound(awaited.result()).await;
+    watch.set_deadline(time.deadline(now));
+    let mut result = watch.bound(awaited.result()).await;
+    // A keeper that has begun knows when it was written, and for how long it is waited for.
+    let is_withdrawn = result.is_err() && awaited.ticket.claim.withdraw();
+    if result.is_err() && !is_withdrawn && watch.revive(time.until, shard.now()) {
+        result = watch.bound(awaited.result()).await;
+    }
     match result {
         Ok(result) => {
             let Brought { id, bytes, charge } = result?;
             Ok(Answered { id, message: Message { bytes, permit: charge.map(|charge| shard.answers.adopt(charge)) } })
         }
-        Err(ended) if awaited.ticket.claim.withdraw() => Err(Unanswered::NotSent(ended.into())),
+        Err(ended) if is_withdrawn => Err(Unanswered::NotSent(ended.into())),
         Err(Watched::ClientGone) => Err(Unanswered::ClientGone),
-        Err(Watched::Running | Watched::Late | Watched::Drained) => Err(Unanswered::Late),
+        Err(Watched::Running | Watched::Late | Watched::Drained) => Err(Unanswered::Late { is_hindered: false }),
     }
 }
 
@@ -87,25 +94,30 @@ pub async fn read_errands<W: World>(shard: Rc<Shard<W>>, mut inbox: Inbox<Errand
 }
 
 async fn run<W: World>(ask: Ask, owed: Owed<W>) {
-    let Ask { instance, text, id_at, charge, deadline, .. } = ask;
+    let Ask { instance, text, id_at, charge, time, rule, .. } = ask;
     let result = match owed.is_taken {
-        true => call(&owed, instance, text.split_at_checked(id_at).unwrap_or((&text, b"")), deadline).await,
+        true => call(&owed, instance, text.split_at_checked(id_at).unwrap_or((&text, b"")), (time, rule)).await,
         false => Err(FULL),
     };
     drop((text, charge));
-    owed.pay(result, deadline).await;
+    owed.pay(result, time.until).await;
 }
 
 async fn call<W: World>(
     owed: &Owed<W>,
     instance: InstanceId,
     (before, after): (&[u8], &[u8]),
-    deadline: Instant,
+    (time, rule): (AttemptTime, ConnectionRule),
 ) -> Result<Brought, Unanswered> {
     let (shard, claim) = (&owed.shard, &owed.ticket.claim);
     let now = shard.recent();
-    let watch = shard.attempts.watch_attempt(now, deadline, None);
-    let Answered { id, message } = ask_over_link(shard, &watch, instance, (&[before], &[after]), now, || claim.take()).await?;
+    let watch = shard.attempts.watch_attempt(now, time.connect_by, None);
+    let (terms, text): (_, (&[_], &[_])) = (LinkTerms { instance, rule, time, now }, (&[before], &[after]));
+    let asked = match goes_aside(rule, before.len() + after.len()) {
+        true => Box::pin(ask_aside(shard, &watch, terms, text, || claim.take())).await,
+        false => ask_over_link(shard, &watch, terms, text, || claim.take()).await,
+    };
+    let Answered { id, message } = asked?;
     shard.errands.note_answer();
     Ok(Brought { id, bytes: message.bytes, charge: message.permit.map(Permit::detach) })
 }
@@ -145,7 +157,7 @@ impl<W: World> Drop for Owed<W> {
         if !self.is_paid {
             let why = match self.ticket.claim.withdraw() {
                 true => Unanswered::NotSent(ConnectFault::Resting),
-                false => Unanswered::Lost,
+                false => Unanswered::Lost { is_alone: false },
             };
             // Without room the asker's own deadline must do.
             let _ = self.shard.node.errands.post(self.to, Errand::Done { ticket: self.ticket.clone(), result: Err(why) });

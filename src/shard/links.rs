@@ -150,7 +150,7 @@ impl<W: World> Links<W> {
         self.all.borrow().len()
     }
 
-    /// Of one instance.
+    /// Of one instance, those that carry one call at a time included.
     pub fn count_to(&self, instance: InstanceId) -> usize {
         self.all.borrow().iter().filter(|(_, link)| link.instance() == instance && link.is_open()).count()
     }
@@ -253,14 +253,16 @@ impl<W: World> Links<W> {
 
     fn on_ended(&self, shard: &Shard<W>, instance: InstanceId, ending: Ending) {
         let Some(place) = self.places.get(instance.index()) else { return };
-        place.reconnect.borrow_mut().on_end(ending.was_stable, shard.recent(), &mut shard.rng.borrow_mut());
+        // To rest after it has worked would make all others wait for what one call does. One that cannot be made again rests; and
+        // the control thread's, which no call needs, rests as soon as it does not last.
+        let has_worked = if shard.is_control() { ending.was_stable } else { ending.has_worked() };
+        place.reconnect.borrow_mut().on_end(has_worked, shard.recent(), &mut shard.rng.borrow_mut());
         place.ended_by.set(ending.category());
         // One restart of a provider ends every shard's connection. Whoever lost calls counts it; a loss while idle is counted
         // once for the node, by the control thread's connection.
         let counts = ending.pending > 0 || shard.is_control();
-        // One client's call may have made the provider hang up on everybody: our probe decides whose fault it was.
-        if let Some(category) = ending.penalty().filter(|_| counts) {
-            shard.reporter.suspect(ChannelId::of(instance, Transport::Ws), category);
+        if counts {
+            suspect(shard, instance, ending);
         }
     }
 
@@ -332,6 +334,13 @@ impl<W: World> Drop for OpeningTurn<W> {
                 place.waiting.borrow_mut().drain(..).for_each(Waker::wake);
             }
         }
+    }
+}
+
+/// One client's call may have made the provider hang up on everybody: our probe decides whose fault it was.
+pub(super) fn suspect<W: World>(shard: &Shard<W>, instance: InstanceId, ending: Ending) {
+    if let Some(category) = ending.penalty() {
+        shard.reporter.suspect(ChannelId::of(instance, Transport::Ws), category);
     }
 }
 

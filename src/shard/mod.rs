@@ -10,6 +10,7 @@
 
 mod absent;
 mod admin;
+mod aside;
 mod attempt;
 mod attempt_link;
 mod batch;
@@ -85,6 +86,7 @@ use crate::runtime::world::World;
 use crate::snapshot::Snapshot;
 use crate::stream::bug::Bug;
 use crate::stream::fanout::Letter;
+use aside::Asides;
 use buffers::{Buffers, Size};
 use errands::Errands;
 use reporter::Reporter;
@@ -132,10 +134,13 @@ pub struct Shard<W: World> {
     clients: Rc<Deadlines<W>>,
     /// WebSockets to providers.
     links: Links<W>,
+    asides: Asides<W>,
     /// Calls made for other shards and by them.
     errands: Errands,
     /// WebSockets of clients.
     sockets: RefCell<Slab<Rc<Socket<W>>>>,
+    /// Bytes of pongs that they are owed.
+    owed_pongs: Rc<Cell<usize>>,
     subscribers: Subscribers<W>,
     /// By chain number: who announced what lately.
     sightings: RefCell<BTreeMap<u64, Sightings>>,
@@ -191,10 +196,12 @@ impl<W: World> Shard<W> {
         let counters = node.counters.get(index).cloned().unwrap_or_default();
         let reply_fields = reply::unchanging_fields(&node.settings);
         let rng = world.rng();
+        let asides = Asides::new(current.topology.instances.len());
         let links = Links::new(current.topology.instances.len(), index, settings.shards as usize);
         Rc::new_cyclic(|me| Shard {
             me: me.clone(),
             links,
+            asides,
             errands: Errands::default(),
             index,
             counters,
@@ -212,6 +219,7 @@ impl<W: World> Shard<W> {
             unreached,
             clients: Rc::default(),
             sockets: RefCell::default(),
+            owed_pongs: Rc::default(),
             subscribers: Subscribers::default(),
             sightings: RefCell::default(),
             stream_load: Cell::default(),
@@ -311,6 +319,11 @@ impl<W: World> Shard<W> {
         &self.links
     }
 
+    /// Those of them that carry one call each.
+    pub fn asides(&self) -> &Asides<W> {
+        &self.asides
+    }
+
     /// Whether this is the control thread's.
     fn is_control(&self) -> bool {
         self.index == self.node.settings.shards as usize
@@ -345,6 +358,7 @@ impl<W: World> Shard<W> {
     /// What time asks of the WebSockets.
     fn beat(&self, now: Instant) {
         self.sockets.borrow().iter().for_each(|(_, socket)| socket.beat(now));
+        self.asides.beat(now);
         self.links.beat(now);
     }
 

@@ -172,7 +172,7 @@ fn fault_of<W: World>(got: &Got<W>) -> (Option<&'static str>, bool) {
         Got::Absent { .. } => (None, false),
         Got::Refused { outcome, .. } => (Some(outcome.category.word()), false),
         Got::NotSent(_) | Got::Lost { .. } => (Some(Category::Network.word()), false),
-        Got::TimedOut => (Some(Category::Timeout.word()), false),
+        Got::TimedOut { .. } => (Some(Category::Timeout.word()), false),
         Got::ClientGone => (Some("client_gone"), false),
     }
 }

@@ -141,7 +141,9 @@ fn read<W: World>(got: &Got<W>) -> Option<(Effect, Option<Category>)> {
         Got::NotSent(ConnectFault::Late) => Some((Effect::Suspect, Some(Category::Timeout))),
         // Idle connections may be closed by whoever likes; only a call under way is owed its answer.
         Got::Lost { stale } => Some((if *stale { Effect::Neutral } else { Effect::Suspect }, Some(Category::Network))),
-        Got::TimedOut => Some((Effect::Suspect, Some(Category::Timeout))),
+        // Behind somebody else's long message, or because we had no room to read.
+        Got::TimedOut { is_hindered: true } => Some((Effect::Neutral, Some(Category::Timeout))),
+        Got::TimedOut { is_hindered: false } => Some((Effect::Suspect, Some(Category::Timeout))),
         Got::NotSent(_) | Got::ClientGone => None,
     }
 }

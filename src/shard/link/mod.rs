@@ -53,7 +53,7 @@ pub struct Link<W: World> {
     pending: Pending,
     hear: Box<dyn Fn(Word)>,
     opened_at: Instant,
-    has_ended: Cell<bool>,
+    ended: Cell<Option<How>>,
     /// What the provider still owes beside answers: the owner's subscriptions.
     owed: Cell<usize>,
     ping_at: Cell<Instant>,
@@ -63,6 +63,10 @@ pub struct Link<W: World> {
     write_by: Cell<Instant>,
     /// Nothing is read because this node has no room: what is silent is not the provider.
     is_paused: Cell<bool>,
+    /// When a message so long that others wait behind it was last seen coming, or there was no room to read on; and whether a
+    /// message has come in part.
+    hindered_at: Cell<Instant>,
+    is_amid: Cell<bool>,
     /// After the end: when the connection is cut.
     end_by: Cell<Instant>,
 }
@@ -85,13 +89,15 @@ impl<W: World> Link<W> {
             pending: Pending::new(shard.is_control()),
             hear: Box::new(hear),
             opened_at: now,
-            has_ended: Cell::new(false),
+            ended: Cell::new(None),
             owed: Cell::new(0),
             ping_at: Cell::new(now.plus_ms(limits::LINK_PING_MS)),
             pong_by: Cell::new(Instant::NEVER),
             misses: Cell::new(0),
             write_by: Cell::new(Instant::NEVER),
             is_paused: Cell::new(false),
+            hindered_at: Cell::new(Instant::ZERO),
+            is_amid: Cell::new(false),
             end_by: Cell::new(Instant::NEVER),
         });
         let place = shard.links.all.borrow_mut().insert(link.clone());
@@ -124,15 +130,15 @@ impl<W: World> Link<W> {
         let mask = self.mask();
         let write = |frames: &mut Vec<u8>| write_masked_frame(frames, Opcode::Text, mask, &parts);
         match parts.iter().map(|part| part.len()).sum::<usize>() > limits::LINK_CALL_BYTES {
-            true => self.outbox.push_long(write),
-            false => self.outbox.push(write),
+            true => self.outbox.push_long(id, write),
+            false => self.outbox.push_call(id, write),
         }
         Ok(Sent { link: self, id })
     }
 
     /// Ends it in order.
     pub fn close(&self) {
-        if !self.has_ended.get() {
+        if self.is_open() {
             self.say_close(1000, "");
             self.end(How::Ours);
         }
@@ -140,14 +146,19 @@ impl<W: World> Link<W> {
 
     /// Ends it because of what came on it, or did not: `how` is held against the provider.
     pub fn give_up(&self, how: How) {
-        if !self.has_ended.get() {
+        if self.is_open() {
             self.say_close(1002, "");
             self.end(how);
         }
     }
 
     pub fn is_open(&self) -> bool {
-        !self.has_ended.get()
+        self.ended.get().is_none()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<How> {
+        self.ended.get()
     }
 
     pub fn instance(&self) -> InstanceId {
@@ -170,15 +181,17 @@ impl<W: World> Link<W> {
 
     /// Once, whoever notices first.
     fn end(&self, how: How) {
-        if self.has_ended.replace(true) {
+        if !self.is_open() {
             return;
         }
+        self.ended.set(Some(how));
         self.outbox.end();
         let now = self.shard.recent();
         self.end_by.set(now.plus_ms(limits::LINGER_MS));
         let pending = self.pending.end() + self.owed.get();
         let was_stable = now.since(self.opened_at) >= Duration::from_millis(limits::LINK_STABLE_MS);
-        (self.hear)(Word::Ended(Ending { how, was_stable, pending }));
+        let has_answered = self.pending.has_answered();
+        (self.hear)(Word::Ended(Ending { how, was_stable, has_answered, pending }));
     }
 
     /// What time asks of it; called by the shard's coarse sweep.
@@ -195,7 +208,7 @@ impl<W: World> Link<W> {
             self.end(How::Silent);
             return self.closer.close();
         }
-        if self.has_ended.get() {
+        if !self.is_open() {
             if now >= self.end_by.get() {
                 self.closer.close();
             }
@@ -229,6 +242,15 @@ impl<W: World> Link<W> {
     fn note_life(&self) {
         self.misses.set(0);
         self.pong_by.set(Instant::NEVER);
+    }
+
+    /// Since then an answer may have waited behind another's, or because we did not read: its provider may have sent it in time.
+    pub fn was_hindered_since(&self, at: Instant) -> bool {
+        self.is_amid.get() || self.hindered_at.get() > at
+    }
+
+    fn note_hindrance(&self) {
+        self.hindered_at.set(self.shard.world.now());
     }
 
     /// A message too long to be held is passing; `id`: of the call that it answers, if that is seen. True: it was for a call.
@@ -277,6 +299,11 @@ impl<W: World> Sent<'_, W> {
         self.id
     }
 
+    /// When its frame was handed to the kernel; `None`: nothing of it can have reached the provider.
+    pub fn written_at(&self) -> Option<Instant> {
+        self.link.pending.written_at(self.id)
+    }
+
     pub async fn answer(&self) -> Result<Message, CallFault> {
         self.link.pending.wait(self.id).await
     }
@@ -284,7 +311,9 @@ impl<W: World> Sent<'_, W> {
 
 impl<W: World> Drop for Sent<'_, W> {
     fn drop(&mut self) {
-        self.link.pending.forget(self.id);
+        if self.link.pending.forget(self.id) {
+            self.link.outbox.withdraw(self.id);
+        }
     }
 }
 
@@ -326,10 +355,11 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
         if !answers.is_empty() {
             link.outbox.push(|frames| frames.extend_from_slice(&answers));
         }
-        if protocol.has_ended() || link.has_ended.get() {
+        if protocol.has_ended() || !link.is_open() {
             shard.buffers.give(buf);
             return protocol.close_code().map_or(How::Broken, How::Closed);
         }
+        link.is_amid.set(protocol.held() > 0);
         buf.clear();
         let (result, more) = read_more(from, buf).await;
         buf = more;
@@ -339,9 +369,13 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
         }
         link.note_life();
         let bytes = protocol.held() + buf.len();
+        if bytes > limits::LINK_CALL_BYTES {
+            link.note_hindrance();
+        }
         while bytes > limits::HOLD_BYTES && !charge(shard, &mut permit, bytes as u64) {
             // Nothing more is read until the node has room for it.
             link.is_paused.set(true);
+            link.note_hindrance();
             shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
         }
         link.is_paused.set(false);

@@ -1,9 +1,11 @@
 //! Calls of one WebSocket that wait for their answer, by an id of ours.
 //!
 //! An id is a serial number and a place: an answer that comes after its call was forgotten finds another serial in the place,
-//! or nobody, and is dropped. Serials rise, so one number says which calls the writer has handed to the kernel.
+//! or nobody, and is dropped. Each call knows when its frame was handed to the kernel: before that nothing of it can have
+//! reached the provider, and the provider's time has not begun.
 
 use crate::base::limits;
+use crate::base::time::Instant;
 use crate::runtime::budget::Permit;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -33,12 +35,12 @@ pub enum CallFault {
 pub struct Pending {
     waiting: RefCell<Slab<Waiting>>,
     next_serial: Cell<u64>,
-    /// Calls with smaller serials were handed to the kernel, or are behind one that was: long ones wait longer.
-    written_to: Cell<u64>,
+    has_answered: Cell<bool>,
 }
 
 struct Waiting {
     serial: u64,
+    written_at: Option<Instant>,
     answer: Option<Result<Message, CallFault>>,
     waker: Option<Waker>,
 }
@@ -61,7 +63,7 @@ impl Pending {
         }
         let serial = self.next_serial.get();
         self.next_serial.set(serial + 1);
-        let place = waiting.insert(Waiting { serial, answer: None, waker: None });
+        let place = waiting.insert(Waiting { serial, written_at: None, answer: None, waker: None });
         Some(serial << PLACE_BITS | place as u64)
     }
 
@@ -71,15 +73,24 @@ impl Pending {
         (entry.serial == id >> PLACE_BITS).then(|| f(entry))
     }
 
-    pub fn forget(&self, id: u64) {
-        if self.with(id, |_| ()).is_some() {
+    /// True when it had not been written.
+    pub fn forget(&self, id: u64) -> bool {
+        let was_unwritten = self.with(id, |entry| entry.written_at.is_none());
+        if was_unwritten.is_some() {
             self.waiting.borrow_mut().try_remove((id & ((1 << PLACE_BITS) - 1)) as usize);
         }
+        was_unwritten.unwrap_or(false)
     }
 
     /// Gives a call its answer; false when nobody waits for it.
     pub fn answer(&self, id: u64, message: Message) -> bool {
+        self.has_answered.set(true);
         self.settle(id, Ok(message))
+    }
+
+    /// Whether any was.
+    pub fn has_answered(&self) -> bool {
+        self.has_answered.get()
     }
 
     /// The same for one that is skipped.
@@ -101,17 +112,22 @@ impl Pending {
         is_taken.unwrap_or(false)
     }
 
-    /// Every call so far is being written.
-    pub fn on_write(&self) {
-        self.written_to.set(self.next_serial.get());
+    /// Its frame is handed to the kernel.
+    pub fn on_write(&self, id: u64, now: Instant) {
+        self.with(id, |entry| entry.written_at = Some(now));
+    }
+
+    /// When that was.
+    pub fn written_at(&self, id: u64) -> Option<Instant> {
+        self.with(id, |entry| entry.written_at).flatten()
     }
 
     /// The connection ended: tells everyone who waits, and how many they were.
     pub fn end(&self) -> usize {
-        let (written_to, mut count) = (self.written_to.get(), 0);
+        let mut count = 0;
         for (_, entry) in self.waiting.borrow_mut().iter_mut().filter(|(_, entry)| entry.answer.is_none()) {
             count += 1;
-            entry.answer = Some(Err(if entry.serial < written_to { CallFault::Lost } else { CallFault::NotSent }));
+            entry.answer = Some(Err(if entry.written_at.is_some() { CallFault::Lost } else { CallFault::NotSent }));
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
             }
@@ -172,13 +188,15 @@ mod tests {
     fn an_end_tells_who_was_written() {
         let pending = Pending::default();
         let [a, b] = [(), ()].map(|()| pending.insert().unwrap());
-        pending.on_write();
+        [a, b].iter().for_each(|id| pending.on_write(*id, Instant::ZERO.plus_ms(7)));
         let c = pending.insert().unwrap();
         assert!(pending.answer(b, message(b"x")));
         assert_eq!(pending.end(), 2);
         assert_eq!(look(&pending, a), Some(Err(CallFault::Lost)));
         assert_eq!(look(&pending, b), Some(Ok(b"x".to_vec())));
         assert_eq!(look(&pending, c), Some(Err(CallFault::NotSent)));
+        assert_eq!((pending.written_at(a), pending.written_at(c)), (Some(Instant::ZERO.plus_ms(7)), None));
+        assert_eq!([a, c, c].map(|id| pending.forget(id)), [false, true, false]);
     }
 
     #[test]

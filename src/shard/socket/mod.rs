@@ -76,7 +76,7 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
         region: upgrade.region,
         key: upgrade.key,
         closer,
-        outbox: Outbox::default(),
+        outbox: Outbox::new(shard.owed_pongs.clone()),
         is_gone: Rc::default(),
         calls: Cell::new(0),
         calls_at_work,

@@ -38,11 +38,32 @@ impl Item {
     }
 }
 
+/// Bytes of pongs that wait or are being written: one client's, and those of all clients of the shard, which are bounded together.
+#[derive(Default)]
+struct PongDebt {
+    mine: Cell<usize>,
+    to_all: Rc<Cell<usize>>,
+}
+
+impl PongDebt {
+    /// So many bytes in the place of so many.
+    fn change(&self, before: usize, after: usize) {
+        [&self.mine, &*self.to_all].iter().for_each(|sum| sum.set((sum.get() + after).saturating_sub(before)));
+    }
+}
+
+impl Drop for PongDebt {
+    fn drop(&mut self) {
+        self.change(self.mine.get(), 0);
+    }
+}
+
 #[derive(Default)]
 pub struct Outbox {
     items: RefCell<VecDeque<Item>>,
     /// Pongs that are owed, the newest of them: what a client that asks and never reads makes us keep is bounded.
     pongs: RefCell<Vec<u8>>,
+    debt: PongDebt,
     bytes: Cell<usize>,
     /// Of them, subscription events: how many, and their bytes.
     events: Cell<(usize, usize)>,
@@ -55,6 +76,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    pub fn new(owed_to_all: Rc<Cell<usize>>) -> Outbox {
+        let debt = PongDebt { mine: Cell::default(), to_all: owed_to_all };
+        Outbox { debt, ..Outbox::default() }
+    }
+
     pub fn push_frames(&self, bytes: Vec<u8>) {
         self.push(Item::Frames(bytes));
     }
@@ -63,8 +89,11 @@ impl Outbox {
     pub fn owe(&self, owed: Owed) {
         if !owed.pongs.is_empty() && !self.has_ended.get() {
             let mut pongs = self.pongs.borrow_mut();
+            let before = pongs.len();
             pongs.extend_from_slice(&owed.pongs);
-            keep_newest(&mut pongs, limits::SOCKET_PONGS_BYTES);
+            let is_plenty = self.debt.to_all.get() < limits::PONGS_BYTES;
+            keep_newest(&mut pongs, if is_plenty { limits::SOCKET_PONGS_BYTES } else { limits::PONG_BYTES });
+            self.debt.change(before, pongs.len());
             self.filled.ring();
         }
         if !owed.close.is_empty() {
@@ -157,6 +186,8 @@ impl Outbox {
     }
 
     fn written(&self, bytes: usize) {
+        // What is not waiting any more was among it.
+        self.debt.change(self.debt.mine.get(), self.pongs.borrow().len());
         self.bytes.set(self.bytes.get().saturating_sub(bytes));
         self.drained.ring();
     }
@@ -215,4 +246,36 @@ async fn write_long<W: World>(socket: &Socket<W>, to: &mut WriteOf<W>, body: Bod
     let mut head = shard.buffers.take(Size::Client);
     write_frame_head(&mut head, Opcode::Text, body.len());
     reply::write_gathered(shard, to, head, body, || socket.begin_write()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ping(outbox: &Outbox, count: usize) {
+        let mut pong = vec![0x8a, 125];
+        pong.resize(limits::PONG_BYTES, b'p');
+        outbox.owe(Owed { pongs: pong.repeat(count), close: Vec::new() });
+    }
+
+    #[test]
+    fn pongs_that_many_clients_do_not_read_are_bounded_together() {
+        let all: Rc<Cell<usize>> = Rc::default();
+        let clients: Vec<Outbox> = (0..500).map(|_| Outbox::new(all.clone())).collect();
+        for _ in 0..4 {
+            clients.iter().for_each(|client| ping(client, 30));
+        }
+        let waiting = || clients.iter().map(|client| client.pongs.borrow().len()).sum::<usize>();
+        assert_eq!(all.get(), waiting());
+        assert!(all.get() <= limits::PONGS_BYTES + limits::SOCKET_PONGS_BYTES + 500 * limits::PONG_BYTES, "{}", all.get());
+        assert!(clients.iter().all(|client| client.pongs.borrow().len() >= limits::PONG_BYTES), "everybody is owed one");
+        // Those that are being written count until they are.
+        let taken = clients[0].pongs.take().len();
+        assert_eq!(all.get(), waiting() + taken);
+        ping(&clients[0], 1);
+        clients[0].written(taken);
+        assert_eq!(all.get(), waiting());
+        drop(clients);
+        assert_eq!(all.get(), 0);
+    }
 }

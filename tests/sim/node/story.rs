@@ -245,7 +245,7 @@ impl Story {
                 for instance in (0..providers).map(InstanceId) {
                     let calls = &shards[..shards.len() - 1];
                     let links: usize = calls.iter().map(|shard| shard.links().count_to(instance)).sum();
-                    if links > calls.len().min(limits::LINK_SHARDS) {
+                    if links > calls.len().min(limits::LINK_SHARDS) * (1 + limits::LINK_ASIDES) {
                         node.violation(format!("{links} WebSockets for calls to one provider, on {} shards", calls.len()));
                     }
                 }

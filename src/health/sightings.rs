@@ -40,7 +40,7 @@ pub struct Sighting {
 
 /// What one door said last.
 #[derive(Clone, Copy, Debug)]
-struct Door {
+struct SeenDoor {
     height: u64,
     at: Instant,
     /// In an announcement; 0: it made none.
@@ -53,7 +53,7 @@ pub struct Sightings {
     by_hash: HashMap<HashBytes, Sighting>,
     /// Oldest first.
     order: VecDeque<HashBytes>,
-    doors: BTreeMap<ChannelId, Door>,
+    doors: BTreeMap<ChannelId, SeenDoor>,
     /// Heights that clients were told of, rising, and when.
     told: VecDeque<(u64, Instant)>,
     /// Some header had a bloom with a bit in it: chains that fill none in send zeros, which rule nothing out.
@@ -100,8 +100,8 @@ impl Sightings {
     }
 
     /// What the door had said before.
-    fn say(&mut self, channel: ChannelId, height: u64, now: Instant) -> Door {
-        let door = self.doors.entry(channel).or_insert(Door { height: 0, at: now, announced: 0 });
+    fn say(&mut self, channel: ChannelId, height: u64, now: Instant) -> SeenDoor {
+        let door = self.doors.entry(channel).or_insert(SeenDoor { height: 0, at: now, announced: 0 });
         let before = *door;
         (door.height, door.at) = (height, now);
         before

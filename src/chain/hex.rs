@@ -1,9 +1,12 @@
 //! Quantities as Ethereum writes them (`0x` and hex digits, most significant first, no leading zero), and byte strings.
 
+/// The longest quantity has 256 bits: more digits are something else, and a megabyte of zeros is no chain's number.
+const QUANTITY_DIGITS: usize = 64;
+
 /// A quantity between its quotes. Leading zeros are read, as nodes read them; more than 64 bits are not.
 pub fn parse_quantity(text: &[u8]) -> Option<u64> {
     let digits = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X"))?;
-    if digits.is_empty() {
+    if digits.is_empty() || digits.len() > QUANTITY_DIGITS {
         return None;
     }
     digits.iter().try_fold(0u64, |sum, byte| {
@@ -57,6 +60,8 @@ mod tests {
         let check = |text: &str, want: Option<u64>| assert_eq!(parse_quantity(text.as_bytes()), want, "{text}");
         check("0x0", Some(0));
         check("0x2105", Some(8453));
+        check(&format!("0x{:064x}", 8453), Some(8453));
+        check(&format!("0x{:065x}", 8453), None);
         check("0xAa36A7", Some(11_155_111));
         check("0X1", Some(1));
         check("0x0000000000000000000001", Some(1));

@@ -21,6 +21,8 @@ pub struct Knobs {
     pub times: Vec<CallTime>,
     /// Faults that follow the request's text; they come before any drawn one.
     pub marks: Vec<Mark>,
+    /// What always becomes of calls of these methods.
+    pub method_faults: Vec<(&'static str, Fault)>,
     /// Microseconds that each KiB of an answer adds.
     pub kib_us: u64,
     /// Per million requests, which fault; drawn in this order, at most one each.
@@ -73,6 +75,7 @@ impl Default for Knobs {
             method_factors: Vec::new(),
             times: Vec::new(),
             marks: Vec::new(),
+            method_faults: Vec::new(),
             kib_us: 0,
             faults: Vec::new(),
             subscribe_faults: Vec::new(),
@@ -110,6 +113,10 @@ impl Knobs {
             Some(start) => method.starts_with(start),
             None => method == *missing,
         })
+    }
+
+    pub fn fault_of(&self, method: &str) -> Option<Fault> {
+        self.method_faults.iter().find(|(name, _)| *name == method).map(|(_, fault)| *fault)
     }
 
     pub fn factor(&self, method: &str) -> f64 {
@@ -369,6 +376,11 @@ impl Fault {
         Fault::Page(502),
         Fault::Bare(503),
         Fault::StatusAndError(500),
+        Fault::StatusText(400, "request could not be processed"),
+        Fault::StatusText(403, "forbidden"),
+        Fault::StatusText(405, "method not allowed"),
+        Fault::StatusText(422, "unprocessable"),
+        Fault::StatusText(431, "request header fields too large"),
         Fault::Moved,
         Fault::PlainText,
         Fault::EmptyBody,
@@ -379,6 +391,7 @@ impl Fault {
         Fault::TooMany(TooMany::InResult),
         Fault::Error(-32603, "internal error"),
         Fault::ErrorAsText,
+        Fault::NotUtf8,
         Fault::Garbage,
         Fault::CutJson,
         Fault::WrongId,
@@ -395,6 +408,11 @@ impl Fault {
         Fault::ExtraKeys,
         Fault::IdLast,
         Fault::Spaced,
+        Fault::Dialect(Dialect::NullError),
+        Fault::Dialect(Dialect::NullResult),
+        Fault::Dialect(Dialect::CodeAsText),
+        Fault::Dialect(Dialect::CodeAsFraction),
+        Fault::Dialect(Dialect::Details),
         Fault::Gzip,
         Fault::Chunked,
         Fault::Pieces,
@@ -403,6 +421,8 @@ impl Fault {
         Fault::Interim,
         Fault::ExtraAnswer,
         Fault::Late(5),
+        Fault::Zeros { bytes: 1 << 20, is_gzip: true },
+        Fault::Zeros { bytes: 300 << 10, is_gzip: false },
         Fault::NotGzip,
         Fault::GzipBomb,
         Fault::CutBody,
@@ -538,5 +558,7 @@ mod tests {
         };
         assert!(knobs.lacks("debug_traceCall") && knobs.lacks("eth_call") && !knobs.lacks("eth_callMany"));
         assert_eq!((knobs.factor("eth_getLogs"), knobs.factor("eth_call")), (4.0, 1.0));
+        let knobs = Knobs { method_faults: vec![("eth_call", Fault::Bare(403))], ..Knobs::default() };
+        assert_eq!((knobs.fault_of("eth_call"), knobs.fault_of("eth_chainId")), (Some(Fault::Bare(403)), None));
     }
 }

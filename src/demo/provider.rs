@@ -275,7 +275,8 @@ impl Provider {
         let refused = knobs.rate.filter(|rate| !bucket.take(rate, u32::try_from(calls).unwrap_or(u32::MAX), asked.now));
         self.bucket.set(bucket);
         let limited = refused.map(|rate| Fault::TooMany(rate.refusal));
-        limited.or_else(|| marks::marked(&knobs.marks, asked.body)).or_else(|| knobs.draw_fault(rng))
+        let brought_about = || marks::marked(&knobs.marks, asked.body).or_else(|| knobs.fault_of(method));
+        limited.or_else(brought_about).or_else(|| knobs.draw_fault(rng))
     }
 
     fn answer<'a>(&self, knobs: &Knobs, item: &'a [u8], fault: Option<Fault>, request: u64, asked: &Asked<'_>) -> Answered<'a> {

@@ -70,7 +70,7 @@ pub enum Reply {
     Answer,
     /// The most recent JSON-RPC error of a provider that was reported with `NextProvider`.
     LastError,
-    /// The most recent answer that was reported as `Absent`.
+    /// The most recent answer that was reported as `Absent` or `Unproven`.
     LastAbsent,
     /// A refusal of our own.
     Refuse(Refuse),
@@ -110,6 +110,8 @@ pub enum End {
     },
     /// A complete answer: it does not have what was asked for, which another provider may.
     Absent,
+    /// A complete answer that there is nothing, which may be so: one other provider's word is enough.
+    Unproven,
     /// Nothing was written, for a reason of ours: no room, no turn.
     NotSent,
     /// Nothing was written, because no connection could be made.
@@ -267,15 +269,9 @@ impl Exchange {
                     self.over = Some(if has_error { Reply::LastError } else { Reply::Refuse(Refuse::Indeterminate) });
                 }
             }
-            End::Absent => {
-                self.has_absent = true;
-                self.dispatches += 1;
-                // The node behind its other transport is the same.
-                self.walk.exclude_instance_of(plan, slot);
-                if !self.is_repeatable() {
-                    self.over = Some(Reply::LastAbsent);
-                }
-            }
+            End::Absent => self.lacking(plan, slot),
+            End::Unproven if self.has_absent => self.over = Some(Reply::LastAbsent),
+            End::Unproven => self.lacking(plan, slot),
             End::NotSent => {
                 self.last = self.last.or(Some(Refuse::Exhausted));
                 // It had lost the call before, and so may the node behind its other transport.
@@ -297,6 +293,15 @@ impl Exchange {
                 }
             }
             End::TimedOut { wrote } => self.unanswered(plan, slot, wrote, Refuse::AttemptTimedOut),
+        }
+    }
+
+    fn lacking(&mut self, plan: &ChainPlan, slot: SlotId) {
+        self.has_absent = true;
+        self.dispatches += 1;
+        self.walk.exclude_lacking(plan, slot);
+        if !self.is_repeatable() {
+            self.over = Some(Reply::LastAbsent);
         }
     }
 
@@ -352,15 +357,17 @@ impl Exchange {
         AttemptTime { connect_by, patience: Duration::from_millis(attempt_ms), until: self.deadline }
     }
 
-    /// What is asked for exists, for this node told of it: before nobody's having it is believed, everybody is asked once more.
+    /// What is asked for exists, for this node told of it: whoever is known to have it is asked next, and before nobody's having it
+    /// is believed, everybody is asked once more.
     pub fn promise(&mut self, wait_ms: u64) {
+        self.walk.turn_to_witnesses();
         if !self.is_renewed {
             self.promise_ms = Some(wait_ms);
         }
     }
 
     fn second_round(&mut self, now: Instant) -> Option<Instant> {
-        let until = now.plus_ms(self.promise_ms.take().filter(|_| self.has_absent)?);
+        let until = now.plus_ms(self.promise_ms.take()?);
         (until.plus_ms(limits::ATTEMPT_MIN_MS) <= self.deadline).then_some(until)
     }
 

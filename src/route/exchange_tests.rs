@@ -6,9 +6,10 @@ use crate::config::topology::Strategy;
 use crate::snapshot::{Set, bit, test_plan};
 use std::sync::Arc;
 
-const ENDS: [End; 14] = [
+const ENDS: [End; 15] = [
     End::Answered,
     End::Absent,
+    End::Unproven,
     End::Refused { has_error: true, before_pool: true },
     End::Refused { has_error: true, before_pool: false },
     End::Refused { has_error: false, before_pool: true },
@@ -50,7 +51,7 @@ struct Seen {
 
 fn wrote(end: End) -> bool {
     match end {
-        End::Answered | End::Absent | End::Refused { .. } => true,
+        End::Answered | End::Absent | End::Unproven | End::Refused { .. } => true,
         // A pooled connection that died unanswered is sent over once more: not a dispatch (CONTRACT §3).
         End::Lost { stale: true, .. } => false,
         End::Lost { wrote, .. } | End::TimedOut { wrote } => wrote,
@@ -82,7 +83,7 @@ fn run(plan: &ChainPlan, safety: Safety, script: &[End]) -> Option<(Reply, Seen,
                     seen.pool_refusals += u32::from(!before_pool);
                     seen.errors += u32::from(has_error);
                 }
-                seen.absents += u32::from(end == End::Absent);
+                seen.absents += u32::from(matches!(end, End::Absent | End::Unproven));
                 exchange.on_end(plan, end);
             }
             Action::Pause { .. } => panic!("nothing was promised"),
@@ -187,6 +188,55 @@ fn what_one_lacks_is_asked_of_the_others() {
     exchange.on_end(&plan, End::Absent);
     let Action::Attempt { time, .. } = exchange.next(&plan, &mut Rng::new(1), Instant(0)) else { panic!() };
     assert_eq!(time.deadline(Instant(0)).as_ms(), limits::ABSENT_ATTEMPT_MS);
+}
+
+/// An empty list that may be true costs one more question, and no pause.
+#[test]
+fn one_more_word_is_enough_for_an_empty_list() {
+    let plan = plan(4, &[1, 2, 4, 8]);
+    for (script, want) in [
+        (&[End::Unproven, End::Unproven][..], Reply::LastAbsent),
+        (&[End::Absent, End::Unproven], Reply::LastAbsent),
+        (&[End::Unproven, End::Answered], Reply::Answer),
+    ] {
+        assert_eq!(run(&plan, Safety::Repeatable, script).map(|run| run.0), Some(want), "{script:?}");
+    }
+    let alone = self::plan(2, &[0b11, 0b11]);
+    assert_eq!(
+        run(&alone, Safety::Repeatable, &[End::Unproven]).map(|run| run.0),
+        Some(Reply::LastAbsent),
+        "nobody else is there"
+    );
+}
+
+/// Whoever is known to have what another one lacks is asked next: also the other door of the same provider, and also one that is
+/// no way for calls as bulky as this one.
+#[test]
+fn witnesses_come_next() {
+    // The first two are doors of one provider.
+    let mut plan = plan(4, &[1, 2, 4, 8]);
+    Arc::make_mut(&mut plan.fixed).same_instance = [0b0011, 0b0011, 0b0100, 0b1000].into_iter().collect();
+    let order = |witnesses: Set, spare: Set, end: End| {
+        let ask = Ask { witnesses, spare, reachable: Set::MAX & !spare, ..ask() };
+        let mut exchange = Exchange::new(&plan, &ask, Safety::Repeatable, 10_000, Instant(0));
+        let (mut order, mut rng) = (Vec::new(), Rng::new(1));
+        while let Action::Attempt { slot, .. } = exchange.next(&plan, &mut rng, Instant(0)) {
+            order.push(slot.0);
+            exchange.on_end(&plan, end);
+            if matches!(end, End::Refused { .. }) {
+                exchange.promise(1_000);
+            }
+        }
+        order
+    };
+    let error = End::Refused { has_error: true, before_pool: false };
+    assert_eq!(order(0, 0, End::Absent), [0, 2, 3], "the node behind both doors is one");
+    assert_eq!(order(0b0010, 0, End::Absent), [0, 1, 2]);
+    assert_eq!(order(0b0010, 0b0010, End::Absent), [0, 1, 2]);
+    assert_eq!(order(0b1000, 0, End::Absent), [0, 3, 2]);
+    assert_eq!(order(0b1000, 0, End::Unproven), [0, 3]);
+    assert_eq!((order(0b1000, 0, error), order(0, 0, error)), (vec![0, 3, 2], vec![0, 2, 3]));
+    assert_eq!(order(0, 0b0010, End::Absent), [0, 2, 3], "who is spared and no witness is not asked");
 }
 
 /// Nobody's "there is none" about what was promised is believed before a second round, and there is no third.

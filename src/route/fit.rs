@@ -5,7 +5,7 @@
 //! a rejection is paid for once. Only methods that name blocks are looked at, and providers only when there is something
 //! to compare.
 
-use crate::base::ids::{IdVec, MethodId, SlotId};
+use crate::base::ids::{ChannelId, IdVec, MethodId, SlotId};
 use crate::base::time::Instant;
 use crate::chain::method;
 use crate::chain::params::{self, BlockAsk, Needs};
@@ -20,6 +20,8 @@ pub struct Fit {
     pub unfit: Set,
     /// Known not to have the block that is asked for.
     pub behind: Set,
+    /// Have announced that block to this node, or given its height as the newest, themselves: not by the provider's other door.
+    pub witnesses: Set,
     /// The highest block that is named.
     pub height: Option<u64>,
     /// The one block that is named by its hash.
@@ -31,7 +33,8 @@ pub struct Fit {
 }
 
 impl Fit {
-    pub const ANYONE: Fit = Fit { archival: false, unfit: 0, behind: 0, height: None, hash: None, range: None, depth: None };
+    pub const ANYONE: Fit =
+        Fit { archival: false, unfit: 0, behind: 0, witnesses: 0, height: None, hash: None, range: None, depth: None };
 
     /// `params` is the raw JSON of the call's parameters.
     pub fn of(plan: &ChainPlan, method: MethodId, name: &[u8], params: &[u8]) -> Fit {
@@ -51,7 +54,7 @@ impl Fit {
         let depth = needs.age(plan.consensus);
         let (height, hash) = (needs.min_height(), needs.hash());
         let behind = height.map_or(0, |wanted| behind(plan, wanted, |_| 0));
-        let mut fit = Fit { archival, unfit: 0, behind, height, hash, range, depth };
+        let mut fit = Fit { archival, unfit: 0, behind, witnesses: 0, height, hash, range, depth };
         if plan.fixed.has_bounds {
             fit.unfit |= beyond_bounds(&plan.fixed.bounds, plan.consensus, name, params, range);
         }
@@ -66,10 +69,13 @@ impl Fit {
         let announced = |slot: SlotId| plan.fixed.channels.get(slot).map_or(0, |channel| seen.height(channel.instance(), now));
         if let Some(wanted) = self.height {
             self.behind = behind(plan, wanted, announced);
+            self.witnesses = doors(plan, |door| seen.door_height(door, now) >= wanted);
         }
         let Some(sighting) = self.hash.and_then(|hash| seen.find(&hash)) else { return };
+        self.witnesses = doors(plan, |door| sighting.by.contains(&door) || seen.door_height(door, now) >= sighting.height);
         let has = |(slot, height): (SlotId, &Height)| {
-            let is_announcer = plan.fixed.channels.get(slot).is_some_and(|channel| sighting.by.contains(&channel.instance()));
+            let channel = plan.fixed.channels.get(slot).copied();
+            let is_announcer = channel.is_some_and(|c| sighting.by.iter().any(|by| by.instance() == c.instance()));
             is_announcer || height.reported.max(announced(slot)) >= sighting.height
         };
         let having = plan.heights.iter().filter(|row| has(*row)).fold(0, |mask, (id, _)| mask | bit(id));
@@ -89,8 +95,12 @@ impl Fit {
     }
 
     pub fn apply_to(&self, ask: &mut Ask) {
-        (ask.archival, ask.unfit, ask.behind) = (self.archival, self.unfit, self.behind);
+        (ask.archival, ask.unfit, ask.behind, ask.witnesses) = (self.archival, self.unfit, self.behind, self.witnesses);
     }
+}
+
+fn doors(plan: &ChainPlan, is_one: impl Fn(ChannelId) -> bool) -> Set {
+    plan.fixed.channels.iter().filter(|(_, door)| is_one(**door)).fold(0, |mask, (id, _)| mask | bit(id))
 }
 
 /// Providers that last said they were below the block that is asked for, also by what was `announced` since. What they may be

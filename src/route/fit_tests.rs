@@ -1,10 +1,13 @@
 //! LB §3.2 and the rows of LB §5.1 that parameters decide, as tables.
 
 use super::*;
+use crate::base::ids::{InstanceId, Transport};
 use crate::chain::method;
 use crate::config::topology::Strategy;
+use crate::health::sightings::SeenHead;
 use crate::route::select::Sieve;
 use crate::snapshot::{Height, LearntLimits, test_plan};
+use std::sync::Arc;
 
 const HEAD: u64 = 1_000_000;
 
@@ -110,14 +113,15 @@ fn a_block_above_a_providers_head_goes_to_others_first() {
 fn what_was_announced_since_decides_who_has_a_block() {
     let mut plan = plan("");
     plan.heights = [HEAD, HEAD, HEAD - 5].map(|reported| Height { reported, optimistic: reported, lag: 0 }).into_iter().collect();
-    let instance = |slot: u8| plan.fixed.channels[SlotId(slot)].instance();
     let (now, hash) = (Instant::ZERO, [7; 32]);
     let mut seen = Sightings::default();
-    seen.on_head(instance(1), hash, HEAD + 1, now);
+    let door = |slot: u8| plan.fixed.channels[SlotId(slot)];
+    seen.on_head(door(1), SeenHead { hash, height: HEAD + 1, bloom: None }, now);
     let check = |seen: &Sightings, method: &str, params: &str, behind: Set, lacking: [bool; 3]| {
         let mut found = fit(&plan, method, params);
         found.see(&plan, seen, now);
         let lacks = [0, 1, 2].map(|slot| found.lacks(&plan, SlotId(slot)));
+        assert_eq!(found.witnesses & behind, 0, "{method} {params}");
         assert_eq!((found.behind, lacks), (behind, lacking), "{method} {params}");
     };
     let next = format!("\"{:#x}\"", HEAD + 1);
@@ -130,7 +134,7 @@ fn what_was_announced_since_decides_who_has_a_block() {
     check(&seen, "eth_getBlockByHash", &format!("[\"0x{}\",false]", "08".repeat(32)), 0, [false; 3]);
     check(&seen, "eth_getTransactionReceipt", &format!("[\"0x{hex}\"]"), 0, [false; 3]);
     // Whoever has come as high has it too.
-    seen.on_served(instance(0), HEAD + 1, now);
+    seen.on_served(door(0), HEAD + 1, now);
     check(&seen, "eth_getBlockByHash", &format!("[\"0x{hex}\",false]"), 0b100, [false, false, true]);
     // What nobody is known to have may be anybody's.
     let far = format!("\"{:#x}\"", HEAD + 9);
@@ -159,4 +163,29 @@ fn when_all_would_reject_all_are_asked() {
     assert_eq!(Sieve::new(&plan, &ask).fit, 0b111);
     plan.gates.open = 0b001;
     assert_eq!(Sieve::new(&plan, &ask).fit, 0b110);
+}
+
+/// The door over which a block was announced has it; the provider's other door may be another machine.
+#[test]
+fn a_word_over_one_door_proves_nothing_of_the_other() {
+    let mut plan = test_plan::of_priorities(&[0, 0]);
+    // Both channels of one provider.
+    let doors = [Transport::Http, Transport::Ws].map(|transport| ChannelId::of(InstanceId(0), transport));
+    Arc::make_mut(&mut plan.fixed).channels = doors.into_iter().collect();
+    plan.heights = [HEAD; 2].map(|reported| Height { reported, optimistic: reported, lag: 0 }).into_iter().collect();
+    let (now, hash) = (Instant::ZERO, [7; 32]);
+    let mut seen = Sightings::default();
+    seen.on_head(doors[1], SeenHead { hash, height: HEAD + 1, bloom: None }, now);
+    let hex: String = "07".repeat(32);
+    let by_number = |height: u64| ("eth_getBlockByNumber", format!("[\"{height:#x}\",false]"));
+    for (method, params) in [by_number(HEAD + 1), ("eth_getBlockByHash", format!("[\"0x{hex}\",false]"))] {
+        let mut found = fit(&plan, method, &params);
+        found.see(&plan, &seen, now);
+        assert_eq!((found.behind, found.witnesses), (0, 0b10), "{method}");
+    }
+    seen.on_served(doors[0], HEAD + 2, now);
+    let (method, params) = by_number(HEAD + 1);
+    let mut found = fit(&plan, method, &params);
+    found.see(&plan, &seen, now);
+    assert_eq!(found.witnesses, 0b11);
 }

@@ -31,6 +31,10 @@ pub struct Ask {
     pub unfit: Set,
     /// Have not reached the block that is asked for.
     pub behind: Set,
+    /// Are known to have the block that is asked for: next in turn when another one says that there is none.
+    pub witnesses: Set,
+    /// Left out of `reachable` for a bulky call's sake; good enough to witness.
+    pub spare: Set,
     /// Of the region to prefer.
     pub local: Set,
     /// Ours to leave out of the first choice for a moment: this shard has just seen them fail.
@@ -53,6 +57,8 @@ impl Ask {
             archival: false,
             unfit: 0,
             behind: 0,
+            witnesses: 0,
+            spare: 0,
             local: Set::MAX,
             vetoed: 0,
             pin: None,
@@ -126,6 +132,7 @@ pub struct Walk {
     /// Put back for later: another call has the turn there.
     deferred: Set,
     first: Set,
+    witnesses: Set,
     strategy: Strategy,
     method: MethodId,
     local: Set,
@@ -145,7 +152,8 @@ impl Walk {
         let remeasure = ask.remeasure.map_or(0, bit) & untroubled;
         let first = ask.pin.map_or(remeasure, |pin| plan.fixed.of_provider(pin));
         let (strategy, method, local) = (ask.strategy, ask.method, ask.local);
-        Walk { remaining, gone: 0, deferred: 0, first, strategy, method, local, demoted }
+        let witnesses = if ask.witnesses == 0 { 0 } else { witnesses(plan, ask) };
+        Walk { remaining, gone: 0, deferred: 0, first, witnesses, strategy, method, local, demoted }
     }
 
     /// The next channel, best first; it is not returned again.
@@ -166,6 +174,23 @@ impl Walk {
     /// `slot` was sent what must not reach its instance twice.
     pub fn exclude_instance_of(&mut self, plan: &ChainPlan, slot: SlotId) {
         self.exclude(plan.fixed.same_instance.get(slot).copied().unwrap_or(0));
+    }
+
+    /// `slot` says that there is no such thing. The node behind its instance's other door is taken for the same one, unless that
+    /// door is known to have it.
+    pub fn exclude_lacking(&mut self, plan: &ChainPlan, slot: SlotId) {
+        let instance = plan.fixed.same_instance.get(slot).copied().unwrap_or(0);
+        self.exclude_channel_of(plan, slot);
+        self.exclude(instance & !self.witnesses);
+        self.turn_to_witnesses();
+    }
+
+    /// Those who are known to have it come next.
+    pub fn turn_to_witnesses(&mut self) {
+        self.remaining |= self.witnesses & !self.gone;
+        if self.witnesses != 0 {
+            self.first = self.witnesses;
+        }
     }
 
     fn exclude(&mut self, set: Set) {
@@ -243,6 +268,11 @@ impl Walk {
         let local = tier & self.local;
         Some(if local != 0 { local } else { tier })
     }
+}
+
+fn witnesses(plan: &ChainPlan, ask: &Ask) -> Set {
+    let wider = Ask { reachable: ask.reachable | ask.spare, ..*ask };
+    Sieve::new(plan, &wider).fit & ask.witnesses
 }
 
 #[inline]

@@ -53,6 +53,8 @@ pub mod signals;
 pub mod counters;
 /// People's questions to the thread that knows.
 pub mod desk;
+/// The heights that clients were last given as the newest.
+pub mod served;
 /// TLS to providers: trust, handshake, faults.
 pub mod tls;
 /// A TLS connection as a stream.

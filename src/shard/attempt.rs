@@ -24,6 +24,7 @@ use crate::shard::incoming::{Broken, Incoming};
 use crate::shard::relay::Relay;
 use crate::shard::target::{Target, Way};
 use crate::shard::upstream_http::Upstream;
+use crate::stream::emptiness::Doubt;
 use crate::wire::http::write_decimal;
 use crate::wire::jsonrpc::{self, Answer, AnswerFault, AnswerKind, Prefix};
 use crate::wire::trace_context::PARENT_BYTES;
@@ -70,6 +71,10 @@ pub enum Got<W: World> {
     Absent {
         held: Held,
     },
+    /// An empty list about a block that was announced a moment ago, by who is not known to have it.
+    Unproven {
+        held: Held,
+    },
     /// A result too long to hold, of which the first part is here.
     Stream(Box<Relay<W>>),
     /// An answer that another provider may better. `error`: a JSON-RPC error that the client may see.
@@ -96,6 +101,7 @@ impl<W: World> Got<W> {
         match self {
             Got::Answer { .. } | Got::Stream(_) => End::Answered,
             Got::Absent { .. } => End::Absent,
+            Got::Unproven { .. } => End::Unproven,
             Got::Refused { outcome, error } => End::Refused { has_error: error.is_some(), before_pool: outcome.before_pool },
             Got::NotSent(ConnectFault::ClientGone) | Got::ClientGone => End::ClientGone,
             Got::NotSent(ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::Late) => End::Unreachable,
@@ -360,20 +366,13 @@ pub fn judge<W: World>(
     };
     let held = scanned.ok().map(|answer| Held { buf, body, answer, permit });
     match judged(held, outcome, secrets) {
-        Got::Answer { held, category: None } if is_absent(call, sense) => Got::Absent { held },
+        Got::Answer { held, category: None } if sense == Sense::Null => Got::Absent { held },
+        Got::Answer { held, category: None } if sense == Sense::EmptyList => match shard.doubt_of_empty(call) {
+            Some(Doubt::Denied) => Got::Absent { held },
+            Some(Doubt::Unproven) => Got::Unproven { held },
+            None => Got::Answer { held, category: None },
+        },
         got => got,
-    }
-}
-
-/// An empty list is believed of whoever has the block.
-fn is_absent<W: World>(call: &Call<W>, sense: Sense) -> bool {
-    match sense {
-        Sense::Null => true,
-        Sense::EmptyList => {
-            let plan = call.snapshot.plan(call.profile, call.chain);
-            call.trace.selected.is_some_and(|slot| call.fit.lacks(plan, slot))
-        }
-        Sense::Fits | Sense::Wrong => false,
     }
 }
 

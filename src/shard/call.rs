@@ -112,6 +112,19 @@ impl Outgoing {
         (cut.map(|(before, _)| before), cut.map(|(_, after)| after))
     }
 
+    /// The raw parameters, a list or an object; for what is rarely asked.
+    pub fn params(&self) -> Vec<u8> {
+        #[derive(serde::Deserialize)]
+        struct Body<'a> {
+            #[serde(borrow)]
+            params: Option<&'a serde_json::value::RawValue>,
+        }
+        let mut body = Vec::with_capacity(self.len());
+        self.append_to(&mut body);
+        let read: Option<Body<'_>> = serde_json::from_slice(&body).ok();
+        read.and_then(|body| body.params).map_or_else(Vec::new, |params| params.get().as_bytes().to_vec())
+    }
+
     pub fn len(&self) -> usize {
         self.prefix.len() + self.stretch.len() + self.suffix.len()
     }

@@ -134,8 +134,17 @@ impl Journey {
                 self.last.note_absent(shard, held, call.trace.selected);
                 None
             }
+            Got::Unproven { held } => {
+                self.last.note_absent(shard, held, call.trace.selected);
+                None
+            }
             Got::Refused { outcome, error } => {
                 call.trace.category = Some(outcome.category);
+                if outcome.category == Category::MissingDataAhead
+                    && let Some(wait_ms) = shard.promise(call, self.now)
+                {
+                    self.exchange.promise(wait_ms);
+                }
                 self.last.note(shard, error);
                 None
             }
@@ -205,7 +214,7 @@ impl Journey {
         let plan = snapshot.plan(call.profile, call.chain);
         let number = snapshot.chain(call.profile, call.chain).chain_number;
         shard.see_announced(&mut call.fit, plan, number, self.now);
-        call.ask.behind = call.fit.behind;
+        call.fit.apply_to(&mut call.ask);
         self.exchange.renew(plan, &call.ask);
         call.snapshot = snapshot;
     }
@@ -253,8 +262,12 @@ async fn one_attempt<W: World>(
     let rules = &provider.capabilities.error_rules;
     let got = attempt(shard, call, plan.fixed.channels[slot], rules, connection, time, now).await;
     shard.end_attempt(call, plan, now, &got);
-    shard.counters.attempt(provider.instance, !matches!(got, Got::Answer { .. } | Got::Stream(_) | Got::Absent { .. }));
+    shard.counters.attempt(provider.instance, !is_answer(&got));
     got
+}
+
+fn is_answer<W: World>(got: &Got<W>) -> bool {
+    matches!(got, Got::Answer { .. } | Got::Stream(_) | Got::Absent { .. } | Got::Unproven { .. })
 }
 
 /// The best that failed attempts left behind.

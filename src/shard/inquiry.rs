@@ -88,7 +88,7 @@ pub async fn inquire<W: World>(
 fn read<W: World>(shard: &Shard<W>, got: Got<W>, began: Instant) -> Found {
     match got {
         // Whoever inquires asks this one provider.
-        Got::Absent { held } => read(shard, Got::Answer { held, category: None }, began),
+        Got::Absent { held } | Got::Unproven { held } => read(shard, Got::Answer { held, category: None }, began),
         Got::Answer { held, category } => {
             let found = match (held.answer.kind, category) {
                 (AnswerKind::Result(result), None) => Found::Result(result.of(held.bytes()).to_vec(), shard.now().since(began)),

@@ -81,6 +81,7 @@ use crate::runtime::gather::Gather;
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::publish::Reader;
 use crate::runtime::reports::Lane;
+use crate::runtime::served::HeardServed;
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::world::World;
 use crate::snapshot::Snapshot;
@@ -144,6 +145,8 @@ pub struct Shard<W: World> {
     subscribers: Subscribers<W>,
     /// By chain number: who announced what lately.
     sightings: RefCell<BTreeMap<u64, Sightings>>,
+    /// What it knows of what all shards have served.
+    heard_served: RefCell<HeardServed>,
     /// The control thread's streams.
     stream_load: Cell<StreamLoad>,
     rng: RefCell<Rng>,
@@ -222,6 +225,7 @@ impl<W: World> Shard<W> {
             owed_pongs: Rc::default(),
             subscribers: Subscribers::default(),
             sightings: RefCell::default(),
+            heard_served: RefCell::default(),
             stream_load: Cell::default(),
             rng: RefCell::new(rng),
             seats: Cell::new(limits::HOT_SEATS),

@@ -20,6 +20,7 @@ use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::mailbox::Directory;
 use crate::runtime::publish::Published;
 use crate::runtime::reports::Lane;
+use crate::runtime::served::Served;
 use crate::runtime::spans::Spans;
 use crate::runtime::turns::Turns;
 use crate::shard::errands::Errand;
@@ -72,6 +73,8 @@ pub struct Node {
     pub events: Events,
     /// One call at a time to each channel whose circuit is not closed.
     pub turns: Arc<Turns>,
+    /// What clients were given as the newest height.
+    pub served: Served,
     /// About subscriptions: to the control thread (the one place), and to each shard.
     pub wishes: Directory<Wish>,
     pub letters: Directory<Letter>,
@@ -104,6 +107,7 @@ impl Node {
             desk: Desk::new(limits::QUESTIONS),
             events: Events::new(settings.started),
             turns: Turns::new(2 * instances),
+            served: Served::new(2 * instances),
             wishes: Directory::new(1),
             letters: Directory::new(settings.shards as usize),
             errands: Directory::new(settings.shards as usize),

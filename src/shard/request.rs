@@ -162,6 +162,7 @@ impl<W: World> Context<W> {
         ask.local = self.local;
         ask.reachable &= shard.links.reach(plan, ask.reachable);
         if is_bulk {
+            ask.spare = ask.reachable;
             ask.reachable &= links::around_links(plan, ask.reachable);
         }
         ask.vetoed = shard.vetoes.mask(plan);

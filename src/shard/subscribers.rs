@@ -147,8 +147,8 @@ impl<W: World> Shard<W> {
             Letter::Opened { topic, ticket, stream } => self.opened(&topic, ticket, stream),
             Letter::Refused { topic, ticket, reason } => self.refused(&topic, ticket, &reason),
             Letter::Event { stream, payload } => self.fan_out(stream, payload, now),
-            Letter::Seen { chain_number, instance, hash, height } => {
-                self.sightings.borrow_mut().entry(chain_number).or_default().on_head(instance, hash.0, height, now);
+            Letter::Seen { chain_number, channel, head } => {
+                self.sightings.borrow_mut().entry(chain_number).or_default().on_head(channel, head, now);
             }
             Letter::Ended { stream, reason } => {
                 let topic = self.subscribers.by_stream.borrow_mut().remove(&stream);

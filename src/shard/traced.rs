@@ -169,7 +169,7 @@ fn fault_of<W: World>(got: &Got<W>) -> (Option<&'static str>, bool) {
     match got {
         Got::Answer { category, .. } => (category.map(Category::word), true),
         Got::Stream(_) => (None, true),
-        Got::Absent { .. } => (None, false),
+        Got::Absent { .. } | Got::Unproven { .. } => (None, false),
         Got::Refused { outcome, .. } => (Some(outcome.category.word()), false),
         Got::NotSent(_) | Got::Lost { .. } => (Some(Category::Network.word()), false),
         Got::TimedOut { .. } => (Some(Category::Timeout.word()), false),

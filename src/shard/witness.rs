@@ -131,7 +131,9 @@ fn is_the_links<W: World>(got: &Got<W>, channel: ChannelId) -> bool {
 fn read<W: World>(got: &Got<W>) -> Option<(Effect, Option<Category>)> {
     match got {
         // Who lacks a block that others have answers well all the same.
-        Got::Answer { category: None, .. } | Got::Stream(_) | Got::Absent { .. } => Some((Effect::Success, None)),
+        Got::Answer { category: None, .. } | Got::Stream(_) | Got::Absent { .. } | Got::Unproven { .. } => {
+            Some((Effect::Success, None))
+        }
         Got::Answer { category, .. } => Some((Effect::Neutral, *category)),
         Got::Refused { outcome, .. } => Some((effect_of(outcome), Some(outcome.category))),
         Got::NotSent(ConnectFault::Refused(_) | ConnectFault::Tls(_) | ConnectFault::NotUpgraded(_) | ConnectFault::NoHttp2) => {

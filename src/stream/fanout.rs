@@ -6,9 +6,9 @@
 //! is told that a topic is open before its first event.
 //! Rejected: naming clients here (the control thread would hold a row for each of a million).
 
-use super::event::BlockHash;
 use super::key::Key;
-use crate::base::ids::{ChainId, InstanceId, ProfileId, ProviderId};
+use crate::base::ids::{ChainId, ChannelId, ProfileId, ProviderId};
+use crate::health::sightings::SeenHead;
 use std::sync::Arc;
 
 /// What is subscribed to, and on which route.
@@ -57,8 +57,8 @@ pub enum Letter {
     Refused { topic: Arc<Topic>, ticket: Ticket, reason: Arc<str> },
     /// The value of `result`.
     Event { stream: StreamId, payload: Arc<[u8]> },
-    /// A feed announced this head; comes before its event.
-    Seen { chain_number: u64, instance: InstanceId, hash: BlockHash, height: u64 },
+    /// A feed over this channel announced this head; comes before its event.
+    Seen { chain_number: u64, channel: ChannelId, head: SeenHead },
     /// Its subscribers' connections are closed with this reason.
     Ended { stream: StreamId, reason: Arc<str> },
     /// Letters to this shard were lost: nobody's subscription can go on.

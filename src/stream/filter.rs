@@ -200,6 +200,11 @@ impl BloomTest {
         BloomTest { lists, from: filter.from.unwrap_or(0), to: filter.to.unwrap_or(u64::MAX) }
     }
 
+    /// Every log of every block in its range passes.
+    pub fn takes_all(&self) -> bool {
+        self.lists.is_empty()
+    }
+
     /// No log of that block matches. An empty bloom also excludes everything for a filter without conditions.
     pub fn excludes(&self, number: u64, bloom: Option<&Bloom>) -> bool {
         if !(self.from..=self.to).contains(&number) {

@@ -7,6 +7,7 @@
 
 pub mod bug;
 pub mod continuity;
+pub mod emptiness;
 pub mod event;
 pub mod fanout;
 pub mod filter;

@@ -21,6 +21,7 @@ mod switchboard;
 use crate::base::ids::InstanceId;
 use crate::base::limits;
 use crate::control::Announced;
+use crate::health::sightings::SeenHead;
 use crate::observe::report::{Event, Streaming};
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::{Instant, World};
@@ -138,15 +139,18 @@ impl<W: World> Streams<W> {
             self.announced.note(feed.instance, now);
             self.pace.on_head(feed, head, now);
             self.shard.tell(Event::Head { instance: feed.instance, height: head.number });
-            self.tell_shards(feed.instance, head);
+            self.tell_shards(feed, head);
         }
     }
 
     /// Every shard knows who has a block before its clients hear of it. One that does not keep up goes without: its
     /// calls go by the usual order.
-    fn tell_shards(&mut self, instance: InstanceId, head: &Head) {
-        let Some(chain_number) = self.shard.latest().topology.instances.get(instance).map(|i| i.chain_number) else { return };
-        let letter = Letter::Seen { chain_number, instance, hash: head.hash, height: head.number };
+    fn tell_shards(&mut self, feed: FeedId, head: &Head) {
+        let Some(chain_number) = self.shard.latest().topology.instances.get(feed.instance).map(|i| i.chain_number) else {
+            return;
+        };
+        let seen = SeenHead { hash: head.hash.0, height: head.number, bloom: head.bloom.clone() };
+        let letter = Letter::Seen { chain_number, channel: feed.channel(), head: seen };
         for held in self.held.iter_mut().filter(|held| held.len() < limits::LETTERS) {
             held.push_back(letter.clone());
         }

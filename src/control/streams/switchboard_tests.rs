@@ -70,7 +70,7 @@ impl Bench {
             Act::Feed(feed) => format!("feed {}", name_of(feed)),
             Act::Tell(feed, what) => format!("tell {} {what:?}", name_of(feed)),
             Act::Post(shard, letter) => match letter {
-                Letter::Seen { height, .. } => format!("seen {shard} {height}"),
+                Letter::Seen { head, .. } => format!("seen {shard} {}", head.height),
                 Letter::Opened { .. } => format!("opened {shard}"),
                 Letter::Refused { reason, .. } => format!("refused {shard}: {reason}"),
                 Letter::Event { payload, .. } => format!("event {shard} {}", String::from_utf8_lossy(&payload)),

@@ -99,6 +99,8 @@ impl Classifier {
             (Some(C::RateLimit), Some(C::Quota)) => C::Quota,
             (Some(C::RateLimit), Some(size)) if size.class() == Class::Capability => size,
             (Some(C::RateLimit), _) => C::RateLimit,
+            // Which method that is, the call says better than the text.
+            (Some(C::Forbidden), Some(C::MethodNotAllowed)) => C::Forbidden,
             (_, Some(said)) if matches!(said.class(), Class::Quota | Class::Capability) => said,
             (Some(C::MalformedResponse | C::RequestRejected) | None, Some(said)) => said,
             (Some(status), _) => status,
@@ -212,7 +214,10 @@ fn decide(context: &Context, code: i64, message: &[u8], said: Option<&'static Gr
         (429, _) => certain(C::RateLimit),
         (401, C::Quota | C::RateLimit) => finding,
         (401, _) => certain(C::Auth),
-        (402 | 403, _) if loose || group.category == C::Auth => certain(C::Forbidden),
+        // The status says who turns it down, whatever a gateway's form letter says of failures.
+        (402 | 403, category) if loose || category == C::Auth || category.class() == Class::ProviderFailure => {
+            certain(C::Forbidden)
+        }
         _ if matches!(code, 3 | -32602) && matches!(group.category.class(), Class::Quota | Class::ProviderFailure) => {
             Finding { doubtful: true, ..certain(code::of_code(code)) }
         }

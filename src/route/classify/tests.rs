@@ -298,6 +298,7 @@ fn every_http_status() {
     assert_eq!(error(401, -32000, "daily quota is used up").category, C::Quota);
     assert_eq!(error(403, -32000, "method not available on your plan").category, C::MethodNotAllowed);
     assert_eq!(error(403, -32000, "forbidden").category, C::Forbidden);
+    assert_eq!(error(403, -32603, "Internal server error").category, C::Forbidden, "a form letter");
     assert_eq!(error(402, -32000, "invalid api key").category, C::Forbidden);
     assert_eq!(error(400, -32603, "what a day").category, C::RequestRejected);
     assert_eq!(error(400, -32005, "what a day").category, C::RateLimit);
@@ -324,6 +325,7 @@ fn bodies_that_are_no_json_rpc() {
     check(401, "", C::Auth);
     check(403, "<html>Access denied</html>", C::Forbidden);
     check(403, "quota exceeded", C::Quota);
+    check(403, "this method is not available on your plan", C::Forbidden);
     check(404, "<html>404</html>", C::Unavailable);
     check(429, "", C::RateLimit);
     check(429, "monthly capacity limit exceeded", C::Quota);

@@ -26,10 +26,6 @@ const END_MS: u64 = 45_000;
 const ASKS_MS: (u64, u64) = (6_000, 40_000);
 const PATIENCE_MS: u64 = 20_000;
 
-/// That the HTTP door of one provider is behind its WebSocket waits until `[]` is doubted for a block that this very provider
-/// has announced: heights are kept by provider, not by door.
-const DOORS_APART: bool = false;
-
 #[derive(Default)]
 struct Tally {
     heads: Cell<u64>,
@@ -49,7 +45,7 @@ fn parts(draw: &mut Rng, block_ms: u64) -> Vec<Part> {
     let one = |draw: &mut Rng, place: u64| {
         let p50_ms = pick(draw, &[0, 5, 40]) as f64;
         // The other door of who announced it has it before the second round.
-        let behind_ms = if DOORS_APART { (block_ms / 2).min(600) } else { 0 };
+        let behind_ms = (block_ms / 2).min(600);
         let arrival =
             Arrival { most_ms: pick(draw, &[0, 100, 600, 3_000]), http_behind_ms: pick(draw, &[0, 0, behind_ms / 4, behind_ms]) };
         let knobs = Knobs {

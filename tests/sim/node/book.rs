@@ -208,7 +208,12 @@ impl Journal for Book {
         self.sim.note(digest(&key.1));
         // Without compression a bomb is four megabytes of space before a right answer.
         let fault = call.fault.filter(|fault| !(is_ws && *fault == Fault::GzipBomb));
-        let seen = Seen { provider, at, result: call.result.map(digest), fault };
+        // Zeros stand where the result would.
+        let (result, fault) = match fault {
+            Some(Fault::Zeros { bytes, .. }) => (Some(digest(format!("\"0x{}\"", "0".repeat(bytes)).as_bytes())), None),
+            other => (call.result.map(digest), other),
+        };
+        let seen = Seen { provider, at, result, fault };
         self.seen.borrow_mut().entry(key).or_default().push(seen);
     }
 

@@ -12,6 +12,7 @@ mod circuits;
 mod client;
 mod continuity;
 mod dark;
+mod forbidden;
 mod front;
 mod heights;
 mod http;

@@ -45,6 +45,8 @@ const LIVELY_MS: u64 = 40_000;
 const PROBED_MS: u64 = limits::PROBE_AUTH_MS + 2 * limits::PROBE_TIMEOUT_MS;
 /// The slowest way to a client.
 const SLOWEST_CLIENT_BYTES_S: u64 = 1 << 20;
+/// The slowest way from a provider that answers at such length, in a second and at once.
+const LONG_ANSWERS_BYTES: usize = 4 << 20;
 /// Heads are polled so often, as nobody configures it otherwise.
 const POLL_MS: u64 = 12_000;
 /// After healing, no provider rests any more because it had limited us.
@@ -510,7 +512,12 @@ impl Story {
 /// On a host of its own, behind a link of its own; its name may be unknown for a while.
 fn start_provider(node: &Sim, draw: &mut Rng, calm: bool, provider: Provider) -> (Sim, Rc<Provider>) {
     let (host, provider) = (node.host(), Rc::new(provider));
-    let link = if calm { calm_link(draw) } else { weather::link(draw) };
+    let mut link = if calm { calm_link(draw) } else { weather::link(draw) };
+    if provider.manners().faults.iter().any(|(_, fault)| matches!(fault, knobs::Fault::Zeros { .. })) {
+        // A megabyte in every other answer, one after another over one WebSocket: on a slow way they outlast the story.
+        link.window = link.window.max(LONG_ANSWERS_BYTES);
+        link.bandwidth = if link.bandwidth == 0 { 0 } else { link.bandwidth.max(LONG_ANSWERS_BYTES as u64) };
+    }
     node.link(&host, |l| *l = link);
     let known_from = if !calm && one_in(draw, 10) { Instant(draw.below(HEALED.0)) } else { Instant::ZERO };
     launch::start_provider(node, &host, &provider, known_from);

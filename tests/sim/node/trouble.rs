@@ -6,6 +6,7 @@
 use crate::weather::{coin, one_in, pick};
 use crate::world::{Link, Sim};
 use lasso::base::rng::Rng;
+use lasso::demo::arrival::{Absent, Arrival};
 use lasso::demo::knobs::{Fault, Knobs, Latency, Rate, TooMany};
 use lasso::demo::provider::Provider;
 use lasso::runtime::world::{Instant, World};
@@ -228,6 +229,14 @@ pub fn knobs(draw: &mut Rng) -> Knobs {
     }
     if one_in(draw, 8) {
         knobs.missing_methods = vec!["eth_call", "eth_sendRawTransaction", "eth_newFilter"];
+    }
+    if one_in(draw, 8) {
+        let words = [Fault::StatusText(403, "not in your plan"), Fault::Bare(403), Fault::StatusAndError(403)];
+        knobs.method_faults = vec![("eth_getLogs", words[draw.below(3) as usize])];
+    }
+    knobs.absent = Absent::ALL[draw.below(4) as usize];
+    if one_in(draw, 3) {
+        knobs.arrival = Arrival { most_ms: pick(draw, &[100, 600, 3_000]), http_behind_ms: pick(draw, &[0, 100, 600]) };
     }
     if one_in(draw, 8) {
         knobs.lag_blocks = draw.below(10);

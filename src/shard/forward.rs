@@ -116,6 +116,11 @@ impl Journey {
         let attempt = Attempt { slot, began, ended, is_retry: self.exchange.is_retry(), turn };
         self.exchange.on_end(plan, wire_fault(shard, got.end(), call));
         self.witness.on_end(shard, plan, call, &got, (attempt, self.exchange.is_resending()));
+        self.taken(shard, call, got)
+    }
+
+    /// What an attempt brought: the reply, or something to keep until a better one comes.
+    fn taken<W: World>(&mut self, shard: &Shard<W>, call: &mut Call<W>, got: Got<W>) -> Option<Reply<W>> {
         match got {
             Got::Answer { held, category } => {
                 call.trace.category = category;

@@ -13,7 +13,7 @@ use crate::base::time::{Duration, Instant};
 use crate::chain::method::Safety;
 use crate::route::patience;
 use crate::route::select::{Ask, Sieve, Walk};
-use crate::snapshot::ChainPlan;
+use crate::snapshot::{ChainPlan, Set, bit};
 
 /// What the shell must do now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,6 +143,8 @@ pub struct Exchange {
     method: MethodId,
     /// The current attempt was re-sent on a fresh connection once.
     resent: bool,
+    /// Channels that lost it once and were busy when it was to be sent again.
+    lost_once: Set,
     has_error: bool,
     has_absent: bool,
     /// How long to wait for what was promised before everybody is asked once more.
@@ -166,6 +168,7 @@ impl Exchange {
             current: None,
             method: ask.method,
             resent: false,
+            lost_once: 0,
             has_error: false,
             has_absent: false,
             promise_ms: None,
@@ -219,9 +222,10 @@ impl Exchange {
             return self.end(self.last.unwrap_or(Refuse::Exhausted));
         };
         self.tried += 1;
-        self.resent = false;
+        self.resent = self.lost_once & bit(slot) != 0;
         self.current = Some(slot);
         let rule = match self.safety {
+            _ if self.resent => ConnectionRule::New,
             Safety::Repeatable => ConnectionRule::Pooled,
             _ => ConnectionRule::RecentlyUsed,
         };
@@ -233,6 +237,7 @@ impl Exchange {
         if let Some(slot) = self.current.take() {
             self.walk.defer(slot);
             self.tried -= 1;
+            self.lost_once |= if self.resent { bit(slot) } else { 0 };
         }
     }
 

@@ -323,6 +323,35 @@ fn a_call_that_waits_for_its_turn_goes_on_or_gives_up() {
     assert_eq!(gone.next(&plan, &mut rng, now), Action::Reply(Reply::Nothing));
 }
 
+/// Sent once more after a loss it needs a turn again; one that finds the channel busy then has still lost it once.
+#[test]
+fn a_loss_is_not_forgotten_by_waiting_for_a_turn() {
+    let mut plan = plan(1, &[1]);
+    plan.gates.open = 1;
+    let (now, mut rng) = (Instant(1), Rng::new(1));
+    let mut exchange = Exchange::new(&plan, &ask(), Safety::Repeatable, 10_000, now);
+    let mut sent = 0;
+    loop {
+        match exchange.next(&plan, &mut rng, now) {
+            // Somebody else is always quicker.
+            Action::Attempt { .. } if exchange.is_resending() && sent == 1 && exchange.resent && exchange.lost_once == 0 => {
+                exchange.defer();
+            }
+            Action::Attempt { connection, .. } => {
+                let want = if sent == 0 { ConnectionRule::Pooled } else { ConnectionRule::New };
+                assert_eq!(connection, want);
+                sent += 1;
+                exchange.on_end(&plan, End::Lost { wrote: true, stale: true });
+            }
+            Action::AwaitTurn { .. } => exchange.resume(None),
+            Action::Pause { .. } => panic!("nothing was promised"),
+            Action::Reply(_) => break,
+        }
+        assert!(sent < 5, "it is sent for ever");
+    }
+    assert_eq!(sent, 2);
+}
+
 /// With evidence a cheap read waits a quarter of a second, a heavy method two; a provider that cannot finish in the rest is
 /// no reason to give the first one up.
 #[test]

@@ -385,20 +385,37 @@ pub const TRIAL_RESULT_MS: u64 = 90_000;
 pub const FILTER_ADDRESSES: usize = 1_000;
 pub const FILTER_TOPICS: usize = 4;
 pub const FILTER_CHOICES: usize = 1_000;
-/// A head as clients get it, without its transactions; extra data of some chains lists hundreds of validators.
-pub const HEAD_EVENT_BYTES: usize = 64 * 1024;
+/// A head as clients get it, without its transactions; extra data of some chains carries the seals of hundreds of validators.
+pub const HEAD_EVENT_BYTES: usize = 256 * 1024;
 /// Blocks behind the newest that a stream remembers: a deeper reorg ends it.
 pub const STREAM_CHAIN_BLOCKS: usize = 256;
 /// Heads announced or fetched that wait for a missing one, per stream.
 pub const STREAM_HELD_HEADS: usize = 2_048;
-/// Logs that a stream keeps to take them back in a reorg, or until their head is known.
-pub const STREAM_LOG_BYTES: usize = 8 << 20;
+/// Logs that all streams together keep to take them back in a reorg: one copy of a log, whatever the number of filters.
+pub const STREAM_LOG_BYTES: usize = 64 << 20;
+/// Addresses, and choices of one topic, of a question for several filters; beyond them all logs are asked for.
+pub const UNION_ADDRESSES: usize = 100;
+pub const UNION_TOPICS: usize = 100;
+/// While so much is not told yet, no block is asked for but the next.
+pub const LOGS_AHEAD_BYTES: usize = 16 << 20;
+/// An answer that its bloom contradicts is doubted for so long, also when it was confirmed.
+pub const LOGS_DOUBT_MS: u64 = 5_000;
+/// One provider's second answer confirms its first after so long.
+pub const LOGS_AGAIN_MS: u64 = 1_000;
+pub const STREAM_HELD_BYTES: usize = 32 << 20;
+/// Silence of a subscription to heads that a configuration does not name: so many block times, within bounds; where it names no
+/// block time, what is enough for Ethereum. And the fewest missing blocks that are fetched.
+pub const SILENT_BLOCKS: u64 = 3;
+pub const HEADS_TIMEOUT_MIN_MS: u64 = 5_000;
+pub const HEADS_TIMEOUT_MAX_MS: u64 = 60_000;
+pub const HEADS_TIMEOUT_MS: u64 = 35_000;
+pub const BACKFILL_MIN_BLOCKS: u64 = 100;
+/// A leader whose newest block is lower than everything told is asked for it again after this.
+pub const LOWER_HEAD_LOOK_MS: u64 = 1_000;
 /// Pending transactions that a stream remembers to have told; a mempool's order of size.
 pub const STREAM_SEEN_TRANSACTIONS: usize = 16_384;
-/// A block's logs are awaited this long after its head, then asked for.
-pub const LOGS_WAIT_MS: u64 = 2_000;
-/// And not before they have paused for so long.
-pub const LOGS_QUIET_MS: u64 = 200;
+/// A provider that turned a fetch away without a hint is not asked for one this long.
+pub const FILL_REST_MS: u64 = 1_000;
 /// What a stream asks for at once, and the pause before it asks again.
 pub const FILL_PARALLEL: usize = 4;
 pub const FILL_RETRY_MS: u64 = 250;

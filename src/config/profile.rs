@@ -41,8 +41,9 @@ pub(super) struct ChainSpec {
     pub probe_interval_ms: u64,
     pub lag_alert_threshold_blocks: u64,
     pub subscribe_new_heads: bool,
-    pub new_heads_timeout_ms: u64,
-    pub max_backfill_blocks: u64,
+    /// What is not written follows from the block time.
+    pub new_heads_timeout_ms: Option<u64>,
+    pub max_backfill_blocks: Option<u64>,
     pub backfill_timeout_ms: u64,
     pub color: Box<str>,
     pub size: Box<str>,
@@ -185,8 +186,8 @@ fn read_chain(reader: &mut Reader<'_>, key: Spot<Box<str>>, node: &Node) -> Opti
         probe_interval_ms: 12_000,
         lag_alert_threshold_blocks: 5,
         subscribe_new_heads: true,
-        new_heads_timeout_ms: 35_000,
-        max_backfill_blocks: 100,
+        new_heads_timeout_ms: None,
+        max_backfill_blocks: None,
         backfill_timeout_ms: 30_000,
         color: "#6B7280".into(),
         size: "md".into(),
@@ -230,9 +231,9 @@ fn read_monitoring(reader: &mut Reader<'_>, fields: &Fields<'_>, chain: &mut Cha
 fn read_websocket(reader: &mut Reader<'_>, fields: &Fields<'_>, chain: &mut ChainSpec) {
     let Some(inner) = section(reader, fields, "websocket", &schema::WEBSOCKET) else { return };
     set(&mut chain.subscribe_new_heads, reader.flag(&inner, "subscribe_new_heads"));
-    set(&mut chain.new_heads_timeout_ms, reader.whole(&inner, "new_heads_timeout_ms", 100, HOUR_MS));
+    chain.new_heads_timeout_ms = reader.whole(&inner, "new_heads_timeout_ms", 100, HOUR_MS);
     let Some(failover) = section(reader, &inner, "failover", &schema::FAILOVER) else { return };
-    set(&mut chain.max_backfill_blocks, reader.whole(&failover, "max_backfill_blocks", 0, 1_000_000));
+    chain.max_backfill_blocks = reader.whole(&failover, "max_backfill_blocks", 0, 1_000_000);
     set(&mut chain.backfill_timeout_ms, reader.whole(&failover, "backfill_timeout_ms", 100, HOUR_MS));
 }
 

@@ -1,6 +1,7 @@
 //! From profiles as read to one `Topology`: names that must be unique, names that must exist, instances that are shared.
 
 use crate::base::ids::{ChainId, EntryId, IdVec, ProviderId};
+use crate::base::limits;
 use crate::config::instance::Instances;
 use crate::config::methods::of_chain;
 use crate::config::problem::{Findings, Place};
@@ -137,6 +138,21 @@ impl ChainNames {
     }
 }
 
+/// Blocks come late now and then, but hardly three of them in a row.
+fn heads_timeout_ms(spec: &ChainSpec) -> u64 {
+    let from_blocks = |block_ms: u64| {
+        block_ms.saturating_mul(limits::SILENT_BLOCKS).clamp(limits::HEADS_TIMEOUT_MIN_MS, limits::HEADS_TIMEOUT_MAX_MS)
+    };
+    spec.new_heads_timeout_ms.unwrap_or_else(|| spec.block_time_ms.map_or(limits::HEADS_TIMEOUT_MS, from_blocks))
+}
+
+/// What is missed until a silence is noticed and another provider has been found: after that a stream ends anyway.
+fn backfill_blocks(spec: &ChainSpec) -> u64 {
+    let missed_ms = heads_timeout_ms(spec).saturating_add(spec.backfill_timeout_ms);
+    let missed = spec.block_time_ms.map_or(0, |block_ms| missed_ms.div_ceil(block_ms.max(1)));
+    spec.max_backfill_blocks.unwrap_or(missed.max(limits::BACKFILL_MIN_BLOCKS))
+}
+
 fn resolve_chain(
     spec: ChainSpec,
     names: &[Box<str>],
@@ -159,8 +175,8 @@ fn resolve_chain(
         probe_interval_ms: spec.probe_interval_ms,
         lag_alert_threshold_blocks: spec.lag_alert_threshold_blocks,
         subscribe_new_heads: spec.subscribe_new_heads,
-        new_heads_timeout_ms: spec.new_heads_timeout_ms,
-        max_backfill_blocks: spec.max_backfill_blocks,
+        new_heads_timeout_ms: heads_timeout_ms(&spec),
+        max_backfill_blocks: backfill_blocks(&spec),
         backfill_timeout_ms: spec.backfill_timeout_ms,
         color: spec.color,
         size: spec.size,

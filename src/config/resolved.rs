@@ -244,7 +244,7 @@ fn shipped_chains() {
         [
             "ethereum 1 bt=12000 probe=12000 alert=5 lag=1 arch=128 heads=35000 fill=100 #627EEA xl n=13",
             "base 8453 bt=2000 probe=5000 alert=5 lag=5 arch=750 heads=20000 fill=100 #0052FF lg n=5",
-            "arbitrum 42161 bt=250 probe=5000 alert=15 lag=10 arch=6000 heads=15000 fill=100 #28A0F0 lg n=4",
+            "arbitrum 42161 bt=250 probe=5000 alert=15 lag=10 arch=6000 heads=15000 fill=180 #28A0F0 lg n=4",
             "ethereum-sepolia 11155111 bt=12000 probe=15000 alert=5 lag=3 arch=128 heads=42000 fill=50 #627EEA sm n=5",
             "base-sepolia 84532 bt=2000 probe=5000 alert=5 lag=5 arch=750 heads=20000 fill=50 #0052FF sm n=4",
             "arbitrum-sepolia 421614 bt=250 probe=5000 alert=15 lag=10 arch=6000 heads=15000 fill=50 #28A0F0 sm n=4",
@@ -352,4 +352,23 @@ fn http2_is_warned_of_where_it_cannot_be_spoken() {
             |w: &String| w.starts_with("default.yml:5: the provider p9 has http2: on") && w.contains("cargo feature http2");
         assert!(warnings.iter().all(is_told), "{warnings:?}");
     }
+}
+
+#[test]
+fn what_streams_wait_for_follows_from_the_block_time() {
+    let of = |block_time: &str, websocket: &str| {
+        let body = format!("chains: {{c: {{chain_id: 1, {block_time} {websocket} providers: [{{id: p, url: http://h}}]}}}}\n");
+        let top = load_one(&body).unwrap_or_else(|problems| panic!("{body}{problems:?}")).topology;
+        (only_chain(&top).new_heads_timeout_ms, only_chain(&top).max_backfill_blocks)
+    };
+    assert_eq!(of("", ""), (35_000, 100));
+    assert_eq!(of("block_time_ms: 12000,", ""), (36_000, 100));
+    assert_eq!(of("block_time_ms: 30000,", ""), (60_000, 100));
+    assert_eq!(of("block_time_ms: 2000,", ""), (6_000, 100));
+    // 35 s of blocks.
+    assert_eq!(of("block_time_ms: 250,", ""), (5_000, 140));
+    assert_eq!(of("block_time_ms: 1,", ""), (5_000, 35_000));
+    let set = "websocket: {new_heads_timeout_ms: 700, failover: {max_backfill_blocks: 3}},";
+    assert_eq!(of("block_time_ms: 250,", set), (700, 3));
+    assert_eq!(of("block_time_ms: 250,", "websocket: {new_heads_timeout_ms: 9000},"), (9_000, 156));
 }

@@ -89,7 +89,7 @@ table!(
     "chains.<chain>.websocket",
     [
         ("subscribe_new_heads", "true or false", "true"),
-        ("new_heads_timeout_ms", "whole number from 100", "35000"),
+        ("new_heads_timeout_ms", "whole number from 100", "3 block times"),
         ("failover", "mapping", "defaults"),
     ]
 );
@@ -98,7 +98,7 @@ table!(
     FAILOVER,
     "chains.<chain>.websocket.failover",
     [
-        ("max_backfill_blocks", "whole number from 0", "100"),
+        ("max_backfill_blocks", "whole number from 0", "100 or more"),
         ("backfill_timeout_ms" | "backfill_timeout", "whole number from 100", "30000"),
     ]
 );

@@ -209,7 +209,7 @@ impl Feeds {
             open().for_each(|feed| tell_logs(feed, &block, true, tell));
         }
         let oldest = (shared + 1).max(new.height.saturating_sub(MODEL_FEED_BLOCKS));
-        for height in oldest..=new.height {
+        for height in (oldest..=new.height).filter(|height| view.hidden != Some(*height)) {
             let block = view.network.block(new.branch, height);
             for feed in open().filter(|feed| feed.subject == Subject::Heads) {
                 let mut out = Vec::new();

@@ -42,6 +42,8 @@ pub struct Knobs {
     pub announce_ahead: u64,
     /// Its head has stopped here.
     pub frozen_at: Option<u64>,
+    /// It neither announces nor gives the block at this height.
+    pub hidden_at: Option<u64>,
     /// Follows this branch, whatever is canonical.
     pub branch: Option<u32>,
     /// Hears of a reorg so much later.
@@ -87,6 +89,7 @@ impl Default for Knobs {
             absent: Absent::Geth,
             announce_ahead: 0,
             frozen_at: None,
+            hidden_at: None,
             branch: None,
             turns_late_ms: 0,
             keeps_orphans: true,

@@ -175,6 +175,7 @@ impl Provider {
             heard,
             branch: knobs.branch.unwrap_or_else(|| chain.forks.canonical(heard)),
             head,
+            hidden: knobs.hidden_at,
             announced: head.saturating_add(knobs.announce_ahead),
             tip: chain.height_at(now),
             archive_depth: knobs.archive_depth,

@@ -58,6 +58,8 @@ pub struct View<'a> {
     pub branch: u32,
     /// The newest block it serves.
     pub head: u64,
+    /// It has no block at this height.
+    pub hidden: Option<u64>,
     /// What it says its newest block is; a liar says more than it serves.
     pub announced: u64,
     /// The network's newest block: where sent transactions go next.
@@ -86,6 +88,7 @@ impl<'a> View<'a> {
             heard: Instant::ZERO,
             branch: 0,
             head,
+            hidden: None,
             announced: head,
             tip: head,
             archive_depth: None,
@@ -208,12 +211,15 @@ impl<'a> View<'a> {
             BlockRef::Finalized => self.head.saturating_sub(64),
             BlockRef::Hash(hash) => return self.known(&hash),
         };
-        (height <= self.head).then_some(Tip { branch: self.branch, height })
+        (height <= self.head && self.hidden != Some(height)).then_some(Tip { branch: self.branch, height })
     }
 
     fn known(&self, hash: &Hash) -> Option<Tip> {
         let chain = &self.network.chain;
         let name = chain.name(hash).filter(|name| name.kind == Kind::Block && name.height <= self.head)?;
+        if self.hidden == Some(name.height) {
+            return None;
+        }
         let is_orphan = || chain.forks.was_canonical(name.branch, name.height, self.heard, |at| chain.height_at(at));
         let is_known = self.is_on_path(name) || (self.keeps_orphans && is_orphan());
         is_known.then_some(Tip { branch: name.branch, height: name.height })

@@ -7,7 +7,7 @@
 //! goes to its clients, so whoever was told finds it here. Rejected: waiting for the next snapshot (a tenth of a second, in
 //! which nearly every such call comes). A door is one transport of one provider: behind a balancer the machine that announces
 //! over a WebSocket is another than the one that answers over HTTP, so a word of the one proves nothing of the other.
-//! How it fails: a head that was fetched and not announced is unknown here, so a look-up of it goes by the usual order.
+//! How it fails: a block that neither was announced nor told is unknown here, so a look-up of it goes by the usual order.
 
 use crate::base::ids::{ChannelId, InstanceId, Transport};
 use crate::base::limits;
@@ -70,19 +70,32 @@ impl Sightings {
         }
         self.tell(height, before, now);
         self.has_blooms = self.has_blooms || bloom.as_ref().is_some_and(|bloom| has_bits(bloom));
-        if let Some(sighting) = self.by_hash.get_mut(&hash) {
-            if !sighting.by.contains(&channel) {
+        match self.by_hash.get_mut(&hash) {
+            Some(sighting) if sighting.by.contains(&channel) => {}
+            Some(sighting) => {
                 let _full = sighting.by.try_push(channel);
             }
-            return;
+            None => self.insert(hash, Sighting { height, by: [channel].into_iter().collect(), bloom, at: now }),
         }
+    }
+
+    /// A head that was fetched and not announced is told to clients: nobody is known to have it, and it is promised all the same.
+    pub fn on_told(&mut self, head: SeenHead, now: Instant) {
+        let SeenHead { hash, height, bloom } = head;
+        self.tell(height, 0, now);
+        if !self.by_hash.contains_key(&hash) {
+            self.insert(hash, Sighting { height, by: ArrayVec::new(), bloom, at: now });
+        }
+    }
+
+    fn insert(&mut self, hash: HashBytes, sighting: Sighting) {
         if self.order.len() >= limits::ANNOUNCED_HEADS
             && let Some(oldest) = self.order.pop_front()
         {
             self.by_hash.remove(&oldest);
         }
         self.order.push_back(hash);
-        self.by_hash.insert(hash, Sighting { height, by: [channel].into_iter().collect(), bloom, at: now });
+        self.by_hash.insert(hash, sighting);
     }
 
     /// A client was given this height as the newest, over `channel`.
@@ -193,6 +206,17 @@ mod tests {
 
     fn head(n: u64) -> SeenHead {
         SeenHead { hash: hash(n), height: n, bloom: None }
+    }
+
+    #[test]
+    fn what_was_fetched_and_told_is_promised() {
+        let mut seen = Sightings::default();
+        let now = Instant::ZERO;
+        seen.on_told(head(7), now);
+        assert!(seen.has_told_of(&hash(7), now) && seen.has_told_of_height(7, now));
+        assert_eq!(seen.find(&hash(7)).map(|sighting| sighting.by.len()), Some(0));
+        seen.on_head(A, head(7), now);
+        assert_eq!(seen.find(&hash(7)).map(|sighting| sighting.by.to_vec()), Some(vec![A]));
     }
 
     #[test]

@@ -148,7 +148,12 @@ impl<W: World> Shard<W> {
             Letter::Refused { topic, ticket, reason } => self.refused(&topic, ticket, &reason),
             Letter::Event { stream, payload } => self.fan_out(stream, payload, now),
             Letter::Seen { chain_number, channel, head } => {
-                self.sightings.borrow_mut().entry(chain_number).or_default().on_head(channel, head, now);
+                let mut all = self.sightings.borrow_mut();
+                let seen = all.entry(chain_number).or_default();
+                match channel {
+                    Some(channel) => seen.on_head(channel, head, now),
+                    None => seen.on_told(head, now),
+                }
             }
             Letter::Ended { stream, reason } => {
                 let topic = self.subscribers.by_stream.borrow_mut().remove(&stream);

@@ -11,4 +11,6 @@ pub enum Bug {
     DuplicateAfterOverlap,
     /// A reorg takes logs back silently.
     RemovedDropped,
+    /// A hole's deadline begins anew with each announcement that is judged.
+    DeadlineRestarted,
 }

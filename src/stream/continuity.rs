@@ -1,20 +1,31 @@
 //! Heads without holes or repeats, whatever providers do: a machine that is told what was announced and says what to emit.
 //!
 //! The leading provider's announcements are taken in their order, each as "this is canonical now". One that is in the chain
-//! emitted so far (its hash at its height) says nothing new; from any other the parents are walked down to that chain, and the
-//! branch from the fork up is emitted, so a reorg, A → B → A, a hole and a switch are one case. What the walk misses is
-//! fetched: heights above the newest by number, oldest first and several at once, then by hash whatever did not link.
-//! Only links decide, so an answer from another fork is never emitted by mistake. After a loss the new provider is asked for
-//! its newest block, which then counts as announced.
+//! told so far says nothing new; from any other the parents are walked down to that chain, and the branch from the fork up is
+//! emitted, so a reorg, A → B → A, a hole and a switch are one case. What the walk misses is fetched: heights above the
+//! newest by number, oldest first and several at once, then by hash whatever did not link.
+//! Only links decide, and links are hashes: a number only grows, so a number without a block is no hole, and an answer from
+//! another fork is never emitted by mistake. After a loss the new provider is asked for its newest block, which then counts
+//! as announced.
+//! A hole has one deadline, from the first announcement that met it; only a block above it ends it, so neither later
+//! announcements nor other leaders restart it.
+//! One provider's word ends nothing: a head too far to be linked is asked of somebody else first, and where nobody confirms
+//! it, it is dropped and its announcer leads no more. A head lower than everything that is kept is a late repeat, a provider
+//! that is behind, or a chain that began anew. It is the last when the leader's newest block is lower too, is younger than
+//! what was told, so that it cannot be below it, and nobody has the newest told block any more; then the stream begins anew
+//! with a head that does not link, which says to everybody that nothing told before is canonical.
 //! Rejected: a set of seen hashes (A → B → A goes silent), emitting fetched heights as they come (another provider's fork
-//! would show as two reorgs), skipping to the newest announcement (a branch that was canonical would never be told).
+//! would show as two reorgs), skipping to the newest announcement (a branch that was canonical would never be told), and
+//! beginning anew for any lower head (a provider behind a balancer says such things every minute).
 //! How it fails: it closes with the reason, and skips nothing. An orphan that nobody has any more is given up for a newer
 //! announcement. A fork below the first block is told from that block up. A late repeat of a head of an abandoned branch is
-//! taken for a return to it: on one ordered connection that is what it would mean.
+//! taken for a return to it: on one ordered connection that is what it would mean. A chain that begins anew in the past by
+//! its own clock is not known to do so: its stream is closed when its time is over.
 
 use super::bug::Bug;
 use super::event::{BlockHash, Head};
-use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, STREAM_CHAIN_BLOCKS, STREAM_HELD_HEADS};
+use super::told::ToldChain;
+use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, LOWER_HEAD_LOOK_MS, STREAM_HELD_BYTES, STREAM_HELD_HEADS};
 use crate::base::time::Instant;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -34,6 +45,8 @@ pub enum Ask {
     Latest,
     Number(u64),
     Hash(BlockHash),
+    /// The same of anybody but the provider that leads now; of that one only where there is nobody else.
+    Witness(BlockHash),
 }
 
 /// Why a stream cannot go on (close code 1013).
@@ -42,7 +55,6 @@ pub enum Reason {
     TooManyMissing { limit: u64 },
     TimedOut { after_ms: u64 },
     ForkTooDeep { kept: usize },
-    TooManyLogs { bytes: usize },
     NoProvider,
 }
 
@@ -52,7 +64,6 @@ impl Reason {
             Reason::TooManyMissing { .. } => "too many blocks are missing",
             Reason::TimedOut { .. } => "missing blocks did not come in time",
             Reason::ForkTooDeep { .. } => "the chain was reorganised too deep",
-            Reason::TooManyLogs { .. } => "too many logs wait for missing blocks",
             Reason::NoProvider => "no provider is left",
         }
     }
@@ -63,7 +74,6 @@ impl Reason {
             Reason::TooManyMissing { limit } => format!("more than {limit} blocks are missing (max_backfill_blocks)"),
             Reason::TimedOut { after_ms } => format!("missing blocks did not come within {after_ms} ms (backfill_timeout_ms)"),
             Reason::ForkTooDeep { kept } => format!("the chain was reorganised below the last {kept} blocks"),
-            Reason::TooManyLogs { bytes } => format!("more than {bytes} bytes of logs wait for missing blocks"),
             Reason::NoProvider => "no provider is left for this subscription".into(),
         }
     }
@@ -75,16 +85,17 @@ pub enum Action {
     /// To every subscriber, and to the logs streams beside.
     Emit(Head),
     Fetch(Ask),
+    /// What the leading provider announces, nobody else confirms: another one must lead.
+    Forsake,
     /// The end; said for ever after.
     Close(Reason),
 }
 
-/// A block of the chain as it was emitted.
+/// Blocks above this one are missing, and must be told before the deadline.
 #[derive(Clone, Copy, Debug)]
-struct Link {
-    number: u64,
-    hash: BlockHash,
-    parent: BlockHash,
+struct Hole {
+    above: u64,
+    deadline: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -115,20 +126,21 @@ enum Walk {
         hash: BlockHash,
     },
     TooDeep,
+    /// Lower than everything that is kept.
+    Lower,
 }
 
 /// One chain's heads for everyone who subscribed to them.
 #[derive(Clone, Debug)]
 pub struct Heads {
     rules: Rules,
-    /// Emitted and canonical, oldest first, each the parent of the next.
-    chain: VecDeque<Link>,
-    /// The oldest of it were forgotten.
-    trimmed: bool,
+    /// Emitted and canonical.
+    told: ToldChain,
     /// Announced, in order, and not yet judged.
     announced: VecDeque<Head>,
     /// Announced or fetched since everything was last known.
     held: HashMap<BlockHash, Head>,
+    held_bytes: usize,
     /// Nobody had them, and something newer was announced, since then.
     given_up: HashSet<BlockHash>,
     wanted: Vec<Wanted>,
@@ -137,7 +149,13 @@ pub struct Heads {
     walked: u64,
     source: Source,
     source_deadline: Option<Instant>,
-    fill_deadline: Option<Instant>,
+    hole: Option<Hole>,
+    /// Somebody else has this block, which is too far to be linked.
+    witnessed: Option<BlockHash>,
+    /// The leader's newest block, when that is lower than everything that is kept.
+    lower: Option<Head>,
+    /// The leader must go.
+    forsakes: bool,
     out: VecDeque<Head>,
     /// Announcements that said nothing new.
     duplicates: u64,
@@ -149,17 +167,20 @@ impl Heads {
     pub fn new(rules: Rules, now: Instant) -> Heads {
         let mut heads = Heads {
             rules,
-            chain: VecDeque::new(),
-            trimmed: false,
+            told: ToldChain::default(),
             announced: VecDeque::new(),
             held: HashMap::new(),
+            held_bytes: 0,
             given_up: HashSet::new(),
             wanted: Vec::new(),
             asked_to: 0,
             walked: 0,
             source: Source::Lost,
             source_deadline: None,
-            fill_deadline: None,
+            hole: None,
+            witnessed: None,
+            lower: None,
+            forsakes: false,
             out: VecDeque::new(),
             duplicates: 0,
             closed: None,
@@ -170,7 +191,7 @@ impl Heads {
 
     /// The newest block that was emitted, or known from the beginning: where a client that joins now starts.
     pub fn tip(&self) -> Option<(u64, BlockHash)> {
-        self.chain.back().map(|link| (link.number, link.hash))
+        self.told.tip().map(|block| (block.number, block.hash))
     }
 
     /// Announcements since the beginning that said nothing new.
@@ -190,6 +211,7 @@ impl Heads {
     /// The leading provider's subscription is gone.
     pub fn on_lost(&mut self, now: Instant) {
         self.source = Source::Lost;
+        (self.lower, self.forsakes) = (None, false);
         self.drop_wanted(Ask::Latest);
         self.source_deadline.get_or_insert(now.plus_ms(self.rules.backfill_timeout_ms));
     }
@@ -197,9 +219,10 @@ impl Heads {
     /// A subscription was confirmed that leads from now on; a planned switch needs no loss before.
     pub fn on_confirmed(&mut self, now: Instant) {
         self.source = Source::New;
+        (self.lower, self.forsakes) = (None, false);
         self.source_deadline.get_or_insert(now.plus_ms(self.rules.backfill_timeout_ms));
         self.drop_wanted(Ask::Latest);
-        self.wanted.push(Wanted { ask: Ask::Latest, due: Some(now), failures: 0 });
+        self.want(Ask::Latest, now);
     }
 
     /// Nobody is left to subscribe to.
@@ -212,7 +235,7 @@ impl Heads {
         let is_asked = match ask {
             Ask::Latest => true,
             Ask::Number(number) => block.number == number,
-            Ask::Hash(hash) => block.hash == hash,
+            Ask::Hash(hash) | Ask::Witness(hash) => block.hash == hash,
         };
         if !is_asked {
             return self.on_fill_failed(ask, now);
@@ -225,9 +248,15 @@ impl Heads {
                 self.on_latest(block, now);
             }
             Ask::Number(_) => self.hold(block, now),
+            // What was told is still there: whoever says otherwise is alone.
+            Ask::Hash(hash) if self.told.number_of(hash).is_some() => self.forsake(),
             Ask::Hash(_) => {
                 self.walked += 1;
                 self.hold(block, now);
+            }
+            Ask::Witness(hash) => {
+                self.witnessed = Some(hash);
+                self.settle(now);
             }
         }
     }
@@ -241,10 +270,11 @@ impl Heads {
         } else if let Some(wanted) = self.wanted.get_mut(place) {
             wanted.due = Some(now.plus_ms(FILL_RETRY_MS));
             wanted.failures += 1;
-            if let Ask::Hash(hash) = ask
-                && wanted.failures >= FILL_TRIES
-            {
-                self.given_up.insert(hash);
+            let is_over = wanted.failures >= FILL_TRIES;
+            match ask {
+                Ask::Hash(hash) if is_over => drop(self.given_up.insert(hash)),
+                Ask::Witness(_) if is_over => return self.forsake(),
+                Ask::Latest | Ask::Number(_) | Ask::Hash(_) | Ask::Witness(_) => {}
             }
         }
         self.settle(now);
@@ -255,12 +285,14 @@ impl Heads {
         if let Some(head) = self.out.pop_front() {
             return Some(Action::Emit(head));
         }
-        let late = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        if late(self.fill_deadline) || late(self.source_deadline) {
+        if self.deadline() <= now {
             self.close(Reason::TimedOut { after_ms: self.rules.backfill_timeout_ms });
         }
         if let Some(reason) = self.closed {
             return Some(Action::Close(reason));
+        }
+        if std::mem::take(&mut self.forsakes) {
+            return Some(Action::Forsake);
         }
         let wanted = self.wanted.iter_mut().find(|wanted| wanted.due.is_some_and(|due| due <= now))?;
         wanted.due = None;
@@ -270,15 +302,24 @@ impl Heads {
     /// When `next` has something to say without an event; `Instant::NEVER` if never.
     pub fn wake_at(&self) -> Instant {
         let due = self.wanted.iter().filter_map(|wanted| wanted.due);
-        due.chain(self.fill_deadline).chain(self.source_deadline).min().unwrap_or(Instant::NEVER)
+        due.fold(self.deadline(), Instant::min)
+    }
+
+    fn deadline(&self) -> Instant {
+        let hole = self.hole.map_or(Instant::NEVER, |hole| hole.deadline);
+        self.source_deadline.map_or(hole, |deadline| deadline.min(hole))
     }
 
     /// The new provider's newest block: where the stream begins, or as good as announced.
     fn on_latest(&mut self, block: Head, now: Instant) {
-        if self.chain.is_empty() && self.announced.is_empty() {
-            self.append(&block);
-            return self.settle(now);
-        }
+        let Some(floor) = self.told.floor() else {
+            if self.announced.is_empty() {
+                self.told.append(&block);
+                return self.settle(now);
+            }
+            return self.announce(block, now);
+        };
+        self.lower = (block.number < floor).then(|| block.clone());
         if self.rules.bug == Some(Bug::DuplicateAfterOverlap) && self.tip() == Some((block.number, block.hash)) {
             self.out.push_back(block.clone());
         }
@@ -300,12 +341,15 @@ impl Heads {
     }
 
     fn hold(&mut self, head: Head, now: Instant) {
-        if self.held.len() >= STREAM_HELD_HEADS && !self.held.contains_key(&head.hash) {
+        let has_room = self.held.len() < STREAM_HELD_HEADS && self.held_bytes + head.payload.len() <= STREAM_HELD_BYTES;
+        if !has_room && !self.held.contains_key(&head.hash) {
             return self.close(Reason::TooManyMissing { limit: self.limit() });
         }
         // What was announced is better than what was fetched: its logs were announced too.
         if !head.fetched || !self.held.contains_key(&head.hash) {
-            self.held.insert(head.hash, head);
+            self.held_bytes += head.payload.len();
+            let replaced = self.held.insert(head.hash, head).map_or(0, |head| head.payload.len());
+            self.held_bytes = self.held_bytes.saturating_sub(replaced);
         }
         self.settle(now);
     }
@@ -319,76 +363,179 @@ impl Heads {
                     self.judged();
                 }
                 Walk::Linked(branch) => {
-                    for head in branch.into_iter().rev() {
-                        self.append(&head);
-                        self.out.push_back(head);
-                    }
+                    self.emit(branch);
                     self.judged();
                 }
                 Walk::Missing { hash, .. } if self.announced.len() > 1 && self.given_up.contains(&hash) => self.judged(),
-                Walk::Missing { number, hash } => return self.want(number, hash, now),
-                Walk::TooDeep => return self.close(Reason::ForkTooDeep { kept: self.chain.len() }),
+                Walk::Missing { number, .. } if self.is_far(number) => {
+                    let (hash, limit) = (head.hash, self.limit());
+                    return self.confirm(hash, Reason::TooManyMissing { limit }, now);
+                }
+                Walk::Missing { number, hash } => return self.fill(number, hash, now),
+                Walk::TooDeep => {
+                    let (hash, kept) = (head.hash, self.told.len());
+                    return self.confirm(hash, Reason::ForkTooDeep { kept }, now);
+                }
+                Walk::Lower if self.is_passed() => {
+                    self.duplicates += 1;
+                    self.judged();
+                }
+                Walk::Lower if self.is_gone() => self.begin_anew(),
+                Walk::Lower => return self.doubt(now),
             }
         }
-        self.held.clear();
-        self.given_up.clear();
+        self.forget_held();
+        self.hole = None;
         if self.source == Source::Live {
             self.source_deadline = None;
         }
     }
 
+    fn forget_held(&mut self) {
+        self.held.clear();
+        self.held_bytes = 0;
+        self.given_up.clear();
+    }
+
+    /// A branch, newest first.
+    fn emit(&mut self, branch: Vec<Head>) {
+        for head in branch.into_iter().rev() {
+            self.told.append(&head);
+            self.out.push_back(head);
+        }
+        self.hole = self.hole.filter(|hole| self.tip().is_some_and(|(tip, _)| tip <= hole.above));
+    }
+
     fn walk(&self, head: &Head) -> Walk {
-        let Some(first) = self.chain.front() else { return Walk::Linked(vec![head.clone()]) };
-        let emitted = |number| self.at(number).map(|link| link.hash);
-        if head.number < first.number || emitted(head.number) == Some(head.hash) {
+        let Some(floor) = self.told.floor() else { return Walk::Linked(vec![head.clone()]) };
+        if self.told.is_known(head.hash) {
             return Walk::Nothing;
         }
         let mut branch = vec![head.clone()];
         let mut low = head;
         loop {
-            let below = low.number.checked_sub(1);
-            if below.is_some_and(|below| emitted(below) == Some(low.parent)) {
+            let parent_number = self.told.number_of(low.parent);
+            if self.told.is_beside_first(low) || parent_number.is_some_and(|number| number < low.number) {
                 return Walk::Linked(branch);
             }
-            let Some(number) = below.filter(|_| low.number > first.number) else {
-                let is_known = low.parent == first.parent || !self.trimmed;
-                return if is_known { Walk::Linked(branch) } else { Walk::TooDeep };
-            };
             match self.held.get(&low.parent) {
-                Some(parent) if parent.number == number => {
+                _ if low.number < floor => return Walk::Lower,
+                _ if low.number == floor => return self.fork_below(branch),
+                // A head that does not count up from its parent is none.
+                _ if parent_number.is_some() => return Walk::Nothing,
+                Some(parent) if parent.number >= low.number => return Walk::Nothing,
+                Some(parent) if parent.number < floor => return self.fork_below(branch),
+                Some(parent) => {
                     low = parent;
                     branch.push(parent.clone());
                 }
-                // A head that does not count up from its parent is none.
-                Some(_) => return Walk::Nothing,
-                None if self.is_passed_over(number) => return Walk::Linked(branch),
-                None => return Walk::Missing { number, hash: low.parent },
+                None if self.is_passed_over(low.number - 1) => return Walk::Linked(branch),
+                None => return Walk::Missing { number: low.number - 1, hash: low.parent },
             }
         }
+    }
+
+    /// A branch that leaves the chain below its first block.
+    fn fork_below(&self, branch: Vec<Head>) -> Walk {
+        if self.told.has_its_beginning() { Walk::Linked(branch) } else { Walk::TooDeep }
     }
 
     fn is_passed_over(&self, number: u64) -> bool {
         self.rules.bug == Some(Bug::GapOffByOne) && self.tip().is_some_and(|(tip, _)| tip + 1 == number)
     }
 
-    /// Asks for what the walk misses: a gap above the newest by number, the rest by hash.
-    fn want(&mut self, number: u64, hash: BlockHash, now: Instant) {
+    fn is_far(&self, number: u64) -> bool {
         let tip = self.tip().map_or(0, |(number, _)| number);
-        if number.saturating_sub(tip) > self.limit() || self.walked > self.limit() {
-            return self.close(Reason::TooManyMissing { limit: self.limit() });
+        number.saturating_sub(tip) > self.limit() || self.walked > self.limit()
+    }
+
+    /// Ends the stream for the first announcement if somebody else has it too.
+    fn confirm(&mut self, hash: BlockHash, reason: Reason, now: Instant) {
+        if self.witnessed == Some(hash) {
+            return self.close(reason);
         }
-        self.fill_deadline.get_or_insert(now.plus_ms(self.rules.backfill_timeout_ms));
+        self.open_hole(now);
+        self.wanted.retain(|wanted| matches!(wanted.ask, Ask::Latest | Ask::Witness(_)));
+        self.want(Ask::Witness(hash), now);
+    }
+
+    /// The leader is alone with what it says; whatever waits came from it.
+    fn forsake(&mut self) {
+        self.announced.clear();
+        self.forget_held();
+        self.lower = None;
+        self.wanted.clear();
+        (self.asked_to, self.walked) = (0, 0);
+        self.forsakes = true;
+    }
+
+    /// Whether something that is not lower was announced since: then the first announcement was a late repeat.
+    fn is_passed(&self) -> bool {
+        let floor = self.told.floor().unwrap_or(0);
+        self.announced.iter().any(|head| head.number >= floor)
+    }
+
+    /// Whether the leader's chain is another one and nobody has ours any more.
+    fn is_gone(&self) -> bool {
+        let is_other = self.lower.as_ref().is_some_and(|lower| self.told.is_no_ancestor(lower));
+        is_other && self.tip().is_some_and(|(_, hash)| self.given_up.contains(&hash))
+    }
+
+    /// The first announcement is lower than everything that is kept: asks what that means.
+    fn doubt(&mut self, now: Instant) {
+        self.open_hole(now);
+        match (&self.lower, self.tip()) {
+            (Some(lower), Some((_, tip))) if self.told.is_no_ancestor(lower) => self.want(Ask::Hash(tip), now),
+            // It may be behind, so it is asked again.
+            (Some(_), _) => self.want(Ask::Latest, now.plus_ms(LOWER_HEAD_LOOK_MS)),
+            (None, _) => self.want(Ask::Latest, now),
+        }
+    }
+
+    /// What was told is canonical no more: the first head of the new chain links to nothing.
+    fn begin_anew(&mut self) {
+        let Some(newest) = self.lower.take() else { return };
+        let mut branch = vec![newest.clone()];
+        while let Some(parent) = branch.last().and_then(|low| self.held.get(&low.parent).filter(|held| held.number < low.number))
+        {
+            branch.push(parent.clone());
+        }
+        let judged = self.announced.iter().rposition(|head| head.hash == newest.hash).map_or(0, |place| place + 1);
+        self.announced.drain(..judged);
+        self.told.clear();
+        self.hole = None;
+        self.given_up.clear();
+        self.emit(branch);
+        self.stop_filling();
+    }
+
+    fn open_hole(&mut self, now: Instant) {
+        let above = self.tip().map_or(0, |(number, _)| number);
+        self.hole.get_or_insert(Hole { above, deadline: now.plus_ms(self.rules.backfill_timeout_ms) });
+    }
+
+    /// Asks for what the walk misses: a gap above the newest by number, the rest by hash.
+    fn fill(&mut self, number: u64, hash: BlockHash, now: Instant) {
+        let tip = self.tip().map_or(0, |(number, _)| number);
+        self.open_hole(now);
         // A parent that was announced meanwhile is not awaited any more.
         self.wanted.retain(|wanted| !matches!(wanted.ask, Ask::Hash(other) if other != hash));
         self.asked_to = self.asked_to.max(tip);
         while self.asked_to < number && self.fills() < FILL_PARALLEL {
             self.asked_to += 1;
             if !self.held.values().any(|head| head.number == self.asked_to) {
-                self.wanted.push(Wanted { ask: Ask::Number(self.asked_to), due: Some(now), failures: 0 });
+                self.want(Ask::Number(self.asked_to), now);
             }
         }
         if self.fills() == 0 {
-            self.wanted.push(Wanted { ask: Ask::Hash(hash), due: Some(now), failures: 0 });
+            self.want(Ask::Hash(hash), now);
+        }
+    }
+
+    /// Once, whatever is asked for already.
+    fn want(&mut self, ask: Ask, due: Instant) {
+        if !self.wanted.iter().any(|wanted| wanted.ask == ask) {
+            self.wanted.push(Wanted { ask, due: Some(due), failures: 0 });
         }
     }
 
@@ -401,28 +548,21 @@ impl Heads {
         self.rules.max_backfill_blocks.min(STREAM_HELD_HEADS as u64 / 2)
     }
 
-    /// The first announcement is done with; what was asked for it is not awaited.
+    /// The first announcement is done with.
     fn judged(&mut self) {
         self.announced.pop_front();
-        self.wanted.retain(|wanted| wanted.ask == Ask::Latest);
-        (self.asked_to, self.walked, self.fill_deadline) = (0, 0, None);
+        self.lower = None;
+        self.stop_filling();
+        if self.rules.bug == Some(Bug::DeadlineRestarted) {
+            self.hole = None;
+        }
     }
 
-    fn at(&self, number: u64) -> Option<&Link> {
-        let first = self.chain.front()?.number;
-        self.chain.get(usize::try_from(number.checked_sub(first)?).ok()?)
-    }
-
-    /// Puts it in its place and forgets what was there and above.
-    fn append(&mut self, head: &Head) {
-        while self.chain.back().is_some_and(|link| link.number >= head.number) {
-            self.chain.pop_back();
-        }
-        self.chain.push_back(Link { number: head.number, hash: head.hash, parent: head.parent });
-        if self.chain.len() > STREAM_CHAIN_BLOCKS {
-            self.chain.pop_front();
-            self.trimmed = true;
-        }
+    /// What was asked for the first announcement is not awaited.
+    fn stop_filling(&mut self) {
+        let is_new = self.source == Source::New;
+        self.wanted.retain(|wanted| wanted.ask == Ask::Latest && is_new);
+        (self.asked_to, self.walked) = (0, 0);
     }
 
     fn under_way(&self, ask: Ask) -> Option<usize> {
@@ -436,9 +576,9 @@ impl Heads {
     fn close(&mut self, reason: Reason) {
         self.closed.get_or_insert(reason);
         self.announced.clear();
-        self.held.clear();
+        self.forget_held();
         self.wanted.clear();
-        (self.fill_deadline, self.source_deadline) = (None, None);
+        (self.hole, self.source_deadline) = (None, None);
     }
 }
 

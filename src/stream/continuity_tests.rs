@@ -1,6 +1,7 @@
 //! Heads and logs on the model's stories, the bugs its checkers must find, and the ends of what can be made good.
 
 use super::*;
+use crate::base::limits::STREAM_CHAIN_BLOCKS;
 use crate::stream::model::{Noise, Story};
 
 const ALL: Noise = Noise {
@@ -11,7 +12,12 @@ const ALL: Noise = Noise {
     private_forks: 200_000,
     switches: 150_000,
     fetch_failures: 200_000,
+    late_logs: 200_000,
     orphans_pruned: false,
+    null_rounds: 0,
+    resets: 0,
+    strangers: 0,
+    hidden: 0,
 };
 
 fn stories(seeds: std::ops::Range<u64>, noise: Noise) {
@@ -40,12 +46,28 @@ fn each_trouble_alone_is_made_good() {
     check(Noise { switches: 400_000, ..Noise::default() });
     check(Noise { switches: 300_000, private_forks: 500_000, ..Noise::default() });
     check(Noise { loss: 200_000, fetch_failures: 400_000, ..Noise::default() });
+    check(Noise { late_logs: 500_000, ..Noise::default() });
+    check(Noise { null_rounds: 300_000, ..Noise::default() });
+    check(Noise { resets: 50_000, ..Noise::default() });
+    check(Noise { strangers: 50_000, ..Noise::default() });
+    check(Noise { hidden: 20_000, ..Noise::default() });
+}
+
+#[test]
+fn a_worse_world_makes_neither_a_hole_nor_silence() {
+    stories(0..1_000, Noise { null_rounds: 300_000, fetch_failures: 0, ..ALL });
+    stories(0..1_000, Noise { null_rounds: 100_000, ..ALL });
+    stories(0..1_000, Noise { resets: 50_000, ..ALL });
+    stories(0..1_000, Noise { strangers: 50_000, ..ALL });
+    stories(0..1_000, Noise { hidden: 20_000, ..ALL });
+    stories(0..1_000, Noise { null_rounds: 100_000, resets: 20_000, strangers: 20_000, hidden: 10_000, ..ALL });
 }
 
 #[test]
 fn deliberate_bugs_are_found() {
-    for bug in [Bug::GapOffByOne, Bug::DuplicateAfterOverlap, Bug::RemovedDropped] {
-        let found = (0..1_000).find(|seed| Story::run(*seed, ALL, Some(bug)).is_err());
+    for bug in [Bug::GapOffByOne, Bug::DuplicateAfterOverlap, Bug::RemovedDropped, Bug::DeadlineRestarted] {
+        let noise = Noise { hidden: 20_000, ..ALL };
+        let found = (0..1_000).find(|seed| Story::run(*seed, noise, Some(bug)).is_err());
         assert!(found.is_some(), "{bug:?} passes a thousand stories");
     }
 }
@@ -59,7 +81,7 @@ fn head(number: u64, branch: u8, parent: u8) -> Head {
     };
     let payload = format!("{number}{}", char::from(branch)).into_bytes().into();
     let (hash, parent) = (hash(number, branch), hash(number.wrapping_sub(1), parent));
-    Head { number, hash, parent, bloom: None, fetched: false, payload }
+    Head { number, hash, parent, bloom: None, timestamp_s: None, fetched: false, payload }
 }
 
 /// On branch `a`.
@@ -77,6 +99,8 @@ fn said(heads: &mut Heads, now: Instant) -> String {
             Action::Fetch(Ask::Latest) => "?".into(),
             Action::Fetch(Ask::Number(number)) => format!("?{number}"),
             Action::Fetch(Ask::Hash(hash)) => format!("?{}{}", hash.0[7], char::from(hash.0[31])),
+            Action::Fetch(Ask::Witness(hash)) => format!("!{}{}", hash.0[7], char::from(hash.0[31])),
+            Action::Forsake => "forsaken".into(),
             Action::Close(reason) => reason.text(),
         });
         if is_end {
@@ -203,8 +227,13 @@ fn the_end_is_said_with_its_reason_and_nothing_after() {
     };
     let many = "more than 10 blocks are missing (max_backfill_blocks)";
     let late = "missing blocks did not come within 30000 ms (backfill_timeout_ms)";
-    check(&|heads| heads.on_head(plain(22), NOW), 0, many);
-    check(&|heads| heads.on_head(plain(u64::MAX), NOW), 0, many);
+    let far = |heads: &mut Heads, number: u64| {
+        heads.on_head(plain(number), NOW);
+        assert!(said(heads, NOW).starts_with('!'), "somebody else is asked first");
+        heads.on_filled(Ask::Witness(plain(number).hash), plain(number), NOW);
+    };
+    check(&|heads| far(heads, 22), 0, many);
+    check(&|heads| far(heads, u64::MAX), 0, many);
     check(&|heads| heads.on_head(plain(21), NOW), 30_000, late);
     check(&|heads| heads.on_lost(NOW), 30_000, late);
     check(&|heads| heads.on_confirmed(NOW), 30_000, late);
@@ -223,6 +252,7 @@ fn the_end_is_said_with_its_reason_and_nothing_after() {
             let block = head(number, b'b', b'b');
             heads.on_filled(Ask::Hash(block.hash), block, NOW);
         }
+        heads.on_filled(Ask::Witness(head(101, b'b', b'b').hash), head(101, b'b', b'b'), NOW);
     };
     check(&walk, 0, many);
 }
@@ -238,6 +268,10 @@ fn a_fork_below_what_is_kept_is_the_end() {
         let mut number = 10 + kept;
         heads.on_head(branch(number), NOW);
         while let Some(Action::Fetch(ask)) = heads.next(NOW) {
+            if ask == Ask::Witness(branch(10 + kept).hash) {
+                heads.on_filled(ask, branch(10 + kept), NOW);
+                continue;
+            }
             number -= 1;
             assert_eq!(ask, Ask::Hash(branch(number).hash));
             heads.on_filled(ask, branch(number), NOW);
@@ -272,10 +306,128 @@ fn what_cannot_be_had_is_given_up_for_what_was_announced_later() {
     }
     assert_eq!(said(&mut heads, now), "11a");
     // A head that does not count up from its parent is none.
-    heads.on_head(Head { number: 13, ..plain(12) }, now);
-    assert_eq!(said(&mut heads, now), "?12");
-    heads.on_fill_failed(Ask::Number(12), now);
-    assert_eq!(said(&mut heads, now), "?11a");
-    heads.on_filled(Ask::Hash(plain(11).hash), plain(11), now);
+    heads.on_head(Head { number: 11, ..plain(12) }, now);
     assert_eq!((said(&mut heads, now), heads.wake_at()), (String::new(), Instant::NEVER));
+}
+
+/// Every fetch under way or wanted fails, up to then; what was said besides.
+fn all_fail(heads: &mut Heads, now: Instant) -> Option<String> {
+    while let Some(action) = heads.next(now) {
+        match action {
+            Action::Fetch(ask) => heads.on_fill_failed(ask, now),
+            Action::Emit(head) => return Some(String::from_utf8_lossy(&head.payload).into_owned()),
+            Action::Forsake => return Some("forsaken".into()),
+            Action::Close(reason) => return Some(reason.text()),
+        }
+    }
+    None
+}
+
+#[test]
+fn nothing_restarts_the_deadline_of_a_hole() {
+    let mut heads = begun();
+    let mut number = 12;
+    for ms in (0..30_000).step_by(250) {
+        let now = NOW.plus_ms(ms);
+        if ms % 1_000 == 0 {
+            heads.on_head(plain(number), now);
+            // So that the walk and its limit are not what ends it.
+            number += u64::from(number < 20);
+        }
+        assert_eq!(all_fail(&mut heads, now), None, "after {ms} ms");
+        if ms == 15_000 {
+            heads.on_lost(now);
+            heads.on_confirmed(now);
+        }
+    }
+    let end = all_fail(&mut heads, NOW.plus_ms(30_000));
+    assert_eq!(end.as_deref(), Some("missing blocks did not come within 30000 ms (backfill_timeout_ms)"));
+}
+
+#[test]
+fn a_number_without_a_block_is_no_hole() {
+    let over = |number: u64, parent: Head| Head { parent: parent.hash, ..plain(number) };
+    let mut heads = begun();
+    heads.on_head(over(13, plain(10)), NOW);
+    assert_eq!(said(&mut heads, NOW), "13a");
+    // A branch whose numbers lie between the other's.
+    heads.on_head(Head { parent: plain(10).hash, ..head(12, b'b', b'b') }, NOW);
+    assert_eq!(said(&mut heads, NOW), "12b");
+    heads.on_head(over(13, plain(10)), NOW);
+    assert_eq!(said(&mut heads, NOW), "13a");
+    // A gap with such a number in it: what links is told, and what is not there is not asked for again.
+    heads.on_head(plain(16), NOW);
+    assert_eq!(said(&mut heads, NOW), "?14 ?15");
+    heads.on_filled(Ask::Number(15), over(15, plain(13)), NOW);
+    assert_eq!(said(&mut heads, NOW), "15a 16a");
+    heads.on_fill_failed(Ask::Number(14), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), (String::new(), Instant::NEVER));
+}
+
+#[test]
+fn a_chain_that_begins_anew_lower_is_told_from_there() {
+    let at = |timestamp_s: u64, head: Head| Head { timestamp_s: Some(timestamp_s), ..head };
+    let begun = || {
+        let mut heads = Heads::new(RULES, NOW);
+        (10..=12).for_each(|number| heads.on_head(at(number, plain(number)), NOW));
+        assert_eq!(said(&mut heads, NOW), "10a 11a 12a");
+        heads
+    };
+    let lower = |number: u64| at(20 + number, head(number, b'n', b'n'));
+    let mut heads = begun();
+    heads.on_head(lower(4), NOW);
+    heads.on_head(lower(5), NOW);
+    assert_eq!(said(&mut heads, NOW), "?");
+    heads.on_filled(Ask::Latest, lower(5), NOW);
+    let mut now = NOW;
+    for _ in 0..FILL_TRIES {
+        assert_eq!(said(&mut heads, now), "?12a", "nobody may have what was told");
+        heads.on_fill_failed(Ask::Hash(plain(12).hash), now);
+        now = now.plus_ms(FILL_RETRY_MS);
+    }
+    heads.on_head(lower(6), now);
+    assert_eq!((said(&mut heads, now), heads.wake_at()), ("4n 5n 6n".into(), Instant::NEVER));
+
+    // Somebody has what was told: the leader is alone.
+    let mut heads = begun();
+    heads.on_head(lower(5), NOW);
+    said(&mut heads, NOW);
+    heads.on_filled(Ask::Latest, lower(5), NOW);
+    assert_eq!(said(&mut heads, NOW), "?12a");
+    heads.on_filled(Ask::Hash(plain(12).hash), at(12, plain(12)), NOW);
+    assert_eq!(said(&mut heads, NOW), "forsaken");
+
+    // One such head is no new beginning, nor is a provider that is behind: it is asked again, for as long as a hole may last.
+    let mut heads = begun();
+    heads.on_head(lower(5), NOW);
+    heads.on_head(at(13, plain(13)), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("13a".into(), Instant::NEVER));
+    heads.on_head(at(8, plain(8)), NOW);
+    for second in 0..30 {
+        let now = NOW.plus_ms(second * 1_000);
+        assert_eq!(said(&mut heads, now), "?", "after {second} s");
+        heads.on_filled(Ask::Latest, at(8, plain(8)), now);
+    }
+    let mut late = heads.clone();
+    assert!(said(&mut late, NOW.plus_ms(30_000)).starts_with("missing blocks did not come"));
+    heads.on_head(at(10, plain(10)), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), (String::new(), Instant::NEVER));
+}
+
+#[test]
+fn what_nobody_confirms_costs_its_announcer_the_lead_and_ends_nothing() {
+    let mut heads = begun();
+    heads.on_head(head(500, b'f', b'f'), NOW);
+    let mut now = NOW;
+    for _ in 0..FILL_TRIES {
+        assert_eq!(said(&mut heads, now), "!244f");
+        heads.on_fill_failed(Ask::Witness(head(500, b'f', b'f').hash), now);
+        now = now.plus_ms(FILL_RETRY_MS);
+    }
+    assert_eq!(said(&mut heads, now), "forsaken");
+    heads.on_lost(now);
+    heads.on_confirmed(now);
+    assert_eq!(said(&mut heads, now), "?");
+    heads.on_filled(Ask::Latest, plain(11), now);
+    assert_eq!((said(&mut heads, now), heads.wake_at()), ("11a".into(), Instant::NEVER));
 }

@@ -1,10 +1,13 @@
 //! Heads and logs as providers send them: the bytes, and the few fields that continuity is judged by.
 //!
 //! Clients get a provider's own bytes, so only what a rule needs is parsed. A head that had to be fetched comes as a whole
-//! block: its lists of transactions, uncles and withdrawals are left out, the other members stay as they were written.
-//! That is what `newHeads` brings, and it keeps what a stream holds small. Rejected: handing out fetched blocks whole (300 KB
-//! each on a fast chain), and building a tree (numbers and spelling would change).
-//! How it fails: what lacks a field, or spells one as no node does, is no event; the caller takes it for not sent.
+//! block, and some nodes announce whole blocks: the lists of transactions, uncles and withdrawals are left out, the other
+//! members stay as they were written. That is what `newHeads` brings, and it keeps what a stream holds small.
+//! A bloom or a time that cannot be read is as if it were not there: rules that use them do without, and the head is told.
+//! Rejected: handing out fetched blocks whole (300 KB each on a fast chain), and building a tree (numbers and spelling would
+//! change).
+//! How it fails: what lacks a number or a hash, or is longer than any header, is no event; the caller takes it for not sent,
+//! so that the block is missing and its stream ends when its time is over.
 
 use crate::base::limits::HEAD_EVENT_BYTES;
 use crate::chain::hex::{parse_bytes, parse_quantity};
@@ -33,8 +36,10 @@ pub struct Head {
     pub number: u64,
     pub hash: BlockHash,
     pub parent: BlockHash,
-    /// Absent where a provider sends none: then it excludes nothing.
+    /// Absent where a provider sends none that can be read: then it excludes nothing.
     pub bloom: Option<Arc<Bloom>>,
+    /// Seconds since 1970, as the block says.
+    pub timestamp_s: Option<u64>,
     /// It was asked for, not announced: its logs were perhaps not announced either.
     pub fetched: bool,
     /// What clients get.
@@ -48,47 +53,66 @@ struct HeadFields<'a> {
     hash: &'a str,
     parent_hash: &'a str,
     #[serde(borrow)]
-    logs_bloom: Option<&'a str>,
+    logs_bloom: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    transactions: Option<IgnoredAny>,
+    uncles: Option<IgnoredAny>,
+    withdrawals: Option<IgnoredAny>,
+}
+
+impl HeadFields<'_> {
+    fn has_lists(&self) -> bool {
+        self.transactions.is_some() || self.uncles.is_some() || self.withdrawals.is_some()
+    }
+}
+
+/// What stands between the quotes of a text.
+fn quoted(value: &RawValue) -> Option<&[u8]> {
+    value.get().as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")
 }
 
 impl Head {
     /// From the event of a `newHeads` subscription.
     pub fn announced(event: &[u8]) -> Option<Head> {
-        let head = Head::parse(event)?;
-        (event.len() <= HEAD_EVENT_BYTES).then_some(head)
+        let fields: HeadFields<'_> = serde_json::from_slice(event).ok()?;
+        Head::parse(&fields, if fields.has_lists() { cut(event)? } else { event.into() })
     }
 
     /// From the result of `eth_getBlockByNumber` or `…ByHash`; nothing also for `null`.
     pub fn of_block(result: &[u8]) -> Option<Head> {
-        let mut head = Head::parse(result)?;
-        let members: Members<'_> = serde_json::from_slice(result).ok()?;
-        let mut payload = Vec::with_capacity(2_048);
-        for (key, value) in members.0 {
-            payload.extend_from_slice(if payload.is_empty() { b"{\"" } else { b",\"" });
-            payload.extend_from_slice(key.as_bytes());
-            payload.extend_from_slice(b"\":");
-            payload.extend_from_slice(value.get().as_bytes());
-        }
-        payload.push(b'}');
-        (head.fetched, head.payload) = (true, payload.into());
-        (head.payload.len() <= HEAD_EVENT_BYTES).then_some(head)
+        let head = Head::parse(&serde_json::from_slice(result).ok()?, cut(result)?)?;
+        Some(Head { fetched: true, ..head })
     }
 
-    fn parse(text: &[u8]) -> Option<Head> {
-        let fields: HeadFields<'_> = serde_json::from_slice(text).ok()?;
-        let bloom = match fields.logs_bloom {
-            Some(bloom) => Some(Arc::new(parse_bytes(bloom.as_bytes())?)),
-            None => None,
-        };
+    fn parse(fields: &HeadFields<'_>, payload: Arc<[u8]>) -> Option<Head> {
+        if payload.len() > HEAD_EVENT_BYTES {
+            return None;
+        }
         Some(Head {
             number: parse_quantity(fields.number.as_bytes())?,
             hash: BlockHash(parse_bytes(fields.hash.as_bytes())?),
             parent: BlockHash(parse_bytes(fields.parent_hash.as_bytes())?),
-            bloom,
+            bloom: fields.logs_bloom.and_then(quoted).and_then(parse_bytes).map(Arc::new),
+            timestamp_s: fields.timestamp.and_then(quoted).and_then(parse_quantity),
             fetched: false,
-            payload: text.into(),
+            payload,
         })
     }
+}
+
+/// A block without its lists.
+fn cut(block: &[u8]) -> Option<Arc<[u8]>> {
+    let members: Members<'_> = serde_json::from_slice(block).ok()?;
+    let mut payload = Vec::with_capacity(2_048);
+    for (key, value) in members.0 {
+        payload.extend_from_slice(if payload.is_empty() { b"{\"" } else { b",\"" });
+        payload.extend_from_slice(key.as_bytes());
+        payload.extend_from_slice(b"\":");
+        payload.extend_from_slice(value.get().as_bytes());
+    }
+    payload.push(b'}');
+    Some(payload.into())
 }
 
 /// The members of a block that are its header's.
@@ -127,8 +151,10 @@ impl<'de> Deserialize<'de> for Members<'de> {
 pub struct Log {
     pub number: u64,
     pub block: BlockHash,
-    /// Place in the block.
+    /// Place in the block; in its transaction where a chain counts so.
     pub index: u64,
+    /// Place of its transaction in the block; 0 where that is not said.
+    pub transaction: u64,
     /// The provider says that it is no longer canonical.
     pub removed: bool,
     pub address: [u8; 20],
@@ -149,6 +175,8 @@ struct LogFields<'a> {
     block_number: &'a str,
     log_index: &'a str,
     #[serde(borrow, default)]
+    transaction_index: Option<&'a str>,
+    #[serde(borrow, default)]
     removed: Option<&'a RawValue>,
 }
 
@@ -167,6 +195,10 @@ impl Log {
             number: parse_quantity(fields.block_number.as_bytes())?,
             block: BlockHash(parse_bytes(fields.block_hash.as_bytes())?),
             index: parse_quantity(fields.log_index.as_bytes())?,
+            transaction: match fields.transaction_index {
+                Some(index) => parse_quantity(index.as_bytes())?,
+                None => 0,
+            },
             removed,
             address: parse_bytes(fields.address.as_bytes())?,
             topics: fields.topics.iter().map(|topic| parse_bytes(topic.as_bytes())).collect::<Option<_>>()?,
@@ -179,6 +211,18 @@ impl Log {
     pub fn parse_all(result: &[u8]) -> Option<Vec<Log>> {
         let items: Vec<&RawValue> = serde_json::from_slice(result).ok()?;
         items.into_iter().map(|item| Log::parse(item.get().as_bytes())).collect()
+    }
+
+    /// The logs in the result of `eth_getBlockReceipts`; nothing when any of it is no receipt.
+    pub fn parse_receipts(result: &[u8]) -> Option<Vec<Log>> {
+        #[derive(Deserialize)]
+        struct Receipt<'a> {
+            #[serde(borrow)]
+            logs: Vec<&'a RawValue>,
+        }
+        let receipts: Vec<Receipt<'_>> = serde_json::from_slice(result).ok()?;
+        let items = receipts.into_iter().flat_map(|receipt| receipt.logs);
+        items.map(|item| Log::parse(item.get().as_bytes())).collect()
     }
 
     /// The payload, saying whether the log was taken back; every other byte is the provider's.
@@ -216,6 +260,26 @@ mod tests {
         let cut = Head::of_block(block.as_bytes()).expect("a block");
         assert_eq!(String::from_utf8_lossy(&cut.payload), format!("{header},\"z\":\"\\u0041\"}}").replace(", ", ","));
         assert!(cut.fetched && !head.fetched && cut.hash == head.hash);
+        let whole = Head::announced(block.as_bytes()).expect("a head");
+        assert!(whole.payload == cut.payload && !whole.fetched);
+    }
+
+    #[test]
+    fn what_cannot_be_read_beside_the_links_is_as_if_it_were_not_there() {
+        let head = |rest: &str| {
+            let text = format!("{{\"number\":\"0x10\",\"hash\":\"{HASH}\",\"parentHash\":\"{HASH}\"{rest}}}");
+            Head::announced(text.as_bytes()).map(|head| (head.bloom.map(|bloom| bloom[0]), head.timestamp_s))
+        };
+        let short = format!("\"0x{}\"", "00".repeat(32));
+        for bloom in ["null", "\"\"", "\"0x\"", "\"0x0\"", &short, "0", "[]"] {
+            assert_eq!(head(&format!(",\"logsBloom\":{bloom}")), Some((None, None)), "{bloom}");
+        }
+        for (timestamp, want) in [("\"0x10\"", Some(16)), ("null", None), ("16", None), ("\"16\"", None)] {
+            assert_eq!(head(&format!(",\"timestamp\":{timestamp}")), Some((None, want)), "{timestamp}");
+        }
+        assert_eq!(head(&format!(",\"logsBloom\":\"0x{}\"", "01".repeat(256))), Some((Some(1), None)));
+        // As long as a block with a thousand transactions, and no longer than a header without them.
+        assert_eq!(head(&format!(",\"transactions\":[\"{}\"]", "y".repeat(HEAD_EVENT_BYTES))), Some((None, None)));
     }
 
     #[test]

@@ -57,8 +57,8 @@ pub enum Letter {
     Refused { topic: Arc<Topic>, ticket: Ticket, reason: Arc<str> },
     /// The value of `result`.
     Event { stream: StreamId, payload: Arc<[u8]> },
-    /// A feed over this channel announced this head; comes before its event.
-    Seen { chain_number: u64, channel: ChannelId, head: SeenHead },
+    /// A feed announced this head, or none did and it was fetched; comes before its event.
+    Seen { chain_number: u64, channel: Option<ChannelId>, head: SeenHead },
     /// Its subscribers' connections are closed with this reason.
     Ended { stream: StreamId, reason: Arc<str> },
     /// Letters to this shard were lost: nobody's subscription can go on.

@@ -13,18 +13,18 @@ use crate::chain::hex::{parse_bytes, parse_quantity, write_bytes, write_quantity
 use serde_json::Value;
 use sha3::{Digest, Keccak256};
 
-type Address = [u8; 20];
-type Topic = [u8; 32];
+pub(super) type Address = [u8; 20];
+pub(super) type Topic = [u8; 32];
 
 /// A log filter in canonical form.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct LogFilter {
     /// Sorted; none means any.
-    addresses: Vec<Address>,
+    pub(super) addresses: Vec<Address>,
     /// For each position the choices, sorted; none means anything, also that there is no such topic.
-    topics: Vec<Vec<Topic>>,
-    from: Option<u64>,
-    to: Option<u64>,
+    pub(super) topics: Vec<Vec<Topic>>,
+    pub(super) from: Option<u64>,
+    pub(super) to: Option<u64>,
 }
 
 impl LogFilter {
@@ -85,6 +85,11 @@ impl LogFilter {
             out.push(b',');
         }
         out.extend_from_slice(members);
+    }
+
+    /// The same for the block of a height.
+    pub fn write_for_number(&self, out: &mut Vec<u8>, number: u64) {
+        LogFilter { from: Some(number), to: Some(number), ..self.clone() }.write(out);
     }
 
     pub fn matches(&self, log: &Log) -> bool {
@@ -214,10 +219,17 @@ impl BloomTest {
         let has = |bits: &BloomBits| bits.iter().all(|(byte, mask)| bloom.get(*byte).is_some_and(|b| b & mask != 0));
         bloom.iter().all(|byte| *byte == 0) || self.lists.iter().any(|list| !list.iter().any(has))
     }
+
+    /// How likely a block with so full a bloom is let through although it has no matching log.
+    pub fn chance(&self, bloom: &Bloom) -> f64 {
+        let ones: u32 = bloom.iter().map(|byte| byte.count_ones()).sum();
+        let by_item = (f64::from(ones) / 2048.0).powi(3);
+        self.lists.iter().map(|list| 1.0 - (1.0 - by_item).powi(list.len() as i32)).product()
+    }
 }
 
 /// The Yellow Paper's `M3:2048`.
-fn bits_of(item: &[u8]) -> BloomBits {
+pub(super) fn bits_of(item: &[u8]) -> BloomBits {
     let hash = Keccak256::digest(item);
     let (pairs, _) = hash.as_slice().as_chunks::<2>();
     let mut bits = [(0, 0); 3];

@@ -1,434 +1,420 @@
-//! Logs in the order of the chain, each once for every time that its block becomes canonical, and taken back when it stops.
+//! A chain's logs for everyone who subscribed to any of them, in the order of the chain, each once for every time that its
+//! block becomes canonical, and taken back when it stops.
 //!
-//! It runs beside the heads of the same chain and is fed what `continuity` emitted, so order and reorgs are settled before
-//! it looks. A block is complete when its head is there and its bloom rules the filter out, or its logs have come and either
-//! two seconds passed or a later block's logs followed on the same subscription; otherwise its logs are asked for by block
-//! hash, and those that did come wait for the answer. Logs are passed on as they come while every block below is complete. A reorg takes back what was emitted,
-//! newest first, in the provider's own bytes with `removed` set; upstream's `removed` decides nothing, for it tells neither
-//! order nor completeness. A bloom that ruled out a log that came is not believed again on this stream.
-//! The first blocks after a beginning, a loss or a switch are asked for: a subscription that was there before us, for others,
-//! may have told half of one.
-//! Rejected: asking for every block's logs (a call per block and filter), and asking by range (a range does not say which
-//! fork it was).
-//! How it fails: a provider that loses single logs of a block and keeps others is believed; one log that comes after its
-//! block was complete is passed on late. What was emitted is kept within a bound, and a reorg below it closes the stream.
+//! It runs beside the heads of the same chain and is fed what `continuity` emitted, so order and reorgs are settled before it
+//! looks. **Logs come from the block:** for each block there is one question, whatever the number of filters, and nothing is
+//! told of it before the answer is whole (`proof` says when that is sure; who is not sure is asked again, of somebody
+//! else). What a block's bloom excludes for every filter is not asked for. Blocks are told in order; a reorg takes back what
+//! was told, newest first, in the provider's own bytes with `removed` set.
+//! Rejected: logs that are pushed (a subscription has no end mark, so a connection that stalls in the middle of a block
+//! leaves a hole that nobody sees), a question for each filter (clients would decide how often a provider is asked), and asking by range
+//! (a range does not say which fork it was).
+//! How it fails: it closes with the reason, and skips nothing. A block that nobody answers for within the time for filling ends it. What was
+//! told is kept within a bound that all streams share, and a reorg below it closes.
 
 use super::bug::Bug;
 use super::continuity::{Reason, Rules};
-use super::event::{BlockHash, Head, Log};
+use super::event::{BlockHash, Bloom, Head, Log};
+use super::fanout::StreamId;
 use super::filter::{BloomTest, LogFilter};
-use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, LOGS_QUIET_MS, LOGS_WAIT_MS, STREAM_CHAIN_BLOCKS, STREAM_LOG_BYTES};
-use crate::base::time::Instant;
-use std::collections::VecDeque;
+use super::proof::{BloomTrust, Proof};
+use super::union::Recipients;
+use crate::base::ids::InstanceId;
+use crate::base::limits::{
+    FILL_PARALLEL, FILL_RETRY_MS, LOGS_AGAIN_MS, LOGS_AHEAD_BYTES, LOGS_DOUBT_MS, STREAM_CHAIN_BLOCKS, STREAM_LOG_BYTES,
+};
+use crate::base::time::{Duration, Instant};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// What the shell must do now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
-    /// To every subscriber.
-    Emit(Arc<[u8]>),
-    /// `eth_getLogs` of the stream's filter in this block; must answer `on_filled` or `on_fill_failed`.
-    Fetch(BlockHash),
+    /// To every subscriber of these.
+    Emit(Vec<StreamId>, Arc<[u8]>),
+    /// It must be answered by `on_answer`, `on_failed` or `on_nobody_else`.
+    Ask(Question),
     /// The end; said for ever after.
     Close(Reason),
 }
 
-/// What is known of a block's logs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// They may still come by themselves.
-    Waiting {
-        until: Instant,
-    },
-    /// They must be asked for: from `due` on, or are being asked for.
-    Asking {
-        due: Option<Instant>,
-        deadline: Instant,
-    },
-    Complete,
+/// What is asked of a block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Question {
+    pub block: BlockHash,
+    pub number: u64,
+    /// Lets through what any subscriber wants.
+    pub filter: LogFilter,
+    /// They have answered, and another one should be asked.
+    pub heard: Vec<InstanceId>,
+    /// One of those may be asked if there is nobody else.
+    pub may_repeat: bool,
 }
 
-/// A canonical block and its matching logs, by index.
+/// An answer that was not sure.
+#[derive(Clone, Copy, Debug)]
+struct Opinion {
+    by: InstanceId,
+    /// Of the logs that it named.
+    print: u64,
+    count: usize,
+    at: Instant,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Asking(Asking),
+    Known(Vec<Log>),
+}
+
+/// A block's logs are asked for: from `due` on, or under way with this filter.
+#[derive(Clone, Debug, Default)]
+struct Asking {
+    due: Option<Instant>,
+    filter: Option<LogFilter>,
+    opinions: Vec<Opinion>,
+    may_repeat: bool,
+    /// All logs can be held against the bloom: an answer to less was too doubtful.
+    wants_all: bool,
+}
+
+/// A canonical block.
 #[derive(Clone, Debug)]
 struct Block {
     number: u64,
     hash: BlockHash,
+    bloom: Option<Arc<Bloom>>,
+    /// It became canonical as the so-many-eth head: subscribers from before it are owed its logs.
+    place: u64,
+    since: Instant,
     state: State,
-    logs: Vec<Kept>,
+    /// So many of its logs were told.
+    told: usize,
 }
 
+/// One subscription's part.
 #[derive(Clone, Debug)]
-struct Kept {
-    log: Log,
-    emitted: bool,
+struct Recipient {
+    bloom: BloomTest,
+    /// It is owed the heads from this place on.
+    from: u64,
 }
 
-/// Whether the leading subscription was heard from its blocks' first logs on. One that was there before us, for others, may
-/// have told some of a block's logs before we listened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Hearing {
-    /// Not yet; nothing is sure before this instant.
-    Begun {
-        until: Option<Instant>,
-    },
-    /// From the next head on that is not settled at this same instant.
-    FromNext(Instant),
-    Whole,
-}
-
-/// Logs of a block that is not canonical yet, or not any more.
-#[derive(Clone, Debug)]
-struct Early {
-    number: u64,
-    hash: BlockHash,
-    logs: Vec<Log>,
-}
-
-/// One filter's logs for everyone who subscribed to them.
+/// All log subscriptions of one route.
 #[derive(Clone, Debug)]
 pub struct Logs {
-    filter: LogFilter,
-    bloom: BloomTest,
-    believes_blooms: bool,
     rules: Rules,
+    recipients: Recipients,
+    parts: BTreeMap<StreamId, Recipient>,
+    trust: BloomTrust,
     /// Canonical, oldest first, each the parent of the next.
     blocks: VecDeque<Block>,
-    /// So many of the oldest are complete and emitted.
+    /// So many of the oldest are told whole.
     flushed: usize,
-    /// The newest block that was forgotten.
+    /// Canonical no more, and not yet taken back; newest first.
+    dropped: VecDeque<Block>,
+    /// The newest block that was forgotten, and whether anybody was told logs of one.
     below: Option<BlockHash>,
-    /// Of blocks whose head was not emitted yet, or that are canonical no more; what may be forgotten first is first.
-    early: VecDeque<Early>,
-    /// Logs up to this block may have been lost.
-    doubtful_to: Option<u64>,
-    hearing: Hearing,
+    has_told_below: bool,
+    /// The place of the next head.
+    next_place: u64,
     /// Of all payloads kept.
     bytes: usize,
-    out: VecDeque<Arc<[u8]>>,
     closed: Option<Reason>,
 }
 
 impl Logs {
-    /// A stream that begins with the next head that `Heads` emits.
-    pub fn new(filter: LogFilter, rules: Rules) -> Logs {
+    pub fn new(rules: Rules) -> Logs {
         Logs {
-            bloom: BloomTest::new(&filter),
-            filter,
-            believes_blooms: true,
             rules,
+            recipients: Recipients::default(),
+            parts: BTreeMap::new(),
+            trust: BloomTrust::default(),
             blocks: VecDeque::new(),
             flushed: 0,
+            dropped: VecDeque::new(),
             below: None,
-            early: VecDeque::new(),
-            doubtful_to: None,
-            hearing: Hearing::Begun { until: None },
+            has_told_below: false,
+            next_place: 0,
             bytes: 0,
-            out: VecDeque::new(),
             closed: None,
         }
     }
 
+    /// A subscription that begins with the next head that `Heads` emits.
+    pub fn open(&mut self, stream: StreamId, filter: &LogFilter) {
+        self.recipients.insert(stream, filter.clone());
+        self.parts.insert(stream, Recipient { bloom: BloomTest::new(filter), from: self.next_place });
+    }
+
+    pub fn close(&mut self, stream: StreamId) {
+        self.recipients.remove(stream);
+        self.parts.remove(&stream);
+    }
+
+    pub fn has(&self, stream: StreamId) -> bool {
+        self.parts.contains_key(&stream)
+    }
+
+    /// Of all logs that are kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The next head that `Heads` emitted.
     pub fn on_head(&mut self, head: &Head, now: Instant) {
+        self.trust.see(head);
         if self.closed.is_some() || !self.fork(head) {
             return;
         }
-        let logs = self.take_early(head);
-        let is_excluded = self.bloom.excludes(head.number, head.bloom.as_deref());
-        self.believes_blooms &= !is_excluded || logs.is_empty();
-        let is_heard = self.is_heard(head, now);
-        let is_doubtful = head.fetched || !is_heard || self.doubtful_to.is_some_and(|to| head.number <= to);
-        let state = if is_excluded && self.believes_blooms {
-            State::Complete
-        } else if is_doubtful {
-            self.asking(now)
-        } else {
-            State::Waiting { until: now.plus_ms(LOGS_WAIT_MS) }
+        let place = self.next_place;
+        self.next_place += 1;
+        let bloom = head.bloom.clone();
+        let is_excluded = self.parts.values().all(|part| self.trust.excludes(&part.bloom, head.number, bloom.as_deref()));
+        let state = match is_excluded {
+            true => State::Known(Vec::new()),
+            false => State::Asking(Asking { due: Some(now), ..Asking::default() }),
         };
-        self.blocks.push_back(Block { number: head.number, hash: head.hash, state, logs: Vec::new() });
-        self.merge(head.hash, logs);
-        self.flush();
+        self.blocks.push_back(Block { number: head.number, hash: head.hash, bloom, place, since: now, state, told: 0 });
+        self.skip_told();
         self.bound();
     }
 
-    /// The leading provider's logs subscription brought a log.
-    pub fn on_log(&mut self, log: Log, now: Instant) {
-        if self.closed.is_some() || log.removed || !self.filter.matches(&log) {
-            return;
+    /// `by` answered for a block: these are its logs. Logs of another block make it no answer.
+    pub fn on_answer(&mut self, hash: BlockHash, by: InstanceId, mut logs: Vec<Log>, now: Instant) {
+        let Some(at) = self.under_way(hash) else { return };
+        logs.sort_by_key(|log| (log.transaction, log.index));
+        let is_twice = logs.windows(2).any(|pair| matches!(pair, [a, b] if (a.transaction, a.index) == (b.transaction, b.index)));
+        if is_twice || logs.iter().any(|log| log.block != hash || log.removed) {
+            return self.on_failed(hash, now.plus_ms(FILL_RETRY_MS));
         }
-        self.on_later(log.number, now);
-        if let Some(block) = self.find(log.block).and_then(|place| self.blocks.get_mut(place)) {
-            if let State::Waiting { until } = &mut block.state {
-                *until = (*until).max(now.plus_ms(LOGS_QUIET_MS));
-            }
-            self.merge(log.block, vec![log]);
-        } else {
-            self.put_early(log);
+        if self.is_believed(at, by, &logs, now) {
+            let Some(block) = self.blocks.get_mut(at) else { return };
+            let recipients = &self.recipients;
+            logs.retain(|log| recipients.find(log).next().is_some());
+            self.bytes += bytes_of(&logs);
+            block.state = State::Known(logs);
+            self.skip_told();
+            self.bound();
         }
-        self.flush();
-        self.bound();
     }
 
-    /// The leading provider's logs subscription is gone, or another one leads from now on: what it had not finished is
-    /// asked for.
-    pub fn on_lost(&mut self, now: Instant) {
-        let asking = self.asking(now);
-        for block in self.blocks.iter_mut().filter(|block| matches!(block.state, State::Waiting { .. })) {
-            block.state = asking;
+    /// Weighs an answer; one that is not believed is asked for again.
+    fn is_believed(&mut self, at: usize, by: InstanceId, logs: &[Log], now: Instant) -> bool {
+        let Some(block) = self.blocks.get_mut(at) else { return false };
+        let State::Asking(asking) = &mut block.state else { return false };
+        let is_everything = asking.filter.take().is_none_or(|filter| filter.is_everything());
+        let tests: Vec<&BloomTest> = self.parts.values().map(|part| &part.bloom).collect();
+        let tests = (!is_everything).then_some(&tests[..]);
+        let proof = self.trust.judge(block.bloom.as_deref(), block.number, logs, tests);
+        let Proof::Unsure { is_telling } = proof else { return true };
+        let opinion = Opinion { by, print: print_of(logs), count: logs.len(), at: now };
+        let is_old = is_everything && now >= block.since.plus_ms(LOGS_DOUBT_MS);
+        let is_confirmed = asking.is_confirmed(&opinion);
+        if is_confirmed && (!is_telling || is_old) {
+            self.trust.learn(logs, proof, is_everything);
+            return true;
         }
-        while self.forget_early() {}
-        self.hearing = Hearing::Begun { until: Some(now.plus_ms(LOGS_WAIT_MS)) };
-    }
-
-    /// Whether all logs of a new block could be heard.
-    fn is_heard(&mut self, head: &Head, now: Instant) -> bool {
-        match self.hearing {
-            Hearing::Whole => return true,
-            Hearing::FromNext(at) if now > at => {
-                self.hearing = Hearing::Whole;
-                return true;
-            }
-            Hearing::FromNext(_) => {}
-            Hearing::Begun { until } if !head.fetched && until.is_none_or(|until| now >= until) => {
-                self.hearing = Hearing::FromNext(now);
-            }
-            Hearing::Begun { .. } => {}
-        }
+        asking.wants_all |= is_telling;
+        asking.doubt(opinion, is_confirmed);
         false
     }
 
-    /// The logs of a block that were asked for. A log of another block makes the answer a failure.
-    pub fn on_filled(&mut self, hash: BlockHash, logs: Vec<Log>, now: Instant) {
-        if logs.iter().any(|log| log.block != hash) {
-            return self.on_fill_failed(hash, now);
+    /// It could not be had; it may be asked for again from `again` on, of somebody else if possible.
+    pub fn on_failed(&mut self, hash: BlockHash, again: Instant) {
+        if let Some(block) = self.under_way(hash).and_then(|at| self.blocks.get_mut(at))
+            && let State::Asking(asking) = &mut block.state
+        {
+            (asking.due, asking.filter) = (Some(again), None);
         }
-        let filter = &self.filter;
-        let logs = logs.into_iter().filter(|log| filter.matches(log)).collect();
-        let Some(block) = self.under_way(hash) else { return };
-        block.state = State::Complete;
-        self.merge(hash, logs);
-        self.flush();
-        self.bound();
     }
 
-    /// They could not be had. Another provider should be asked next.
-    pub fn on_fill_failed(&mut self, hash: BlockHash, now: Instant) {
-        if let Some(block) = self.under_way(hash)
-            && let State::Asking { due, .. } = &mut block.state
+    /// Whoever could be asked has answered: one of them is asked once more, when that counts.
+    pub fn on_nobody_else(&mut self, hash: BlockHash, now: Instant) {
+        if let Some(block) = self.under_way(hash).and_then(|at| self.blocks.get_mut(at))
+            && let State::Asking(asking) = &mut block.state
         {
-            *due = Some(now.plus_ms(FILL_RETRY_MS));
+            let last = asking.opinions.iter().map(|opinion| opinion.at).max().unwrap_or(now);
+            (asking.due, asking.filter, asking.may_repeat) = (Some(last.plus_ms(LOGS_AGAIN_MS).max(now)), None, true);
         }
     }
 
     /// What to do now; ask again until there is nothing, and at `wake_at`.
     pub fn next(&mut self, now: Instant) -> Option<Action> {
-        self.on_time(now);
-        if let Some(payload) = self.out.pop_front() {
-            return Some(Action::Emit(payload));
+        if let Some((to, payload)) = self.take_back().or_else(|| self.tell()) {
+            return Some(Action::Emit(to, payload));
+        }
+        if self.deadline() <= now {
+            self.end(Reason::TimedOut { after_ms: self.rules.backfill_timeout_ms });
         }
         if let Some(reason) = self.closed {
             return Some(Action::Close(reason));
         }
-        let asking = self.blocks.range_mut(self.flushed..).filter(|block| matches!(block.state, State::Asking { .. }));
-        for block in asking.take(FILL_PARALLEL) {
-            if let State::Asking { due, .. } = &mut block.state
-                && due.is_some_and(|due| due <= now)
+        self.ask(now)
+    }
+
+    /// The next log that is to be taken back, and whose it was.
+    fn take_back(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>)> {
+        while let Some(block) = self.dropped.front_mut() {
+            if let State::Known(logs) = &block.state {
+                while block.told > 0 {
+                    block.told -= 1;
+                    let Some(log) = logs.get(block.told) else { continue };
+                    let to = owed(&self.recipients, &self.parts, block.place, log);
+                    if !to.is_empty() && self.rules.bug != Some(Bug::RemovedDropped) {
+                        return Some((to, log.payload_saying(true)));
+                    }
+                }
+            }
+            self.dropped.pop_front();
+        }
+        None
+    }
+
+    /// The next log in order.
+    fn tell(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>)> {
+        while let Some(block) = self.blocks.get_mut(self.flushed) {
+            let State::Known(logs) = &block.state else { return None };
+            while let Some(log) = logs.get(block.told) {
+                block.told += 1;
+                let to = owed(&self.recipients, &self.parts, block.place, log);
+                if !to.is_empty() {
+                    return Some((to, log.payload_saying(false)));
+                }
+            }
+            self.flushed += 1;
+            self.bound();
+        }
+        None
+    }
+
+    /// Of the oldest block that nobody has answered for; nothing that happens elsewhere moves it.
+    fn deadline(&self) -> Instant {
+        let mut open = self.blocks.range(self.flushed..).filter(|block| matches!(block.state, State::Asking(_)));
+        open.next().map_or(Instant::NEVER, |block| block.since.plus_ms(self.rules.backfill_timeout_ms))
+    }
+
+    fn ask(&mut self, now: Instant) -> Option<Action> {
+        let untold: usize = self.blocks.range(self.flushed..).map(Block::bytes).sum();
+        let most = if untold > LOGS_AHEAD_BYTES { 1 } else { FILL_PARALLEL };
+        let filters = self.recipients.filters();
+        let open = self.blocks.range_mut(self.flushed..).filter(|block| matches!(block.state, State::Asking(_)));
+        for block in open.take(most) {
+            if let State::Asking(asking) = &mut block.state
+                && asking.due.is_some_and(|due| due <= now)
             {
-                *due = None;
-                return Some(Action::Fetch(block.hash));
+                let union = if asking.wants_all { LogFilter::default() } else { LogFilter::union(filters) };
+                (asking.due, asking.filter) = (None, Some(union.clone()));
+                let heard = asking.opinions.iter().map(|opinion| opinion.by).collect();
+                let (block, number, may_repeat) = (block.hash, block.number, asking.may_repeat);
+                return Some(Action::Ask(Question { block, number, filter: union, heard, may_repeat }));
             }
         }
         None
     }
 
-    /// When `next` has something to say without an event; `Instant::NEVER` if never.
+    /// Something is to be told, as soon as there is room.
+    pub fn has_more(&self) -> bool {
+        !self.dropped.is_empty() || matches!(self.blocks.get(self.flushed), Some(Block { state: State::Known(_), .. }))
+    }
+
+    /// When `next` has something to say without an event; `Instant::NEVER` if never. What is known and not told waits for
+    /// whoever asks.
     pub fn wake_at(&self) -> Instant {
-        let mut asked = 0;
-        let mut wake = Instant::NEVER;
-        for block in self.blocks.range(self.flushed..) {
-            wake = wake.min(match block.state {
-                State::Waiting { until } => until,
-                State::Asking { due, deadline } => {
-                    asked += 1;
-                    // Beyond those that may be asked for at once a block waits for an answer, not for the time.
-                    if asked <= FILL_PARALLEL { due.map_or(deadline, |due| due.min(deadline)) } else { deadline }
-                }
-                State::Complete => Instant::NEVER,
-            });
+        if self.closed.is_some() {
+            return Instant::NEVER;
         }
-        wake
+        let open = self.blocks.range(self.flushed..).filter_map(|block| match &block.state {
+            State::Asking(asking) => Some(asking.due),
+            State::Known(_) => None,
+        });
+        // Beyond those that may be asked for at once a block waits for an answer, not for the time.
+        open.take(FILL_PARALLEL).flatten().fold(self.deadline(), Instant::min)
     }
 
-    fn asking(&self, now: Instant) -> State {
-        State::Asking { due: Some(now), deadline: now.plus_ms(self.rules.backfill_timeout_ms) }
-    }
-
-    /// Takes back the blocks that a head replaces; whether the stream can go on with it.
+    /// Sets aside the blocks that a head replaces; whether the stream can go on with it.
     fn fork(&mut self, head: &Head) -> bool {
-        let is_child = |block: &Block| block.number + 1 == head.number && block.hash == head.parent;
-        while let Some(block) = self.blocks.pop_back_if(|block| !is_child(block)) {
-            for kept in block.logs.iter().rev().filter(|kept| kept.emitted) {
-                if self.rules.bug != Some(Bug::RemovedDropped) {
-                    self.out.push_back(kept.log.payload_saying(true));
-                }
-            }
-            self.set_aside(block);
+        let mut dropped = VecDeque::new();
+        while let Some(block) = self.blocks.pop_back_if(|block| block.hash != head.parent || block.number >= head.number) {
+            self.bytes = self.bytes.saturating_sub(block.bytes());
+            dropped.push_back(block);
         }
+        // What an earlier head replaced is newer than what this one does: it goes first.
+        self.dropped.extend(dropped.into_iter().filter(|block| block.told > 0));
         self.flushed = self.flushed.min(self.blocks.len());
         if self.blocks.is_empty() && self.below.is_some_and(|below| below != head.parent) {
-            self.close(Reason::ForkTooDeep { kept: STREAM_CHAIN_BLOCKS });
+            if self.has_told_below {
+                self.end(Reason::ForkTooDeep { kept: STREAM_CHAIN_BLOCKS });
+            }
+            self.below = None;
         }
         self.closed.is_none()
     }
 
-    /// The logs of a block that is canonical no more: it may be again, and a node that sends them once more then may have
-    /// begun before we heard of it.
-    fn set_aside(&mut self, block: Block) {
-        let logs: Vec<Log> = block.logs.into_iter().map(|kept| kept.log).collect();
-        match block.state {
-            State::Asking { .. } => {
-                self.bytes = self.bytes.saturating_sub(bytes_of(&logs));
-                self.doubtful_to = self.doubtful_to.max(Some(block.number));
-            }
-            State::Waiting { .. } | State::Complete if logs.is_empty() => {}
-            State::Waiting { .. } | State::Complete => {
-                self.early.push_front(Early { number: block.number, hash: block.hash, logs });
-            }
-        }
-    }
-
-    /// A log of block `number` comes: a subscription keeps the order, so blocks below have got theirs, if they got any.
-    fn on_later(&mut self, number: u64, now: Instant) {
-        let asking = self.asking(now);
-        for block in self.blocks.range_mut(self.flushed..).filter(|block| block.number < number) {
-            block.conclude(asking);
-        }
-    }
-
-    fn on_time(&mut self, now: Instant) {
-        let asking = self.asking(now);
-        let mut is_late = false;
-        for block in self.blocks.range_mut(self.flushed..) {
-            match block.state {
-                State::Waiting { until } if until <= now => block.conclude(asking),
-                State::Asking { deadline, .. } => is_late |= deadline <= now,
-                State::Waiting { .. } | State::Complete => {}
-            }
-        }
-        if is_late {
-            self.close(Reason::TimedOut { after_ms: self.rules.backfill_timeout_ms });
-        }
-        self.flush();
-    }
-
-    /// Puts logs in their places in a canonical block.
-    fn merge(&mut self, hash: BlockHash, logs: Vec<Log>) {
-        let Some(place) = self.find(hash) else { return };
-        let is_flushed = place < self.flushed;
-        let Some(block) = self.blocks.get_mut(place) else { return };
-        for log in logs {
-            let Err(at) = block.logs.binary_search_by_key(&log.index, |kept| kept.log.index) else { continue };
-            self.bytes += log.payload.len();
-            if is_flushed {
-                self.out.push_back(log.payload_saying(false));
-                self.believes_blooms &= !block.logs.is_empty();
-            }
-            block.logs.insert(at, Kept { log, emitted: is_flushed });
-        }
-    }
-
-    /// Emits what is in order: everything up to the first block that is not complete, and what that has.
-    fn flush(&mut self) {
-        while let Some(block) = self.blocks.get_mut(self.flushed) {
-            // What is asked for may fill holes between those that are there.
-            if matches!(block.state, State::Asking { .. }) {
-                return;
-            }
-            for kept in block.logs.iter_mut().filter(|kept| !kept.emitted) {
-                self.out.push_back(kept.log.payload_saying(false));
-                kept.emitted = true;
-            }
-            if block.state != State::Complete {
-                return;
-            }
+    /// What is told whole and has no logs needs no turn.
+    fn skip_told(&mut self) {
+        while let Some(Block { state: State::Known(logs), .. }) = self.blocks.get(self.flushed)
+            && logs.is_empty()
+        {
             self.flushed += 1;
         }
     }
 
-    /// Keeps memory within its bounds: what is early goes first, since it can be asked for.
+    /// Keeps memory within its bounds.
     fn bound(&mut self) {
-        while self.flushed > STREAM_CHAIN_BLOCKS || (self.bytes > STREAM_LOG_BYTES && self.flushed > 1) {
-            if self.bytes > STREAM_LOG_BYTES && self.forget_early() {
-                continue;
-            }
-            let Some(block) = self.blocks.pop_front() else { return };
-            self.bytes = self.bytes.saturating_sub(block.logs.iter().map(|kept| kept.log.payload.len()).sum());
-            (self.flushed, self.below) = (self.flushed - 1, Some(block.hash));
-        }
-        while self.bytes > STREAM_LOG_BYTES && self.forget_early() {}
+        while self.flushed > STREAM_CHAIN_BLOCKS && self.forget_oldest() {}
         let open = self.blocks.len() - self.flushed;
-        if self.bytes > STREAM_LOG_BYTES && open > 1 {
-            self.close(Reason::TooManyLogs { bytes: STREAM_LOG_BYTES });
-        }
         if open > STREAM_CHAIN_BLOCKS.max(self.rules.max_backfill_blocks as usize) {
-            self.close(Reason::TooManyMissing { limit: self.rules.max_backfill_blocks });
+            self.end(Reason::TooManyMissing { limit: self.rules.max_backfill_blocks });
         }
     }
 
-    fn put_early(&mut self, log: Log) {
-        let logs = match self.early.iter_mut().rfind(|early| early.hash == log.block) {
-            Some(early) => &mut early.logs,
-            None => {
-                self.early.push_back(Early { number: log.number, hash: log.block, logs: Vec::new() });
-                let Some(early) = self.early.back_mut() else { return };
-                &mut early.logs
-            }
-        };
-        if !logs.iter().any(|other| other.index == log.index) {
-            self.bytes += log.payload.len();
-            logs.push(log);
+    /// Forgets the oldest block that is told; false when there is none but the newest.
+    pub fn forget_oldest(&mut self) -> bool {
+        if self.flushed < 2 {
+            return false;
         }
-    }
-
-    /// Whether there was any to forget.
-    fn forget_early(&mut self) -> bool {
-        let Some(early) = self.early.pop_front() else { return false };
-        self.bytes = self.bytes.saturating_sub(bytes_of(&early.logs));
-        self.doubtful_to = self.doubtful_to.max(Some(early.number));
+        let Some(block) = self.blocks.pop_front() else { return false };
+        self.bytes = self.bytes.saturating_sub(block.bytes());
+        self.has_told_below |= block.told > 0;
+        (self.flushed, self.below) = (self.flushed - 1, Some(block.hash));
         true
     }
 
-    /// What came for a block before its head; what is far from it belongs to no chain that this one will become.
-    fn take_early(&mut self, head: &Head) -> Vec<Log> {
-        let mut taken = Vec::new();
-        let mut freed = 0;
-        self.early.retain_mut(|early| {
-            let is_near = early.number.abs_diff(head.number) <= STREAM_CHAIN_BLOCKS as u64;
-            if is_near && early.hash != head.hash {
-                return true;
-            }
-            freed += bytes_of(&early.logs);
-            if early.hash == head.hash {
-                taken = std::mem::take(&mut early.logs);
-            }
-            false
-        });
-        self.bytes = self.bytes.saturating_sub(freed);
-        taken
+    fn under_way(&self, hash: BlockHash) -> Option<usize> {
+        let is_it = |block: &Block| block.hash == hash && matches!(block.state, State::Asking(Asking { due: None, .. }));
+        self.blocks.iter().position(is_it)
     }
 
-    fn find(&self, hash: BlockHash) -> Option<usize> {
-        self.blocks.iter().rposition(|block| block.hash == hash)
-    }
-
-    fn under_way(&mut self, hash: BlockHash) -> Option<&mut Block> {
-        let is_it = |block: &&mut Block| block.hash == hash && matches!(block.state, State::Asking { due: None, .. });
-        self.blocks.iter_mut().find(is_it)
-    }
-
-    fn close(&mut self, reason: Reason) {
+    fn end(&mut self, reason: Reason) {
         self.closed.get_or_insert(reason);
-        self.early.clear();
+    }
+}
+
+impl Asking {
+    /// Somebody else has said the same, or the same one a while ago, and nobody more.
+    fn is_confirmed(&self, opinion: &Opinion) -> bool {
+        let again = Duration::from_millis(LOGS_AGAIN_MS);
+        let is_same =
+            |other: &Opinion| other.print == opinion.print && (other.by != opinion.by || opinion.at.since(other.at) >= again);
+        self.opinions.iter().any(is_same) && self.opinions.iter().all(|other| other.count <= opinion.count)
+    }
+
+    /// The second opinion is asked for at once, further ones at a pace.
+    fn doubt(&mut self, opinion: Opinion, is_confirmed: bool) {
+        self.due = Some(if self.opinions.is_empty() { opinion.at } else { opinion.at.plus_ms(FILL_RETRY_MS) });
+        self.may_repeat = is_confirmed || self.opinions.len() > 1;
+        self.opinions.retain(|other| other.by != opinion.by || other.print == opinion.print);
+        if !self.opinions.iter().any(|other| other.by == opinion.by) {
+            self.opinions.push(opinion);
+        }
+    }
+}
+
+impl Block {
+    fn bytes(&self) -> usize {
+        if let State::Known(logs) = &self.state { bytes_of(logs) } else { 0 }
     }
 }
 
@@ -436,11 +422,27 @@ fn bytes_of(logs: &[Log]) -> usize {
     logs.iter().map(|log| log.payload.len()).sum()
 }
 
-impl Block {
-    /// Its logs have come, or must be asked for.
-    fn conclude(&mut self, asking: State) {
-        if let State::Waiting { .. } = self.state {
-            self.state = if self.logs.is_empty() { asking } else { State::Complete };
+/// The subscriptions that a log of the block of this place goes to.
+fn owed(recipients: &Recipients, parts: &BTreeMap<StreamId, Recipient>, place: u64, log: &Log) -> Vec<StreamId> {
+    let is_owed = |stream: &StreamId| parts.get(stream).is_some_and(|part| part.from <= place);
+    recipients.find(log).filter(is_owed).collect()
+}
+
+/// Equal for answers that name the same logs.
+fn print_of(logs: &[Log]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    logs.iter().for_each(|log| (log.transaction, log.index).hash(&mut hasher));
+    logs.len().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Keeps what all streams together keep within its bound: whoever keeps most forgets first.
+pub fn share<'a>(all: impl Iterator<Item = &'a mut Logs>) {
+    let mut all: Vec<&mut Logs> = all.collect();
+    while all.iter().map(|logs| logs.bytes).sum::<usize>() > STREAM_LOG_BYTES {
+        let Some(most) = (0..all.len()).max_by_key(|at| all.get(*at).map(|logs| logs.bytes)) else { return };
+        if !all.get_mut(most).is_some_and(|logs| logs.forget_oldest()) {
+            all.swap_remove(most);
         }
     }
 }

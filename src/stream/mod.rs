@@ -14,6 +14,11 @@ pub mod filter;
 pub mod forwarded;
 pub mod key;
 pub mod logs;
+pub mod proof;
+mod told;
+pub mod union;
 
+#[cfg(test)]
+mod believer;
 #[cfg(test)]
 mod model;

@@ -1,17 +1,22 @@
 //! A model of two providers that grow, fork and reorganise, lose, repeat and disorder what they announce, and of a shell
-//! that switches between them and fetches what it is asked for. One seed, one story, on a virtual clock.
+//! that switches between them and fetches what it is asked for. One seed, one story, on a virtual clock. Numbers may be
+//! passed over, chains may begin anew below what was told, a provider may announce a block of another chain, and a block may
+//! be had of nobody: then the story must end in time, and in no other.
 //!
 //! The machines are judged by what a client would see (`Client`), and heads also by an oracle that takes the announcements
 //! as they were fed and knows every block. A run ends quietly: then everything must be there.
 
+use super::believer::Client;
 use super::bug::Bug;
 use super::continuity::{Action, Ask, Heads, Rules};
 use super::event::{BlockHash, Bloom, Head, Log};
+use super::fanout::StreamId;
 use super::filter::{LogFilter, bloom_add};
-use super::logs::{Action as LogsAction, Logs};
+use super::logs::{Action as LogsAction, Logs, Question};
+use crate::base::ids::InstanceId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// How bad it is: chances in a million.
@@ -24,21 +29,40 @@ pub struct Noise {
     pub private_forks: u64,
     pub switches: u64,
     pub fetch_failures: u64,
+    /// That a provider gets a block's logs up to three seconds late, and says until then that there are none.
+    pub late_logs: u64,
     /// Blocks that are canonical nowhere any more cannot be fetched.
     pub orphans_pruned: bool,
+    /// Numbers without a block.
+    pub null_rounds: u64,
+    /// The chain begins anew, lower, as a development node does that is reset.
+    pub resets: u64,
+    /// The leader announces a block that nobody else knows, far above or far below.
+    pub strangers: u64,
+    /// A block that is neither announced nor given by anybody.
+    pub hidden: u64,
 }
 
 const RULES: Rules = Rules { max_backfill_blocks: 100, backfill_timeout_ms: 30_000, bug: None };
 const WATCHED: [u8; 20] = [7; 20];
 const OTHER: [u8; 20] = [9; 20];
+/// The subscription that is judged.
+const STREAM: StreamId = StreamId(1);
 
 struct Block {
     number: u64,
+    /// Nobody gives it.
+    is_hidden: bool,
+    /// No other provider knows it.
+    is_strange: bool,
     hash: BlockHash,
     parent: Option<usize>,
     header: String,
     /// Those that match the filter.
     logs: Vec<String>,
+    all_logs: Vec<String>,
+    /// When each provider has them.
+    there_from: [Instant; 3],
 }
 
 /// What arrives at the shell.
@@ -46,9 +70,8 @@ struct Block {
 enum Event {
     Grow,
     Head { subscription: u32, block: usize },
-    Log { subscription: u32, text: String },
     Filled { ask: Ask, block: Option<usize> },
-    Logs { hash: BlockHash, logs: Option<Vec<String>> },
+    Logs { hash: BlockHash, by: InstanceId, logs: Option<Vec<String>> },
     Lose,
     Confirm,
 }
@@ -65,11 +88,15 @@ pub struct Story {
     leader: usize,
     subscription: u32,
     is_lost: bool,
-    /// Nothing of a subscription overtakes, except by disorder.
-    last_log: Instant,
     heads: Heads,
     logs: Logs,
     client: Client,
+    /// Blocks before this one are of a chain that was given up; nobody has them.
+    reset_at: usize,
+    /// Since then the client has been told nothing, though there is something newer.
+    untold_since: Option<Instant>,
+    /// The last block that the machine was told of.
+    newest_fed: Option<BlockHash>,
     oracle: Oracle,
     is_quiet: bool,
     /// Nothing can make the machine give a block up, so it must emit what the oracle says.
@@ -97,17 +124,35 @@ impl Story {
             leader: 0,
             subscription: 0,
             is_lost: false,
-            last_log: Instant::ZERO,
             heads: Heads::new(Rules { bug, ..RULES }, Instant::ZERO),
-            logs: Logs::new(filter, Rules { bug, ..RULES }),
+            logs: Logs::new(Rules { bug, ..RULES }),
             client: Client::default(),
+            reset_at: 0,
+            untold_since: None,
+            newest_fed: None,
             oracle: Oracle { is_new: true, ..Oracle::default() },
             is_quiet: false,
-            is_exact: noise.fetch_failures == 0 && !noise.orphans_pruned,
+            // Forks below the first block that was told are the client's to judge: with numbers left out the oracle finds another
+            // one lowest than the machine's floor.
+            is_exact: noise.fetch_failures == 0
+                && !noise.orphans_pruned
+                && noise.resets == 0
+                && noise.strangers == 0
+                && noise.hidden == 0
+                && noise.null_rounds == 0,
         };
+        story.logs.open(STREAM, &filter);
+        if story.rng.chance(500_000) {
+            // Then everything is asked for, and told to two.
+            story.logs.open(StreamId(2), &LogFilter::default());
+        }
         story.mine(None);
         story.at(500, Event::Grow);
-        let outcome = story.play();
+        let outcome = match story.play() {
+            // Then nothing else is right.
+            Err(why) if why.starts_with("closed: missing blocks did not come") && noise.hidden > 0 => Ok(()),
+            outcome => outcome,
+        };
         outcome.map_err(|why| format!("seed {seed} at {} ms: {why}", story.now.as_ms()))
     }
 
@@ -137,7 +182,19 @@ impl Story {
                 self.at(25_000, Event::Grow);
             }
             self.act()?;
+            self.no_silence()?;
         }
+    }
+
+    /// The end comes no later than it was promised, counted from the first block that could not be told.
+    fn no_silence(&mut self) -> Result<(), String> {
+        if self.newest_fed.is_none_or(|newest| self.client.chain.iter().any(|link| link.1 == newest)) {
+            self.untold_since = None;
+            return Ok(());
+        }
+        let since = *self.untold_since.get_or_insert(self.now);
+        let waited_ms = self.now.since(since).as_millis() as u64;
+        if waited_ms > RULES.backfill_timeout_ms { Err(format!("silent for {waited_ms} ms")) } else { Ok(()) }
     }
 
     fn at(&mut self, after_ms: u64, event: Event) {
@@ -146,14 +203,21 @@ impl Story {
     }
 
     fn mine(&mut self, parent: Option<usize>) -> usize {
-        let number = parent.map_or(1_000, |parent| self.blocks[parent].number + 1);
+        let passed_over = if self.rng.chance(self.noise.null_rounds) { 1 + self.rng.below(2) } else { 0 };
+        let number = parent.map_or(1_000, |parent| self.blocks[parent].number + 1 + passed_over);
+        self.block(parent, number)
+    }
+
+    fn block(&mut self, parent: Option<usize>, number: u64) -> usize {
         let place = self.blocks.len();
         let mut hash = [0xb0; 32];
         hash[..8].copy_from_slice(&(place as u64).to_be_bytes());
         hash[24..].copy_from_slice(&self.rng.next().to_be_bytes());
-        let parent_hash = parent.map_or([0; 32], |parent| self.blocks[parent].hash.0);
+        let parent_hash = parent.map_or([place as u8; 32], |parent| self.blocks[parent].hash.0);
         let mut bloom: Bloom = [0; 256];
-        let mut logs = Vec::new();
+        let late = |rng: &mut Rng| if rng.chance(self.noise.late_logs) { self.now.plus_ms(rng.below(3_000)) } else { self.now };
+        let there_from = [0; 3].map(|_| late(&mut self.rng));
+        let (mut logs, mut all_logs) = (Vec::new(), Vec::new());
         for index in 0..self.rng.below(6) {
             let is_watched = self.rng.chance(400_000);
             let address = if is_watched { WATCHED } else { OTHER };
@@ -163,18 +227,53 @@ impl Story {
                 hex(&address),
                 hex(&hash)
             );
-            logs.extend(is_watched.then_some(text));
+            logs.extend(is_watched.then(|| text.clone()));
+            all_logs.push(text);
         }
-        if self.rng.chance(150_000) {
+        // A bloom that has what is not there is doubted for long; so nothing may be short meanwhile.
+        if self.noise.late_logs == 0 && self.rng.chance(150_000) {
             bloom_add(&mut bloom, &WATCHED);
         }
-        let mut header =
-            format!("\"number\":\"{number:#x}\",\"hash\":\"{}\",\"parentHash\":\"{}\"", hex(&hash), hex(&parent_hash));
-        if self.rng.chance(900_000) {
+        let mut header = format!(
+            "\"number\":\"{number:#x}\",\"hash\":\"{}\",\"parentHash\":\"{}\",\"timestamp\":\"{place:#x}\"",
+            hex(&hash),
+            hex(&parent_hash)
+        );
+        // Without a bloom nobody can tell a short answer from a whole one.
+        if self.noise.late_logs > 0 || self.rng.chance(900_000) {
             header += &format!(",\"logsBloom\":\"{}\"", hex(&bloom));
         }
-        self.blocks.push(Block { number, hash: BlockHash(hash), parent, header, logs });
+        let is_hidden = parent.is_some() && self.rng.chance(self.noise.hidden);
+        let hash = BlockHash(hash);
+        self.blocks.push(Block { number, is_hidden, is_strange: false, hash, parent, header, logs, all_logs, there_from });
         place
+    }
+
+    /// A chain that begins anew, below or at the height of the old one's beginning: everybody has it, and nobody the old one.
+    fn reset(&mut self) {
+        let root = self.blocks[self.reset_at].number - 80 - self.rng.below(20);
+        self.reset_at = self.blocks.len();
+        let mut tip = self.block(None, root);
+        for _ in 0..self.rng.below(20) {
+            // As far as the old beginning at most, where nothing would be lower than what was told.
+            tip = self.mine(Some(tip));
+        }
+        self.client.may_fall = true;
+        self.views = [tip, tip];
+        let subscription = self.subscription;
+        self.at(100, Event::Head { subscription, block: tip });
+    }
+
+    /// A head of no chain that anybody else knows.
+    fn stray(&mut self) {
+        let number = if self.rng.chance(500_000) { self.rng.below(300) } else { 1_500 + self.rng.below(1_000) };
+        let block = self.block(None, number);
+        // It is as old as the chain's beginning.
+        self.blocks[block].header =
+            self.blocks[block].header.replace(&format!("\"timestamp\":\"{block:#x}\""), "\"timestamp\":\"0x0\"");
+        self.blocks[block].is_strange = true;
+        let subscription = self.subscription;
+        self.at(100, Event::Head { subscription, block });
     }
 
     fn ancestor(&self, mut block: usize, steps: u64) -> usize {
@@ -184,9 +283,19 @@ impl Story {
         block
     }
 
+    /// The newest block of a view that is not above `number`.
+    fn below(&self, view: usize, number: u64) -> usize {
+        let mut block = view;
+        while self.blocks[block].number > number
+            && let Some(parent) = self.blocks[block].parent
+        {
+            block = parent;
+        }
+        block
+    }
+
     fn is_in(&self, view: usize, block: usize) -> bool {
-        let steps = self.blocks[view].number.checked_sub(self.blocks[block].number);
-        steps.is_some_and(|steps| self.ancestor(view, steps) == block)
+        self.below(view, self.blocks[block].number) == block
     }
 
     fn happen(&mut self, event: Event) {
@@ -195,32 +304,28 @@ impl Story {
             Event::Head { subscription, block } if subscription == self.subscription && !self.is_lost => {
                 let head = Head::announced(format!("{{{}}}", self.blocks[block].header).as_bytes()).expect("a head");
                 self.oracle.on_head(&self.blocks, block);
+                self.newest_fed = (!self.blocks[block].is_strange).then_some(head.hash).or(self.newest_fed);
                 self.heads.on_head(head, self.now);
             }
-            Event::Log { subscription, text } if subscription == self.subscription && !self.is_lost => {
-                let log = Log::parse(text.as_bytes()).expect("a log");
-                self.logs.on_log(log, self.now);
-            }
-            Event::Head { .. } | Event::Log { .. } => {}
+            Event::Head { .. } => {}
             Event::Filled { ask, block: Some(block) } => {
                 let text = format!("{{{},\"transactions\":[\"0x1\"],\"uncles\":[]}}", self.blocks[block].header);
                 self.oracle.on_filled(&self.blocks, ask, block);
+                self.newest_fed = self.newest_fed.filter(|_| ask != Ask::Latest);
                 self.heads.on_filled(ask, Head::of_block(text.as_bytes()).expect("a block"), self.now);
             }
             Event::Filled { ask, block: None } => self.heads.on_fill_failed(ask, self.now),
-            Event::Logs { hash, logs: texts } => match texts {
-                Some(texts) => self.logs.on_filled(
-                    hash,
-                    Log::parse_all(format!("[{}]", texts.join(",")).as_bytes()).expect("logs"),
-                    self.now,
-                ),
-                None => self.logs.on_fill_failed(hash, self.now),
+            Event::Logs { hash, by, logs } => match logs {
+                Some(texts) => {
+                    let logs = Log::parse_all(format!("[{}]", texts.join(",")).as_bytes()).expect("logs");
+                    self.logs.on_answer(hash, by, logs, self.now);
+                }
+                None => self.logs.on_failed(hash, self.now.plus_ms(250)),
             },
             Event::Lose => {
-                self.is_lost = true;
+                (self.is_lost, self.newest_fed) = (true, None);
                 self.oracle.is_new = false;
                 self.heads.on_lost(self.now);
-                self.logs.on_lost(self.now);
                 let after = self.rng.below(6_000);
                 self.at(after, Event::Confirm);
             }
@@ -230,7 +335,6 @@ impl Story {
                 self.leader = self.rng.below(2) as usize;
                 self.oracle.is_new = true;
                 self.heads.on_confirmed(self.now);
-                self.logs.on_lost(self.now);
             }
         }
     }
@@ -247,13 +351,23 @@ impl Story {
                 }
             }
         }
+        if self.rng.chance(self.noise.resets) {
+            return self.reset();
+        }
+        if self.rng.chance(self.noise.strangers) && !self.client.chain.is_empty() {
+            self.stray();
+        }
         let lone = self.rng.chance(self.noise.private_forks).then(|| self.rng.below(2) as usize);
         let base = self.views[lone.unwrap_or(0)];
         let depth = if self.rng.chance(self.noise.reorgs) { 1 + self.rng.below(5) } else { 0 };
         let mut tip = if depth > 0 && self.rng.chance(200_000) {
             // Back to any branch there was, if it is not too far off.
-            let back = self.blocks.len().saturating_sub(1 + self.rng.below(8) as usize);
-            if self.blocks[back].number.abs_diff(self.blocks[base].number) < 5 { back } else { base }
+            let back = self.blocks.len().saturating_sub(1 + self.rng.below(8) as usize).max(self.reset_at);
+            if !self.blocks[back].is_strange && self.blocks[back].number.abs_diff(self.blocks[base].number) < 5 {
+                back
+            } else {
+                base
+            }
         } else {
             let mut tip = self.ancestor(base, depth);
             for _ in 0..(depth + self.rng.below(2)).saturating_sub(self.rng.below(2)).max(1) {
@@ -287,38 +401,15 @@ impl Story {
         let all = self.rng.chance(500_000);
         let subscription = self.subscription;
         for block in branch.iter().copied().filter(|block| all || *block == new) {
+            if self.blocks[block].is_hidden {
+                continue;
+            }
             let copies = if self.rng.chance(self.noise.loss) { 0 } else { 1 + u64::from(self.rng.chance(self.noise.repeats)) };
             for _ in 0..copies {
                 let after = if self.rng.chance(self.noise.disorder) { self.rng.below(4_000) } else { 100 };
                 self.at(after, Event::Head { subscription, block });
             }
         }
-        let lag = self.rng.below(300) + if self.rng.chance(self.noise.disorder) { self.rng.below(4_000) } else { 0 };
-        let mut due = self.last_log.max(self.now.plus_ms(lag));
-        let mut dropped = old;
-        while !self.is_in(new, dropped) {
-            for text in self.blocks[dropped].logs.clone().into_iter().rev() {
-                due = self.send_log(due, text.replace("\"removed\":false", "\"removed\":true"));
-            }
-            let Some(parent) = self.blocks[dropped].parent else { break };
-            dropped = parent;
-        }
-        for block in branch {
-            let copies = if self.rng.chance(self.noise.loss) { 0 } else { 1 + u64::from(self.rng.chance(self.noise.repeats)) };
-            for _ in 0..copies {
-                for text in self.blocks[block].logs.clone() {
-                    due = self.send_log(due, text);
-                }
-            }
-        }
-        self.last_log = due;
-    }
-
-    fn send_log(&mut self, due: Instant, text: String) -> Instant {
-        let due = due.plus_ms(1);
-        self.sequence += 1;
-        self.events.insert((due, self.sequence), Event::Log { subscription: self.subscription, text });
-        due
     }
 
     /// Does what the machines say until they say nothing.
@@ -331,12 +422,15 @@ impl Story {
                         self.client.first = head.number;
                     }
                     self.client.on_head(&head.payload)?;
+                    self.untold_since = None;
                     self.oracle.emitted.push(head.hash);
                     self.logs.on_head(&head, self.now);
                     self.act_on_logs()?;
                     self.client.only_canonical_logs()?;
                 }
                 Some(Action::Fetch(ask)) => self.fetch(ask),
+                Some(Action::Forsake) if !self.is_lost => self.happen(Event::Lose),
+                Some(Action::Forsake) => {}
                 Some(Action::Close(reason)) => return Err(format!("closed: {}", reason.text())),
                 None => break,
             }
@@ -353,31 +447,49 @@ impl Story {
     fn act_on_logs(&mut self) -> Result<(), String> {
         while let Some(action) = self.logs.next(self.now) {
             match action {
-                LogsAction::Emit(payload) => self.client.on_log(&payload)?,
+                LogsAction::Emit(to, payload) if to.contains(&STREAM) => self.client.on_log(&payload)?,
+                LogsAction::Emit(..) => {}
                 LogsAction::Close(reason) => return Err(format!("logs closed: {}", reason.text())),
-                LogsAction::Fetch(hash) => {
-                    let block = self.blocks.iter().find(|block| block.hash == hash).expect("of this world");
-                    let logs = (!self.rng.chance(self.noise.fetch_failures)).then(|| block.logs.clone());
-                    let after = 20 + self.rng.below(600);
-                    self.at(after, Event::Logs { hash, logs });
-                }
+                LogsAction::Ask(question) => self.answer_logs(&question),
             }
         }
         Ok(())
     }
 
+    /// One of three providers answers, another one than before if that is asked for; perhaps it has not got all yet.
+    fn answer_logs(&mut self, question: &Question) {
+        let mut others: Vec<InstanceId> = (0..3).map(InstanceId).collect();
+        others.retain(|by| question.may_repeat || !question.heard.contains(by));
+        if others.is_empty() {
+            return self.logs.on_nobody_else(question.block, self.now);
+        }
+        let by = others[self.rng.below(others.len() as u64) as usize];
+        let block = self.blocks.iter().find(|block| block.hash == question.block).expect("of this world");
+        let mut texts = if question.filter.is_everything() { block.all_logs.clone() } else { block.logs.clone() };
+        if self.now < block.there_from[usize::from(by.0)] {
+            // A node keeps a block's logs in one piece, so nothing is half there.
+            texts.clear();
+        }
+        let logs = (!self.rng.chance(self.noise.fetch_failures)).then_some(texts);
+        let after = 20 + self.rng.below(600);
+        self.at(after, Event::Logs { hash: question.block, by, logs });
+    }
+
     /// A provider answers as it stands now; the answer is a while under way.
     fn fetch(&mut self, ask: Ask) {
         let view = self.views[self.leader];
+        let is_witness = matches!(ask, Ask::Witness(_));
         let block = match ask {
             Ask::Latest => Some(view),
-            Ask::Number(number) => self.blocks[view].number.checked_sub(number).map(|steps| self.ancestor(view, steps)),
-            Ask::Hash(hash) => self
+            Ask::Number(number) => Some(self.below(view, number)).filter(|block| self.blocks[*block].number == number),
+            Ask::Hash(hash) | Ask::Witness(hash) => self
                 .blocks
                 .iter()
                 .position(|block| block.hash == hash)
+                .filter(|block| !is_witness || !self.blocks[*block].is_strange)
                 .filter(|block| !self.noise.orphans_pruned || self.views.iter().any(|view| self.is_in(*view, *block))),
         };
+        let block = block.filter(|block| !self.blocks[*block].is_hidden && *block >= self.reset_at);
         let fails = self.rng.chance(self.noise.fetch_failures);
         let after = 20 + self.rng.below(600);
         self.at(after, Event::Filled { ask, block: block.filter(|_| !fails) });
@@ -410,75 +522,6 @@ impl Story {
     }
 }
 
-/// What a client that believes every event thinks: it must never see a contradiction.
-#[derive(Default)]
-struct Client {
-    /// Where the stream began, and with which block, if that was known before any announcement.
-    first: u64,
-    began: Option<BlockHash>,
-    chain: Vec<(u64, BlockHash)>,
-    logs: Vec<SeenLog>,
-}
-
-struct SeenLog {
-    place: (u64, u64),
-    block: BlockHash,
-    text: String,
-}
-
-fn number_in(value: &Value, name: &str) -> u64 {
-    u64::from_str_radix(value[name].as_str().expect("a quantity").trim_start_matches("0x"), 16).expect("hex")
-}
-
-fn hash_in(value: &Value, name: &str) -> BlockHash {
-    BlockHash(crate::chain::hex::parse_bytes(value[name].as_str().expect("a hash").as_bytes()).expect("32 bytes"))
-}
-
-impl Client {
-    fn on_head(&mut self, payload: &[u8]) -> Result<(), String> {
-        let head: Value = serde_json::from_slice(payload).expect("JSON");
-        if head.get("transactions").is_some() {
-            return Err("a block for a head".into());
-        }
-        let (number, hash, parent) = (number_in(&head, "number"), hash_in(&head, "hash"), hash_in(&head, "parentHash"));
-        if self.chain.contains(&(number, hash)) {
-            return Err(format!("{number} {hash:?} twice"));
-        }
-        self.chain.retain(|link| link.0 < number);
-        if self.chain.is_empty() {
-            self.began = None;
-        }
-        let links = self.chain.last() == Some(&(number - 1, parent)) || (self.chain.is_empty() && number == self.first);
-        self.chain.push((number, hash));
-        if links { Ok(()) } else { Err(format!("a hole below {number} {hash:?}")) }
-    }
-
-    fn on_log(&mut self, payload: &[u8]) -> Result<(), String> {
-        let text = String::from_utf8(payload.to_vec()).expect("text");
-        let log: Value = serde_json::from_str(&text).expect("JSON");
-        let place = (number_in(&log, "blockNumber"), number_in(&log, "logIndex"));
-        let block = hash_in(&log, "blockHash");
-        if log["removed"] == true {
-            let last = self.logs.pop().ok_or("took back what was not there")?;
-            let is_same = last.text == text.replace("\"removed\":true", "\"removed\":false");
-            return if is_same { Ok(()) } else { Err(format!("took back {place:?}, not the newest {:?}", last.place)) };
-        }
-        if self.logs.last().is_some_and(|last| last.place >= place) {
-            return Err(format!("log {place:?} after {:?}", self.logs.last().map(|last| last.place)));
-        }
-        if !self.chain.contains(&(place.0, block)) {
-            return Err(format!("log {place:?} of a block that is not canonical"));
-        }
-        self.logs.push(SeenLog { place, block, text });
-        Ok(())
-    }
-
-    fn only_canonical_logs(&self) -> Result<(), String> {
-        let stale = self.logs.iter().find(|log| !self.chain.contains(&(log.place.0, log.block)));
-        stale.map_or(Ok(()), |log| Err(format!("log {:?} was not taken back", log.place)))
-    }
-}
-
 /// Knows every block, and takes what was announced in the order of its coming.
 #[derive(Default)]
 struct Oracle {
@@ -495,7 +538,9 @@ impl Oracle {
         let mut branch = Vec::new();
         let mut low = block;
         let first = self.chain.first().map_or(0, |first| blocks[*first].number);
-        while !self.chain.contains(&low) && blocks[low].number >= first {
+        let beside = self.chain.first().map(|first| blocks[*first].parent);
+        let is_above = |low: usize| blocks[low].number >= first || beside == Some(blocks[low].parent);
+        while !self.chain.contains(&low) && is_above(low) {
             branch.push(low);
             match blocks[low].parent {
                 Some(parent) if !self.chain.is_empty() => low = parent,
@@ -503,7 +548,9 @@ impl Oracle {
             }
         }
         for block in branch.into_iter().rev() {
-            self.chain.retain(|other| blocks[*other].number < blocks[block].number);
+            while self.chain.last().is_some_and(|last| blocks[block].parent != Some(*last)) {
+                self.chain.pop();
+            }
             self.chain.push(block);
             self.expected.push(blocks[block].hash);
         }

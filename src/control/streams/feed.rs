@@ -6,7 +6,7 @@ use super::subscribing::{Incoming, subscribe};
 use crate::base::ids::{ChannelId, InstanceId, Transport};
 use crate::runtime::world::World;
 use crate::shard::{Bell, Shard, Word};
-use crate::stream::event::{Head, Log};
+use crate::stream::event::Head;
 use crate::stream::key::Key;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -37,7 +37,12 @@ impl FeedId {
 
     /// Whether it hears of a key by itself; what it does not hear of is asked for.
     pub fn hears(self, key: &Key) -> bool {
-        self.mode == Mode::Subscribing || *key == Key::NewHeads
+        match key {
+            Key::NewHeads => true,
+            // They come from the block.
+            Key::Logs(_) => false,
+            Key::NewPendingTransactions { .. } | Key::Syncing => self.mode == Mode::Subscribing,
+        }
     }
 }
 
@@ -47,7 +52,6 @@ pub enum Said {
     Confirmed(Key),
     Refused(Key),
     Head(Arc<Head>),
-    Log(Key, Arc<Log>),
     /// An event of a forwarded key.
     Other(Key, Arc<[u8]>),
     /// Everything it had confirmed is gone.

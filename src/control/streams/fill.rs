@@ -1,41 +1,54 @@
-//! What the machines ask for over HTTP: a block, or a block's logs, of one provider at a time.
+//! What the machines ask for: a block, or a block's logs, of one provider at a time.
 //!
-//! Logs are asked for by block hash, so an answer cannot be of another fork. Some nodes answer an empty list for a block
-//! that they do not have; an empty list is believed of a node that has the block.
+//! Logs are asked for by block hash, so an answer cannot be of another fork (EIP-234). A node that does not know that form is
+//! asked by number, with the block's hash looked at before and after; one that finds a block's logs too many is asked for
+//! its receipts. A transport that fails is followed by the other one at once. Whose answer is believed is the machines'
+//! affair.
 
 use super::News;
 use super::feed::FeedId;
 use super::follower::FollowerId;
-use crate::base::ids::{EntryId, Transport};
+use crate::base::ids::{EntryId, InstanceId, Transport};
 use crate::base::limits;
+use crate::base::time::Instant;
 use crate::chain::{hex, method};
+use crate::observe::category::{Category, Class};
 use crate::runtime::world::World;
 use crate::shard::{Found, Shard, inquire};
 use crate::snapshot::Snapshot;
 use crate::stream::continuity::Ask;
 use crate::stream::event::{BlockHash, Head, Log};
 use crate::stream::fanout::Topic;
-use crate::stream::filter::LogFilter;
-use crate::stream::key::Key;
+use crate::stream::logs::Question;
 use std::rc::Rc;
 
 pub enum Wanted {
     Block(Ask),
-    Logs(LogFilter, BlockHash),
+    Logs(Question),
 }
 
 /// One fetch, and whom to ask.
 pub struct Order {
     follower: FollowerId,
     /// Nobody could be asked.
-    entry: Option<EntryId>,
+    entry: Option<(EntryId, InstanceId)>,
     wanted: Wanted,
 }
 
 /// What came of it.
 pub enum Filled {
     Block { follower: FollowerId, ask: Ask, block: Option<Box<Head>> },
-    Logs { follower: FollowerId, key: Key, block: BlockHash, logs: Option<Vec<Log>> },
+    Logs { follower: FollowerId, block: BlockHash, by: InstanceId, logs: Result<Vec<Log>, NoLogs> },
+}
+
+/// Why there are none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoLogs {
+    /// It wants to be left alone until then.
+    Limited {
+        until: Instant,
+    },
+    Failed,
 }
 
 impl Filled {
@@ -48,9 +61,20 @@ impl Filled {
     pub fn is_success(&self) -> bool {
         match self {
             Filled::Block { block, .. } => block.is_some(),
-            Filled::Logs { logs, .. } => logs.is_some(),
+            Filled::Logs { logs, .. } => logs.is_ok(),
         }
     }
+}
+
+/// The instances of feeds, in their order, each once.
+pub fn instances_of(feeds: impl Iterator<Item = FeedId>) -> Vec<InstanceId> {
+    let mut seen = Vec::new();
+    for feed in feeds {
+        if !seen.contains(&feed.instance) {
+            seen.push(feed.instance);
+        }
+    }
+    seen
 }
 
 impl Order {
@@ -59,31 +83,17 @@ impl Order {
         self.follower
     }
 
-    /// The newest block is the leader's to tell. Everything else anybody may: the leader first, after `turn` failures the
-    /// others in their order.
-    pub fn new(
+    /// To one instance of the route's chain, or to nobody.
+    pub fn to(
+        instance: Option<InstanceId>,
         follower: FollowerId,
-        route: &Topic,
-        snapshot: &Snapshot,
-        leader: Option<FeedId>,
-        candidates: Vec<FeedId>,
-        turn: usize,
+        (route, snapshot): (&Topic, &Snapshot),
         wanted: Wanted,
     ) -> Order {
-        let mut asked: Vec<_> = leader.into_iter().chain(candidates).map(|feed| feed.instance).collect();
-        let mut seen = Vec::new();
-        asked.retain(|instance| {
-            !seen.contains(instance) && {
-                seen.push(*instance);
-                true
-            }
-        });
-        let is_latest = matches!(wanted, Wanted::Block(Ask::Latest));
-        let at = if is_latest || asked.is_empty() { 0 } else { turn % asked.len() };
         let chain = snapshot.chain(route.profile, route.chain);
-        let entry = asked.get(at).and_then(|instance| {
-            let provider = chain.providers.iter().find(|(_, provider)| provider.instance == *instance);
-            provider.map(|(id, _)| chain.entry(id))
+        let entry = instance.and_then(|instance| {
+            let provider = chain.providers.iter().find(|(_, provider)| provider.instance == instance);
+            provider.map(|(id, _)| (chain.entry(id), instance))
         });
         Order { follower, entry, wanted }
     }
@@ -94,17 +104,17 @@ pub async fn carry_out<W: World>(shard: Rc<Shard<W>>, order: Order, news: Rc<New
     let filled = match wanted {
         Wanted::Block(ask) => {
             let block = match entry {
-                Some(entry) => block(&shard, entry, ask).await,
+                Some((entry, _)) => block(&shard, entry, ask).await,
                 None => None,
             };
             Filled::Block { follower, ask, block: block.map(Box::new) }
         }
-        Wanted::Logs(filter, hash) => {
-            let logs = match entry {
-                Some(entry) => logs(&shard, entry, &filter, hash).await,
-                None => None,
+        Wanted::Logs(question) => {
+            let (logs, by) = match entry {
+                Some((entry, by)) => (logs(&shard, entry, &question).await, by),
+                None => (Err(NoLogs::Failed), InstanceId(0)),
             };
-            Filled::Logs { follower, key: Key::Logs(filter), block: hash, logs }
+            Filled::Logs { follower, block: question.block, by, logs }
         }
     };
     news.fill(filled);
@@ -121,7 +131,7 @@ async fn block<W: World>(shard: &Shard<W>, entry: EntryId, ask: Ask) -> Option<H
             hex::write_quantity(&mut params, number);
             "eth_getBlockByNumber"
         }
-        Ask::Hash(hash) => {
+        Ask::Hash(hash) | Ask::Witness(hash) => {
             hex::write_bytes(&mut params, &hash.0);
             "eth_getBlockByHash"
         }
@@ -130,31 +140,87 @@ async fn block<W: World>(shard: &Shard<W>, entry: EntryId, ask: Ask) -> Option<H
     Head::of_block(&ask_for(shard, entry, method, &params).await?)
 }
 
-async fn logs<W: World>(shard: &Shard<W>, entry: EntryId, filter: &LogFilter, hash: BlockHash) -> Option<Vec<Log>> {
+/// A block's logs as the provider has them: nothing here says that they are all of them.
+async fn logs<W: World>(shard: &Shard<W>, entry: EntryId, question: &Question) -> Result<Vec<Log>, NoLogs> {
     let mut params = vec![b'['];
-    filter.write_for_block(&mut params, hash);
+    question.filter.write_for_block(&mut params, question.block);
     params.push(b']');
-    let logs = Log::parse_all(&ask_for(shard, entry, "eth_getLogs", &params).await?)?;
-    if logs.is_empty() {
-        block(shard, entry, Ask::Hash(hash)).await?;
+    match asked(shard, entry, "eth_getLogs", &params).await {
+        Found::Result(result, _) => Log::parse_all(&result).ok_or(NoLogs::Failed),
+        Found::Failed(Category::ResultTooLarge | Category::BlockRangeTooLarge) => receipts(shard, entry, question).await,
+        // It may not know the form.
+        Found::Failed(category) if category.class() == Class::Deterministic => by_number(shard, entry, question).await,
+        other => Err(no_logs(shard, &other)),
     }
-    Some(logs)
 }
 
-/// HTTP, where it is spoken and its circuit is closed.
-fn transport_of<W: World>(shard: &Shard<W>, entry: EntryId) -> Transport {
+async fn receipts<W: World>(shard: &Shard<W>, entry: EntryId, question: &Question) -> Result<Vec<Log>, NoLogs> {
+    let mut params = b"[\"".to_vec();
+    hex::write_bytes(&mut params, &question.block.0);
+    params.extend_from_slice(b"\"]");
+    match asked(shard, entry, "eth_getBlockReceipts", &params).await {
+        Found::Result(result, _) => {
+            let mut logs = Log::parse_receipts(&result).ok_or(NoLogs::Failed)?;
+            logs.retain(|log| question.filter.matches(log));
+            Ok(logs)
+        }
+        other => Err(no_logs(shard, &other)),
+    }
+}
+
+async fn by_number<W: World>(shard: &Shard<W>, entry: EntryId, question: &Question) -> Result<Vec<Log>, NoLogs> {
+    let is_still_there = async || {
+        let block = block(shard, entry, Ask::Number(question.number)).await;
+        if block.is_some_and(|block| block.hash == question.block) { Ok(()) } else { Err(NoLogs::Failed) }
+    };
+    is_still_there().await?;
+    let mut params = vec![b'['];
+    question.filter.write_for_number(&mut params, question.number);
+    params.push(b']');
+    let logs = match asked(shard, entry, "eth_getLogs", &params).await {
+        Found::Result(result, _) => Log::parse_all(&result).ok_or(NoLogs::Failed)?,
+        other => return Err(no_logs(shard, &other)),
+    };
+    is_still_there().await?;
+    Ok(logs)
+}
+
+fn no_logs<W: World>(shard: &Shard<W>, found: &Found) -> NoLogs {
+    match found {
+        Found::Limited { hint_ms } => {
+            NoLogs::Limited { until: shard.world().now().plus_ms(hint_ms.unwrap_or(limits::FILL_REST_MS)) }
+        }
+        Found::Result(..) | Found::Auth | Found::Unasked | Found::Failed(_) => NoLogs::Failed,
+    }
+}
+
+/// The transports that it may be asked over, the better first: HTTP, where it is spoken and its circuit is closed.
+fn transports_of<W: World>(shard: &Shard<W>, entry: EntryId) -> impl Iterator<Item = Transport> {
     let snapshot = shard.latest();
-    let is_closed = |transport| snapshot.has_channel(entry, transport) && !snapshot.is_open(entry, transport);
-    let has_socket_only = !snapshot.has_channel(entry, Transport::Http);
-    let may_use_socket = is_closed(Transport::Ws) && !is_closed(Transport::Http);
-    if has_socket_only || may_use_socket { Transport::Ws } else { Transport::Http }
+    let mut ways = [Transport::Http, Transport::Ws].map(|way| snapshot.has_channel(entry, way).then_some(way));
+    if ways.iter().all(Option::is_some) && snapshot.is_open(entry, Transport::Http) && !snapshot.is_open(entry, Transport::Ws) {
+        ways.reverse();
+    }
+    ways.into_iter().flatten()
+}
+
+/// One transport after the other, while it is the connection that fails.
+async fn asked<W: World>(shard: &Shard<W>, entry: EntryId, method: &str, params: &[u8]) -> Found {
+    let before = format!(r#"{{"jsonrpc":"2.0","id":"lasso-fill","method":"{method}","params":"#);
+    let body = [before.as_bytes(), params, b"}"].concat();
+    let mut last = Found::Unasked;
+    for transport in transports_of(shard, entry) {
+        last = inquire(shard, entry, transport, method::lookup(method.as_bytes()), &body, limits::FILL_TIMEOUT_MS).await;
+        let is_broken = matches!(&last, Found::Failed(category) if category.class() == Class::ProviderFailure);
+        if !is_broken && last != Found::Unasked {
+            break;
+        }
+    }
+    last
 }
 
 async fn ask_for<W: World>(shard: &Shard<W>, entry: EntryId, method: &str, params: &[u8]) -> Option<Vec<u8>> {
-    let before = format!(r#"{{"jsonrpc":"2.0","id":"lasso-fill","method":"{method}","params":"#);
-    let body = [before.as_bytes(), params, b"}"].concat();
-    let transport = transport_of(shard, entry);
-    match inquire(shard, entry, transport, method::lookup(method.as_bytes()), &body, limits::FILL_TIMEOUT_MS).await {
+    match asked(shard, entry, method, params).await {
         Found::Result(result, _) => Some(result),
         Found::Limited { .. } | Found::Auth | Found::Unasked | Found::Failed(_) => None,
     }

@@ -7,20 +7,19 @@
 use super::Act;
 use super::audience::Audience;
 use super::feed::{FeedId, Mode, Said};
-use super::fill::{Filled, Order, Wanted};
+use super::fill::{Filled, NoLogs, Order, Wanted, instances_of};
 use super::leaders;
-
+use crate::base::ids::InstanceId;
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::observe::report::Streaming;
-use crate::snapshot::Snapshot;
-use crate::stream::continuity::{self, Heads, Rules};
-use crate::stream::event::{Head, Log};
+use crate::snapshot::{ChainPlan, Snapshot};
+use crate::stream::continuity::{self, Ask, Heads, Rules};
+use crate::stream::event::Head;
 use crate::stream::fanout::{StreamId, Ticket, Topic};
-use crate::stream::filter::LogFilter;
 use crate::stream::forwarded::{Syncing, Transactions};
 use crate::stream::key::Key;
-use crate::stream::logs::{self, Logs};
+use crate::stream::logs::{self, Logs, Question};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -33,6 +32,8 @@ pub struct Around<'a> {
     pub region: &'a str,
     /// What feeds have confirmed.
     pub confirmed: &'a BTreeMap<FeedId, BTreeSet<Key>>,
+    /// So many logs may be told now, that shards can take.
+    pub room: usize,
     pub now: Instant,
 }
 
@@ -45,8 +46,8 @@ impl Around<'_> {
 /// What is done with what a feed says for one topic.
 enum Machine {
     Heads,
-    /// From the first confirmation on: it begins with the next head.
-    Logs(Option<Box<Logs>>),
+    /// One machine for all of them.
+    Logs,
     Transactions(Transactions),
     Syncing(Syncing),
 }
@@ -103,6 +104,10 @@ pub struct Follower {
     courses: BTreeMap<Key, Course>,
     /// Once a leader was confirmed.
     heads: Option<Heads>,
+    /// While anybody subscribes to logs.
+    logs: Option<Logs>,
+    /// Who turned a fetch away, and until when it wants to be left alone.
+    rests: BTreeMap<InstanceId, Instant>,
     /// Counts what changes its wishes.
     changes: u64,
     stepped_at: Instant,
@@ -128,6 +133,8 @@ impl Follower {
             refused: BTreeSet::new(),
             courses: BTreeMap::new(),
             heads: None,
+            logs: None,
+            rests: BTreeMap::new(),
             changes: 0,
             stepped_at: Instant::ZERO,
             turn: 0,
@@ -140,7 +147,7 @@ impl Follower {
         let course = self.courses.entry(topic.key.clone()).or_insert_with(|| {
             let machine = match &topic.key {
                 Key::NewHeads => Machine::Heads,
-                Key::Logs(_) => Machine::Logs(None),
+                Key::Logs(_) => Machine::Logs,
                 Key::NewPendingTransactions { .. } => Machine::Transactions(Transactions::default()),
                 Key::Syncing => Machine::Syncing(Syncing::default()),
             };
@@ -182,6 +189,14 @@ impl Follower {
         self.courses.is_empty()
     }
 
+    pub fn has_more(&self) -> bool {
+        self.logs.as_ref().is_some_and(Logs::has_more)
+    }
+
+    pub fn logs(&mut self) -> Option<&mut Logs> {
+        self.logs.as_mut()
+    }
+
     /// What it wants of a feed.
     pub fn wants_of(&self, feed: FeedId) -> impl Iterator<Item = &Key> {
         let is_mine = self.leader == Some(feed) || self.candidate.is_some_and(|(candidate, _)| candidate == feed);
@@ -209,14 +224,7 @@ impl Follower {
                     heads.on_head((**head).clone(), now);
                 }
             }
-            Said::Log(key, log) if is_leader => self.on_log(key, log, now),
-            Said::Confirmed(_) | Said::Refused(_) | Said::Head(_) | Said::Log(..) | Said::Other(..) => {}
-        }
-    }
-
-    fn on_log(&mut self, key: &Key, log: &Log, now: Instant) {
-        if let Some(Course { machine: Machine::Logs(Some(logs)), .. }) = self.courses.get_mut(key) {
-            logs.on_log(log.clone(), now);
+            Said::Confirmed(_) | Said::Refused(_) | Said::Head(_) | Said::Other(..) => {}
         }
     }
 
@@ -229,7 +237,7 @@ impl Follower {
         let is_news = match &mut course.machine {
             Machine::Transactions(seen) => seen.is_news(event),
             Machine::Syncing(state) => state.is_news(event),
-            Machine::Heads | Machine::Logs(_) => false,
+            Machine::Heads | Machine::Logs => false,
         };
         if is_news {
             self.deeds.events += 1;
@@ -253,17 +261,6 @@ impl Follower {
             None if self.route.key == Key::NewHeads => self.heads = Some(Heads::new(self.rules, now)),
             None => {}
         }
-        if !is_first {
-            self.logs_on_lost(now);
-        }
-    }
-
-    fn logs_on_lost(&mut self, now: Instant) {
-        for course in self.courses.values_mut() {
-            if let Machine::Logs(Some(logs)) = &mut course.machine {
-                logs.on_lost(now);
-            }
-        }
     }
 
     /// A feed is gone, or refuses what it should lead with.
@@ -282,7 +279,6 @@ impl Follower {
             if let Some(heads) = &mut self.heads {
                 heads.on_lost(now);
             }
-            self.logs_on_lost(now);
         }
     }
 
@@ -306,11 +302,16 @@ impl Follower {
                     heads.on_fill_failed(ask, now);
                 }
             }
-            Filled::Logs { key, block, logs, .. } => {
-                let Some(Course { machine: Machine::Logs(Some(machine)), .. }) = self.courses.get_mut(&key) else { return };
+            Filled::Logs { block, by, logs, .. } => {
+                if let Err(NoLogs::Limited { until }) = logs {
+                    self.rests.insert(by, until);
+                }
+                let Some(machine) = &mut self.logs else { return };
                 match logs {
-                    Some(logs) => machine.on_filled(block, logs, now),
-                    None => machine.on_fill_failed(block, now),
+                    Ok(logs) => machine.on_answer(block, by, logs, now),
+                    // Somebody else is asked at once; who turned it away is left alone meanwhile.
+                    Err(NoLogs::Limited { .. }) => machine.on_failed(block, now),
+                    Err(NoLogs::Failed) => machine.on_failed(block, now.plus_ms(limits::FILL_RETRY_MS)),
                 }
             }
         }
@@ -319,9 +320,7 @@ impl Follower {
     /// Does what time and news ask for.
     pub fn step(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
         self.stepped_at = around.now;
-        let before = self.courses.len();
-        self.courses.retain(|_, course| !course.audience.is_over(around.now));
-        self.changes += u64::from(before != self.courses.len());
+        self.drop_courses(|course| course.audience.is_over(around.now));
         if self.courses.is_empty() {
             (self.leader, self.candidate) = (None, None);
             return;
@@ -333,6 +332,22 @@ impl Follower {
         self.courses.values_mut().for_each(|course| course.audience.refuse_late(around.now, acts));
         acts.extend(self.told.drain(..).map(|(feed, what)| Act::Tell(feed, what)));
         self.end_unservable(around, acts);
+    }
+
+    fn drop_courses(&mut self, is_over: impl Fn(&Course) -> bool) {
+        let before = self.courses.len();
+        let logs = &mut self.logs;
+        self.courses.retain(|_, course| {
+            let is_over = is_over(course);
+            if let Some(logs) = logs.as_mut().filter(|_| is_over) {
+                logs.close(course.audience.stream);
+            }
+            !is_over
+        });
+        self.changes += u64::from(before != self.courses.len());
+        if !self.courses.values().any(|course| matches!(course.machine, Machine::Logs)) {
+            self.logs = None;
+        }
     }
 
     fn can_poll(&self) -> bool {
@@ -378,10 +393,14 @@ impl Follower {
     fn run_heads(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
         while let Some(action) = self.heads.as_mut().and_then(|heads| heads.next(around.now)) {
             match action {
-                continuity::Action::Emit(head) => self.emit_head(&head, around.now, acts),
-                continuity::Action::Fetch(ask) => {
-                    let order = self.order(around, Wanted::Block(ask));
-                    acts.push(Act::Fill(order));
+                continuity::Action::Emit(head) => self.emit_head(&head, around, acts),
+                continuity::Action::Fetch(ask) => acts.push(Act::Fill(self.order_block(around, ask))),
+                continuity::Action::Forsake => {
+                    if let Some(feed) = self.leader {
+                        self.on_failed(feed, around.now);
+                        self.shun(feed, around.now);
+                        self.choose(around);
+                    }
                 }
                 continuity::Action::Close(reason) => {
                     self.deeds.closed += 1;
@@ -392,53 +411,102 @@ impl Follower {
         }
     }
 
-    fn emit_head(&mut self, head: &Head, now: Instant, acts: &mut Vec<Act>) {
-        for course in self.courses.values_mut() {
-            match &mut course.machine {
-                Machine::Heads => {
-                    self.deeds.events += 1;
-                    course.audience.emit(&head.payload, acts);
-                }
-                Machine::Logs(Some(logs)) => logs.on_head(head, now),
-                Machine::Logs(None) | Machine::Transactions(_) | Machine::Syncing(_) => {}
-            }
+    fn emit_head(&mut self, head: &Head, around: &Around<'_>, acts: &mut Vec<Act>) {
+        if head.fetched {
+            let chain = around.snapshot.chain(self.route.profile, self.route.chain);
+            acts.push(Act::Seen(chain.chain_number, head.clone()));
+        }
+        if let Some(Course { audience, .. }) = self.courses.get(&Key::NewHeads) {
+            self.deeds.events += 1;
+            audience.emit(&head.payload, acts);
+        }
+        if let Some(logs) = &mut self.logs {
+            logs.on_head(head, around.now);
         }
     }
 
+    /// Tells logs as long as shards have room for them; the rest waits for the next step.
     fn run_logs(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
-        let mut wanted: Vec<(LogFilter, crate::stream::event::BlockHash)> = Vec::new();
-        let mut ended = Vec::new();
-        for (key, course) in &mut self.courses {
-            let (Machine::Logs(Some(logs)), Key::Logs(filter)) = (&mut course.machine, key) else { continue };
-            while let Some(action) = logs.next(around.now) {
-                match action {
-                    logs::Action::Emit(payload) => {
-                        self.deeds.events += 1;
-                        course.audience.emit(&payload, acts);
-                    }
-                    logs::Action::Fetch(block) => wanted.push((filter.clone(), block)),
-                    logs::Action::Close(reason) => {
-                        course.audience.end(&reason.text(), acts);
-                        ended.push(key.clone());
-                        break;
-                    }
+        let by_stream: BTreeMap<StreamId, &Audience> = match &self.logs {
+            Some(_) => self.courses.values().map(|course| (course.audience.stream, &course.audience)).collect(),
+            None => return,
+        };
+        let (mut questions, mut ended, most) = (Vec::new(), None, acts.len() + around.room);
+        while let Some(logs) = self.logs.as_mut().filter(|_| acts.len() < most) {
+            match logs.next(around.now) {
+                Some(logs::Action::Emit(streams, payload)) => {
+                    self.deeds.events += streams.len() as u64;
+                    streams.iter().filter_map(|stream| by_stream.get(stream)).for_each(|to| to.emit(&payload, acts));
                 }
+                Some(logs::Action::Ask(question)) => questions.push(question),
+                Some(logs::Action::Close(reason)) => {
+                    ended = Some(reason);
+                    break;
+                }
+                None => break,
             }
         }
-        for (filter, block) in wanted {
-            let order = self.order(around, Wanted::Logs(filter, block));
-            acts.push(Act::Fill(order));
-        }
-        for key in ended {
-            self.deeds.closed += 1;
-            self.changes += 1;
-            self.courses.remove(&key);
+        questions.into_iter().for_each(|question| self.ask_for_logs(around, question, acts));
+        if let Some(reason) = ended {
+            let is_logs = |course: &Course| matches!(course.machine, Machine::Logs);
+            for course in self.courses.values_mut().filter(|course| is_logs(course)) {
+                self.deeds.closed += 1;
+                course.audience.end(&reason.text(), acts);
+            }
+            self.told.extend(self.leader.or(self.lost).map(|feed| (feed, Streaming::Closed { reason: reason.word() })));
+            self.drop_courses(is_logs);
         }
     }
 
-    fn order(&self, around: &Around<'_>, wanted: Wanted) -> Order {
+    /// Whom a fetch may be asked of, the best first: the leader, then the others in their order.
+    fn sources(&self, around: &Around<'_>) -> Vec<InstanceId> {
         let candidates = leaders::candidates(around.snapshot, &self.route, around.region, true);
-        Order::new(self.id, &self.route, around.snapshot, self.leader, candidates, self.turn, wanted)
+        instances_of(self.leader.into_iter().chain(candidates))
+    }
+
+    fn rests_until(&self, instance: InstanceId, now: Instant) -> Option<Instant> {
+        self.rests.get(&instance).copied().filter(|until| *until > now)
+    }
+
+    /// The newest block is the leader's to tell, and what a witness says anybody else's. Everything else anybody may tell; after a
+    /// failure the next one.
+    fn order_block(&self, around: &Around<'_>, ask: Ask) -> Order {
+        let sources = self.sources(around);
+        let from = match ask {
+            Ask::Latest => in_turn(&sources, 0),
+            Ask::Witness(_) => in_turn(sources.get(1..).unwrap_or(&[]), self.turn).or(in_turn(&sources, 0)),
+            Ask::Number(_) | Ask::Hash(_) => in_turn(&sources, self.turn),
+        };
+        Order::to(from, self.id, (&self.route, around.snapshot), Wanted::Block(ask))
+    }
+
+    /// Asks somebody who has not answered yet, is not left alone, and has the block by what it said last.
+    fn ask_for_logs(&mut self, around: &Around<'_>, question: Question, acts: &mut Vec<Act>) {
+        let now = around.now;
+        let sources = self.sources(around);
+        let is_free = |instance: &InstanceId| self.rests_until(*instance, now).is_none();
+        let is_new = |instance: &InstanceId| !question.heard.contains(instance);
+        let plan = around.snapshot.plan(self.route.profile, self.route.chain);
+        let mut fresh: Vec<InstanceId> = sources.iter().copied().filter(|one| is_free(one) && is_new(one)).collect();
+        fresh.sort_by_key(|one| !has_reached(plan, *one, question.number));
+        let again: Vec<InstanceId> = sources.iter().copied().filter(is_free).collect();
+        let chosen = match (in_turn(&fresh, self.turn), in_turn(&again, self.turn)) {
+            (Some(one), _) => one,
+            (None, Some(one)) if question.may_repeat => one,
+            (None, Some(_)) => return self.tell_logs(|machine| machine.on_nobody_else(question.block, now)),
+            (None, None) => {
+                let rests = sources.iter().filter_map(|one| self.rests_until(*one, now)).min();
+                let again = rests.unwrap_or(now.plus_ms(limits::FILL_RETRY_MS));
+                return self.tell_logs(|machine| machine.on_failed(question.block, again));
+            }
+        };
+        acts.push(Act::Fill(Order::to(Some(chosen), self.id, (&self.route, around.snapshot), Wanted::Logs(question))));
+    }
+
+    fn tell_logs(&mut self, tell: impl FnOnce(&mut Logs)) {
+        if let Some(machine) = &mut self.logs {
+            tell(machine);
+        }
     }
 
     /// Tells waiting shards of what is confirmed: a leader, and where the chain stands.
@@ -450,8 +518,11 @@ impl Follower {
         }
         for (key, course) in &mut self.courses {
             if around.has_confirmed(leader, key) || !leader.hears(key) {
-                if let (Machine::Logs(logs @ None), Key::Logs(filter)) = (&mut course.machine, key) {
-                    *logs = Some(Box::new(Logs::new(filter.clone(), self.rules)));
+                if let Key::Logs(filter) = key {
+                    let logs = self.logs.get_or_insert_with(|| Logs::new(self.rules));
+                    if !logs.has(course.audience.stream) {
+                        logs.open(course.audience.stream, filter);
+                    }
                 }
                 course.audience.open(acts);
             }
@@ -475,21 +546,30 @@ impl Follower {
         self.courses.values_mut().for_each(|course| course.audience.end(reason, acts));
         self.courses.clear();
         self.changes += 1;
-        self.heads = None;
+        (self.heads, self.logs) = (None, None);
         self.was_led = false;
         (self.leader, self.candidate) = (None, None);
     }
 
     pub fn wake_at(&self) -> Instant {
-        let courses = self.courses.values().map(|course| {
-            let machine = if let Machine::Logs(Some(logs)) = &course.machine { logs.wake_at() } else { Instant::NEVER };
-            machine.min(course.audience.wake_at())
-        });
-        let heads = self.heads.as_ref().map_or(Instant::NEVER, Heads::wake_at);
+        let courses = self.courses.values().map(|course| course.audience.wake_at());
+        let logs = self.logs.as_ref().map_or(Instant::NEVER, Logs::wake_at);
+        let heads = self.heads.as_ref().map_or(Instant::NEVER, Heads::wake_at).min(logs);
         let candidate = self.candidate.map_or(Instant::NEVER, |(_, since)| since.plus_ms(limits::SUBSCRIBE_MS));
         let is_alone = self.leader.is_none() && self.candidate.is_none();
         // What is over already changed nothing: such a feed is no candidate for another reason, which time does not end.
         let shunned = self.shunned.values().map(|shunned| shunned.until).filter(|until| is_alone && *until > self.stepped_at);
         courses.chain(shunned).fold(heads.min(candidate), Instant::min)
     }
+}
+
+/// After so many failures.
+fn in_turn(sources: &[InstanceId], turn: usize) -> Option<InstanceId> {
+    sources.get(turn.checked_rem(sources.len())?).copied()
+}
+
+/// One of its channels has said so high a block, or nothing yet.
+fn has_reached(plan: &ChainPlan, instance: InstanceId, number: u64) -> bool {
+    let mine = plan.fixed.channels.iter().filter(|(_, channel)| channel.instance() == instance);
+    mine.filter_map(|(slot, _)| plan.heights.get(slot)).any(|height| height.reported == 0 || height.reported >= number)
 }

@@ -18,7 +18,7 @@ mod polling;
 mod subscribing;
 mod switchboard;
 
-use crate::base::ids::InstanceId;
+use crate::base::ids::{ChannelId, InstanceId};
 use crate::base::limits;
 use crate::control::Announced;
 use crate::health::sightings::SeenHead;
@@ -44,6 +44,8 @@ pub enum Act {
     Feed(FeedId),
     Fill(Order),
     Post(usize, Letter),
+    /// A head that nobody announced is told to clients.
+    Seen(u64, Head),
     Tell(FeedId, Streaming),
 }
 
@@ -120,7 +122,10 @@ impl<W: World> Streams<W> {
         while let Some(filled) = { self.news.filled.borrow_mut().pop_front() } {
             self.board.on_filled(filled, now);
         }
-        for act in self.board.step(now) {
+        // Logs are told as fast as the slowest shard takes them: half of what it may let wait is left to everything else.
+        let waiting = self.held.iter().map(VecDeque::len).max().unwrap_or(0);
+        let room = (limits::LETTERS_HELD / 2).saturating_sub(waiting);
+        for act in self.board.step(now, room) {
             self.act(act);
         }
         self.post_held();
@@ -128,7 +133,7 @@ impl<W: World> Streams<W> {
             self.shard.tell(Event::Feed { channel: feed.channel(), state });
         }
         self.shard.set_stream_load(self.board.load());
-        let is_held = self.held.iter().any(|letters| !letters.is_empty());
+        let is_held = self.board.has_more() || self.held.iter().any(|letters| !letters.is_empty());
         let again = if is_held { now.plus_ms(limits::SWEEP_MS) } else { now.plus_ms(limits::IDLE_SWEEP_MS) };
         self.board.wake_at().min(again)
     }
@@ -139,18 +144,17 @@ impl<W: World> Streams<W> {
             self.announced.note(feed.instance, now);
             self.pace.on_head(feed, head, now);
             self.shard.tell(Event::Head { instance: feed.instance, height: head.number });
-            self.tell_shards(feed, head);
+            let number = self.shard.latest().topology.instances.get(feed.instance).map(|i| i.chain_number);
+            self.tell_shards(number, Some(feed.channel()), head);
         }
     }
 
     /// Every shard knows who has a block before its clients hear of it. One that does not keep up goes without: its
     /// calls go by the usual order.
-    fn tell_shards(&mut self, feed: FeedId, head: &Head) {
-        let Some(chain_number) = self.shard.latest().topology.instances.get(feed.instance).map(|i| i.chain_number) else {
-            return;
-        };
+    fn tell_shards(&mut self, chain_number: Option<u64>, channel: Option<ChannelId>, head: &Head) {
+        let Some(chain_number) = chain_number else { return };
         let seen = SeenHead { hash: head.hash.0, height: head.number, bloom: head.bloom.clone() };
-        let letter = Letter::Seen { chain_number, channel: feed.channel(), head: seen };
+        let letter = Letter::Seen { chain_number, channel, head: seen };
         for held in self.held.iter_mut().filter(|held| held.len() < limits::LETTERS) {
             held.push_back(letter.clone());
         }
@@ -160,6 +164,7 @@ impl<W: World> Streams<W> {
         match act {
             Act::Fill(order) => self.shard.world().spawn("fill", fill::carry_out(self.shard.clone(), order, self.news.clone())),
             Act::Post(shard, letter) => self.post(shard, letter),
+            Act::Seen(chain_number, head) => self.tell_shards(Some(chain_number), None, &head),
             Act::Tell(feed, what) => self.shard.tell(Event::Streaming { channel: feed.channel(), what }),
             Act::Feed(id) => {
                 let (wanted, is_urgent) = self.board.wanted(id);

@@ -83,7 +83,15 @@ mod tests {
 
     fn head(n: u8) -> Head {
         let hash = BlockHash([n; 32]);
-        Head { number: n.into(), hash, parent: BlockHash([n - 1; 32]), bloom: None, fetched: false, payload: b"{}"[..].into() }
+        Head {
+            number: n.into(),
+            hash,
+            parent: BlockHash([n - 1; 32]),
+            bloom: None,
+            timestamp_s: None,
+            fetched: false,
+            payload: b"{}"[..].into(),
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A feed without a WebSocket: the newest block is asked for a few times in a block's time, and what is new is announced.
 //!
 //! What lies between two answers is found by the followers' machines, which fetch what does not link; logs are always asked
-//! for. A few failures in a row end the feed.
+//! for. A few failures in a row end the feed, and so does a newest block that stays the same for longer than the chain's
+//! `new_heads_timeout_ms`: a node that has stalled goes on answering.
 
 use super::feed::{Feed, Said};
+use super::subscribing::silence_ms;
 use crate::base::ids::{EntryId, InstanceId, Transport};
 use crate::base::limits;
+use crate::base::time::Duration;
 use crate::chain::method;
 use crate::config::topology::Topology;
 use crate::runtime::world::World;
@@ -21,7 +24,8 @@ const QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-head","method":"eth_get
 
 pub async fn poll<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
     let Some((entry, pause_ms)) = place(&shard.latest().topology, feed.id.instance) else { return feed.end() };
-    let (mut failures, mut is_confirmed, mut last) = (0, false, None);
+    let silence = Duration::from_millis(silence_ms(&shard.latest().topology, &feed));
+    let (mut failures, mut is_confirmed, mut last, mut moved) = (0, false, None, shard.world().now());
     while feed.is_wanted() && !shard.node().draining.is_raised() {
         match newest(&shard, entry).await {
             Some(head) => {
@@ -30,12 +34,14 @@ pub async fn poll<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
                 }
                 failures = 0;
                 if last.replace(head.hash) != Some(head.hash) {
+                    moved = shard.world().now();
                     feed.say(Said::Head(Arc::new(head)));
                 }
             }
             None => failures += 1,
         }
-        if failures == limits::POLL_FAILURES || (failures > 0 && !is_confirmed) {
+        let is_silent = is_confirmed && shard.world().now().since(moved) >= silence;
+        if failures == limits::POLL_FAILURES || (failures > 0 && !is_confirmed) || is_silent {
             (failures, is_confirmed, last) = (0, false, None);
             feed.say(Said::Lost);
         }

@@ -15,7 +15,7 @@ use crate::observe::category::Category;
 use crate::observe::report::{Event, Probe, Streaming};
 use crate::runtime::world::World;
 use crate::shard::{Link, Shard, Word};
-use crate::stream::event::{Head, Log};
+use crate::stream::event::Head;
 use crate::stream::key::Key;
 use futures_util::future::select;
 use std::cell::RefCell;
@@ -86,7 +86,7 @@ fn say<W: World>(shard: &Shard<W>, feed: &Feed, what: Streaming) {
 }
 
 /// The shortest of the chains that share the instance.
-fn silence_ms(topology: &Topology, feed: &Feed) -> u64 {
+pub fn silence_ms(topology: &Topology, feed: &Feed) -> u64 {
     let mine = topology.entries.iter().filter(|(_, entry)| entry.instance == feed.id.instance);
     let timeouts = mine.filter_map(|(id, _)| topology.of_entry(id)).map(|(_, chain, _)| chain.new_heads_timeout_ms);
     timeouts.min().unwrap_or(limits::HEAD_FRESH_MS)
@@ -216,11 +216,9 @@ impl<W: World> Carried<W> {
                 self.last_head = now;
                 Said::Head(Arc::new(head))
             }
-            Key::Logs(_) => {
-                let Some(log) = Log::parse(event) else { return };
-                Said::Log(key.clone(), Arc::new(log))
-            }
             Key::NewPendingTransactions { .. } | Key::Syncing => Said::Other(key.clone(), event.into()),
+            // Nobody subscribes to them upstream.
+            Key::Logs(_) => return,
         };
         feed.say(said);
     }

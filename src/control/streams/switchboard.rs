@@ -13,6 +13,7 @@ use crate::stream::bug::Bug;
 use crate::stream::continuity::Rules;
 use crate::stream::fanout::{Letter, StreamId, Ticket, Topic, Wish};
 use crate::stream::key::Key;
+use crate::stream::logs::share;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -122,14 +123,13 @@ impl Switchboard {
 
     pub fn on_said(&mut self, feed: FeedId, said: Said, now: Instant) {
         match &said {
-            // A provider that does not announce a filter's logs still answers for them.
-            Said::Confirmed(key) | Said::Refused(key @ Key::Logs(_)) => {
+            Said::Confirmed(key) => {
                 self.confirmed.entry(feed).or_default().insert(key.clone());
             }
             Said::Lost => {
                 self.confirmed.remove(&feed);
             }
-            Said::Refused(_) | Said::Head(_) | Said::Log(..) | Said::Other(..) => {}
+            Said::Refused(_) | Said::Head(_) | Said::Other(..) => {}
         }
         for follower in self.followers.values_mut() {
             follower.on_said(feed, &said, now);
@@ -145,12 +145,13 @@ impl Switchboard {
         }
     }
 
-    /// What is to be done now.
-    pub fn step(&mut self, now: Instant) -> Vec<Act> {
+    /// What is to be done now. `room`: so many letters every shard can take.
+    pub fn step(&mut self, now: Instant, room: usize) -> Vec<Act> {
         let mut acts = std::mem::take(&mut self.acts);
         let Some(snapshot) = self.snapshot.clone() else { return acts };
-        let around = Around { snapshot: &snapshot, region: &self.region, confirmed: &self.confirmed, now };
+        let around = Around { snapshot: &snapshot, region: &self.region, confirmed: &self.confirmed, room, now };
         self.followers.values_mut().for_each(|follower| follower.step(&around, &mut acts));
+        share(self.followers.values_mut().filter_map(Follower::logs));
         self.drop_ended();
         self.sum_up(&mut acts);
         acts
@@ -220,6 +221,11 @@ impl Switchboard {
             filled: deeds.filled,
             closed: deeds.closed,
         }
+    }
+
+    /// Logs wait for room.
+    pub fn has_more(&self) -> bool {
+        self.followers.values().any(Follower::has_more)
     }
 
     pub fn wake_at(&self) -> Instant {

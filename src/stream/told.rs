@@ -1,0 +1,90 @@
+//! The chain as it was told: each block the parent of the next, by hash.
+//!
+//! Hashes link and numbers only grow, because there are chains that pass over a number (a null round, a skipped slot). So a
+//! parent is looked for by its hash, and a number says no more than what is above and below. Rejected: finding a parent by
+//! the number below (the first number without a block ended such a stream).
+//! How it fails: the oldest are forgotten, so a fork below them cannot be placed; it is known that there were such.
+
+use super::event::{BlockHash, Head};
+use crate::base::limits::STREAM_CHAIN_BLOCKS;
+use std::collections::VecDeque;
+
+/// A block of the chain as it was told.
+#[derive(Clone, Copy, Debug)]
+pub struct ToldBlock {
+    pub number: u64,
+    pub hash: BlockHash,
+    parent: BlockHash,
+    timestamp_s: Option<u64>,
+}
+
+#[derive(Clone, Default, Debug)]
+pub struct ToldChain {
+    /// Oldest first.
+    blocks: VecDeque<ToldBlock>,
+    /// Nothing below this number was or will be told; a branch may have its first block above.
+    floor: Option<u64>,
+    /// The oldest were forgotten.
+    is_trimmed: bool,
+}
+
+impl ToldChain {
+    /// Nothing before the first block.
+    pub fn floor(&self) -> Option<u64> {
+        self.floor
+    }
+
+    pub fn tip(&self) -> Option<&ToldBlock> {
+        self.blocks.back()
+    }
+
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Where the block with this hash stands. The newest are looked at first: they are what is asked about.
+    pub fn number_of(&self, hash: BlockHash) -> Option<u64> {
+        self.blocks.iter().rev().find(|block| block.hash == hash).map(|block| block.number)
+    }
+
+    /// Whether it is there, or just below the first.
+    pub fn is_known(&self, hash: BlockHash) -> bool {
+        self.number_of(hash).is_some() || self.blocks.front().is_some_and(|first| first.parent == hash)
+    }
+
+    /// Whether a head takes the place of the first block, so that nothing of it is missing below.
+    pub fn is_beside_first(&self, head: &Head) -> bool {
+        self.blocks.front().is_some_and(|first| first.parent == head.parent)
+    }
+
+    /// Whether a branch that leaves the chain below its first block can be told from there up.
+    pub fn has_its_beginning(&self) -> bool {
+        !self.is_trimmed
+    }
+
+    /// A block that is younger than the first and lower can be none of its ancestors: time does not fall along a chain.
+    pub fn is_no_ancestor(&self, head: &Head) -> bool {
+        let first_s = self.blocks.front().and_then(|first| first.timestamp_s);
+        first_s.zip(head.timestamp_s).is_some_and(|(first_s, head_s)| head_s > first_s)
+    }
+
+    /// Puts a head on its parent and forgets what was there and above; without a parent here it is the beginning.
+    pub fn append(&mut self, head: &Head) {
+        while self.blocks.back().is_some_and(|block| block.hash != head.parent) {
+            self.blocks.pop_back();
+        }
+        let Head { number, hash, parent, timestamp_s, .. } = *head;
+        self.floor = Some(self.floor.map_or(number, |floor| floor.min(number)));
+        self.blocks.push_back(ToldBlock { number, hash, parent, timestamp_s });
+        if self.blocks.len() > STREAM_CHAIN_BLOCKS {
+            self.blocks.pop_front();
+            self.floor = self.blocks.front().map(|first| first.number);
+            self.is_trimmed = true;
+        }
+    }
+
+    /// Nothing of it is canonical any more.
+    pub fn clear(&mut self) {
+        *self = ToldChain::default();
+    }
+}

@@ -27,7 +27,7 @@ const ABANDONED: Duration = Duration::from_secs(2);
 
 /// Calls in the dark are counted over this time, and so many of them may be unanswered.
 const DARK_WINDOW: Duration = Duration::from_secs(1);
-const DARK_CALLS: usize = 4;
+const DARK_CALLS: usize = 8;
 
 /// What is known of one channel.
 struct Circuit {

@@ -31,7 +31,7 @@ use std::sync::Arc;
 /// Everything is well from here on.
 const HEALED: Instant = Instant(40_000_000_000);
 /// The longest story of a client is told by then.
-const TOLD: Instant = Instant(600_000_000_000);
+const TOLD: Instant = Instant(1_500_000_000_000);
 /// Circuits are tried again this long after they opened, doubling up to the second.
 const RECOVERY_MS: u64 = 2_000;
 const RECOVERY_MAX_MS: u64 = 8_000;

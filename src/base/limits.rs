@@ -279,8 +279,8 @@ pub const LINK_CALL_BYTES: usize = 128 << 10;
 pub const LINK_SKIP_BYTES: u64 = 256 << 20;
 /// Shards that keep a connection to one instance for calls [C §6].
 pub const LINK_SHARDS: usize = 4;
-/// Connections of one shard to one instance that carry one call each, beside the shared one: for calls that must not be
-/// repeated, were lost once, or are long. The last is for the first of these.
+/// Connections of one shard to one instance that carry one call each, beside the shared one: for calls that must not be repeated, or
+/// were lost once. The last is for the first of these.
 pub const LINK_ASIDES: usize = 16;
 /// One is made within this time, or the shared one must do; where none was granted, none is asked for so long.
 pub const LINK_ASIDE_OPEN_MS: u64 = 2_000;

@@ -1,11 +1,11 @@
 //! WebSockets to providers that carry one call at a time, beside the one that all calls of a shard share.
 //!
-//! What one call does to a shared connection happens to all the others on it: it may end it, or hold it for as long as
-//! megabytes take on the way up. Over HTTP such a call has a connection to itself; where a provider has no HTTP it gets one
-//! here. So go calls that must not be repeated (whoever else made the connection end would leave their outcome unknown), calls
-//! that were lost with the shared one once, and long texts. One is kept for a moment after an answer, as long as a pooled
-//! HTTP/1.1 connection counts as fresh, and closed behind a call that was given up. They are an extra: there are few, and
-//! where a provider grants none more the shared one must do, with no word against the provider.
+//! What one call does to a shared connection happens to all the others on it: it may end it. Over HTTP such a call has a
+//! connection to itself; where a provider has no HTTP it gets one here. So go calls that must not be repeated (whoever else
+//! made the connection end would leave their outcome unknown), and calls that were lost with the shared one once. One is kept
+//! for a moment after an answer, as long as a pooled HTTP/1.1 connection counts as fresh, and closed behind a call that was
+//! given up. They are an extra: there are few, and where a provider grants none more the shared one must do, with no word
+//! against the provider.
 //! Rejected: to let such calls wait until the shared one is empty (a call may take minutes), and a second shared one (poison
 //! would share that).
 
@@ -42,9 +42,9 @@ struct Idle<W: World> {
     since: Instant,
 }
 
-/// Whether a call of so many bytes goes by itself.
-pub fn goes_aside(rule: ConnectionRule, bytes: usize) -> bool {
-    rule != ConnectionRule::Pooled || bytes > limits::LINK_CALL_BYTES
+/// Whether a call goes by itself.
+pub fn goes_aside(rule: ConnectionRule) -> bool {
+    rule != ConnectionRule::Pooled
 }
 
 impl<W: World> Asides<W> {
@@ -181,11 +181,7 @@ mod tests {
 
     #[test]
     fn what_others_must_not_share_goes_by_itself() {
-        let check = |rule, bytes, want| assert_eq!(goes_aside(rule, bytes), want, "{rule:?} {bytes}");
-        check(ConnectionRule::Pooled, 100, false);
-        check(ConnectionRule::Pooled, limits::LINK_CALL_BYTES, false);
-        check(ConnectionRule::Pooled, limits::LINK_CALL_BYTES + 1, true);
-        check(ConnectionRule::RecentlyUsed, 100, true);
-        check(ConnectionRule::New, 100, true);
+        let goes = [ConnectionRule::Pooled, ConnectionRule::RecentlyUsed, ConnectionRule::New].map(goes_aside);
+        assert_eq!(goes, [false, true, true]);
     }
 }

@@ -57,9 +57,7 @@ pub async fn attempt_over_link<W: World>(
     let (before, after) = call.outgoing.around_id();
     let answered = match shard.links.keeps(instance) {
         // In a box, like what follows: rare, and its state would sit in every call.
-        true if goes_aside(rule, call.outgoing.len()) => {
-            Box::pin(ask_aside(shard, &watch, terms, (&before, &after), || true)).await
-        }
+        true if goes_aside(rule) => Box::pin(ask_aside(shard, &watch, terms, (&before, &after), || true)).await,
         true => {
             if !shard.links.is_open(instance) {
                 if let Err(fault) = Box::pin(open_link(shard, &watch, terms)).await {

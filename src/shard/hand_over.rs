@@ -113,7 +113,7 @@ async fn call<W: World>(
     let now = shard.recent();
     let watch = shard.attempts.watch_attempt(now, time.connect_by, None);
     let (terms, text): (_, (&[_], &[_])) = (LinkTerms { instance, rule, time, now }, (&[before], &[after]));
-    let asked = match goes_aside(rule, before.len() + after.len()) {
+    let asked = match goes_aside(rule) {
         true => Box::pin(ask_aside(shard, &watch, terms, text, || claim.take())).await,
         false => ask_over_link(shard, &watch, terms, text, || claim.take()).await,
     };

@@ -98,6 +98,8 @@ fn parts(draw: &mut Rng) -> Vec<Part> {
 fn run(seed: u64, with_poison: bool, bug: Bug) -> Outcome {
     let mut draw = Rng::new(seed).fork(70);
     let parts = parts(&mut draw);
+    // Where there is only a WebSocket, and a thin way up, a long body is the load of everybody on it.
+    let has_thin_sockets = parts.iter().any(|part| part.way == Way::Ws && part.link.uplink == THIN_UPLINK);
     let setting = Setting { fault: bug, ..Setting::new(seed, 2_000, parts) };
     let stage = Stage::new(seed, setting);
     let told: Rc<RefCell<Vec<Option<Told>>>> = Rc::new(RefCell::new(vec![None; CALLS as usize]));
@@ -117,7 +119,10 @@ fn run(seed: u64, with_poison: bool, bug: Bug) -> Outcome {
     if with_poison {
         // A few kinds each, so that each gets its chance; the first goes round.
         let others = (0..draw.below(3)).map(|_| draw.below(KINDS as u64) as usize);
-        let mine: Vec<usize> = [(seed % KINDS as u64) as usize].into_iter().chain(others).collect();
+        let mut mine: Vec<usize> = [(seed % KINDS as u64) as usize].into_iter().chain(others).collect();
+        if has_thin_sockets {
+            mine.iter_mut().filter(|kind| **kind == BULK).for_each(|kind| *kind = SLOW);
+        }
         let (mut at_ms, host) = (POISON_MS.0, stage.client_host());
         while at_ms < POISON_MS.1 {
             let kind = mine[draw.below(mine.len() as u64) as usize];

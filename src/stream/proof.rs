@@ -42,9 +42,11 @@ impl BloomTrust {
         self.has_shown_bits |= head.bloom.as_ref().is_some_and(|bloom| bloom.iter().any(|byte| *byte != 0));
     }
 
-    /// A block's bloom, if it says anything: a chain whose blooms are all zero has none.
+    /// A block's bloom, if it says anything: a chain whose blooms are all zero has none, and one with every bit set was made
+    /// up by a node that reckons none.
     fn read<'a>(&self, bloom: Option<&'a Bloom>) -> Option<&'a Bloom> {
-        bloom.filter(|bloom| self.has_shown_bits || bloom.iter().any(|byte| *byte != 0))
+        let is_plain = |bloom: &&Bloom| bloom.iter().any(|byte| *byte != 0xff);
+        bloom.filter(is_plain).filter(|bloom| self.has_shown_bits || bloom.iter().any(|byte| *byte != 0))
     }
 
     /// No log of the block can match.
@@ -139,7 +141,8 @@ mod tests {
         // More than the bloom says lacks nothing.
         check(&[7], &[log(7, 0), log(9, 1)], sure);
         let full = [0xff; 256];
-        assert_eq!(shown().judge(Some(&full), 1, &[log(7, 0)], None), telling, "a full bloom needs many logs");
+        assert_eq!(shown().judge(Some(&full), 1, &[log(7, 0)], None), sure, "no block has so many logs");
+        assert_eq!(shown().judge(Some(&full), 1, &[], None), Proof::Unsure { is_telling: false });
     }
 
     #[test]

@@ -435,13 +435,18 @@ pub const SUBSCRIBE_MS: u64 = 10_000;
 pub const SOCKET_LEAVE_MS: u64 = 1_000;
 /// An upstream subscription outlives its last client by this [LB §9.5].
 pub const TOPIC_LINGER_MS: u64 = 60_000;
-/// A provider that failed a stream is not asked again by it for this long, doubling up to the second.
+/// A provider that failed a stream is not asked again by it for this long, doubling up to the second while another leads.
 pub const SHUN_MS: u64 = 1_000;
 pub const SHUN_MAX_MS: u64 = 30_000;
+/// The best provider is asked alone for so long when a stream begins; whoever waits has waited a fifth of its time then.
+pub const SUBSCRIBE_SHARE_MS: u64 = 2_000;
 /// Events that may come before their subscription's confirmation, for each connection.
 pub const FEED_EARLY_EVENTS: usize = 256;
-/// A provider that has not answered an `eth_subscribe` by then never will.
-pub const SUBSCRIBE_NEVER_MS: u64 = 60_000;
+/// Subscriptions of a connection that a provider is told nobody asked for.
+pub const FEED_DECLINED: usize = 16;
+/// A provider that has not answered an `eth_subscribe` by then never will: while nobody else leads, another connection is
+/// tried before the streams that wait come to their end.
+pub const SUBSCRIBE_NEVER_MS: u64 = 20_000;
 /// Of a provider's id of a subscription.
 pub const SUBSCRIPTION_ID_BYTES: usize = 128;
 pub const UNSUBSCRIBE_MS: u64 = 5_000;
@@ -458,6 +463,10 @@ pub const POLLS_PER_BLOCK: u64 = 4;
 pub const POLL_MIN_MS: u64 = 250;
 pub const POLL_MAX_MS: u64 = 3_000;
 pub const POLL_FAILURES: u32 = 3;
+/// The most that passes between two polls while they fail, and the least after a limit.
+pub const POLL_AGAIN_MS: u64 = 1_000;
+/// One poll, over one transport: who is slower than this has nothing new to tell on most chains.
+pub const POLL_TIMEOUT_MS: u64 = 3_000;
 /// A chain whose block time is not configured is polled as if it were this.
 pub const POLLED_BLOCK_MS: u64 = 2_000;
 /// A block that nobody has after so many answers is given up, if the provider has announced a newer one.

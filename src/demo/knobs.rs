@@ -317,6 +317,8 @@ pub enum Dialect {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SubscribeFault {
     Refused,
+    /// Refused for a second, it says.
+    Limited,
     /// Confirmed this many milliseconds late, and told from then on.
     Late(u64),
     /// Told at once, and confirmed this many milliseconds late.

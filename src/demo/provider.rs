@@ -316,8 +316,10 @@ impl Provider {
         let made = self.subscriptions.replace(self.subscriptions.get() + 1);
         // Apart from the provider's own chance, which is in use while it answers.
         let fault = draw(&knobs.subscribe_faults, &mut Rng::new(mix(&[self.salt, made])));
-        if fault == Some(SubscribeFault::Refused) {
-            return Err(RpcError::new(-32000, "too many subscriptions"));
+        match fault {
+            Some(SubscribeFault::Refused) => return Err(RpcError::new(-32000, "too many subscriptions")),
+            Some(SubscribeFault::Limited) => return Err(RpcError::new(-32005, "rate limit exceeded, retry in 1 s")),
+            Some(SubscribeFault::Late(_) | SubscribeFault::EventsFirst(_)) | None => {}
         }
         let hash = digest(&[self.salt, made, 0xfeed]);
         let id = hash.0[..16].iter().fold(String::from("0x"), |id, byte| format!("{id}{byte:02x}"));
@@ -325,7 +327,7 @@ impl Provider {
         match fault {
             Some(SubscribeFault::Late(ms)) => feeds.be_late(ms),
             Some(SubscribeFault::EventsFirst(ms)) => feeds.open_early(&id, ms, &self.view(knobs, asked.now, false)),
-            Some(SubscribeFault::Refused) | None => {}
+            Some(SubscribeFault::Refused | SubscribeFault::Limited) | None => {}
         }
         self.attached(asked.connection, Some(&key), true);
         Ok(json_text(&id))

@@ -291,6 +291,7 @@ fn subscribe(fault: Option<SubscribeFault>) -> (u64, bool, usize) {
 fn subscriptions_are_refused_late_or_told_too_early() {
     assert_eq!(subscribe(None), (0, true, 0));
     assert_eq!(subscribe(Some(SubscribeFault::Refused)), (0, false, 0));
+    assert_eq!(subscribe(Some(SubscribeFault::Limited)), (0, false, 0));
     assert_eq!(subscribe(Some(SubscribeFault::Late(24_000))), (24_000, true, 0));
     assert_eq!(subscribe(Some(SubscribeFault::EventsFirst(24_000))), (24_000, true, 2));
 }

@@ -198,6 +198,11 @@ impl<W: World> Links<W> {
         reconnect.at()
     }
 
+    /// There is none, and none may be made yet though clients wait: a question would only wait with them.
+    pub fn is_resting(&self, instance: InstanceId, now: Instant) -> bool {
+        !self.is_open(instance) && self.retry_at(instance, true) > now
+    }
+
     fn settle(&self, shard: &Shard<W>, instance: InstanceId, opened: Result<Rc<Link<W>>, LinkFault>) {
         let Some(place) = self.places.get(instance.index()) else { return };
         let state = match opened {

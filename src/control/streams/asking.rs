@@ -1,14 +1,18 @@
 //! One `eth_subscribe` or `eth_unsubscribe` on a feed's connection: sent, awaited, and what its answer says of what the
 //! provider now holds.
 //!
-//! Only a plain id is a subscription, and only a JSON-RPC error a refusal. After any other answer, or none, the provider may
-//! hold one under an id that nobody knows; asked again it would hold two, for as long as the connection lives (seed 7394). So
-//! the connection ends, and all begins anew on the next one. Rejected: reading leniently (of two results the wrong one may be
-//! taken), and asking for a key again while an answer to it may still come.
+//! Only a plain id is a subscription, and only a JSON-RPC error says that there is none. After any other answer, or none, the
+//! provider may hold one under an id that nobody knows; asked again it would hold two, for as long as the connection lives. So
+//! the connection ends, and all begins anew on the next one. An error is a verdict only where it says that the provider does
+//! not offer this (JSON-RPC 2.0: method not found, invalid params); any other, a limit for one, may be over in a second.
+//! Rejected: reading leniently (of two results the wrong one may be taken), and asking for a key again while an answer to it
+//! may still come.
 
 use super::feed::Feed;
 use crate::base::limits;
-use crate::base::time::Instant;
+use crate::base::time::{Instant, WallTime};
+use crate::chain::method;
+use crate::route::classify::{Classifier, Context};
 use crate::runtime::world::World;
 use crate::shard::{CallFault, Link, Shard};
 use crate::stream::key::Key;
@@ -17,12 +21,20 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::rc::Rc;
 
+/// The codes that are a verdict (JSON-RPC 2.0, section 5.1).
+const METHOD_NOT_FOUND: i64 = -32_601;
+const INVALID_PARAMS: i64 = -32_602;
+
 /// What came of an `eth_subscribe`: the provider's id, raw.
 pub type Answered = (Key, Result<Box<[u8]>, NoSubscription>);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoSubscription {
     Refused,
+    /// Not now; the provider may have said how long not.
+    PutOff {
+        hint_ms: Option<u64>,
+    },
     /// Not yet: whoever waits is told no, but it may still come.
     Late,
     /// Never: what the provider holds is not known.
@@ -47,7 +59,7 @@ pub async fn subscribe_to<W: World>(link: Rc<Link<W>>, shard: Rc<Shard<W>>, key:
         }
     };
     let id = match answer {
-        Ok(message) => id_of(&message),
+        Ok(message) => id_of(&message, &shard.node().classifier, shard.world().wall()),
         Err(CallFault::Late) => Err(NoSubscription::Never),
         Err(CallFault::TooLarge) => Err(NoSubscription::Unclear),
         Err(CallFault::NotSent | CallFault::Lost) => Err(NoSubscription::Lost),
@@ -61,10 +73,18 @@ fn tell(feed: &Feed, key: Key, answer: Result<Box<[u8]>, NoSubscription>) {
 }
 
 /// The subscription's id in an answer.
-fn id_of(message: &[u8]) -> Result<Box<[u8]>, NoSubscription> {
+fn id_of(message: &[u8], classifier: &Classifier, wall: WallTime) -> Result<Box<[u8]>, NoSubscription> {
     match scan_answer(message) {
         Ok(Answer { kind: AnswerKind::Result(result), .. }) => plain_id(result.of(message)).ok_or(NoSubscription::Unclear),
-        Ok(Answer { kind: AnswerKind::Error { .. }, .. }) => Err(NoSubscription::Refused),
+        Ok(Answer { kind: AnswerKind::Error { code: METHOD_NOT_FOUND | INVALID_PARAMS, .. }, .. }) => {
+            Err(NoSubscription::Refused)
+        }
+        Ok(Answer { kind: AnswerKind::Error { code, message: text, data, .. }, .. }) => {
+            let method = method::lookup(b"eth_subscribe");
+            let context = Context { status: 200, retry_after: b"", wall, method, rules: &[] };
+            let outcome = classifier.error(&context, code, text.of(message), data.of(message));
+            Err(NoSubscription::PutOff { hint_ms: outcome.retry_after_ms })
+        }
         Err(_) => Err(NoSubscription::Unclear),
     }
 }
@@ -72,8 +92,12 @@ fn id_of(message: &[u8]) -> Result<Box<[u8]>, NoSubscription> {
 /// A string that events can be known by, byte by byte.
 fn plain_id(raw: &[u8]) -> Option<Box<[u8]>> {
     let id = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    let is_plain = id.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\');
-    (is_plain && (1..=limits::SUBSCRIPTION_ID_BYTES).contains(&id.len())).then(|| id.into())
+    is_plain(id).then(|| id.into())
+}
+
+fn is_plain(id: &[u8]) -> bool {
+    let has_plain_bytes = id.iter().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(byte));
+    has_plain_bytes && (1..=limits::SUBSCRIPTION_ID_BYTES).contains(&id.len())
 }
 
 /// What an `eth_unsubscribe` came to.
@@ -112,6 +136,15 @@ pub async fn unsubscribe<W: World>(link: Rc<Link<W>>, world: W, id: Box<[u8]>) {
     link.close();
 }
 
+/// Ends a subscription that nobody here asked for, if it is one.
+pub async fn decline<W: World>(link: Rc<Link<W>>, world: W, id: Box<[u8]>) {
+    if is_plain(&id) {
+        let params = [b"[\"", &id[..], b"\"]"].concat();
+        // Whatever is answered: it was not ours.
+        _ = link.call(b"eth_unsubscribe", &params, world.now().plus_ms(limits::UNSUBSCRIBE_MS)).await;
+    }
+}
+
 fn left_by(message: &[u8]) -> Left {
     match scan_answer(message) {
         // `false`: there was nothing to end.
@@ -126,7 +159,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_plain_id_is_a_subscription_and_only_an_error_a_refusal() {
+    fn only_a_plain_id_is_a_subscription_and_only_what_is_not_offered_a_refusal() {
+        let classifier = Classifier::new();
+        let id_of = |message: &[u8]| id_of(message, &classifier, WallTime(0));
         let check = |rest: &str, want: Result<&str, NoSubscription>| {
             let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":7,{rest}}}");
             let got = id_of(message.as_bytes());
@@ -136,11 +171,15 @@ mod tests {
         check(r#""result":"0xab""#, Ok("0xab"));
         check(r#""result" : "cd-01" , "error":null"#, Ok("cd-01"));
         check(r#""error":{"code":-32601,"message":"no such subscription"}"#, Err(NoSubscription::Refused));
-        check(r#""error":{"code":-32000,"message":"no"},"result":null"#, Err(NoSubscription::Refused));
+        check(r#""error":{"code":-32602,"message":"what is that"}"#, Err(NoSubscription::Refused));
+        let put_off = |hint_ms| Err(NoSubscription::PutOff { hint_ms });
+        check(r#""error":{"code":-32000,"message":"no"},"result":null"#, put_off(None));
+        check(r#""error":{"code":-32603,"message":"internal error"}"#, put_off(None));
+        check(r#""error":{"code":-32005,"message":"rate limit exceeded, retry in 3 s"}"#, put_off(Some(3_000)));
         check(r#""result":"0xab","result":"0x0""#, unclear);
         check(r#""result":"0xab","error":{"code":-32000,"message":"no"}"#, unclear);
         check(r#""result":"0xab","id":8"#, unclear);
-        check(r#""error":"no""#, Err(NoSubscription::Refused));
+        check(r#""error":"no""#, put_off(None));
         check(r#""x":1"#, unclear);
         for odd in ["null", "true", "12", "\"\"", "[\"0xab\"]", "{\"code\":-32005}", r#""0x\u0061""#, "\"0x a\"", "\"é\""] {
             check(&format!("\"result\":{odd}"), unclear);

@@ -4,12 +4,15 @@ use super::News;
 use super::polling;
 use super::subscribing::{Incoming, subscribe};
 use crate::base::ids::{ChannelId, InstanceId, Transport};
+use crate::base::limits;
+use crate::base::time::{Duration, Instant};
+use crate::config::topology::Topology;
 use crate::runtime::world::World;
 use crate::shard::{Bell, Shard, Word};
 use crate::stream::event::Head;
 use crate::stream::key::Key;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -50,10 +53,15 @@ impl FeedId {
 #[derive(Clone, Debug)]
 pub enum Said {
     Confirmed(Key),
+    /// It does not offer it.
     Refused(Key),
+    /// Not now: a limit, a fault, or no answer yet. It is asked again by and by.
+    PutOff(Key),
     Head(Arc<Head>),
     /// An event of a forwarded key.
     Other(Key, Arc<[u8]>),
+    /// It goes on telling the same.
+    Stalled,
     /// Everything it had confirmed is gone.
     Lost,
 }
@@ -65,6 +73,8 @@ pub struct Feed {
     /// Clients wait for it.
     is_urgent: Cell<bool>,
     has_ended: Cell<bool>,
+    /// Not asked for before then, on whatever connection.
+    rests: RefCell<BTreeMap<Key, Instant>>,
     /// Rung when that changes.
     pub changed: Bell,
     /// From the instance's WebSocket.
@@ -80,6 +90,7 @@ impl Feed {
             wanted: RefCell::new(keys),
             is_urgent: Cell::new(is_urgent),
             has_ended: Cell::new(false),
+            rests: RefCell::default(),
             changed: Bell::default(),
             incoming: Incoming::default(),
             news,
@@ -95,6 +106,29 @@ impl Feed {
         *self.wanted.borrow_mut() = keys;
         self.is_urgent.set(is_urgent);
         self.changed.ring();
+    }
+
+    /// What the provider wished of the feed before this one still holds.
+    pub fn take_over(&self, before: &Feed) {
+        *self.rests.borrow_mut() = before.rests.take();
+    }
+
+    /// The provider wishes not to be asked for it for so long.
+    pub fn rest(&self, key: Key, wait_ms: u64, now: Instant) {
+        let mut rests = self.rests.borrow_mut();
+        rests.retain(|_, until| *until > now);
+        rests.insert(key, now.plus_ms(wait_ms));
+    }
+
+    pub fn rests(&self, key: &Key, now: Instant) -> bool {
+        self.rests.borrow().get(key).is_some_and(|until| *until > now)
+    }
+
+    /// After so long without a new head it is stale: the shortest time of the chains that share the instance.
+    pub fn silence(&self, topology: &Topology) -> Duration {
+        let mine = topology.entries.iter().filter(|(_, entry)| entry.instance == self.id.instance);
+        let timeouts = mine.filter_map(|(id, _)| topology.of_entry(id)).map(|(_, chain, _)| chain.new_heads_timeout_ms);
+        Duration::from_millis(timeouts.min().unwrap_or(limits::HEAD_FRESH_MS))
     }
 
     /// Its task is over; another one may begin.

@@ -209,9 +209,17 @@ async fn asked<W: World>(shard: &Shard<W>, entry: EntryId, method: &str, params:
     let before = format!(r#"{{"jsonrpc":"2.0","id":"lasso-fill","method":"{method}","params":"#);
     let body = [before.as_bytes(), params, b"}"].concat();
     let mut last = Found::Unasked;
+    let instance = shard.latest().topology.entries.get(entry).map(|place| place.instance);
     for transport in transports_of(shard, entry) {
+        let now = shard.world().now();
+        if transport == Transport::Ws && instance.is_some_and(|instance| shard.links().is_resting(instance, now)) {
+            continue;
+        }
         last = inquire(shard, entry, transport, method::lookup(method.as_bytes()), &body, limits::FILL_TIMEOUT_MS).await;
-        let is_broken = matches!(&last, Found::Failed(category) if category.class() == Class::ProviderFailure);
+        // A page in the place of an answer says nothing of the other way either.
+        let is_broken =
+            |category: &Category| category.class() == Class::ProviderFailure || *category == Category::RequestRejected;
+        let is_broken = matches!(&last, Found::Failed(category) if is_broken(category));
         if !is_broken && last != Found::Unasked {
             break;
         }

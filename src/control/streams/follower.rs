@@ -1,12 +1,13 @@
 //! What the clients of one route hear of one chain, or of one forwarded key: one leader, its candidates, the machines.
 //!
 //! A candidate becomes leader when its subscription is confirmed; until then the old leader leads, so a planned switch
-//! overlaps and a loss has no leader for a moment. Whoever fails is shunned for a while, the others are tried in order, for
-//! as long as the machines wait: they say when a stream cannot be kept.
+//! overlaps and a loss has no leader for a moment. Who is asked is `candidates`' to say, for as long as the machines wait:
+//! they say when a stream cannot be kept.
 
 use super::Act;
 use super::audience::Audience;
-use super::feed::{FeedId, Mode, Said};
+use super::candidates::Candidates;
+use super::feed::{FeedId, Said};
 use super::fill::{Filled, NoLogs, Order, Wanted, instances_of};
 use super::leaders;
 use crate::base::ids::InstanceId;
@@ -14,7 +15,7 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::observe::report::Streaming;
 use crate::snapshot::{ChainPlan, Snapshot};
-use crate::stream::continuity::{self, Ask, Heads, Rules};
+use crate::stream::continuity::{self, Ask, Heads, Reason, Rules};
 use crate::stream::event::Head;
 use crate::stream::fanout::{StreamId, Ticket, Topic};
 use crate::stream::forwarded::{Syncing, Transactions};
@@ -38,7 +39,7 @@ pub struct Around<'a> {
 }
 
 impl Around<'_> {
-    fn has_confirmed(&self, feed: FeedId, key: &Key) -> bool {
+    pub fn has_confirmed(&self, feed: FeedId, key: &Key) -> bool {
         self.confirmed.get(&feed).is_some_and(|keys| keys.contains(key))
     }
 }
@@ -55,12 +56,6 @@ enum Machine {
 struct Course {
     audience: Audience,
     machine: Machine,
-}
-
-#[derive(Clone, Copy)]
-struct Shunned {
-    until: Instant,
-    times: u32,
 }
 
 /// Totals of what followers did, for metrics.
@@ -92,15 +87,11 @@ pub struct Follower {
     route: Topic,
     rules: Rules,
     leader: Option<FeedId>,
-    /// Asked to lead, since then.
-    candidate: Option<(FeedId, Instant)>,
+    candidates: Candidates,
     /// Somebody has led since it began.
     was_led: bool,
-    /// The last that led and was lost: another one is preferred.
+    /// The last that led and was lost.
     lost: Option<FeedId>,
-    shunned: BTreeMap<FeedId, Shunned>,
-    /// They do not offer it, as long as nobody does.
-    refused: BTreeSet<FeedId>,
     courses: BTreeMap<Key, Course>,
     /// Once a leader was confirmed.
     heads: Option<Heads>,
@@ -126,11 +117,9 @@ impl Follower {
             route,
             rules,
             leader: None,
-            candidate: None,
+            candidates: Candidates::default(),
             was_led: false,
             lost: None,
-            shunned: BTreeMap::new(),
-            refused: BTreeSet::new(),
             courses: BTreeMap::new(),
             heads: None,
             logs: None,
@@ -182,7 +171,7 @@ impl Follower {
 
     /// Moves when what it wants of feeds does.
     pub fn changes(&self) -> u64 {
-        self.changes
+        self.changes + self.candidates.changes()
     }
 
     pub fn is_over(&self) -> bool {
@@ -199,32 +188,47 @@ impl Follower {
 
     /// What it wants of a feed.
     pub fn wants_of(&self, feed: FeedId) -> impl Iterator<Item = &Key> {
-        let is_mine = self.leader == Some(feed) || self.candidate.is_some_and(|(candidate, _)| candidate == feed);
+        let is_mine = self.leader == Some(feed) || self.candidates.asks(feed);
         let keys = [&self.route.key].into_iter().chain(self.courses.keys().filter(|key| **key != self.route.key));
         keys.filter(move |_| is_mine)
     }
 
     /// The feeds it wants anything of.
     pub fn feeds(&self) -> impl Iterator<Item = FeedId> {
-        self.leader.into_iter().chain(self.candidate.map(|(feed, _)| feed))
+        self.leader.into_iter().chain(self.candidates.feeds())
     }
 
     pub fn on_said(&mut self, feed: FeedId, said: &Said, now: Instant) {
         let is_leader = self.leader == Some(feed);
-        let is_candidate = self.candidate.is_some_and(|(candidate, _)| candidate == feed);
+        let is_candidate = self.candidates.asks(feed);
+        let is_route = |key: &Key| *key == self.route.key;
         match said {
-            Said::Confirmed(key) if is_candidate && *key == self.route.key => self.promote(feed, now),
-            Said::Refused(key) if *key == self.route.key => {
-                self.refused.insert(feed);
+            Said::Confirmed(key) if is_candidate && is_route(key) && !self.candidates.is_stalled() => self.promote(feed, now),
+            Said::Refused(key) if is_route(key) => {
+                self.candidates.on_refused(feed, now);
                 self.on_failed(feed, now);
             }
+            // A leader has confirmed: this is about what came later.
+            Said::PutOff(key) if is_route(key) && !is_leader => self.on_failed(feed, now),
             Said::Lost => self.on_failed(feed, now),
-            Said::Head(head) if is_leader => {
-                if let Some(heads) = &mut self.heads {
-                    heads.on_head((**head).clone(), now);
-                }
+            Said::Stalled if is_leader => self.candidates.on_stalled(),
+            Said::Head(head) => self.on_head(feed, head, now),
+            Said::Confirmed(_) | Said::Refused(_) | Said::PutOff(_) | Said::Stalled | Said::Other(..) => {}
+        }
+    }
+
+    /// A candidate leads with it when the leader has nothing so new.
+    fn on_head(&mut self, feed: FeedId, head: &Head, now: Instant) {
+        let tip = self.heads.as_ref().and_then(Heads::tip);
+        let is_newer = tip.is_none_or(|(number, _)| head.number > number);
+        if self.candidates.is_stalled() && self.candidates.asks(feed) && is_newer {
+            self.promote(feed, now);
+        }
+        if self.leader == Some(feed) {
+            self.candidates.on_news();
+            if let Some(heads) = &mut self.heads {
+                heads.on_head(head.clone(), now);
             }
-            Said::Confirmed(_) | Said::Refused(_) | Said::Head(_) | Said::Other(..) => {}
         }
     }
 
@@ -246,15 +250,14 @@ impl Follower {
     }
 
     fn promote(&mut self, feed: FeedId, now: Instant) {
-        self.candidate = None;
-        self.shunned.remove(&feed);
-        // When this one is lost, the others are asked anew: what they refused may be long ago.
-        self.refused.clear();
+        self.candidates.on_leads(feed);
         self.lost = None;
         self.changes += 1;
         let is_first = !std::mem::replace(&mut self.was_led, true);
         self.deeds.switches += u64::from(!is_first && self.leader != Some(feed));
         self.leader = Some(feed);
+        // It has just answered, which nobody else may have done for long: what is missing is asked of it first.
+        self.turn = 0;
         self.told.push((feed, Streaming::Leads));
         match &mut self.heads {
             Some(heads) => heads.on_confirmed(now),
@@ -265,13 +268,10 @@ impl Follower {
 
     /// A feed is gone, or refuses what it should lead with.
     fn on_failed(&mut self, feed: FeedId, now: Instant) {
-        if self.candidate.is_some_and(|(candidate, _)| candidate == feed) {
-            self.candidate = None;
-            self.changes += 1;
-            self.shun(feed, now);
-        }
+        self.candidates.on_failed(feed, now);
         if self.leader == Some(feed) {
             self.leader = None;
+            self.candidates.on_lost_leader(feed, now);
             self.changes += 1;
             self.lost = Some(feed);
             self.told.push((feed, Streaming::Lost));
@@ -280,12 +280,6 @@ impl Follower {
                 heads.on_lost(now);
             }
         }
-    }
-
-    fn shun(&mut self, feed: FeedId, now: Instant) {
-        let times = self.shunned.get(&feed).map_or(0, |shunned| shunned.times);
-        let pause = (limits::SHUN_MS << times.min(8)).min(limits::SHUN_MAX_MS);
-        self.shunned.insert(feed, Shunned { until: now.plus_ms(pause), times: times + 1 });
     }
 
     pub fn on_filled(&mut self, filled: Filled, now: Instant) {
@@ -322,7 +316,8 @@ impl Follower {
         self.stepped_at = around.now;
         self.drop_courses(|course| course.audience.is_over(around.now));
         if self.courses.is_empty() {
-            (self.leader, self.candidate) = (None, None);
+            self.leader = None;
+            self.candidates.end();
             return;
         }
         self.choose(around);
@@ -356,37 +351,9 @@ impl Follower {
 
     /// Finds a leader where there is none, or a better one for a leader that is not well.
     fn choose(&mut self, around: &Around<'_>) {
-        let now = around.now;
-        if let Some((feed, since)) = self.candidate
-            && now >= since.plus_ms(limits::SUBSCRIBE_MS)
-        {
-            self.on_failed(feed, now);
-        }
-        if self.candidate.is_some() {
-            return;
-        }
-        let is_well = |feed: FeedId| leaders::is_well(around.snapshot, &self.route, feed);
-        let leader_is_well = self.leader.is_some_and(is_well);
-        if leader_is_well && self.leader.is_some_and(|leader| leader.mode == Mode::Subscribing) {
-            return;
-        }
-        let candidates = leaders::candidates(around.snapshot, &self.route, around.region, self.can_poll());
-        let is_free =
-            |feed: &&FeedId| Some(**feed) != self.leader && self.shunned.get(feed).is_none_or(|shunned| shunned.until <= now);
-        // Whoever was just lost comes last. A leader goes only for one that is well, and a polled one for a subscription.
-        let mut free = candidates.iter().filter(is_free);
-        let chosen = match self.leader {
-            Some(_) => free.find(|feed| is_well(**feed) && (!leader_is_well || feed.mode == Mode::Subscribing)),
-            None => {
-                let free: Vec<&FeedId> = free.collect();
-                free.iter().find(|feed| self.lost.is_none_or(|lost| lost.instance != feed.instance)).or(free.first()).copied()
-            }
-        };
-        let Some(feed) = chosen.copied() else { return };
-        self.candidate = Some((feed, now));
-        self.changes += 1;
-        if around.has_confirmed(feed, &self.route.key) {
-            self.promote(feed, now);
+        let can_poll = self.can_poll();
+        if let Some(feed) = self.candidates.choose(self.leader, &self.route, can_poll, around) {
+            self.promote(feed, around.now);
         }
     }
 
@@ -398,7 +365,7 @@ impl Follower {
                 continuity::Action::Forsake => {
                     if let Some(feed) = self.leader {
                         self.on_failed(feed, around.now);
-                        self.shun(feed, around.now);
+                        self.candidates.on_forsaken(feed, around.now);
                         self.choose(around);
                     }
                 }
@@ -529,7 +496,8 @@ impl Follower {
         }
     }
 
-    /// Nobody is configured who could ever serve it, or everybody has refused to.
+    /// Nobody is configured who could ever serve it, or everybody has refused to, or nobody does for too long. How long heads and
+    /// logs wait is their machines' to say.
     fn end_unservable(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
         if self.leader.is_some() {
             return;
@@ -537,9 +505,18 @@ impl Follower {
         let candidates = leaders::candidates(around.snapshot, &self.route, around.region, self.can_poll());
         if !leaders::anybody(around.snapshot, &self.route, around.region, self.can_poll()) {
             self.end_all("no provider of this chain can serve it: it needs one with a ws_url", acts);
-        } else if !candidates.is_empty() && candidates.iter().all(|feed| self.refused.contains(feed)) {
+        } else if self.candidates.have_refused(&candidates) {
             self.end_all("every provider of this chain refuses this subscription", acts);
+        } else if self.is_late(around.now) {
+            self.deeds.closed += 1;
+            self.told.extend(self.lost.map(|feed| (feed, Streaming::Closed { reason: Reason::NoProvider.word() })));
+            self.end_all(&Reason::NoProvider.text(), acts);
         }
+    }
+
+    /// Of a forwarded key: somebody has led.
+    fn is_late(&self, now: Instant) -> bool {
+        self.was_led && self.heads.is_none() && self.candidates.is_alone_since(self.rules.backfill_timeout_ms, now)
     }
 
     fn end_all(&mut self, reason: &str, acts: &mut Vec<Act>) {
@@ -548,18 +525,15 @@ impl Follower {
         self.changes += 1;
         (self.heads, self.logs) = (None, None);
         self.was_led = false;
-        (self.leader, self.candidate) = (None, None);
+        self.leader = None;
+        self.candidates.end();
     }
 
     pub fn wake_at(&self) -> Instant {
         let courses = self.courses.values().map(|course| course.audience.wake_at());
         let logs = self.logs.as_ref().map_or(Instant::NEVER, Logs::wake_at);
         let heads = self.heads.as_ref().map_or(Instant::NEVER, Heads::wake_at).min(logs);
-        let candidate = self.candidate.map_or(Instant::NEVER, |(_, since)| since.plus_ms(limits::SUBSCRIBE_MS));
-        let is_alone = self.leader.is_none() && self.candidate.is_none();
-        // What is over already changed nothing: such a feed is no candidate for another reason, which time does not end.
-        let shunned = self.shunned.values().map(|shunned| shunned.until).filter(|until| is_alone && *until > self.stepped_at);
-        courses.chain(shunned).fold(heads.min(candidate), Instant::min)
+        courses.fold(heads.min(self.candidates.wake_at(self.stepped_at)), Instant::min)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Whose feed may lead: a route's providers, the best first.
 //!
 //! Subscribing providers come before polled ones, then whoever is not behind, then by priority, as everywhere. A provider
-//! whose credentials are refused or that serves another chain is no candidate. One whose circuit is open is not polled, and
-//! subscribed to only when there is nobody else: a subscription is no call, and it may be back before its circuit is. What
-//! the chain's clients are told does not depend on strategies: a leader is kept while it is well.
+//! whose credentials are refused or that serves another chain is no candidate. One whose circuit is open comes last, and never
+//! takes a leader's place; while nobody leads it is asked too, for it may be back before its circuit is. What the chain's
+//! clients are told does not depend on strategies: a leader is kept while it is well.
 
 use super::feed::{FeedId, Mode};
 use crate::base::ids::ProviderId;
@@ -80,7 +80,7 @@ fn has_mode(snapshot: &Snapshot, provider: &Provider, region: &str, mode: Mode, 
 fn is_usable(plan: &ChainPlan, feed: FeedId) -> bool {
     let own = set_of(plan, feed);
     let is_barred = (plan.gates.misconfigured | plan.gates.wrong_chain) & own != 0;
-    own != 0 && !is_barred && (feed.mode == Mode::Subscribing || !is_open(plan, feed))
+    own != 0 && !is_barred
 }
 
 fn set_of(plan: &ChainPlan, feed: FeedId) -> Set {

@@ -9,6 +9,7 @@
 
 mod asking;
 mod audience;
+mod candidates;
 mod feed;
 mod fill;
 mod follower;
@@ -174,6 +175,9 @@ impl<W: World> Streams<W> {
                     None if wanted.is_empty() => {}
                     None => {
                         let feed = Feed::start(&self.shard, id, self.news.clone(), wanted, is_urgent);
+                        if let Some(before) = self.feeds.get(&id) {
+                            feed.take_over(before);
+                        }
                         if id.mode == Mode::Subscribing {
                             self.news.ears.borrow_mut().insert(id.instance, feed.clone());
                         }

@@ -1,15 +1,15 @@
 //! A feed over the instance's WebSocket: one connection that carries every subscription, made again when it ends.
 //!
 //! Each key is subscribed to once. Its events are known by the provider's id for it; events that overtake their own
-//! confirmation wait for it, others that nobody asked for are dropped. A newHeads subscription that is silent for longer
+//! confirmation wait for it. Of others that nobody asked for the provider is told so once: it may hold a subscription that it
+//! said it would not make, and each time it is asked again it would hold one more. A newHeads subscription that is silent for longer
 //! than the chain's `new_heads_timeout_ms` ends the connection: half-open sockets and stalled nodes look like that.
 //! Rejected: subscribing again on the same connection (what stalled it once will stall it again).
 
-use super::asking::{Answered, NoSubscription, subscribe_to, unsubscribe};
+use super::asking::{Answered, NoSubscription, decline, subscribe_to, unsubscribe};
 use super::feed::{Feed, Said};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
-use crate::config::topology::Topology;
 use crate::health::ending::{Ending, How};
 use crate::observe::category::Category;
 use crate::observe::report::{Event, Probe, Streaming};
@@ -50,7 +50,7 @@ impl Incoming {
 /// instance, which probes use too.
 pub async fn subscribe<W: World>(shard: Rc<Shard<W>>, feed: Rc<Feed>) {
     let instance = feed.id.instance;
-    let silence = Duration::from_millis(silence_ms(&shard.latest().topology, &feed));
+    let silence = feed.silence(&shard.latest().topology);
     if !feed.is_urgent() {
         // Not every feed of every node at the same moment.
         let jitter_ms = shard.world().rng().below(limits::LINK_START_JITTER_MS);
@@ -85,23 +85,20 @@ fn say<W: World>(shard: &Shard<W>, feed: &Feed, what: Streaming) {
     shard.tell(Event::Streaming { channel: feed.id.channel(), what });
 }
 
-/// The shortest of the chains that share the instance.
-pub fn silence_ms(topology: &Topology, feed: &Feed) -> u64 {
-    let mine = topology.entries.iter().filter(|(_, entry)| entry.instance == feed.id.instance);
-    let timeouts = mine.filter_map(|(id, _)| topology.of_entry(id)).map(|(_, chain, _)| chain.new_heads_timeout_ms);
-    timeouts.min().unwrap_or(limits::HEAD_FRESH_MS)
-}
-
 /// What one connection carries.
 struct Carried<W: World> {
     link: Rc<Link<W>>,
     asked: BTreeSet<Key>,
     live: BTreeMap<Key, Box<[u8]>>,
     by_id: BTreeMap<Box<[u8]>, Key>,
-    /// Refused, or not taken by the connection: not asked for again before then.
+    /// Refused, put off, or not taken by the connection: not asked for again before then.
     refused: BTreeMap<Key, Instant>,
     /// Events of ids that are not known yet.
     early: VecDeque<(Box<[u8]>, Vec<u8>)>,
+    /// Ids that were ended, whose last events may still come.
+    ended: BTreeSet<Box<[u8]>>,
+    /// How many ids that nobody knows were declined.
+    declined: usize,
     last_head: Instant,
 }
 
@@ -114,6 +111,8 @@ impl<W: World> Carried<W> {
             by_id: BTreeMap::new(),
             refused: BTreeMap::new(),
             early: VecDeque::new(),
+            ended: BTreeSet::new(),
+            declined: 0,
             last_head: now,
         }
     }
@@ -122,7 +121,7 @@ impl<W: World> Carried<W> {
     async fn carry(mut self, shard: &Rc<Shard<W>>, feed: &Rc<Feed>, silence: Duration) {
         loop {
             let now = shard.world().now();
-            if let Some(ending) = self.take_in(feed, now) {
+            if let Some(ending) = self.take_in(shard, feed, now) {
                 return say(shard, feed, Streaming::Ended { code: ending.code() });
             }
             let wanted = feed.wanted();
@@ -147,7 +146,7 @@ impl<W: World> Carried<W> {
     }
 
     /// What has come; the end, if that was it.
-    fn take_in(&mut self, feed: &Feed, now: Instant) -> Option<Ending> {
+    fn take_in(&mut self, shard: &Shard<W>, feed: &Feed, now: Instant) -> Option<Ending> {
         while let Some((key, answer)) = { feed.incoming.answered.borrow_mut().pop_front() } {
             self.on_answered(feed, key, answer, now);
         }
@@ -157,6 +156,7 @@ impl<W: World> Carried<W> {
                     let event = message.get(result).unwrap_or(&[]);
                     match self.by_id.get(&subscription).cloned() {
                         Some(key) => self.on_event(feed, &key, event, now),
+                        None if self.asked.is_empty() => self.decline(shard, subscription),
                         None => self.keep_early(subscription, event),
                     }
                 }
@@ -167,12 +167,19 @@ impl<W: World> Carried<W> {
     }
 
     fn keep_early(&mut self, id: Box<[u8]>, event: &[u8]) {
-        if self.asked.is_empty() || event.len() > limits::HEAD_EVENT_BYTES {
+        if event.len() > limits::HEAD_EVENT_BYTES {
             return;
         }
         self.early.push_back((id, event.to_vec()));
         if self.early.len() > limits::FEED_EARLY_EVENTS {
             self.early.pop_front();
+        }
+    }
+
+    fn decline(&mut self, shard: &Shard<W>, id: Box<[u8]>) {
+        if self.declined < limits::FEED_DECLINED && self.ended.insert(id.clone()) {
+            self.declined += 1;
+            shard.world().spawn("decline", decline(self.link.clone(), shard.world().clone(), id));
         }
     }
 
@@ -197,7 +204,14 @@ impl<W: World> Carried<W> {
                 self.refused.insert(key.clone(), now.plus_ms(limits::SHUN_MAX_MS));
                 feed.say(Said::Refused(key));
             }
-            Err(NoSubscription::Late) => feed.say(Said::Refused(key)),
+            Err(NoSubscription::PutOff { hint_ms }) => {
+                match hint_ms {
+                    Some(ms) => feed.rest(key.clone(), ms.clamp(limits::SHUN_MS, limits::COOLDOWN_MAX_MS), now),
+                    None => _ = self.refused.insert(key.clone(), now.plus_ms(limits::SHUN_MS)),
+                }
+                feed.say(Said::PutOff(key));
+            }
+            Err(NoSubscription::Late) => feed.say(Said::PutOff(key)),
             Err(NoSubscription::Never) => self.link.give_up(How::Silent),
             Err(NoSubscription::Unclear) => self.link.give_up(How::Broken),
             Err(NoSubscription::Lost) => {
@@ -227,7 +241,8 @@ impl<W: World> Carried<W> {
     fn adjust(&mut self, shard: &Rc<Shard<W>>, feed: &Rc<Feed>, wanted: &BTreeSet<Key>, now: Instant) {
         self.refused.retain(|key, until| *until > now && wanted.contains(key));
         for key in wanted {
-            if !self.live.contains_key(key) && !self.refused.contains_key(key) && self.asked.insert(key.clone()) {
+            let may_ask = !self.live.contains_key(key) && !self.refused.contains_key(key) && !feed.rests(key, now);
+            if may_ask && self.asked.insert(key.clone()) {
                 let work = subscribe_to(self.link.clone(), shard.clone(), key.clone(), feed.clone());
                 shard.world().spawn("subscribe", work);
             }
@@ -236,6 +251,10 @@ impl<W: World> Carried<W> {
         for key in unwanted {
             let Some(id) = self.live.remove(&key) else { continue };
             self.by_id.remove(&id);
+            if self.ended.len() >= limits::FEED_EARLY_EVENTS {
+                self.ended.clear();
+            }
+            self.ended.insert(id.clone());
             self.link.set_owed(self.live.len());
             shard.world().spawn("unsubscribe", unsubscribe(self.link.clone(), shard.world().clone(), id));
         }

@@ -129,7 +129,7 @@ impl Switchboard {
             Said::Lost => {
                 self.confirmed.remove(&feed);
             }
-            Said::Refused(_) | Said::Head(_) | Said::Other(..) => {}
+            Said::Refused(_) | Said::PutOff(_) | Said::Stalled | Said::Head(_) | Said::Other(..) => {}
         }
         for follower in self.followers.values_mut() {
             follower.on_said(feed, &said, now);

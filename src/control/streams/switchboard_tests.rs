@@ -159,11 +159,110 @@ fn profiles_that_share_an_instance_share_its_subscription() {
 #[test]
 fn a_lost_leader_is_followed_by_another_instance() {
     let mut bench = Bench::standing();
+    bench.say("b", Said::Confirmed(Key::NewHeads));
     bench.say("a", Said::Lost);
-    assert_eq!(bench.step(), ["tell a Lost", "feed a", "feed b"]);
-    bench.say("b", Said::Lost);
-    // Nobody to subscribe to for a moment: polled, but not the one that was just lost.
-    assert_eq!(bench.step(), ["feed b", "feed B"]);
+    assert_eq!(bench.step_with(Some(head(1))), ["fill", "tell a Lost", "tell b Leads", "feed a", "feed b"]);
+}
+
+#[test]
+fn while_nobody_leads_everybody_is_asked_and_who_confirms_first_leads() {
+    let mut bench = Bench::standing();
+    bench.say("a", Said::Lost);
+    // All but the one that was just lost, which comes a moment later; failures change nothing.
+    assert_eq!(bench.step(), ["tell a Lost", "feed a", "feed b", "feed B", "feed C"]);
+    for name in ["b", "B", "C"] {
+        bench.say(name, Said::Lost);
+    }
+    assert_eq!(bench.step(), Vec::<String>::new());
+    bench.now = bench.now.plus_ms(limits::SHUN_MS);
+    assert!(bench.board.wake_at() <= bench.now);
+    assert_eq!(bench.step(), ["feed a", "feed A"]);
+    // Long after, whatever has failed meanwhile.
+    bench.now = bench.now.plus_ms(20_000);
+    ["a", "b", "A", "B", "C"].into_iter().for_each(|name| bench.say(name, Said::Lost));
+    assert_eq!((bench.step(), bench.board.wanted(feed_of("C")).1), (vec![], true));
+    bench.say("C", Said::Confirmed(Key::NewHeads));
+    // A subscription takes a polled one's place.
+    assert_eq!(bench.step(), ["fill", "tell C Leads", "feed b", "feed A", "feed B"]);
+    bench.say("a", Said::Confirmed(Key::NewHeads));
+    assert_eq!(bench.step(), ["fill", "tell a Leads", "feed C"]);
+}
+
+/// Also one whose feed was not wanted for this: what is confirmed already leads at once.
+#[test]
+fn a_confirmation_that_nobody_asked_for_is_taken() {
+    let mut bench = Bench::new();
+    bench.say("b", Said::Confirmed(Key::NewHeads));
+    bench.open(0, Bench::topic(0, 0, Key::NewHeads));
+    assert_eq!(bench.step(), ["feed a"]);
+    bench.say("a", Said::Lost);
+    assert_eq!(bench.step_with(Some(head(1))), ["fill", "tell b Leads", "feed a", "feed b"]);
+}
+
+#[test]
+fn at_the_very_start_the_best_is_asked_alone_for_a_moment() {
+    let mut bench = Bench::new();
+    bench.open(0, Bench::topic(0, 0, Key::Syncing));
+    assert_eq!(bench.step(), ["feed a"]);
+    bench.now = bench.now.plus_ms(limits::SUBSCRIBE_SHARE_MS - 1);
+    assert_eq!(bench.step(), Vec::<String>::new());
+    bench.now = bench.now.plus_ms(1);
+    assert!(bench.board.wake_at() <= bench.now);
+    assert_eq!(bench.step(), ["feed b"]);
+    // The first may still win.
+    bench.say("a", Said::Confirmed(Key::Syncing));
+    assert_eq!(bench.step(), ["opened 0", "tell a Leads", "feed b"]);
+}
+
+#[test]
+fn who_puts_us_off_is_asked_again_and_ends_nothing() {
+    let mut bench = Bench::new();
+    bench.open(0, Bench::topic(0, 0, Key::Syncing));
+    assert_eq!(bench.step(), ["feed a"]);
+    bench.say("a", Said::PutOff(Key::Syncing));
+    assert_eq!(bench.step(), ["feed b"]);
+    bench.say("b", Said::PutOff(Key::Syncing));
+    assert_eq!(bench.step(), Vec::<String>::new());
+    bench.say("b", Said::Confirmed(Key::Syncing));
+    assert_eq!(bench.step(), ["opened 0", "tell b Leads", "feed a"]);
+    bench.say("b", Said::PutOff(Key::Syncing));
+    assert_eq!(bench.step(), Vec::<String>::new(), "said of what came before its confirmation");
+}
+
+/// What is passed on has no machine that says when it cannot be kept.
+#[test]
+fn a_forwarded_stream_that_nobody_leads_ends_in_time() {
+    let mut bench = Bench::new();
+    bench.open(0, Bench::topic(0, 0, Key::Syncing));
+    bench.step();
+    bench.say("a", Said::Confirmed(Key::Syncing));
+    bench.step();
+    bench.say("a", Said::Lost);
+    bench.step();
+    bench.say("b", Said::PutOff(Key::Syncing));
+    bench.now = bench.now.plus_ms(29_999);
+    assert!(!bench.step().iter().any(|act| act.starts_with("ended")));
+    bench.now = bench.now.plus_ms(1);
+    assert!(bench.step().contains(&"ended 0: no provider is left for this subscription".to_owned()));
+}
+
+#[test]
+fn a_stalled_polled_leader_is_left_for_one_that_has_something_newer() {
+    let mut bench = Bench::standing();
+    Arc::make_mut(&mut bench.snapshot.plans[ProfileId(0)][ChainId(0)]).gates.misconfigured |= bit(SlotId(1)) | bit(SlotId(3));
+    bench.look();
+    bench.say("a", Said::Lost);
+    assert_eq!(bench.step(), ["tell a Lost", "feed a", "feed B", "feed C"]);
+    bench.say("B", Said::Confirmed(Key::NewHeads));
+    assert_eq!(bench.step_with(Some(head(2))), ["fill", "tell B Leads", "feed C"]);
+    assert_eq!(bench.step(), ["event 0 2"]);
+    bench.say("B", Said::Stalled);
+    assert_eq!(bench.step(), ["feed A"]);
+    bench.say("A", Said::Confirmed(Key::NewHeads));
+    bench.say("A", said(2));
+    assert_eq!(bench.step(), Vec::<String>::new(), "it knows no more");
+    bench.say("A", said(3));
+    assert_eq!(bench.step_with(None), ["event 0 3", "tell A Leads", "feed B"]);
 }
 
 /// A restarted node is back before its circuit is.

@@ -21,6 +21,7 @@ mod launch;
 mod poison;
 mod polite;
 mod regret;
+mod returns;
 mod scarcity;
 mod sockets;
 mod stage;

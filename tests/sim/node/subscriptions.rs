@@ -167,6 +167,7 @@ fn event_faults(draw: &mut Rng) -> Vec<(u32, EventFault)> {
 fn subscribe_faults(draw: &mut Rng) -> Vec<(u32, SubscribeFault)> {
     let faults = [
         SubscribeFault::Refused,
+        SubscribeFault::Limited,
         SubscribeFault::Late(500),
         SubscribeFault::Late(9_000),
         SubscribeFault::Late(12_000),

@@ -426,9 +426,24 @@ pub const LETTERS_HELD: usize = 65_536;
 pub const WISHES: usize = 16_384;
 /// Subscriptions of one client connection.
 pub const SOCKET_SUBSCRIPTIONS: usize = 128;
-/// Events and bytes that wait for one client before it is called slow.
+/// Events and bytes that may wait for one client: beyond them it is slow if it has taken nothing for so long.
 pub const SOCKET_EVENTS: usize = 10_000;
 pub const SOCKET_EVENT_BYTES: usize = 4 << 20;
+pub const SOCKET_STILL_MS: u64 = 10_000;
+/// Whoever is beyond them and took something within this time (the kernel takes megabytes at once, seconds apart) is waited
+/// for as long; all of a shard for the second; then the others are its bounds.
+pub const SOCKET_WAITED_MS: u64 = 3_000;
+pub const PAUSES_MS: u64 = 6_000;
+pub const SOCKET_EVENTS_MAX: usize = 8 * SOCKET_EVENTS;
+pub const SOCKET_EVENT_BYTES_MAX: usize = 8 * SOCKET_EVENT_BYTES;
+/// What all queues of a shard's clients hold of events: a payload once, and each place in a queue.
+pub const QUEUES_BYTES: usize = 64 << 20;
+/// Places of a queue that are kept when it is empty.
+pub const SOCKET_QUEUE_KEPT: usize = 64;
+/// Events put into queues before those who write them have their turn.
+pub const FAN_OUT_SLICE: usize = 256;
+/// Of a client for whom more waits than a short write takes.
+pub const BURST_WRITE_BYTES: usize = UPSTREAM_BUFFER_BYTES - COALESCE_BYTES;
 /// A subscription is answered within this time.
 pub const SUBSCRIBE_MS: u64 = 10_000;
 /// Before a connection is closed with its stream: for its calls in flight.
@@ -454,8 +469,13 @@ pub const UNSUBSCRIBE_MS: u64 = 5_000;
 pub const UNSUBSCRIBE_TRIES: usize = 2;
 /// Blocks whose first announcement is remembered, to time the others by.
 pub const PACE_BLOCKS: usize = 128;
-/// Topics of all shards at once.
+/// Topics of all shards at once, those that nobody wants any more among them, and those of one client address. Heads always
+/// have room.
 pub const TOPICS: usize = 16_384;
+pub const TOPICS_IDLE: usize = 256;
+pub const CLIENT_TOPICS: usize = 1_024;
+/// Locks over which clients' topics are spread.
+pub const TOPIC_LOCKS: usize = 64;
 /// One fetch of a missing block or its logs.
 pub const FILL_TIMEOUT_MS: u64 = 5_000;
 /// Polling for heads: as often as a part of the block time, within bounds; and how many failures in a row end it.
@@ -580,4 +600,6 @@ const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of 
 const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES && (LINK_MESSAGE_BYTES as u64) < LINK_SKIP_BYTES);
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS as usize && BATCH_ITEMS as usize <= BATCH_ITEMS_MAX);
 const _: () = assert!(PROFILES < INSTANCES && CHAINS_PER_PROFILE < INSTANCES);
+const _: () = assert!(SOCKET_EVENT_BYTES_MAX < QUEUES_BYTES && SOCKET_WAITED_MS < PAUSES_MS && PAUSES_MS < SOCKET_STILL_MS);
+const _: () = assert!(SOCKET_SUBSCRIPTIONS <= CLIENT_TOPICS && CLIENT_TOPICS < TOPICS);
 const _: () = assert!(2 * INSTANCES < u16::MAX as usize, "ids of instances and channels are u16");

@@ -23,6 +23,13 @@ const CLAIMED: u64 = u64::MAX;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ClientKey(u64);
 
+impl ClientKey {
+    /// One of so many places, as good as any.
+    pub fn spread(self, places: usize) -> usize {
+        (self.0 % places.max(1) as u64) as usize
+    }
+}
+
 #[derive(Default)]
 struct Cell {
     /// 0: nobody's.

@@ -18,6 +18,7 @@ pub mod dns;
 pub mod driver;
 /// One write of several pieces, none of them copied.
 pub mod gather;
+pub mod holdings;
 /// HTTP/2 to providers: many calls on one connection.
 #[cfg(feature = "http2")]
 pub mod http2;

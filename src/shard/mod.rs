@@ -6,7 +6,7 @@
 //! one asks, `forward` is a call's way through the providers, `attempt` one dispatch, over HTTP with `incoming` as an answer
 //! arrives and `relay` for a long one passed on as it comes (`pool` and `upstream_http` keep HTTP/1.1 connections, `http2`
 //! shared ones), or over one of the WebSockets of `links`, if need be another
-//! shard's (`hand_over`). `subscribers` hands events to `socket`.
+//! shard's (`hand_over`). `subscribers` hands events to `socket`, at the pace of `fan_out`.
 
 mod absent;
 mod admin;
@@ -24,6 +24,7 @@ mod dial;
 mod errands;
 mod event_stream;
 mod explain;
+mod fan_out;
 mod forward;
 mod hand_over;
 #[cfg(feature = "http2")]
@@ -90,6 +91,7 @@ use crate::stream::fanout::Letter;
 use aside::Asides;
 use buffers::{Buffers, Size};
 use errands::Errands;
+use fan_out::FanOut;
 use reporter::Reporter;
 use slab::Slab;
 use socket::Socket;
@@ -143,6 +145,7 @@ pub struct Shard<W: World> {
     /// Bytes of pongs that they are owed.
     owed_pongs: Rc<Cell<usize>>,
     subscribers: Subscribers<W>,
+    fan_out: FanOut<W>,
     /// By chain number: who announced what lately.
     sightings: RefCell<BTreeMap<u64, Sightings>>,
     /// What it knows of what all shards have served.
@@ -182,6 +185,8 @@ pub enum Fault {
     CreditedHeight,
     /// Each body is bounded, and their sum is not.
     BudgetPerItem,
+    /// A client for which a burst of ours waits is taken for slow.
+    BurstIsSlow,
     /// A machine of the streams has one.
     Stream(Bug),
 }
@@ -224,6 +229,7 @@ impl<W: World> Shard<W> {
             sockets: RefCell::default(),
             owed_pongs: Rc::default(),
             subscribers: Subscribers::default(),
+            fan_out: FanOut::new(world.now()),
             sightings: RefCell::default(),
             heard_served: RefCell::default(),
             stream_load: Cell::default(),
@@ -254,6 +260,7 @@ impl<W: World> Shard<W> {
 
     /// Takes what the control thread writes to this shard's subscribers.
     pub fn correspond(self: &Rc<Self>, inbox: Inbox<Letter>) {
+        self.world.spawn("turns", fan_out::take_turns(self.clone()));
         self.world.spawn("letters", subscribers::read_letters(self.clone(), inbox));
     }
 
@@ -280,7 +287,7 @@ impl<W: World> Shard<W> {
         match self.fault {
             Fault::Stream(bug) => Some(bug),
             Fault::None | Fault::DoubleReply | Fault::RepeatRaw | Fault::IgnoreCircuits | Fault::SkipTurn => None,
-            Fault::PenaltyWithoutProof | Fault::CreditedHeight | Fault::BudgetPerItem => None,
+            Fault::PenaltyWithoutProof | Fault::CreditedHeight | Fault::BudgetPerItem | Fault::BurstIsSlow => None,
         }
     }
 
@@ -530,6 +537,8 @@ impl<W: World> Shard<W> {
         self.last_sweep.set(now);
         let before = now - Duration::from_millis(limits::RESET_CHECK_MS);
         self.attempts.sweep(now, look_for_resets.then_some(before));
+        // Letters that are not taken wait for a timer.
+        self.fan_out.ease();
     }
 }
 

@@ -15,6 +15,7 @@ use crate::runtime::counters::Counters;
 use crate::runtime::desk::Desk;
 use crate::runtime::events::Events;
 use crate::runtime::flag::Flag;
+use crate::runtime::holdings::Holdings;
 use crate::runtime::journal::Losses;
 use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::mailbox::Directory;
@@ -25,7 +26,7 @@ use crate::runtime::spans::Spans;
 use crate::runtime::turns::Turns;
 use crate::shard::errands::Errand;
 use crate::snapshot::Snapshot;
-use crate::stream::fanout::{Letter, Wish};
+use crate::stream::fanout::{Letter, Topic, Wish};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -75,6 +76,8 @@ pub struct Node {
     pub turns: Arc<Turns>,
     /// What clients were given as the newest height.
     pub served: Served,
+    /// Who holds which topics.
+    pub topics: Arc<Holdings<Arc<Topic>>>,
     /// About subscriptions: to the control thread (the one place), and to each shard.
     pub wishes: Directory<Wish>,
     pub letters: Directory<Letter>,
@@ -108,6 +111,7 @@ impl Node {
             events: Events::new(settings.started),
             turns: Turns::new(2 * instances),
             served: Served::new(2 * instances),
+            topics: Holdings::new(limits::TOPIC_LOCKS),
             wishes: Directory::new(1),
             letters: Directory::new(settings.shards as usize),
             errands: Directory::new(settings.shards as usize),
@@ -122,6 +126,11 @@ impl Node {
     /// The limiter's key of a profile's client.
     pub fn client_key(&self, profile: ProfileId, client: IpAddr) -> ClientKey {
         self.limiter.key(0, &client_name(profile, client))
+    }
+
+    /// The same for what an address has in all profiles together.
+    pub fn address_key(&self, client: IpAddr) -> ClientKey {
+        self.limiter.key(2, &client_name(ProfileId(0), client))
     }
 
     /// Instants start with the process.

@@ -157,6 +157,16 @@ impl RpcRefusal {
         refusal(200, -32008, "Subscription capacity unavailable").with_data(data)
     }
 
+    /// Of one address, over all its connections.
+    pub fn too_many_topics() -> RpcRefusal {
+        let most = limits::CLIENT_TOPICS;
+        let message = format!(
+            "Subscription capacity unavailable: this address has {most} different subscriptions, as many as it may. End some with \
+             eth_unsubscribe, or ask for several addresses and topics in one filter"
+        );
+        refusal(200, -32008, message).with_data(format!("{{\"limit_topics\":{most}}}"))
+    }
+
     /// LB §9.3. `reason` is ours: plain text without quotes.
     pub fn no_subscription(reason: &str) -> RpcRefusal {
         refusal(200, -32000, "Failed to create subscription").with_data(format!("{{\"reason\":\"{reason}\"}}"))

@@ -2,15 +2,18 @@
 //!
 //! A topic is opened with the control thread by its first client here and closed after its last; whoever comes between
 //! joins here, without a word to anyone. A client is answered when the topic is open, and gets every event that comes
-//! after: letters keep their order. Rejected: a table by client (an event would have to look for its clients).
+//! after: letters keep their order. How fast they are taken is `fan_out`'s. Rejected: a table by client (an event would have to look for its clients).
 
+use crate::base::limits;
 use crate::base::time::Instant;
+use crate::runtime::holdings::Hold;
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::refusal::RpcRefusal;
-use crate::shard::socket::{Socket, SubscriptionId};
+use crate::shard::socket::{Payload, Socket, SubscriptionId};
 use crate::stream::fanout::{Letter, StreamId, Ticket, Topic, Wish};
+use crate::stream::key::Key;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -23,6 +26,8 @@ struct Member<W: World> {
     id: SubscriptionId,
     /// The id of its request, until that is answered.
     waiting: Option<Vec<u8>>,
+    /// Its client's, of the topics that one may have.
+    _share: Option<Hold<Arc<Topic>>>,
 }
 
 struct Local<W: World> {
@@ -63,10 +68,27 @@ pub struct Place {
 /// Reads what the control thread writes, to the end of the shard.
 pub async fn read_letters<W: World>(shard: Rc<Shard<W>>, mut inbox: Inbox<Letter>) {
     shard.wish(Wish::Began { shard: shard.producer() });
-    while let Ok(letter) = inbox.receive().await {
+    let (mut taken, mut slice) = (0, 0);
+    loop {
+        let letter = match inbox.try_receive() {
+            Some(letter) => letter,
+            None => {
+                // What could not be posted need not wait for a timer. A box of wishes that is full wakes its reader as well.
+                if std::mem::take(&mut taken) >= limits::LETTERS / 2 {
+                    let _full = shard.node.wishes.post(0, Wish::More);
+                }
+                let Ok(letter) = inbox.receive().await else { return };
+                letter
+            }
+        };
         let now = shard.now();
-        shard.take_letter(letter, now);
+        slice += shard.take_letter(letter, now);
+        taken += 1;
         shard.sweep_if_overdue(now);
+        if slice >= limits::FAN_OUT_SLICE {
+            slice = 0;
+            shard.let_write().await;
+        }
     }
 }
 
@@ -74,10 +96,12 @@ impl<W: World> Shard<W> {
     /// Subscribes `socket`; its request is answered when the topic is open.
     pub fn join(&self, socket: &Rc<Socket<W>>, topic: Topic, id: SubscriptionId, client_id: &[u8]) -> Result<Place, RpcRefusal> {
         let mut topics = self.subscribers.topics.borrow_mut();
-        let topic = match topics.get_key_value(&topic) {
-            Some((have, _)) => have.clone(),
-            None => {
-                let topic = Arc::new(topic);
+        let have = topics.get_key_value(&topic).map(|(have, _)| have.clone());
+        let (is_new, topic) = (have.is_none(), have.unwrap_or_else(|| Arc::new(topic)));
+        let share = self.share_of(socket, &topic)?;
+        let topic = match is_new {
+            false => topic,
+            true => {
                 let ticket = Ticket(self.subscribers.next_ticket.get());
                 self.subscribers.next_ticket.set(ticket.0 + 1);
                 if !self.wish(Wish::Open { shard: self.producer(), topic: topic.clone(), ticket }) {
@@ -93,8 +117,17 @@ impl<W: World> Shard<W> {
             socket.confirm(id, client_id);
         }
         self.subscribers.members.set(self.subscribers.members.get() + 1);
-        let index = local.members.insert(Member { socket: socket.clone(), id, waiting });
+        let index = local.members.insert(Member { socket: socket.clone(), id, waiting, _share: share });
         Ok(Place { topic, index })
+    }
+
+    /// Heads always have room; of other topics one address may have so many, whatever its connections.
+    fn share_of(&self, socket: &Socket<W>, topic: &Arc<Topic>) -> Result<Option<Hold<Arc<Topic>>>, RpcRefusal> {
+        if topic.key == Key::NewHeads {
+            return Ok(None);
+        }
+        let share = self.node.topics.take(socket.address(), topic, limits::CLIENT_TOPICS);
+        share.map(Some).ok_or_else(RpcRefusal::too_many_topics)
     }
 
     /// Ends one subscription.
@@ -142,11 +175,12 @@ impl<W: World> Shard<W> {
         owed.append(&mut unsent);
     }
 
-    fn take_letter(&self, letter: Letter, now: Instant) {
+    /// Says how many queues it went to, one at least.
+    fn take_letter(&self, letter: Letter, now: Instant) -> usize {
         match letter {
             Letter::Opened { topic, ticket, stream } => self.opened(&topic, ticket, stream),
             Letter::Refused { topic, ticket, reason } => self.refused(&topic, ticket, &reason),
-            Letter::Event { stream, payload } => self.fan_out(stream, payload, now),
+            Letter::Event { stream, payload } => return self.deliver(stream, payload, now).max(1),
             Letter::Seen { chain_number, channel, head } => {
                 let mut all = self.sightings.borrow_mut();
                 let seen = all.entry(chain_number).or_default();
@@ -165,6 +199,7 @@ impl<W: World> Shard<W> {
                 topics.iter().for_each(|topic| self.end_topic(topic, "this core of the node could not keep up", now));
             }
         }
+        1
     }
 
     fn opened(&self, topic: &Arc<Topic>, ticket: Ticket, stream: StreamId) {
@@ -206,18 +241,19 @@ impl<W: World> Shard<W> {
         }
     }
 
-    fn fan_out(&self, stream: StreamId, payload: Arc<[u8]>, now: Instant) {
+    fn deliver(&self, stream: StreamId, payload: Arc<[u8]>, now: Instant) -> usize {
         let by_stream = self.subscribers.by_stream.borrow();
         let topics = self.subscribers.topics.borrow();
-        let Some(local) = by_stream.get(&stream).and_then(|topic| topics.get(topic)) else { return };
+        let Some(local) = by_stream.get(&stream).and_then(|topic| topics.get(topic)) else { return 0 };
         // Counting references within a shard costs no atomic operation.
-        let payload = Rc::new(payload);
+        let payload = Payload::new(payload, &self.fan_out.held);
         self.counters.events.add(local.members.len() as u64);
         for (_, member) in &local.members {
             if member.waiting.is_none() {
                 member.socket.push_event(member.id, payload.clone(), now);
             }
         }
+        local.members.len()
     }
 
     /// Closes the connections of a topic's subscribers.

@@ -46,6 +46,8 @@ pub enum Wish {
         shard: u16,
         topic: Arc<Topic>,
     },
+    /// A mailbox that was full has room again.
+    More,
 }
 
 /// From the control thread to a shard.

@@ -49,6 +49,11 @@ impl LogFilter {
         Ok(LogFilter { addresses, topics, from: from.filter(|from| *from > 0), to })
     }
 
+    /// `newest` is a height that the chain has reached.
+    pub fn forget_past(&mut self, newest: u64) {
+        self.from = self.from.filter(|from| *from > newest);
+    }
+
     /// Appends the canonical filter object.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.push(b'{');

@@ -116,3 +116,16 @@ proptest! {
         prop_assert_eq!(again, Ok(canonical));
     }
 }
+
+#[test]
+fn a_first_block_that_has_been_makes_no_other_filter() {
+    let of = |from: &str| {
+        let mut filter = LogFilter::parse(&serde_json::json!({ "fromBlock": from })).expect("a sound filter");
+        filter.forget_past(0x10);
+        filter
+    };
+    for past in ["0x1", "0xf", "0x10", "latest", "earliest"] {
+        assert_eq!(of(past), LogFilter::default(), "{past}");
+    }
+    assert_ne!(of("0x11"), LogFilter::default(), "it bounds new blocks");
+}

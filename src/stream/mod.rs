@@ -5,6 +5,7 @@
 //! is emitted. Heads come first (`continuity`): they alone decide what is canonical. A logs stream (`logs`) follows the
 //! heads that were emitted, so it never has to judge a reorg by itself. The rest is `forwarded`: nobody promises it whole.
 
+pub mod backlog;
 pub mod bug;
 pub mod continuity;
 pub mod emptiness;

@@ -180,10 +180,11 @@ fn five_hundred_clients_hear_every_head_from_one_upstream_subscription() {
 }
 
 #[test]
-fn slow_clients_are_closed_and_cost_their_bound() {
-    // Much beyond the node's bound of 4 MiB and what the kernel holds of a connection.
+fn slow_is_who_takes_nothing_and_not_who_is_behind() {
+    // Much beyond what may wait for a client that takes nothing, and what the kernel holds of a connection.
     const BLOCKS: u64 = 25_000;
-    const BOUND_KIB: u64 = 4 << 10;
+    // What all queues of a shard may hold; heads count once for all of them.
+    const BOUND_KIB: u64 = 64 << 10;
     for driver in DRIVERS {
         let chain = Chain::new();
         let feed = Feed::new(&chain);
@@ -197,12 +198,7 @@ fn slow_clients_are_closed_and_cost_their_bound() {
         let is_over = Arc::new(AtomicBool::new(false));
         let mined = is_over.clone();
         let slow = std::thread::spawn(move || {
-            let mut heard = 0;
-            loop {
-                match slow.next() {
-                    Ok(_) => heard += 1,
-                    Err(close) => return (heard, close),
-                }
+            while slow.head() < last {
                 if !mined.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -216,15 +212,14 @@ fn slow_clients_are_closed_and_cost_their_bound() {
         }
         is_over.store(true, Ordering::SeqCst);
         reads.join().expect("whoever reads gets everything");
-        let (heard, close) = slow.join().expect("no panic");
+        slow.join().expect("and whoever reads slowly");
+        std::thread::sleep(Duration::from_secs(13));
         let grown = lasso.memory_peak_kib().saturating_sub(before);
-        eprintln!("{driver}: closed with {close:?} behind {heard} heads; two slow clients cost at most {grown} KiB");
-        assert!(heard < BLOCKS && close.is_some_and(|(code, why)| code == 1008 && why == "slow consumer"), "{driver}");
+        eprintln!("{driver}: clients that are behind cost at most {grown} KiB");
         // It never took what was written first, so that nothing can be told to it: it finds its connection ended.
         let heard = std::iter::from_fn(|| stalled.next().ok()).count() as u64;
         assert!(heard < BLOCKS, "{driver}: {heard}");
-        // Two queues, as much again where the reader's burst passed, and what a busy allocator keeps.
-        assert!(grown <= 4 * BOUND_KIB, "{driver}: {grown} KiB");
+        assert!(grown <= BOUND_KIB, "{driver}: {grown} KiB");
         lasso.assert_alive();
     }
 }

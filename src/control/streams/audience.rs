@@ -15,17 +15,17 @@ pub struct Audience {
     open: BTreeSet<u16>,
     /// Shards that wait to be, and until when.
     waiting: BTreeMap<u16, (Ticket, Instant)>,
-    /// Nobody wants it since then.
-    idle_since: Option<Instant>,
+    /// Nobody wants it: it is kept until then.
+    idle_until: Option<Instant>,
 }
 
 impl Audience {
     pub fn new(topic: Arc<Topic>, stream: StreamId) -> Audience {
-        Audience { topic, stream, open: BTreeSet::new(), waiting: BTreeMap::new(), idle_since: None }
+        Audience { topic, stream, open: BTreeSet::new(), waiting: BTreeMap::new(), idle_until: None }
     }
 
     pub fn on_open(&mut self, shard: u16, ticket: Ticket, now: Instant) {
-        self.idle_since = None;
+        self.idle_until = None;
         self.open.remove(&shard);
         self.waiting.insert(shard, (ticket, now.plus_ms(limits::SUBSCRIBE_MS)));
     }
@@ -34,13 +34,22 @@ impl Audience {
         self.open.remove(&shard);
         self.waiting.remove(&shard);
         if self.open.is_empty() && self.waiting.is_empty() {
-            self.idle_since.get_or_insert(now);
+            self.idle_until.get_or_insert(now.plus_ms(limits::TOPIC_LINGER_MS));
         }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.idle_until.is_some()
+    }
+
+    /// Others need its place.
+    pub fn drop_idle(&mut self, now: Instant) {
+        self.idle_until = self.idle_until.map(|until| until.min(now));
     }
 
     /// Nobody has wanted it for long, or nobody was ever told of it.
     pub fn is_over(&self, now: Instant) -> bool {
-        self.idle_since.is_some_and(|since| now >= since.plus_ms(limits::TOPIC_LINGER_MS))
+        self.idle_until.is_some_and(|until| now >= until)
     }
 
     /// It is confirmed: whoever waits is told.
@@ -85,7 +94,6 @@ impl Audience {
 
     pub fn wake_at(&self) -> Instant {
         let late = self.waiting.values().map(|(_, until)| *until);
-        let over = self.idle_since.map(|since| since.plus_ms(limits::TOPIC_LINGER_MS));
-        late.chain(over).min().unwrap_or(Instant::NEVER)
+        late.chain(self.idle_until).min().unwrap_or(Instant::NEVER)
     }
 }

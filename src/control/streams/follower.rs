@@ -146,9 +146,17 @@ impl Follower {
         self.changes += 1;
     }
 
-    pub fn on_close(&mut self, key: &Key, shard: u16, now: Instant) {
+    /// Whether nobody wants it any more.
+    pub fn on_close(&mut self, key: &Key, shard: u16, now: Instant) -> bool {
+        let Some(course) = self.courses.get_mut(key) else { return false };
+        course.audience.on_close(shard, now);
+        course.audience.is_idle()
+    }
+
+    /// Ends it with the next step, if nobody wants it.
+    pub fn drop_idle(&mut self, key: &Key, now: Instant) {
         if let Some(course) = self.courses.get_mut(key) {
-            course.audience.on_close(shard, now);
+            course.audience.drop_idle(now);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::stream::continuity::Rules;
 use crate::stream::fanout::{Letter, StreamId, Ticket, Topic, Wish};
 use crate::stream::key::Key;
 use crate::stream::logs::share;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub struct Switchboard {
@@ -24,8 +24,8 @@ pub struct Switchboard {
     snapshot: Option<Arc<Snapshot>>,
     followers: BTreeMap<FollowerId, Follower>,
     by_route: BTreeMap<Topic, FollowerId>,
-    /// Topics of shards, open or opening.
-    topics: usize,
+    /// Topics that nobody wants any more, oldest first; some of them are wanted again.
+    idle: VecDeque<(FollowerId, Key)>,
     next_follower: u64,
     next_stream: u64,
     /// Feeds whose heads the node wants for itself.
@@ -55,7 +55,7 @@ impl Switchboard {
             snapshot: None,
             followers: BTreeMap::new(),
             by_route: BTreeMap::new(),
-            topics: 0,
+            idle: VecDeque::new(),
             next_follower: 1,
             next_stream: 1,
             own: entries.map(|entry| FeedId { mode: Mode::Subscribing, instance: entry.instance }).collect(),
@@ -78,17 +78,36 @@ impl Switchboard {
             Wish::Open { shard, topic, ticket } => self.open(shard, topic, ticket, now),
             Wish::Close { shard, topic } => {
                 let route = route_of(&topic);
-                if let Some(follower) = self.by_route.get(&route).and_then(|id| self.followers.get_mut(id)) {
-                    follower.on_close(&topic.key, shard, now);
+                if let Some(follower) = self.by_route.get(&route).and_then(|id| self.followers.get_mut(id))
+                    && follower.on_close(&topic.key, shard, now)
+                {
+                    self.idle.push_back((follower.id(), topic.key.clone()));
+                    self.drop_idle(limits::TOPICS_IDLE, now);
                 }
+            }
+            Wish::More => {}
+        }
+    }
+
+    /// The oldest go first.
+    fn drop_idle(&mut self, most: usize, now: Instant) {
+        while self.idle.len() > most
+            && let Some((id, key)) = self.idle.pop_front()
+        {
+            if let Some(follower) = self.followers.get_mut(&id) {
+                follower.drop_idle(&key, now);
             }
         }
     }
 
     fn open(&mut self, shard: u16, topic: Arc<Topic>, ticket: Ticket, now: Instant) {
-        self.topics = self.followers.values().map(Follower::topic_count).sum();
-        if self.topics >= limits::TOPICS {
-            let reason = "the node has as many different subscriptions as it can".into();
+        let topics = |board: &Switchboard| board.followers.values().map(Follower::topic_count).sum::<usize>();
+        if topics(self) >= limits::TOPICS {
+            self.drop_idle(0, now);
+        }
+        // Those that nobody wants any more are gone with the next step.
+        if topic.key != Key::NewHeads && topics(self) >= limits::TOPICS + limits::TOPICS_IDLE {
+            let reason = "the node has as many different subscriptions as it can: try again later".into();
             return self.acts.push(Act::Post(usize::from(shard), Letter::Refused { topic, ticket, reason }));
         }
         let route = route_of(&topic);

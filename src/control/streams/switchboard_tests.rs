@@ -427,3 +427,42 @@ fn a_stream_that_cannot_be_kept_is_ended_with_the_reason() {
     assert!(acts.iter().any(|act| act.starts_with("ended 0: missing blocks did not come within")), "{acts:?}");
     assert_eq!((bench.board.load().followers, bench.board.load().closed), (0, 1));
 }
+
+fn filter_of(n: u32) -> Key {
+    Key::parse(format!("[\"logs\",{{\"address\":\"0x{n:040x}\"}}]").as_bytes()).expect("a sound filter")
+}
+
+#[test]
+fn what_nobody_wants_any_more_is_kept_for_few_and_the_oldest_go_first() {
+    let mut bench = Bench::standing();
+    let few = limits::TOPICS_IDLE as u32;
+    for n in 0..few + 10 {
+        bench.open(0, Bench::topic(0, 0, filter_of(n)));
+        bench.close(0, Bench::topic(0, 0, filter_of(n)));
+    }
+    bench.step();
+    let kept = |bench: &Bench| bench.board.followers.values().map(Follower::topic_count).sum::<usize>();
+    assert_eq!(kept(&bench), 1 + limits::TOPICS_IDLE);
+    // One that is wanted again is not among them, however old.
+    bench.open(0, Bench::topic(0, 0, filter_of(10)));
+    for n in few + 10..2 * few + 20 {
+        bench.open(0, Bench::topic(0, 0, filter_of(n)));
+        bench.close(0, Bench::topic(0, 0, filter_of(n)));
+    }
+    bench.step();
+    assert_eq!(kept(&bench), 2 + limits::TOPICS_IDLE);
+}
+
+#[test]
+fn heads_have_room_whatever_else_there_is() {
+    let mut bench = Bench::new();
+    for n in 0..(limits::TOPICS + limits::TOPICS_IDLE) as u32 {
+        bench.open(0, Bench::topic(0, 0, filter_of(n)));
+    }
+    let opened = |bench: &mut Bench, key: Key| {
+        bench.open(1, Bench::topic(0, 0, key));
+        !bench.step().iter().any(|act| act.starts_with("refused 1: the node has as many different subscriptions as it can"))
+    };
+    assert!(!opened(&mut bench, filter_of(u32::MAX)));
+    assert!(opened(&mut bench, Key::NewHeads));
+}

@@ -13,6 +13,7 @@ pub struct Upgrade {
     pub route: Route,
     pub region: Box<str>,
     pub key: ClientKey,
+    pub address: ClientKey,
     /// What came behind the request.
     pub rest: Vec<u8>,
 }
@@ -58,6 +59,8 @@ pub fn upgrade<W: World>(
     reply::field(&mut out, b"x-request-id", &manner.request_id);
     out.extend_from_slice(b"\r\n");
     let region = std::str::from_utf8(route.region.of(buf)).unwrap_or("").trim();
-    let key = node.client_key(route.profile, client.address(head, buf));
-    Ok((Upgrade { route, region: region.into(), key, rest: Vec::new() }, out))
+    let address = client.address(head, buf);
+    let key = node.client_key(route.profile, address);
+    let address = node.address_key(address);
+    Ok((Upgrade { route, region: region.into(), key, address, rest: Vec::new() }, out))
 }

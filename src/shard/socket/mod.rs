@@ -12,6 +12,7 @@ mod reading;
 mod subscription;
 
 pub use handshake::{NoUpgrade, Upgrade, upgrade};
+pub use outbox::Payload;
 pub use subscription::SubscriptionId;
 
 use crate::base::limits;
@@ -35,8 +36,10 @@ pub struct Socket<W: World> {
     region: Box<str>,
     /// Whom the client limit counts.
     key: ClientKey,
+    /// Whose subscriptions these are, whatever the profile.
+    address: ClientKey,
     closer: ClientCloser<W>,
-    outbox: Outbox,
+    pub outbox: Outbox,
     /// Nobody reads or writes any more: calls under way end.
     is_gone: Rc<Cell<bool>>,
     /// Requests under way, how many there may be, and their bytes.
@@ -75,8 +78,9 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
         route: upgrade.route,
         region: upgrade.region,
         key: upgrade.key,
+        address: upgrade.address,
         closer,
-        outbox: Outbox::new(shard.owed_pongs.clone()),
+        outbox: Outbox::new(shard.owed_pongs.clone(), now),
         is_gone: Rc::default(),
         calls: Cell::new(0),
         calls_at_work,
@@ -112,6 +116,9 @@ impl<W: World> Socket<W> {
         }
         if self.outbox.has_ended() {
             return;
+        }
+        if self.outbox.is_slow(now) {
+            return self.close_slow(now);
         }
         self.end_if_drained(now);
         self.leave_if_due(now);
@@ -151,6 +158,11 @@ impl<W: World> Socket<W> {
         self.leave_if_due(now);
     }
 
+    /// Whose it is, whatever the profile.
+    pub fn address(&self) -> ClientKey {
+        self.address
+    }
+
     fn has_no_work(&self) -> bool {
         self.calls.get() == 0 && self.held_back.get() == 0
     }
@@ -182,6 +194,12 @@ impl<W: World> Socket<W> {
         self.outbox.end();
         self.freed.ring();
         self.closer.close();
+    }
+
+    /// A part of what is being written was taken.
+    fn on_part(&self) {
+        self.outbox.on_taken();
+        self.begin_write();
     }
 
     /// Something is being written, or a part of it was taken.

@@ -1,20 +1,22 @@
 //! `eth_subscribe` and `eth_unsubscribe` of one client, and the events that go to it (CONTRACT §6).
 //!
-//! An id is 16 random bytes, so nobody guesses another's. A client that lets events wait beyond its bound is closed with
+//! An id is 16 random bytes, so nobody guesses another's. A client that takes nothing while much waits for it is closed with
 //! 1008, and what waited is dropped at once: it would have a hole to tell otherwise.
 
+use crate::base::ids::{ChainId, ProfileId};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::chain::hex;
 use crate::runtime::world::World;
+use crate::shard::Shard;
 use crate::shard::refusal::RpcRefusal;
 use crate::shard::reply::Body;
 use crate::shard::socket::Socket;
+use crate::shard::socket::outbox::{Payload, Queueing};
 use crate::shard::subscribers::Place;
 use crate::stream::fanout::Topic;
 use crate::stream::key::Key;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Of one client's subscription.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,11 +65,12 @@ impl<W: World> Socket<W> {
     }
 
     fn subscribe(self: &Rc<Self>, params: &[u8], client_id: &[u8]) -> Result<(), RpcRefusal> {
-        let key = Key::parse(params).map_err(RpcRefusal::invalid_params)?;
+        let mut key = Key::parse(params).map_err(RpcRefusal::invalid_params)?;
         if self.subscriptions.borrow().len() >= limits::SOCKET_SUBSCRIPTIONS {
             return Err(RpcRefusal::too_many_subscriptions());
         }
         let route = &self.route;
+        self.shard.forget_past(route.profile, route.chain, &mut key);
         let topic =
             Topic { profile: route.profile, chain: route.chain, pin: route.pin, allow_failover: route.allow_failover, key };
         let mut bytes = [0; 16];
@@ -126,11 +129,30 @@ impl<W: World> Socket<W> {
     }
 
     /// Queues an event.
-    pub fn push_event(&self, id: SubscriptionId, payload: Rc<Arc<[u8]>>, now: Instant) {
-        if !self.outbox.push_event(id, payload) {
-            self.shard.counters.slow_consumers.add(1);
-            self.outbox.drop_waiting();
-            self.close(1008, "slow consumer", now);
+    pub fn push_event(self: &Rc<Self>, id: SubscriptionId, payload: Rc<Payload>, now: Instant) {
+        match self.outbox.push_event(id, payload) {
+            Queueing::Done => {}
+            Queueing::Crowded if self.shard.counts_bursts() => self.close_slow(now),
+            Queueing::Crowded => self.shard.fan_out.crowd(self.clone()),
+            Queueing::Full => self.close_slow(now),
+        }
+    }
+
+    /// It does not read.
+    pub fn close_slow(&self, now: Instant) {
+        self.shard.counters.slow_consumers.add(1);
+        self.outbox.drop_waiting();
+        self.close(1008, "slow consumer", now);
+    }
+}
+
+impl<W: World> Shard<W> {
+    /// A first block that has been says nothing about new ones: without it filters that mean the same are equal.
+    fn forget_past(&self, profile: ProfileId, chain: ChainId, key: &mut Key) {
+        if let Key::Logs(filter) = key
+            && let Some(newest) = self.snapshot().plan(profile, chain).consensus
+        {
+            filter.forget_past(newest);
         }
     }
 }

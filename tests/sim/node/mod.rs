@@ -5,6 +5,7 @@
 
 mod arrivals;
 mod book;
+mod bursts;
 mod calls;
 mod channels;
 mod check;

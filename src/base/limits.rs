@@ -279,8 +279,7 @@ pub const LINK_CALL_BYTES: usize = 128 << 10;
 pub const LINK_SKIP_BYTES: u64 = 256 << 20;
 /// Shards that keep a connection to one instance for calls [C §6].
 pub const LINK_SHARDS: usize = 4;
-/// Connections of one shard to one instance that carry one call each, beside the shared one: for calls that must not be repeated, or
-/// were lost once. The last is for the first of these.
+/// Connections of one shard to one instance that carry one call each; the last is for calls that must not be repeated.
 pub const LINK_ASIDES: usize = 16;
 /// One is made within this time, or the shared one must do; where none was granted, none is asked for so long.
 pub const LINK_ASIDE_OPEN_MS: u64 = 2_000;
@@ -391,6 +390,7 @@ pub const HEAD_EVENT_BYTES: usize = 256 * 1024;
 pub const STREAM_CHAIN_BLOCKS: usize = 256;
 /// Heads announced or fetched that wait for a missing one, per stream.
 pub const STREAM_HELD_HEADS: usize = 2_048;
+pub const STREAM_HELD_BYTES: usize = 32 << 20;
 /// Logs that all streams together keep to take them back in a reorg: one copy of a log, whatever the number of filters.
 pub const STREAM_LOG_BYTES: usize = 64 << 20;
 /// Addresses, and choices of one topic, of a question for several filters; beyond them all logs are asked for.
@@ -402,9 +402,7 @@ pub const LOGS_AHEAD_BYTES: usize = 16 << 20;
 pub const LOGS_DOUBT_MS: u64 = 5_000;
 /// One provider's second answer confirms its first after so long.
 pub const LOGS_AGAIN_MS: u64 = 1_000;
-pub const STREAM_HELD_BYTES: usize = 32 << 20;
-/// Silence of a subscription to heads that a configuration does not name: so many block times, within bounds; where it names no
-/// block time, what is enough for Ethereum. And the fewest missing blocks that are fetched.
+/// What is not configured of heads: the silence that ends a subscription, in block times and bounds, and missing blocks.
 pub const SILENT_BLOCKS: u64 = 3;
 pub const HEADS_TIMEOUT_MIN_MS: u64 = 5_000;
 pub const HEADS_TIMEOUT_MAX_MS: u64 = 60_000;
@@ -430,8 +428,7 @@ pub const SOCKET_SUBSCRIPTIONS: usize = 128;
 pub const SOCKET_EVENTS: usize = 10_000;
 pub const SOCKET_EVENT_BYTES: usize = 4 << 20;
 pub const SOCKET_STILL_MS: u64 = 10_000;
-/// Whoever is beyond them and took something within this time (the kernel takes megabytes at once, seconds apart) is waited
-/// for as long; all of a shard for the second; then the others are its bounds.
+/// Whoever is beyond them and took something that lately is waited for as long, all of a shard for the second; then come bounds.
 pub const SOCKET_WAITED_MS: u64 = 3_000;
 pub const PAUSES_MS: u64 = 6_000;
 pub const SOCKET_EVENTS_MAX: usize = 8 * SOCKET_EVENTS;
@@ -459,8 +456,7 @@ pub const SUBSCRIBE_SHARE_MS: u64 = 2_000;
 pub const FEED_EARLY_EVENTS: usize = 256;
 /// Subscriptions of a connection that a provider is told nobody asked for.
 pub const FEED_DECLINED: usize = 16;
-/// A provider that has not answered an `eth_subscribe` by then never will: while nobody else leads, another connection is
-/// tried before the streams that wait come to their end.
+/// A provider that has not answered an `eth_subscribe` by then never will: another connection is tried.
 pub const SUBSCRIBE_NEVER_MS: u64 = 20_000;
 /// Of a provider's id of a subscription.
 pub const SUBSCRIPTION_ID_BYTES: usize = 128;
@@ -469,8 +465,7 @@ pub const UNSUBSCRIBE_MS: u64 = 5_000;
 pub const UNSUBSCRIBE_TRIES: usize = 2;
 /// Blocks whose first announcement is remembered, to time the others by.
 pub const PACE_BLOCKS: usize = 128;
-/// Topics of all shards at once, those that nobody wants any more among them, and those of one client address. Heads always
-/// have room.
+/// Topics of all shards at once, idle ones among them, and those of one client address. Heads always have room.
 pub const TOPICS: usize = 16_384;
 pub const TOPICS_IDLE: usize = 256;
 pub const CLIENT_TOPICS: usize = 1_024;

@@ -578,7 +578,7 @@ fn every_corner_is_reached() {
         all += run(seed, Fault::None).tally;
     }
     eprintln!("{all:?}");
-    assert!(all.subscribed > 500 && all.refused > 10 && all.given_up > 10, "{all:?}");
+    assert!(all.subscribed > 500 && all.refused >= 5 && all.given_up > 10, "{all:?}");
     assert!(all.cut_off >= 3, "{all:?}");
     assert!(all.heads > 10_000 && all.dropped > 300 && all.logs > 10_000 && all.taken_back > 300, "{all:?}");
     assert!(all.passed > 1_000, "{all:?}");

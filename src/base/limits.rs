@@ -439,7 +439,7 @@ pub const QUEUES_BYTES: usize = 64 << 20;
 pub const SOCKET_QUEUE_KEPT: usize = 64;
 /// Events put into queues before those who write them have their turn.
 pub const FAN_OUT_SLICE: usize = 256;
-/// Of a client for whom more waits than a short write takes.
+/// One write to a client for whom more waits than a short one takes.
 pub const BURST_WRITE_BYTES: usize = UPSTREAM_BUFFER_BYTES - COALESCE_BYTES;
 /// A subscription is answered within this time.
 pub const SUBSCRIBE_MS: u64 = 10_000;

@@ -232,7 +232,7 @@ async fn send<W: World>(shard: &Shard<W>, call: &mut Call<W>, target: &Target<W>
 /// How much of a body is here.
 enum Collected {
     Whole(Option<Permit>),
-    /// Of a result too long to hold.
+    /// The beginning of a result too long to hold.
     Start(Prefix),
 }
 

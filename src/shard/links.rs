@@ -150,7 +150,7 @@ impl<W: World> Links<W> {
         self.all.borrow().len()
     }
 
-    /// Of one instance, those that carry one call at a time included.
+    /// Connections to one instance, those that carry one call at a time included.
     pub fn count_to(&self, instance: InstanceId) -> usize {
         self.all.borrow().iter().filter(|(_, link)| link.instance() == instance && link.is_open()).count()
     }

@@ -157,7 +157,7 @@ impl RpcRefusal {
         refusal(200, -32008, "Subscription capacity unavailable").with_data(data)
     }
 
-    /// Of one address, over all its connections.
+    /// One address has as many, over all its connections.
     pub fn too_many_topics() -> RpcRefusal {
         let most = limits::CLIENT_TOPICS;
         let message = format!(

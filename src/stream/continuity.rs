@@ -345,7 +345,7 @@ impl Heads {
         if !has_room && !self.held.contains_key(&head.hash) {
             return self.close(Reason::TooManyMissing { limit: self.limit() });
         }
-        // What was announced is better than what was fetched: its logs were announced too.
+        // What was announced stays: fetched once more it would pass for a block that nobody has announced.
         if !head.fetched || !self.held.contains_key(&head.hash) {
             self.held_bytes += head.payload.len();
             let replaced = self.held.insert(head.hash, head).map_or(0, |head| head.payload.len());

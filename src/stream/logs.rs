@@ -56,7 +56,7 @@ pub struct Question {
 #[derive(Clone, Copy, Debug)]
 struct Opinion {
     by: InstanceId,
-    /// Of the logs that it named.
+    /// The same for answers that name the same logs.
     print: u64,
     count: usize,
     at: Instant,
@@ -157,7 +157,7 @@ impl Logs {
         self.parts.contains_key(&stream)
     }
 
-    /// Of all logs that are kept.
+    /// The payloads of all logs that are kept.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -289,7 +289,7 @@ impl Logs {
         None
     }
 
-    /// Of the oldest block that nobody has answered for; nothing that happens elsewhere moves it.
+    /// When the time of the oldest block that nobody has answered for is over; nothing that happens elsewhere moves it.
     fn deadline(&self) -> Instant {
         let mut open = self.blocks.range(self.flushed..).filter(|block| matches!(block.state, State::Asking(_)));
         open.next().map_or(Instant::NEVER, |block| block.since.plus_ms(self.rules.backfill_timeout_ms))

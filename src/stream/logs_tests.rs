@@ -37,7 +37,7 @@ fn empty(number: u64) -> Head {
     head(number, b'a', b'a', bloom_of(&[]))
 }
 
-/// Of address 7; `size` bytes longer than the shortest.
+/// Its address is 7; it is `size` bytes longer than the shortest.
 fn log(number: u64, branch: u8, index: u64, size: usize) -> Log {
     let text = format!(
         "{{\"blockNumber\":\"{number:#x}\",\"logIndex\":\"{index:#x}\",\"address\":\"0x{}\",\"topics\":[],\"blockHash\":\"{:?}\",\"data\":\"{}\",\"removed\":false}}",
@@ -313,7 +313,7 @@ fn what_is_kept_is_bounded_over_all() {
     let mut logs = begun();
     (11..=300).for_each(|number| logs.on_head(&full(number), NOW));
     assert_eq!(said(&mut logs, NOW), "more than 10 blocks are missing (max_backfill_blocks)");
-    // Of what is told only so many blocks are remembered; below those that had nothing to tell a fork is no harm.
+    // Only so many told blocks are remembered; below those that had nothing to tell a fork is no harm.
     let mut logs = Logs::new(RULES);
     logs.open(ALL, &of_seven());
     (11..=600).for_each(|number| logs.on_head(&head(number, b'a', b'a', bloom_of(&[9])), NOW));

@@ -522,7 +522,7 @@ impl Follower {
         }
     }
 
-    /// Of a forwarded key: somebody has led.
+    /// Somebody has led, where the key is a forwarded one.
     fn is_late(&self, now: Instant) -> bool {
         self.was_led && self.heads.is_none() && self.candidates.is_alone_since(self.rules.backfill_timeout_ms, now)
     }

@@ -118,7 +118,7 @@ pub struct Outbox {
     pongs: RefCell<Vec<u8>>,
     debt: PongDebt,
     bytes: Cell<usize>,
-    /// Of them, subscription events.
+    /// The part of them that is subscription events.
     unread: Cell<Unread>,
     pace: Cell<ReaderPace>,
     /// The client has taken something since the last look, or events have begun to wait.

@@ -195,8 +195,8 @@ async fn attempt_over_http<W: World>(
         return Got::Lost { stale: true };
     }
     match collect(shard, call, &watch, &mut incoming).await {
-        Ok(Collected::Whole(permit)) => whole(shard, call, (target, rules), incoming, permit),
-        Ok(Collected::Start(prefix)) => stream(shard, call, watch, incoming, &prefix),
+        Ok(BodyRead::Whole(permit)) => whole(shard, call, (target, rules), incoming, permit),
+        Ok(BodyRead::Start(prefix)) => stream(shard, call, watch, incoming, &prefix),
         Err(got) => got,
     }
 }
@@ -230,7 +230,7 @@ async fn send<W: World>(shard: &Shard<W>, call: &mut Call<W>, target: &Target<W>
 }
 
 /// How much of a body is here.
-enum Collected {
+enum BodyRead {
     Whole(Option<Permit>),
     /// The beginning of a result too long to hold.
     Start(Prefix),
@@ -242,13 +242,13 @@ async fn collect<W: World>(
     call: &Call<W>,
     watch: &Watch<W>,
     incoming: &mut Incoming<W>,
-) -> Result<Collected, Got<W>> {
+) -> Result<BodyRead, Got<W>> {
     let mut permit = None;
     while !incoming.is_complete() {
         let expected = incoming.total().unwrap_or(0).max(incoming.payload().len() as u64);
         if expected > limits::HOLD_BYTES as u64 && permit.is_none() {
             match beyond_hold(call, incoming) {
-                Beyond::Stream(prefix) => return Ok(Collected::Start(prefix)),
+                Beyond::Stream(prefix) => return Ok(BodyRead::Start(prefix)),
                 Beyond::Unusable(fault) => return Err(refused(shard.node.classifier.fault(fault))),
                 Beyond::Wrong => return Err(refused(Outcome::malformed())),
                 Beyond::ReadMore => {}
@@ -267,7 +267,7 @@ async fn collect<W: World>(
             return Err(ended_early(fault, watch));
         }
     }
-    Ok(Collected::Whole(permit))
+    Ok(BodyRead::Whole(permit))
 }
 
 const LONGEST: u64 = limits::BATCH_ANSWER_BYTES as u64;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// What a client that believes every event thinks: it must never see a contradiction.
 #[derive(Default)]
-pub struct Client {
+pub struct Believer {
     /// Where the stream began, and with which block, if that was known before any announcement.
     pub first: u64,
     pub began: Option<BlockHash>,
@@ -29,7 +29,7 @@ fn hash_in(value: &Value, name: &str) -> BlockHash {
     BlockHash(crate::chain::hex::parse_bytes(value[name].as_str().expect("a hash").as_bytes()).expect("32 bytes"))
 }
 
-impl Client {
+impl Believer {
     pub fn on_head(&mut self, payload: &[u8]) -> Result<(), String> {
         let head: Value = serde_json::from_slice(payload).expect("JSON");
         if head.get("transactions").is_some() {

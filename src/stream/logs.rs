@@ -34,14 +34,14 @@ pub enum Action {
     /// To every subscriber of these.
     Emit(Vec<StreamId>, Arc<[u8]>),
     /// It must be answered by `on_answer`, `on_failed` or `on_nobody_else`.
-    Ask(Question),
+    Ask(LogsQuestion),
     /// The end; said for ever after.
     Close(Reason),
 }
 
 /// What is asked of a block.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Question {
+pub struct LogsQuestion {
     pub block: BlockHash,
     pub number: u64,
     /// Lets through what any subscriber wants.
@@ -63,14 +63,14 @@ struct Opinion {
 }
 
 #[derive(Clone, Debug)]
-enum State {
-    Asking(Asking),
+enum BlockState {
+    Asking(OpenQuestion),
     Known(Vec<Log>),
 }
 
 /// A block's logs are asked for: from `due` on, or under way with this filter.
 #[derive(Clone, Debug, Default)]
-struct Asking {
+struct OpenQuestion {
     due: Option<Instant>,
     filter: Option<LogFilter>,
     opinions: Vec<Opinion>,
@@ -81,14 +81,14 @@ struct Asking {
 
 /// A canonical block.
 #[derive(Clone, Debug)]
-struct Block {
+struct LoggedBlock {
     number: u64,
     hash: BlockHash,
     bloom: Option<Arc<Bloom>>,
     /// It became canonical as the so-many-eth head: subscribers from before it are owed its logs.
     place: u64,
     since: Instant,
-    state: State,
+    state: BlockState,
     /// So many of its logs were told.
     told: usize,
 }
@@ -109,11 +109,11 @@ pub struct Logs {
     parts: BTreeMap<StreamId, Recipient>,
     trust: BloomTrust,
     /// Canonical, oldest first, each the parent of the next.
-    blocks: VecDeque<Block>,
+    blocks: VecDeque<LoggedBlock>,
     /// So many of the oldest are told whole.
     flushed: usize,
     /// Canonical no more, and not yet taken back; newest first.
-    dropped: VecDeque<Block>,
+    dropped: VecDeque<LoggedBlock>,
     /// The newest block that was forgotten, and whether anybody was told logs of one.
     below: Option<BlockHash>,
     has_told_below: bool,
@@ -173,10 +173,10 @@ impl Logs {
         let bloom = head.bloom.clone();
         let is_excluded = self.parts.values().all(|part| self.trust.excludes(&part.bloom, head.number, bloom.as_deref()));
         let state = match is_excluded {
-            true => State::Known(Vec::new()),
-            false => State::Asking(Asking { due: Some(now), ..Asking::default() }),
+            true => BlockState::Known(Vec::new()),
+            false => BlockState::Asking(OpenQuestion { due: Some(now), ..OpenQuestion::default() }),
         };
-        self.blocks.push_back(Block { number: head.number, hash: head.hash, bloom, place, since: now, state, told: 0 });
+        self.blocks.push_back(LoggedBlock { number: head.number, hash: head.hash, bloom, place, since: now, state, told: 0 });
         self.skip_told();
         self.bound();
     }
@@ -194,7 +194,7 @@ impl Logs {
             let recipients = &self.recipients;
             logs.retain(|log| recipients.find(log).next().is_some());
             self.bytes += bytes_of(&logs);
-            block.state = State::Known(logs);
+            block.state = BlockState::Known(logs);
             self.skip_told();
             self.bound();
         }
@@ -203,7 +203,7 @@ impl Logs {
     /// Weighs an answer; one that is not believed is asked for again.
     fn is_believed(&mut self, at: usize, by: InstanceId, logs: &[Log], now: Instant) -> bool {
         let Some(block) = self.blocks.get_mut(at) else { return false };
-        let State::Asking(asking) = &mut block.state else { return false };
+        let BlockState::Asking(asking) = &mut block.state else { return false };
         let is_everything = asking.filter.take().is_none_or(|filter| filter.is_everything());
         let tests: Vec<&BloomTest> = self.parts.values().map(|part| &part.bloom).collect();
         let tests = (!is_everything).then_some(&tests[..]);
@@ -224,7 +224,7 @@ impl Logs {
     /// It could not be had; it may be asked for again from `again` on, of somebody else if possible.
     pub fn on_failed(&mut self, hash: BlockHash, again: Instant) {
         if let Some(block) = self.under_way(hash).and_then(|at| self.blocks.get_mut(at))
-            && let State::Asking(asking) = &mut block.state
+            && let BlockState::Asking(asking) = &mut block.state
         {
             (asking.due, asking.filter) = (Some(again), None);
         }
@@ -233,7 +233,7 @@ impl Logs {
     /// Whoever could be asked has answered: one of them is asked once more, when that counts.
     pub fn on_nobody_else(&mut self, hash: BlockHash, now: Instant) {
         if let Some(block) = self.under_way(hash).and_then(|at| self.blocks.get_mut(at))
-            && let State::Asking(asking) = &mut block.state
+            && let BlockState::Asking(asking) = &mut block.state
         {
             let last = asking.opinions.iter().map(|opinion| opinion.at).max().unwrap_or(now);
             (asking.due, asking.filter, asking.may_repeat) = (Some(last.plus_ms(LOGS_AGAIN_MS).max(now)), None, true);
@@ -257,7 +257,7 @@ impl Logs {
     /// The next log that is to be taken back, and whose it was.
     fn take_back(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>)> {
         while let Some(block) = self.dropped.front_mut() {
-            if let State::Known(logs) = &block.state {
+            if let BlockState::Known(logs) = &block.state {
                 while block.told > 0 {
                     block.told -= 1;
                     let Some(log) = logs.get(block.told) else { continue };
@@ -275,7 +275,7 @@ impl Logs {
     /// The next log in order.
     fn tell(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>)> {
         while let Some(block) = self.blocks.get_mut(self.flushed) {
-            let State::Known(logs) = &block.state else { return None };
+            let BlockState::Known(logs) = &block.state else { return None };
             while let Some(log) = logs.get(block.told) {
                 block.told += 1;
                 let to = owed(&self.recipients, &self.parts, block.place, log);
@@ -291,24 +291,24 @@ impl Logs {
 
     /// When the time of the oldest block that nobody has answered for is over; nothing that happens elsewhere moves it.
     fn deadline(&self) -> Instant {
-        let mut open = self.blocks.range(self.flushed..).filter(|block| matches!(block.state, State::Asking(_)));
+        let mut open = self.blocks.range(self.flushed..).filter(|block| matches!(block.state, BlockState::Asking(_)));
         open.next().map_or(Instant::NEVER, |block| block.since.plus_ms(self.rules.backfill_timeout_ms))
     }
 
     fn ask(&mut self, now: Instant) -> Option<Action> {
-        let untold: usize = self.blocks.range(self.flushed..).map(Block::bytes).sum();
+        let untold: usize = self.blocks.range(self.flushed..).map(LoggedBlock::bytes).sum();
         let most = if untold > LOGS_AHEAD_BYTES { 1 } else { FILL_PARALLEL };
         let filters = self.recipients.filters();
-        let open = self.blocks.range_mut(self.flushed..).filter(|block| matches!(block.state, State::Asking(_)));
+        let open = self.blocks.range_mut(self.flushed..).filter(|block| matches!(block.state, BlockState::Asking(_)));
         for block in open.take(most) {
-            if let State::Asking(asking) = &mut block.state
+            if let BlockState::Asking(asking) = &mut block.state
                 && asking.due.is_some_and(|due| due <= now)
             {
                 let union = if asking.wants_all { LogFilter::default() } else { LogFilter::union(filters) };
                 (asking.due, asking.filter) = (None, Some(union.clone()));
                 let heard = asking.opinions.iter().map(|opinion| opinion.by).collect();
                 let (block, number, may_repeat) = (block.hash, block.number, asking.may_repeat);
-                return Some(Action::Ask(Question { block, number, filter: union, heard, may_repeat }));
+                return Some(Action::Ask(LogsQuestion { block, number, filter: union, heard, may_repeat }));
             }
         }
         None
@@ -316,7 +316,7 @@ impl Logs {
 
     /// Something is to be told, as soon as there is room.
     pub fn has_more(&self) -> bool {
-        !self.dropped.is_empty() || matches!(self.blocks.get(self.flushed), Some(Block { state: State::Known(_), .. }))
+        !self.dropped.is_empty() || matches!(self.blocks.get(self.flushed), Some(LoggedBlock { state: BlockState::Known(_), .. }))
     }
 
     /// When `next` has something to say without an event; `Instant::NEVER` if never. What is known and not told waits for
@@ -326,8 +326,8 @@ impl Logs {
             return Instant::NEVER;
         }
         let open = self.blocks.range(self.flushed..).filter_map(|block| match &block.state {
-            State::Asking(asking) => Some(asking.due),
-            State::Known(_) => None,
+            BlockState::Asking(asking) => Some(asking.due),
+            BlockState::Known(_) => None,
         });
         // Beyond those that may be asked for at once a block waits for an answer, not for the time.
         open.take(FILL_PARALLEL).flatten().fold(self.deadline(), Instant::min)
@@ -354,7 +354,7 @@ impl Logs {
 
     /// What is told whole and has no logs needs no turn.
     fn skip_told(&mut self) {
-        while let Some(Block { state: State::Known(logs), .. }) = self.blocks.get(self.flushed)
+        while let Some(LoggedBlock { state: BlockState::Known(logs), .. }) = self.blocks.get(self.flushed)
             && logs.is_empty()
         {
             self.flushed += 1;
@@ -383,7 +383,8 @@ impl Logs {
     }
 
     fn under_way(&self, hash: BlockHash) -> Option<usize> {
-        let is_it = |block: &Block| block.hash == hash && matches!(block.state, State::Asking(Asking { due: None, .. }));
+        let is_it =
+            |block: &LoggedBlock| block.hash == hash && matches!(block.state, BlockState::Asking(OpenQuestion { due: None, .. }));
         self.blocks.iter().position(is_it)
     }
 
@@ -392,7 +393,7 @@ impl Logs {
     }
 }
 
-impl Asking {
+impl OpenQuestion {
     /// Somebody else has said the same, or the same one a while ago, and nobody more.
     fn is_confirmed(&self, opinion: &Opinion) -> bool {
         let again = Duration::from_millis(LOGS_AGAIN_MS);
@@ -412,9 +413,9 @@ impl Asking {
     }
 }
 
-impl Block {
+impl LoggedBlock {
     fn bytes(&self) -> usize {
-        if let State::Known(logs) = &self.state { bytes_of(logs) } else { 0 }
+        if let BlockState::Known(logs) = &self.state { bytes_of(logs) } else { 0 }
     }
 }
 

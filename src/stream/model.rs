@@ -3,16 +3,16 @@
 //! passed over, chains may begin anew below what was told, a provider may announce a block of another chain, and a block may
 //! be had of nobody: then the story must end in time, and in no other.
 //!
-//! The machines are judged by what a client would see (`Client`), and heads also by an oracle that takes the announcements
+//! The machines are judged by what a client would see (`Believer`), and heads also by an oracle that takes the announcements
 //! as they were fed and knows every block. A run ends quietly: then everything must be there.
 
-use super::believer::Client;
+use super::believer::Believer;
 use super::bug::Bug;
 use super::continuity::{Action, Ask, Heads, Rules};
 use super::event::{BlockHash, Bloom, Head, Log};
 use super::fanout::StreamId;
 use super::filter::{LogFilter, bloom_add};
-use super::logs::{Action as LogsAction, Logs, Question};
+use super::logs::{Action as LogsAction, Logs, LogsQuestion};
 use crate::base::ids::InstanceId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -90,7 +90,7 @@ pub struct Story {
     is_lost: bool,
     heads: Heads,
     logs: Logs,
-    client: Client,
+    client: Believer,
     /// Blocks before this one are of a chain that was given up; nobody has them.
     reset_at: usize,
     /// Since then the client has been told nothing, though there is something newer.
@@ -126,7 +126,7 @@ impl Story {
             is_lost: false,
             heads: Heads::new(Rules { bug, ..RULES }, Instant::ZERO),
             logs: Logs::new(Rules { bug, ..RULES }),
-            client: Client::default(),
+            client: Believer::default(),
             reset_at: 0,
             untold_since: None,
             newest_fed: None,
@@ -457,7 +457,7 @@ impl Story {
     }
 
     /// One of three providers answers, another one than before if that is asked for; perhaps it has not got all yet.
-    fn answer_logs(&mut self, question: &Question) {
+    fn answer_logs(&mut self, question: &LogsQuestion) {
         let mut others: Vec<InstanceId> = (0..3).map(InstanceId).collect();
         others.retain(|by| question.may_repeat || !question.heard.contains(by));
         if others.is_empty() {

@@ -19,12 +19,12 @@ use crate::snapshot::Snapshot;
 use crate::stream::continuity::Ask;
 use crate::stream::event::{BlockHash, Head, Log};
 use crate::stream::fanout::Topic;
-use crate::stream::logs::Question;
+use crate::stream::logs::LogsQuestion;
 use std::rc::Rc;
 
 pub enum Wanted {
     Block(Ask),
-    Logs(Question),
+    Logs(LogsQuestion),
 }
 
 /// One fetch, and whom to ask.
@@ -141,7 +141,7 @@ async fn block<W: World>(shard: &Shard<W>, entry: EntryId, ask: Ask) -> Option<H
 }
 
 /// A block's logs as the provider has them: nothing here says that they are all of them.
-async fn logs<W: World>(shard: &Shard<W>, entry: EntryId, question: &Question) -> Result<Vec<Log>, NoLogs> {
+async fn logs<W: World>(shard: &Shard<W>, entry: EntryId, question: &LogsQuestion) -> Result<Vec<Log>, NoLogs> {
     let mut params = vec![b'['];
     question.filter.write_for_block(&mut params, question.block);
     params.push(b']');
@@ -154,7 +154,7 @@ async fn logs<W: World>(shard: &Shard<W>, entry: EntryId, question: &Question) -
     }
 }
 
-async fn receipts<W: World>(shard: &Shard<W>, entry: EntryId, question: &Question) -> Result<Vec<Log>, NoLogs> {
+async fn receipts<W: World>(shard: &Shard<W>, entry: EntryId, question: &LogsQuestion) -> Result<Vec<Log>, NoLogs> {
     let mut params = b"[\"".to_vec();
     hex::write_bytes(&mut params, &question.block.0);
     params.extend_from_slice(b"\"]");
@@ -168,7 +168,7 @@ async fn receipts<W: World>(shard: &Shard<W>, entry: EntryId, question: &Questio
     }
 }
 
-async fn by_number<W: World>(shard: &Shard<W>, entry: EntryId, question: &Question) -> Result<Vec<Log>, NoLogs> {
+async fn by_number<W: World>(shard: &Shard<W>, entry: EntryId, question: &LogsQuestion) -> Result<Vec<Log>, NoLogs> {
     let is_still_there = async || {
         let block = block(shard, entry, Ask::Number(question.number)).await;
         if block.is_some_and(|block| block.hash == question.block) { Ok(()) } else { Err(NoLogs::Failed) }

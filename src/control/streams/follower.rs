@@ -20,7 +20,7 @@ use crate::stream::event::Head;
 use crate::stream::fanout::{StreamId, Ticket, Topic};
 use crate::stream::forwarded::{Syncing, Transactions};
 use crate::stream::key::Key;
-use crate::stream::logs::{self, Logs, Question};
+use crate::stream::logs::{self, Logs, LogsQuestion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -456,7 +456,7 @@ impl Follower {
     }
 
     /// Asks somebody who has not answered yet, is not left alone, and has the block by what it said last.
-    fn ask_for_logs(&mut self, around: &Around<'_>, question: Question, acts: &mut Vec<Act>) {
+    fn ask_for_logs(&mut self, around: &Around<'_>, question: LogsQuestion, acts: &mut Vec<Act>) {
         let now = around.now;
         let sources = self.sources(around);
         let is_free = |instance: &InstanceId| self.rests_until(*instance, now).is_none();

@@ -7,6 +7,7 @@
 use super::forks::Forks;
 use super::identity::{Address, Hash, Kind, Name, Naming, digest, keccak, mix};
 use crate::base::{rng::Rng, time::Duration, time::Instant};
+use crate::chain::bloom::Bloom;
 
 /// A chain's parameters. Two models with equal fields give equal blocks.
 #[derive(Clone, Debug)]
@@ -256,9 +257,6 @@ impl Block {
         bloom(self.logs().map(|(_, log)| log))
     }
 }
-
-/// 2048 bits; the Yellow Paper's `M3:2048`.
-pub type Bloom = [u8; 256];
 
 /// The bloom of some logs: three bits for each address and topic.
 pub fn bloom<'a>(logs: impl Iterator<Item = &'a Log>) -> Bloom {

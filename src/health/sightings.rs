@@ -12,20 +12,20 @@
 use crate::base::ids::{ChannelId, InstanceId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
+use crate::chain::bloom::{Bloom, BloomUse};
 use arrayvec::ArrayVec;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 pub type HashBytes = [u8; 32];
-pub type BloomBytes = [u8; 256];
 
 /// A head as a feed announces it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SeenHead {
     pub hash: HashBytes,
     pub height: u64,
-    pub bloom: Option<Arc<BloomBytes>>,
+    pub bloom: Option<Arc<Bloom>>,
 }
 
 /// One head that was announced.
@@ -34,7 +34,7 @@ pub struct Sighting {
     pub height: u64,
     /// The first announcers; more are not needed.
     pub by: ArrayVec<ChannelId, { limits::ANNOUNCERS }>,
-    bloom: Option<Arc<BloomBytes>>,
+    bloom: Option<Arc<Bloom>>,
     at: Instant,
 }
 
@@ -56,8 +56,7 @@ pub struct Sightings {
     doors: BTreeMap<ChannelId, SeenDoor>,
     /// Heights that clients were told of, rising, and when.
     told: VecDeque<(u64, Instant)>,
-    /// Some header had a bloom with a bit in it: chains that fill none in send zeros, which rule nothing out.
-    has_blooms: bool,
+    blooms: BloomUse,
 }
 
 impl Sightings {
@@ -69,7 +68,7 @@ impl Sightings {
             door.announced = height;
         }
         self.tell(height, before, now);
-        self.has_blooms = self.has_blooms || bloom.as_ref().is_some_and(|bloom| has_bits(bloom));
+        self.blooms.see(bloom.as_deref());
         match self.by_hash.get_mut(&hash) {
             Some(sighting) if sighting.by.contains(&channel) => {}
             Some(sighting) => {
@@ -159,8 +158,8 @@ impl Sightings {
     }
 
     /// The bloom of an announced head; nothing where it tells nothing.
-    pub fn bloom<'a>(&self, sighting: &'a Sighting) -> Option<&'a BloomBytes> {
-        sighting.bloom.as_deref().filter(|_| self.has_blooms)
+    pub fn bloom<'a>(&self, sighting: &'a Sighting) -> Option<&'a Bloom> {
+        self.blooms.read(sighting.bloom.as_deref())
     }
 
     /// What was announced lately of these heights, on whichever branch.
@@ -180,10 +179,6 @@ impl Sightings {
     pub fn has_told_of(&self, hash: &HashBytes, now: Instant) -> bool {
         self.by_hash.get(hash).is_some_and(|sighting| is_recent(sighting.at, now))
     }
-}
-
-pub fn has_bits(bloom: &BloomBytes) -> bool {
-    bloom.iter().any(|byte| *byte != 0)
 }
 
 fn is_recent(at: Instant, now: Instant) -> bool {

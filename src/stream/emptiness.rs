@@ -11,9 +11,10 @@ use super::filter::{BloomTest, LogFilter};
 use crate::base::ids::MethodId;
 use crate::base::limits;
 use crate::base::time::Instant;
+use crate::chain::bloom::has_bits;
 use crate::chain::method::{self, Locator, Shape};
 use crate::chain::params::{self, BlockAsk, Edge};
-use crate::health::sightings::{Sighting, Sightings, has_bits};
+use crate::health::sightings::{Sighting, Sightings};
 use serde_json::Value;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

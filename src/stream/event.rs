@@ -10,6 +10,7 @@
 //! so that the block is missing and its stream ends when its time is over.
 
 use crate::base::limits::HEAD_EVENT_BYTES;
+use crate::chain::bloom::Bloom;
 use crate::chain::hex::{parse_bytes, parse_quantity};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -27,8 +28,6 @@ impl fmt::Debug for BlockHash {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
-
-pub type Bloom = [u8; 256];
 
 /// A block's header.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,8 +7,9 @@
 //! Rejected: keeping the text (equal filters would not be equal), and matching by what was upstream's word alone (fills
 //! and the bloom need the rule here anyway).
 
-use super::event::{BlockHash, Bloom, Log};
+use super::event::{BlockHash, Log};
 use crate::base::limits::{FILTER_ADDRESSES, FILTER_CHOICES, FILTER_TOPICS};
+use crate::chain::bloom::Bloom;
 use crate::chain::hex::{parse_bytes, parse_quantity, write_bytes, write_quantity};
 use serde_json::Value;
 use sha3::{Digest, Keccak256};

@@ -14,7 +14,7 @@
 
 use super::bug::Bug;
 use super::continuity::{Reason, Rules};
-use super::event::{BlockHash, Bloom, Head, Log};
+use super::event::{BlockHash, Head, Log};
 use super::fanout::StreamId;
 use super::filter::{BloomTest, LogFilter};
 use super::proof::{BloomTrust, Proof};
@@ -24,6 +24,7 @@ use crate::base::limits::{
     FILL_PARALLEL, FILL_RETRY_MS, LOGS_AGAIN_MS, LOGS_AHEAD_BYTES, LOGS_DOUBT_MS, STREAM_CHAIN_BLOCKS, STREAM_LOG_BYTES,
 };
 use crate::base::time::{Duration, Instant};
+use crate::chain::bloom::Bloom;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;

@@ -9,13 +9,14 @@
 use super::believer::Believer;
 use super::bug::Bug;
 use super::continuity::{Action, Ask, Heads, Rules};
-use super::event::{BlockHash, Bloom, Head, Log};
+use super::event::{BlockHash, Head, Log};
 use super::fanout::StreamId;
 use super::filter::{LogFilter, bloom_add};
 use super::logs::{Action as LogsAction, Logs, LogsQuestion};
 use crate::base::ids::InstanceId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
+use crate::chain::bloom::Bloom;
 use serde_json::json;
 use std::collections::BTreeMap;
 

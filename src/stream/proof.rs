@@ -8,8 +8,9 @@
 //! How it fails: of a narrow question an answer that lacks some logs and has others is believed; nothing in it or in the
 //! header tells. Nodes keep a block's logs in one piece, so it is not how they fail.
 
-use super::event::{Bloom, Head, Log};
+use super::event::{Head, Log};
 use super::filter::{BloomTest, bits_of};
+use crate::chain::bloom::{Bloom, BloomUse};
 
 /// How sure an answer is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +25,7 @@ pub enum Proof {
 /// What is known of a chain's blooms and indices.
 #[derive(Clone, Debug, Default)]
 pub struct BloomTrust {
-    has_shown_bits: bool,
+    blooms: BloomUse,
     /// Logs came that their block's bloom excludes: nothing is left out by a bloom any more.
     has_excluded_wrongly: bool,
     /// Answers that lack what the bloom needs were confirmed.
@@ -39,24 +40,17 @@ const TELLING: f64 = 0.02;
 impl BloomTrust {
     /// A head of the chain came.
     pub fn see(&mut self, head: &Head) {
-        self.has_shown_bits |= head.bloom.as_ref().is_some_and(|bloom| bloom.iter().any(|byte| *byte != 0));
-    }
-
-    /// A block's bloom, if it says anything: a chain whose blooms are all zero has none, and one with every bit set was made
-    /// up by a node that reckons none.
-    fn read<'a>(&self, bloom: Option<&'a Bloom>) -> Option<&'a Bloom> {
-        let is_plain = |bloom: &&Bloom| bloom.iter().any(|byte| *byte != 0xff);
-        bloom.filter(is_plain).filter(|bloom| self.has_shown_bits || bloom.iter().any(|byte| *byte != 0))
+        self.blooms.see(head.bloom.as_deref());
     }
 
     /// No log of the block can match.
     pub fn excludes(&self, test: &BloomTest, number: u64, bloom: Option<&Bloom>) -> bool {
-        test.excludes(number, self.read(bloom).filter(|_| !self.has_excluded_wrongly))
+        test.excludes(number, self.blooms.read(bloom).filter(|_| !self.has_excluded_wrongly))
     }
 
     /// `logs`: the answer to a question for everything, or for what `tests` together let through; ascending.
     pub fn judge(&mut self, bloom: Option<&Bloom>, number: u64, logs: &[Log], tests: Option<&[&BloomTest]>) -> Proof {
-        let bloom = self.read(bloom).copied();
+        let bloom = self.blooms.read(bloom).copied();
         let Some(tests) = tests else {
             let has_gaps = !self.has_gaps_usually && logs.iter().enumerate().any(|(place, log)| log.index != place as u64);
             return match bloom {
@@ -123,7 +117,9 @@ mod tests {
     }
 
     fn shown() -> BloomTrust {
-        BloomTrust { has_shown_bits: true, ..BloomTrust::default() }
+        let mut trust = BloomTrust::default();
+        trust.blooms.see(Some(&bloom(&[1])));
+        trust
     }
 
     #[test]

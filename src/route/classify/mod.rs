@@ -218,6 +218,8 @@ fn decide(context: &Context, code: i64, message: &[u8], said: Option<&'static Gr
         (402 | 403, category) if loose || category == C::Auth || category.class() == Class::ProviderFailure => {
             certain(C::Forbidden)
         }
+        // A plan without the method: as certain as the bare status, and so a lesson.
+        (402 | 403, C::MethodNotAllowed) => certain(C::Forbidden),
         _ if matches!(code, 3 | -32602) && matches!(group.category.class(), Class::Quota | Class::ProviderFailure) => {
             Finding { doubtful: true, ..certain(code::of_code(code)) }
         }

@@ -296,7 +296,7 @@ fn every_http_status() {
     }
     assert_eq!(error(401, -32000, "please upgrade your plan").category, C::Auth);
     assert_eq!(error(401, -32000, "daily quota is used up").category, C::Quota);
-    assert_eq!(error(403, -32000, "method not available on your plan").category, C::MethodNotAllowed);
+    assert_eq!(error(403, -32000, "method not available on your plan").category, C::Forbidden);
     assert_eq!(error(403, -32000, "forbidden").category, C::Forbidden);
     assert_eq!(error(403, -32603, "Internal server error").category, C::Forbidden, "a form letter");
     assert_eq!(error(402, -32000, "invalid api key").category, C::Forbidden);

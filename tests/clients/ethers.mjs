@@ -1,9 +1,10 @@
-// ethers as an application uses it, its batching on: node ethers.mjs URL [read | watch CONTRACT]. Exit 0 when every answer is right.
+// ethers as an application uses it, its batching on: node ethers.mjs URL [read | watch CONTRACT | ledgers ASKED HELD]. Exit 0 when every answer is right.
 import assert from 'node:assert/strict';
-import { Contract, ContractFactory, FetchRequest, JsonRpcProvider, Wallet, WebSocketProvider, isCallException, isError, parseEther } from 'ethers';
+import { Contract, ContractFactory, FetchRequest, JsonRpcProvider, SocketEventSubscriber, Wallet, WebSocketProvider, isCallException, isError, parseEther } from 'ethers';
+import { keepLedgers } from './ledger.mjs';
 import { abi, bytecode, funded, keys, readUntilInputEnds, runtime, watchUntilInputEnds } from './shared.mjs';
 
-const [url, mode, watched] = process.argv.slice(2);
+const [url, mode, watched, held] = process.argv.slice(2);
 
 if (mode === 'read') {
   const options = { staticNetwork: true, cacheTimeout: -1 };
@@ -30,6 +31,22 @@ if (mode === 'watch') {
     await new Contract(watched, abi, provider).on('Noted', (by, value, event) => say('log', event.log.blockNumber, value));
   };
   await watchUntilInputEnds(watch, () => provider.getBlockNumber());
+}
+
+if (mode === 'ledgers') {
+  const provider = new WebSocketProvider(url, 31337, { staticNetwork: true, cacheTimeout: -1 });
+  await provider._detectNetwork();
+  await keepLedgers(watched, held, async (filter, onLog) => {
+    // `on` gives a log that was taken back to nobody but who listens for that very log.
+    class Keeper extends SocketEventSubscriber {
+      async _emit(provider, log) {
+        onLog(provider._wrapLog(log, provider._network));
+      }
+    }
+    new Keeper(provider, filter).start();
+    // There is no word that it is confirmed.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  });
 }
 
 // Fifty calls are the most that a batch may hold; the library's own limit is a hundred. No cache: a block comes with each

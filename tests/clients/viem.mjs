@@ -1,11 +1,12 @@
-// viem as an application uses it: node viem.mjs URL [read | watch CONTRACT]. Exit 0 when every answer is what the library promises.
+// viem as an application uses it: node viem.mjs URL [read | watch CONTRACT | ledgers ASKED HELD]. Exit 0 when every answer is what the library promises.
 import assert from 'node:assert/strict';
 import { BaseError, ContractFunctionRevertedError, createPublicClient, createWalletClient, http, parseEther, webSocket } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
+import { keepLedgers } from './ledger.mjs';
 import { abi, bytecode, funded, keys, readUntilInputEnds, runtime, watchUntilInputEnds } from './shared.mjs';
 
-const [url, mode, watched] = process.argv.slice(2);
+const [url, mode, watched, held] = process.argv.slice(2);
 const account = privateKeyToAccount(keys.viem);
 
 if (mode === 'read') {
@@ -32,6 +33,13 @@ if (mode === 'watch') {
     client.watchPendingTransactions({ batch: false, onTransactions: (hashes) => hashes.forEach((hash) => say('pending', hash)), onError });
   };
   await watchUntilInputEnds(watch, () => client.getBlockNumber());
+}
+
+if (mode === 'ledgers') {
+  const client = createPublicClient({ chain: foundry, transport: webSocket(url, { retryCount: 0, reconnect: false }) });
+  await keepLedgers(watched, held, (filter, onLog, onError) =>
+    client.transport.subscribe({ params: ['logs', filter], onData: ({ result }) => onLog(result), onError }),
+  );
 }
 
 // The reads go out as batches; whatever the library asks for in one turn of the event loop is one.

@@ -1,10 +1,11 @@
-"""web3.py as an application uses it: web3py.py URL [read | watch CONTRACT]. Exit 0 when every answer is what the library promises."""
+"""web3.py as an application uses it: web3py.py URL [read | watch CONTRACT | ledgers ASKED HELD]. Exit 0 when every answer is what the library promises."""
 
 import asyncio
 import inspect
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 
 from web3 import AsyncWeb3, HTTPProvider, Web3, WebSocketProvider
@@ -84,6 +85,47 @@ async def watch_until_input_ends(url, contract):
     return 0
 
 
+def checksummed(wanted):
+    """The addresses of a filter as this library wants them."""
+    address = wanted.get("address")
+    if address is None:
+        return wanted
+    many = [Web3.to_checksum_address(one) for one in ([address] if isinstance(address, str) else address)]
+    return {**wanted, "address": many[0] if isinstance(address, str) else many}
+
+
+async def keep_ledgers(url, asked, held):
+    """As in ledger.mjs."""
+    filters = json.loads(Path(asked).read_text())
+    ledgers, wrong, last_s = [set() for _ in filters], [], time.monotonic()
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+    def noting(ledger):
+        async def on_log(context):
+            nonlocal last_s
+            log, last_s = context.result, time.monotonic()
+            name = f"{log['blockHash'].to_0x_hex()}:{log['logIndex']}"
+            if log["removed"] != (name in ledger):
+                wrong.append(f"{'unknown' if log['removed'] else 'twice'} {name}")
+            (ledger.discard if log["removed"] else ledger.add)(name)
+
+        return on_log
+
+    async with AsyncWeb3(WebSocketProvider(url)) as w3:
+        for wanted, ledger in zip(filters, ledgers):
+            await w3.subscription_manager.subscribe(LogsSubscription(**checksummed(wanted), handler=noting(ledger)))
+        handling = asyncio.create_task(w3.subscription_manager.handle_subscriptions())
+        print("watching", flush=True)
+        await ended
+        while time.monotonic() < last_s + 2:
+            await asyncio.sleep(0.2)
+        if handling.done():
+            wrong.append(f"error {handling.exception()!r}")
+        handling.cancel()
+    Path(held).write_text(json.dumps({"ledgers": [list(ledger) for ledger in ledgers], "wrong": wrong[:20]}))
+    return 0
+
+
 def reads(w3):
     assert w3.is_connected()
     assert w3.eth.chain_id == 31337
@@ -159,9 +201,11 @@ def raw_transaction(w3, account):
     assert "nonce too low" in str(error).lower() or "already" in str(error).lower(), repr(error)
 
 
-def main(url, mode="flow", contract=None):
+def main(url, mode="flow", contract=None, held=None):
     if mode == "watch":
         return asyncio.run(watch_until_input_ends(url, contract))
+    if mode == "ledgers":
+        return asyncio.run(keep_ledgers(url, contract, held))
     if mode == "read" and url.startswith("ws"):
         return asyncio.run(read_over_socket(url))
     if mode == "read":

@@ -23,6 +23,7 @@ mod http;
 #[cfg(feature = "http2")]
 mod http2;
 mod killed;
+mod ledgers;
 mod lessons;
 mod life;
 mod limits;

@@ -162,6 +162,11 @@ impl Channel {
         self.learnt.learn(lesson, now);
     }
 
+    /// No block was announced for long. The chain may stand still, so a probe decides.
+    pub fn on_silent(&mut self, now: Instant) {
+        self.suspicion.raise(0, Category::Timeout, now);
+    }
+
     /// `prober` is the producer that our probes count under.
     pub fn on_probe(&mut self, probe: Probe, prober: u16, now: Instant) -> Option<Transition> {
         match probe {

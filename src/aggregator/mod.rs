@@ -22,7 +22,7 @@ use crate::observe::buckets::BUCKETS;
 use crate::observe::decision::Ration;
 use crate::observe::figures::Figures;
 use crate::observe::happening::Happening;
-use crate::observe::report::{Event, Probe, Report, TrialEnd};
+use crate::observe::report::{Event, Probe, Report, Streaming, TrialEnd};
 use crate::observe::tally::{Row, Tally};
 use crate::shard::Node;
 use crate::snapshot::{Grant, Snapshot};
@@ -280,7 +280,12 @@ impl Aggregator {
                     heads.on_served(instance, height, now);
                 }
             }
-            Event::Streaming { channel, what } => self.tell_streaming(channel, what, now),
+            Event::Streaming { channel, what } => {
+                if what == Streaming::Silent {
+                    self.with(channel, |c| c.on_silent(now));
+                }
+                self.tell_streaming(channel, what, now);
+            }
             Event::Feed { channel, state } => self.with(channel, |c| c.feed = state),
             Event::Probed { channel, probe } => self.on_probe(channel, probe, now),
         }

@@ -11,8 +11,7 @@ use super::feed::{Feed, Said};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::health::ending::{Ending, How};
-use crate::observe::category::Category;
-use crate::observe::report::{Event, Probe, Streaming};
+use crate::observe::report::{Event, Streaming};
 use crate::runtime::world::World;
 use crate::shard::{Link, Shard, Word};
 use crate::stream::event::Head;
@@ -134,7 +133,6 @@ impl<W: World> Carried<W> {
                     return;
                 }
             } else if self.live.contains_key(&Key::NewHeads) && now.since(self.last_head) >= silence {
-                shard.tell(Event::Probed { channel: feed.id.channel(), probe: Probe::Failed { category: Category::Timeout } });
                 say(shard, feed, Streaming::Silent);
                 self.link.close();
             }

@@ -151,7 +151,7 @@ pub const POOLED_LONG_BUFFERS: usize = 64;
 /// Descriptors kept for files and threads, and for each shard's own and the clients that it turns away.
 pub const FILES: u64 = 40;
 pub const FILES_PER_SHARD: u64 = 24;
-/// Clients that one shard turns away at once; more wait in the kernel's queue.
+/// Clients turned away that one shard waits for, so that they hear why; more are closed at once.
 pub const REFUSALS: u32 = 8;
 /// Room for fewer client connections is warned of at the start.
 pub const CLIENTS_FEW: u64 = 1_024;

@@ -337,8 +337,16 @@ impl<W: World> Client<W> {
     }
 }
 
+/// How a connection is closed that was told its last word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parting {
+    /// What the client still sends is read away, so that no reset overtakes the word.
+    WhenHeard,
+    AtOnce,
+}
+
 /// Turns a client away that there is no place for. Its request is not waited for: it may never come.
-pub async fn refuse<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
+pub async fn refuse<W: World>(shard: Rc<Shard<W>>, stream: W::Stream, parting: Parting) {
     let now = shard.now();
     let over = now.plus_ms(limits::LINGER_MS);
     let watch = shard.clients.watch_client(now, over, stream.closer());
@@ -352,7 +360,8 @@ pub async fn refuse<W: World>(shard: Rc<Shard<W>>, stream: W::Stream) {
     reply::field(&mut out, b"connection", b"close");
     reply::end_head(&mut out, Some(body.len() as u64));
     body.append_to(&mut out);
-    if write_all(&mut write, out).await.0.is_ok() && finish_writing(&mut write).await.is_ok() {
+    let is_told = write_all(&mut write, out).await.0.is_ok() && finish_writing(&mut write).await.is_ok();
+    if is_told && parting == Parting::WhenHeard {
         read_away(&shard, &mut read, &watch, over).await;
     }
 }

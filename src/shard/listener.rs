@@ -1,13 +1,15 @@
 //! Takes client connections until the node drains.
 //!
 //! There are at most as many as the node has descriptors for beside those that its providers need. One more is told so and
-//! closed: left in the kernel's queue it would wait without a word. Few are told at once, because that needs descriptors too.
+//! closed: left in the kernel's queue it would wait without a word. For a few it is made sure that they have heard it; because that
+//! needs descriptors too, more of them are closed with the word still under way.
 
 use crate::base::limits;
 use crate::observe::shortage::Shortage;
 use crate::runtime::own_fault;
 use crate::runtime::world::{Accept, World};
-use crate::shard::{Shard, client_http};
+use crate::shard::Shard;
+use crate::shard::client_http::{self, Parting};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -34,11 +36,12 @@ pub async fn accept<W: World>(shard: Rc<Shard<W>>, mut listener: W::Listener) {
 
 async fn turn_away<W: World>(shard: &Rc<Shard<W>>, stream: W::Stream, refusing: &Rc<Cell<u32>>) {
     shard.counters.lack(Shortage::Clients);
-    while refusing.get() >= limits::REFUSALS {
-        shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
+    if refusing.get() >= limits::REFUSALS {
+        // Those behind it, for whom there may be a place, do not wait for others that stay on the line.
+        return client_http::refuse(shard.clone(), stream, Parting::AtOnce).await;
     }
     let turn = Refusing::begin(refusing);
-    let told = client_http::refuse(shard.clone(), stream);
+    let told = client_http::refuse(shard.clone(), stream, Parting::WhenHeard);
     shard.world.spawn("refused client", async move {
         let _turn = turn;
         told.await;

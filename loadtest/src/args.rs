@@ -1,5 +1,6 @@
 //! Arguments of the commands. Plain flags, no defaults that hide a decision: what is measured is on the command line.
 
+use crate::logs::Spread;
 use crate::ring::Driver;
 use lexopt::{Arg, Parser, ValueExt};
 use std::ffi::OsString;
@@ -24,11 +25,13 @@ loadtest load  --target ADDR                    calls, checks every answer, prin
 loadtest heads --listen ADDR                    a provider with a chain that grows; GET /counts tells of its subscriptions
                [--interval-ms N] [--burst N]   N heads at a time; default 1 every 1000 ms
                [--chain-number N]
+               [--logs N --filters N]   logs of each block, spread evenly over filters; default none
 loadtest subscribe --target ADDR                clients with a subscription to heads each; all must get every head once
                [--path /ws/rpc/bench] [--host NAME] [--watch PID]...
                [--concurrency N]   clients; default 1
                [--stalled N]       clients beside them that read nothing until the end
-               [--events N]        measured heads; default 20
+               [--logs N --filters N]   subscriptions to logs instead, client i to filter i % N
+               [--events N]        measured heads, or blocks of logs; default 20
 All of them: [--driver io_uring|epoll] (default: io_uring, epoll where the kernel refuses it).";
 
 pub enum Command {
@@ -98,6 +101,7 @@ pub struct Heads {
     pub interval: Duration,
     pub burst: u32,
     pub chain_number: u64,
+    pub spread: Spread,
 }
 
 pub struct Subscribe {
@@ -107,6 +111,8 @@ pub struct Subscribe {
     pub host: String,
     pub concurrency: usize,
     pub stalled: usize,
+    /// Logs instead of heads, where it says so.
+    pub spread: Spread,
     /// Heads of the measured part.
     pub events: u64,
     pub watch: Vec<u32>,
@@ -214,17 +220,20 @@ fn load(mut parser: Parser) -> Result<Command, String> {
 fn heads(mut parser: Parser) -> Result<Command, String> {
     let (mut listen, interval) = (None, Duration::from_secs(1));
     let at = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut options = Heads { driver: Driver::Auto, listen: at, interval, burst: 1, chain_number: 1 };
+    let mut options = Heads { driver: Driver::Auto, listen: at, interval, burst: 1, chain_number: 1, spread: Spread::default() };
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Arg::Long("driver") => options.driver = value(&mut parser)?,
             Arg::Long("listen") => listen = Some(value(&mut parser)?),
             Arg::Long("interval-ms") => options.interval = Duration::from_millis(value::<u64>(&mut parser)?.max(1)),
             Arg::Long("burst") => options.burst = value(&mut parser)?,
+            Arg::Long("logs") => options.spread.logs = value(&mut parser)?,
+            Arg::Long("filters") => options.spread.filters = value(&mut parser)?,
             Arg::Long("chain-number") => options.chain_number = value(&mut parser)?,
             other => return Err(other.unexpected().to_string()),
         }
     }
+    options.spread.check()?;
     options.listen = listen.ok_or("heads needs --listen ADDR")?;
     Ok(Command::Heads(options))
 }
@@ -238,6 +247,7 @@ fn subscribe(mut parser: Parser) -> Result<Command, String> {
         host: "127.0.0.1".into(),
         concurrency: 1,
         stalled: 0,
+        spread: Spread::default(),
         events: 20,
         watch: Vec::new(),
     };
@@ -248,12 +258,15 @@ fn subscribe(mut parser: Parser) -> Result<Command, String> {
             Arg::Long("path") => options.path = value(&mut parser)?,
             Arg::Long("host") => options.host = value(&mut parser)?,
             Arg::Long("concurrency") => options.concurrency = value(&mut parser)?,
+            Arg::Long("logs") => options.spread.logs = value(&mut parser)?,
+            Arg::Long("filters") => options.spread.filters = value(&mut parser)?,
             Arg::Long("stalled") => options.stalled = value(&mut parser)?,
             Arg::Long("events") => options.events = value::<u64>(&mut parser)?.max(1),
             Arg::Long("watch") => options.watch.push(value(&mut parser)?),
             other => return Err(other.unexpected().to_string()),
         }
     }
+    options.spread.check()?;
     options.target = target.ok_or("subscribe needs --target ADDR")?;
     if options.concurrency == 0 || options.concurrency + options.stalled > MAX_CONNECTIONS {
         return Err(format!("--concurrency and --stalled together must be 1 to {MAX_CONNECTIONS}"));

@@ -1,4 +1,4 @@
-//! A provider whose chain grows by the clock, over HTTP and WebSocket: heads for subscriptions, and blocks for whoever asks.
+//! A provider whose chain grows by the clock, over HTTP and WebSocket: heads and logs for subscriptions, and blocks for whoever asks.
 //!
 //! Subscribed to directly it is the bare loop that a node's fan-out is measured against: one task a connection, and for
 //! each head one write of bytes that were made once. A head's `extraData` is the monotonic clock of this machine at its
@@ -6,6 +6,7 @@
 //! subscriptions there are, ever were and most were at once.
 
 use crate::args::Heads;
+use crate::logs::{self, Spread};
 use crate::{call, frame, ring, scan};
 use bytes::Bytes;
 use monoio::io::{AsyncWriteRent, AsyncWriteRentExt, Splitable};
@@ -30,10 +31,15 @@ struct Head {
     stamp: u64,
     /// For the first subscription of a connection, which is nearly always the only one.
     frame: Bytes,
+    /// The same of its logs, by filter.
+    logs: Vec<Bytes>,
 }
 
 struct Chain {
     chain_number: u64,
+    spread: Spread,
+    /// Calls of `eth_getLogs` that were answered.
+    logs_asked: Cell<u64>,
     /// The newest last; never empty.
     heads: RefCell<VecDeque<Head>>,
     waiting: RefCell<Vec<Waker>>,
@@ -49,7 +55,7 @@ pub fn run(options: Heads) -> Result<(), String> {
 async fn serve(options: Heads, driver: &str) -> Result<(), String> {
     let listener = ring::listen(options.listen)?;
     let at = listener.local_addr().map_err(|e| e.to_string())?;
-    let chain = Rc::new(Chain::new(options.chain_number));
+    let chain = Rc::new(Chain::new(options.chain_number, options.spread));
     println!("{}", json!({"event": "heads.ready", "driver": driver, "listen": at.to_string()}));
     monoio::spawn(accept(listener, chain.clone()));
     loop {
@@ -85,9 +91,7 @@ fn subscription(place: usize) -> String {
 }
 
 fn notification(place: usize, block: &Value) -> Bytes {
-    let params = json!({"subscription": subscription(place), "result": block});
-    let text = json!({"jsonrpc": "2.0", "method": "eth_subscription", "params": params}).to_string();
-    frame::from_server(frame::TEXT, text.as_bytes()).into()
+    logs::notification(&subscription(place), block).into()
 }
 
 fn hash(number: u64) -> String {
@@ -108,9 +112,11 @@ fn block(number: u64, stamp: u64) -> Value {
 }
 
 impl Chain {
-    fn new(chain_number: u64) -> Chain {
+    fn new(chain_number: u64, spread: Spread) -> Chain {
         let chain = Chain {
             chain_number,
+            spread,
+            logs_asked: Cell::new(0),
             heads: RefCell::default(),
             waiting: RefCell::default(),
             now: Cell::new(0),
@@ -124,7 +130,8 @@ impl Chain {
     fn push(&self, number: u64) {
         let stamp = monotonic_ns();
         let mut heads = self.heads.borrow_mut();
-        heads.push_back(Head { number, stamp, frame: notification(0, &block(number, stamp)) });
+        let logs = self.spread.frames(&subscription(0), (number, &hash(number), stamp));
+        heads.push_back(Head { number, stamp, frame: notification(0, &block(number, stamp)), logs });
         if heads.len() > KEPT_HEADS {
             heads.pop_front();
         }
@@ -163,6 +170,17 @@ impl Chain {
         number.map_or(Value::Null, |number| whole(block(number, self.stamp_of(number))))
     }
 
+    /// Of one block, named by its hash.
+    fn logs(&self, filter: &Value) -> Value {
+        self.logs_asked.set(self.logs_asked.get() + 1);
+        let wanted = filter["blockHash"].as_str().unwrap_or("");
+        let number = wanted.get(34..).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0);
+        if hash(number) != wanted || number > self.newest() {
+            return json!([]);
+        }
+        json!(self.spread.of_block((number, wanted, self.stamp_of(number)), &self.spread.wanted(filter)))
+    }
+
     fn subscribed(&self, by: i64) {
         self.now.set(self.now.get().saturating_add_signed(by));
         self.most.set(self.most.get().max(self.now.get()));
@@ -178,7 +196,7 @@ impl Chain {
             "eth_blockNumber" => json!(format!("0x{:x}", self.newest())),
             "eth_getBlockByNumber" => self.by_number(first),
             "eth_getBlockByHash" => self.by_hash(first),
-            "eth_getLogs" => json!([]),
+            "eth_getLogs" => self.logs(&call["params"][0]),
             "eth_syncing" => json!(false),
             _ => json!("0x1"),
         }
@@ -219,7 +237,7 @@ async fn converse(mut stream: TcpStream, chain: Rc<Chain>) {
             }
             let length = if let scan::Framing::Length(length) = head.framing { length } else { 0 };
             let Some(body) = input.get(head.len..head.len + length) else { break };
-            let counts = || json!({"now": chain.now.get(), "most": chain.most.get(), "total": chain.total.get(), "height": chain.newest()});
+            let counts = || json!({"now": chain.now.get(), "most": chain.most.get(), "total": chain.total.get(), "height": chain.newest(), "logs_asked": chain.logs_asked.get()});
             let body = if text.starts_with("get /counts") { counts().to_string() } else { chain.answer(body) };
             let head_text =
                 format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -231,12 +249,20 @@ async fn converse(mut stream: TcpStream, chain: Rc<Chain>) {
     }
 }
 
-/// One WebSocket: what waits to be written to it beside heads, and its subscriptions to heads.
+/// A subscription that goes on.
+#[derive(Clone, Copy)]
+struct Following {
+    next: u64,
+    /// Logs of this filter; else heads.
+    filter: Option<u64>,
+}
+
+/// One WebSocket: what waits to be written to it beside events, and its subscriptions.
 #[derive(Default)]
 struct Link {
     replies: RefCell<Vec<u8>>,
-    /// The next head of each, by place; an ended one has none.
-    next: RefCell<Vec<Option<u64>>>,
+    /// By place; an ended one is nothing.
+    next: RefCell<Vec<Option<Following>>>,
     has_ended: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -302,8 +328,10 @@ impl Link {
         let result = match (call["method"].as_str(), call["params"][0].as_str()) {
             (Some("eth_subscribe"), kind) => {
                 let mut next = self.next.borrow_mut();
-                // Other kinds than heads never have an event.
-                next.push(Some(if kind == Some("newHeads") { chain.newest() + 1 } else { u64::MAX }));
+                let filter = chain.spread.wanted(&call["params"][1]).first().copied().filter(|_| kind == Some("logs"));
+                // Other kinds than heads and logs never have an event.
+                let has_events = kind == Some("newHeads") || filter.is_some();
+                next.push(Some(Following { next: if has_events { chain.newest() + 1 } else { u64::MAX }, filter }));
                 chain.subscribed(1);
                 json!(subscription(next.len() - 1))
             }
@@ -327,7 +355,7 @@ impl Link {
         let heads = chain.heads.borrow();
         let first = heads.front()?.number;
         for (place, next) in self.next.borrow_mut().iter_mut().enumerate() {
-            let Some(number) = next else { continue };
+            let Some(Following { next: number, filter }) = next else { continue };
             if *number < first {
                 // Too far behind to be told everything: the end is better than a hole.
                 self.has_ended.set(true);
@@ -336,7 +364,11 @@ impl Link {
             let found = number.checked_sub(first).and_then(|at| heads.get(at as usize));
             let Some(head) = found else { continue };
             *number += 1;
-            return Some(if place == 0 { head.frame.clone() } else { notification(place, &block(head.number, head.stamp)) });
+            return Some(match filter {
+                Some(filter) => head.logs.get(*filter as usize)?.clone(),
+                None if place == 0 => head.frame.clone(),
+                None => notification(place, &block(head.number, head.stamp)),
+            });
         }
         None
     }
@@ -371,7 +403,7 @@ mod tests {
 
     #[test]
     fn the_chain_is_one_and_subscriptions_are_counted() {
-        let chain = Chain::new(5);
+        let chain = Chain::new(5, Spread::default());
         let link = Link::default();
         let ask =
             |text: &str| serde_json::from_str::<Value>(&link.answer(&chain, text.as_bytes())).expect("json")["result"].clone();

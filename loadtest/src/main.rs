@@ -12,6 +12,7 @@ mod frame;
 mod gather;
 mod heads;
 mod load;
+mod logs;
 mod meter;
 mod mock;
 mod pace;

@@ -1,4 +1,5 @@
-//! Many clients, each with one subscription to heads: does every one get every head once, in order, and how soon?
+//! Many clients, each with one subscription to heads or to some of the logs: does every one get every event once, in order, and
+//! how soon?
 //!
 //! The provider is `loadtest heads`, whose heads carry the time of their making. The measured part begins with a head after
 //! the last client's subscription was confirmed, and ends when the last client has the last head; what watched processes
@@ -6,6 +7,7 @@
 //! how the other side ended them. A gap, a repetition or a lost connection is an error of the run.
 
 use crate::args::Subscribe;
+use crate::logs::Spread;
 use crate::process::{self, Usage};
 use crate::{call, frame, heads, ring};
 use hdrhistogram::Histogram;
@@ -68,7 +70,7 @@ async fn measure(options: Subscribe, driver: &str) -> Result<(), String> {
     let began = Instant::now();
     for number in 0..options.concurrency + options.stalled {
         let (stream, rest) = frame::connect(options.target, &options.path, &options.host, &[]).await?;
-        monoio::spawn(follow(run.clone(), stream, rest, number >= options.concurrency));
+        monoio::spawn(follow(run.clone(), stream, rest, number));
     }
     run.until(|| run.confirmed.get() == options.concurrency + options.stalled).await?;
     let connect = began.elapsed();
@@ -118,7 +120,7 @@ struct Measured {
 fn print(run: &Run, driver: &str, measured: &Measured) {
     let Measured { connect, length, own_ns, end, empty, before, after } = measured;
     let options = &run.options;
-    let deliveries = options.events * options.concurrency as u64;
+    let deliveries = options.events * options.spread.events().max(1) * options.concurrency as u64;
     let mut last: Vec<u64> = (run.from.get()..=*end).filter_map(|n| run.arrivals.borrow().get(&n).map(|a| a.last_ns)).collect();
     last.sort_unstable();
     let ms = |ns: u64| (ns as f64 / 1e4).round() / 100.0;
@@ -181,11 +183,14 @@ impl Run {
     }
 }
 
-const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
-
-async fn follow(run: Rc<Run>, mut stream: TcpStream, rest: Vec<u8>, stalls: bool) {
-    let (ask, _) = frame::from_client(frame::TEXT, SUBSCRIBE.as_bytes());
-    let mut client = Client { input: rest, is_confirmed: false, last: None };
+async fn follow(run: Rc<Run>, mut stream: TcpStream, rest: Vec<u8>, place: usize) {
+    let Subscribe { concurrency, spread, .. } = run.options;
+    let stalls = place >= concurrency;
+    let filter = (place as u64).checked_rem(spread.filters);
+    let params = filter.map_or(json!(["newHeads"]), Spread::params);
+    let ask = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": params}).to_string();
+    let (ask, _) = frame::from_client(frame::TEXT, ask.as_bytes());
+    let mut client = Client { input: rest, is_confirmed: false, filter, last: None };
     let result = match stream.write_all(ask).await.0 {
         Err(e) => Err(format!("cannot send: {e}")),
         Ok(_) => client.follow(&run, &mut stream, stalls).await,
@@ -201,7 +206,17 @@ async fn follow(run: Rc<Run>, mut stream: TcpStream, rest: Vec<u8>, stalls: bool
 struct Client {
     input: Vec<u8>,
     is_confirmed: bool,
-    last: Option<u64>,
+    /// Which logs it asked for; else heads.
+    filter: Option<u64>,
+    last: Option<Event>,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Event {
+    block: u64,
+    /// A log's place in the block; nothing for a head.
+    index: u64,
 }
 
 impl Client {
@@ -212,7 +227,9 @@ impl Client {
                 let end = head.len + head.length;
                 let Some(payload) = self.input.get(head.len..end) else { break };
                 match head.opcode {
-                    frame::TEXT if self.is_confirmed => self.last = Some(event(run, payload, self.last, stalls)?),
+                    frame::TEXT if self.is_confirmed => {
+                        self.last = Some(event(run, payload, (self.filter, self.last), stalls)?);
+                    }
                     frame::TEXT => self.confirm(run, head.len..end)?,
                     frame::PING => {
                         let (pong, _) = frame::from_client(frame::PONG, payload);
@@ -255,22 +272,32 @@ impl Client {
 /// More than a head; a burst may grow a buffer, and what is idle should not keep it.
 const SMALL_BYTES: usize = 4096;
 
-/// The number of the head that this event brings, once it is known to be the next one.
-fn event(run: &Run, text: &[u8], last: Option<u64>, stalls: bool) -> Result<u64, String> {
+/// What this event is about, once it is known to be the next one.
+fn event(run: &Run, text: &[u8], (filter, last): (Option<u64>, Option<Event>), stalls: bool) -> Result<Event, String> {
     let hex = |name: &[u8]| {
         let digits = text.get(memmem::find(text, name)? + name.len()..)?;
         let digits = digits.get(..memchr::memchr(b'"', digits)?)?;
         u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
     };
-    let found = hex(br#""number":"0x"#).zip(hex(br#""extraData":"0x"#));
-    let (number, stamp) = found.ok_or_else(|| format!("no head: {}", String::from_utf8_lossy(text)))?;
-    if let Some(last) = last.filter(|last| last + 1 != number) {
-        return Err(format!("head {number} came behind {last}"));
+    let found = match filter {
+        None => hex(br#""number":"0x"#).zip(Some(0)).zip(hex(br#""extraData":"0x"#)),
+        Some(_) => hex(br#""blockNumber":"0x"#).zip(hex(br#""logIndex":"0x"#)).zip(hex(br#""data":"0x"#)),
+    };
+    let ((block, index), stamp) = found.ok_or_else(|| format!("no event: {}", String::from_utf8_lossy(text)))?;
+    let event = Event { block, index };
+    let Spread { logs, filters } = run.options.spread;
+    let is_last_of = |event: Event| filter.is_none() || event.index + filters >= logs;
+    let next = last.map(|last| match is_last_of(last) {
+        true => Event { block: last.block + 1, index: filter.unwrap_or(0) },
+        false => Event { block: last.block, index: last.index + filters },
+    });
+    if next.is_some_and(|next| next != event) {
+        return Err(format!("{event:?} came behind {last:?}"));
     }
-    if !stalls {
-        run.arrived(number, stamp);
+    if !stalls && is_last_of(event) {
+        run.arrived(block, stamp);
     }
-    Ok(number)
+    Ok(event)
 }
 
 fn closed(payload: &[u8]) -> String {

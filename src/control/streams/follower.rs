@@ -402,16 +402,11 @@ impl Follower {
 
     /// Tells logs as long as shards have room for them; the rest waits for the next step.
     fn run_logs(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
-        let by_stream: BTreeMap<StreamId, &Audience> = match &self.logs {
-            Some(_) => self.courses.values().map(|course| (course.audience.stream, &course.audience)).collect(),
-            None => return,
-        };
-        let (mut questions, mut ended, most) = (Vec::new(), None, acts.len() + around.room);
-        while let Some(logs) = self.logs.as_mut().filter(|_| acts.len() < most) {
+        let (mut told, mut questions, mut ended) = (Vec::new(), Vec::new(), None);
+        while let Some(logs) = self.logs.as_mut().filter(|_| told.len() < around.room) {
             match logs.next(around.now) {
                 Some(logs::Action::Emit(streams, payload)) => {
-                    self.deeds.events += streams.len() as u64;
-                    streams.iter().filter_map(|stream| by_stream.get(stream)).for_each(|to| to.emit(&payload, acts));
+                    told.extend(streams.into_iter().map(|stream| (stream, payload.clone())));
                 }
                 Some(logs::Action::Ask(question)) => questions.push(question),
                 Some(logs::Action::Close(reason)) => {
@@ -421,6 +416,7 @@ impl Follower {
                 None => break,
             }
         }
+        self.tell(told, acts);
         questions.into_iter().for_each(|question| self.ask_for_logs(around, question, acts));
         if let Some(reason) = ended {
             let is_logs = |course: &Course| matches!(course.machine, Machine::Logs);
@@ -430,6 +426,19 @@ impl Follower {
             }
             self.told.extend(self.leader.or(self.lost).map(|feed| (feed, Streaming::Closed { reason: reason.word() })));
             self.drop_courses(is_logs);
+        }
+    }
+
+    /// One stream's events follow each other, so that a client is written several at once; only within a stream their order counts.
+    fn tell(&mut self, mut told: Vec<(StreamId, Arc<[u8]>)>, acts: &mut Vec<Act>) {
+        self.deeds.events += told.len() as u64;
+        told.sort_by_key(|(stream, _)| *stream);
+        let by_stream: BTreeMap<StreamId, &Audience> =
+            self.courses.values().map(|course| (course.audience.stream, &course.audience)).collect();
+        for (stream, payload) in told {
+            if let Some(audience) = by_stream.get(&stream) {
+                audience.emit(&payload, acts);
+            }
         }
     }
 

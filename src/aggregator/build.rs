@@ -140,7 +140,11 @@ impl Aggregator {
         for (id, channel) in plan.fixed.channels.iter() {
             let (mask, channel) = (bit(id), &self.channels[*channel]);
             match channel.breaker.gate() {
-                Gate::Closed => {}
+                Gate::Closed => {
+                    let is_held = channel.breaker.manual() == Some(Manual::Close);
+                    health.gates.held_closed |= if is_held { mask } else { 0 };
+                    health.gates.suspected |= if channel.suspicion.view(now).is_some() { mask } else { 0 };
+                }
                 Gate::HalfOpen => health.gates.half_open |= mask,
                 Gate::Open => {
                     health.gates.open |= mask;

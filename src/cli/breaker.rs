@@ -4,6 +4,7 @@
 use crate::cli::ask::{Client, Fault, part};
 use crate::cli::asking::Asking;
 use crate::cli::options::{Settings, Usage};
+use crate::health::breaker::HELD_CLOSED;
 use crate::observe::question::Order;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -93,7 +94,7 @@ fn sentences(options: &Options, profile: &str, changes: &[Change]) -> String {
     let Options { provider, chain, .. } = options;
     let done = match options.order {
         Order::Open => "held open by hand: it gets no calls",
-        Order::Close => "held closed by hand: failures do not open it",
+        Order::Close => HELD_CLOSED,
         Order::Auto => "left to the rules",
     };
     let mut out = format!("{provider} on {chain} (profile {profile}): {done}\n");

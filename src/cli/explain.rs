@@ -132,7 +132,7 @@ fn measured(row: &Value) -> String {
         (Some(_), None, _) => calls(),
         (Some(_), Some(kept), _) => format!("{} ms before the node's start, since then {}", ms(Some(kept)), calls()),
         (None, Some(kept), _) => format!("{} ms before the node's start, not called since", ms(Some(kept))),
-        (None, None, Some(probe)) => format!("not called yet, our probes take {} ms", ms(Some(probe))),
+        (None, None, Some(probe)) => format!("no good call of it yet, our probes take {} ms", ms(Some(probe))),
         (None, None, None) => "nothing is known of its speed".to_owned(),
     };
     format!("priority {priority}; {latency}")

@@ -125,6 +125,9 @@ pub struct Permit {
 /// What people are told of a circuit that an operator holds open; the same words everywhere.
 pub const HELD_OPEN: &str = "held open by hand: no calls until an operator ends it";
 
+/// The same of one that an operator holds closed.
+pub const HELD_CLOSED: &str = "held closed by hand: failures do not open it";
+
 /// An operator's hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manual {

@@ -69,6 +69,7 @@ impl Trouble {
         match (self.is_early, self.opens) {
             (true, _) => format!("tried again in {seconds} s, because our probes of it are good"),
             (false, 0 | 1) => format!("tried again in {seconds} s"),
+            (false, 2) => format!("tried again in {seconds} s, because the last trial failed"),
             (false, opens) => format!("tried again in {seconds} s, because {} trials in a row failed", opens - 1),
         }
     }
@@ -103,6 +104,8 @@ mod tests {
             Trouble { run: 0, opens: 3, ..open },
             "a trial failed: server error; tried again in 20 s, because 2 trials in a row failed",
         );
+        let once = "a trial failed: server error; tried again in 20 s, because the last trial failed";
+        check(Trouble { run: 0, opens: 2, ..open }, once);
         check(
             Trouble { run: 1, is_early: true, ..open },
             "1 failure: server error; tried again in 20 s, because our probes of it are good",

@@ -29,6 +29,7 @@ fn random_plan(base: &ChainPlan, draw: &mut Rng) -> ChainPlan {
         misconfigured: mask(),
         wrong_chain: mask(),
         lagging: mask(),
+        ..Gates::default()
     };
     let standing = |draw: &mut Rng| {
         let us = 100 + draw.below(1_000_000) as u32;

@@ -247,6 +247,7 @@ fn a_walk_visits_exactly_the_sieve_in_order_of_class() {
             misconfigured: mask(&mut draw),
             wrong_chain: mask(&mut draw),
             lagging: mask(&mut draw),
+            ..Gates::default()
         };
         let strategy = [Strategy::Priority, Strategy::LoadBalanced, Strategy::Fastest, Strategy::LatencyWeighted];
         let ask = Ask {

@@ -6,6 +6,7 @@ use crate::base::time::Instant;
 use crate::chain::method::{self, Gate, Safety};
 use crate::chain::params::{BlockAsk, block_in_words};
 use crate::config::topology::{Chain, Strategy};
+use crate::health::breaker::HELD_CLOSED;
 use crate::observe::question::Answer;
 use crate::route::explain::{Part, Stage, explain};
 use crate::route::fit::Fit;
@@ -14,7 +15,8 @@ use crate::route::select::{self, Ask};
 use crate::runtime::world::World;
 use crate::shard::admin::refused;
 use crate::shard::{Current, Shard};
-use crate::snapshot::{ChainPlan, Set};
+
+use crate::snapshot::{ChainPlan, Gates, Set, bit};
 use serde_json::{Value, json};
 
 pub fn answer<W: World>(
@@ -130,13 +132,13 @@ fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, (id, part): (SlotId, &Pa
     let height = plan.heights.get(id).filter(|height| height.optimistic > 0);
     let gates = &plan.gates;
     let by_latency = matches!(ask.strategy, Strategy::Fastest | Strategy::LatencyWeighted);
-    let is_unmeasured = by_latency && plan.ranking(ask.method).qualified & crate::snapshot::bit(id) == 0;
-    let is = |set: crate::snapshot::Set| set & crate::snapshot::bit(id) != 0;
+    let is_unmeasured = by_latency && plan.ranking(ask.method).qualified & bit(id) == 0;
+    let is = |set: Set| set & bit(id) != 0;
     json!({
         "id": configured.id,
         "transport": plan.fixed.channels[id].transport().word(),
         "stage": part.stage.word(),
-        "reason": reason(part, plan.trouble(id).map(|trouble| trouble.why(now)), is(gates.limited), is_unmeasured),
+        "reason": reason(part, plan.trouble(id).map(|trouble| trouble.why(now)), (is_unmeasured, gates, id)),
         "turn": part.turn,
         "odds": rounded(part.odds),
         "tier": part.tier,
@@ -156,7 +158,8 @@ fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, (id, part): (SlotId, &Pa
 }
 
 /// Why it is not asked, or why it comes later than others that nothing speaks against. `trouble`: of its circuit.
-fn reason(part: &Part, trouble: Option<String>, is_limited: bool, is_unmeasured: bool) -> String {
+fn reason(part: &Part, trouble: Option<String>, (is_unmeasured, gates, id): (bool, &Gates, SlotId)) -> String {
+    let is = |set: Set| set & bit(id) != 0;
     match (part.stage, &trouble) {
         (Stage::CircuitOpen, Some(why)) => return format!("its circuit is open: {why}"),
         // Its words name the circuit themselves.
@@ -169,14 +172,24 @@ fn reason(part: &Part, trouble: Option<String>, is_limited: bool, is_unmeasured:
         (part.is_pruned, "the state asked for is old and it is not marked `archival: true`, so archives go first"),
         (part.is_behind, "it is behind the chain or the block asked for, so others go first"),
         (part.is_vetoed, "it failed here a moment ago, so others go first"),
-        (is_limited, "it is rate-limited, so others go first"),
+        (is(gates.limited), "it is rate-limited, so others go first"),
         (!part.is_local, "it is of another region, so local ones of its tier go first"),
         (is_unmeasured, "it has too few good calls of this method to be ranked by, so those with enough go first"),
     ];
     let in_the_dark = trouble.map(|why| format!("nobody's circuit is closed, so it is tried all the same ({why})"));
     let demoted = demotions.iter().filter(|(is, _)| *is).map(|(_, why)| (*why).to_owned());
-    let found: Vec<String> = in_the_dark.into_iter().chain(demoted).collect();
-    if found.is_empty() { Stage::Candidate.reason().to_owned() } else { found.join("; ") }
+    // What changes nothing now, and may soon.
+    let notes = [
+        (is(gates.held_closed), HELD_CLOSED),
+        (is(gates.suspected), "calls of it failed, perhaps by their own fault: our probe decides"),
+    ];
+    let noted = notes.iter().filter(|(is, _)| *is).map(|(_, note)| (*note).to_owned());
+    let mut found: Vec<String> = in_the_dark.into_iter().chain(demoted).collect();
+    if found.is_empty() {
+        found.push(Stage::Candidate.reason().to_owned());
+    }
+    found.extend(noted);
+    found.join("; ")
 }
 
 fn evidence(plan: &ChainPlan, method: MethodId, id: SlotId) -> Value {

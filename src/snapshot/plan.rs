@@ -17,6 +17,10 @@ pub struct Gates {
     pub half_open: Set,
     /// Open by an operator's order: no call, whoever else is left.
     pub held: Set,
+    /// Closed by an operator's order: failures do not open them.
+    pub held_closed: Set,
+    /// Calls failed, perhaps by their own fault: a probe of ours decides.
+    pub suspected: Set,
     /// Rate-limited for the moment.
     pub limited: Set,
     /// Our credentials were refused.

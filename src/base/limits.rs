@@ -69,8 +69,7 @@ pub const GZIP_MEMBERS: u32 = 1024;
 // --- upstream connections [C §3] ---
 /// Per instance, node-wide, split over the shards.
 pub const MAX_CONNECTIONS: u32 = 256;
-/// Of them, the control thread's at most, for probes, heads and what streams ask for: each filter asks for its own logs of a
-/// block, and a chain without WebSockets is followed by asking alone (seed 7687: two were too few for seven filters).
+/// Of them, the control thread's at most, for probes, heads and what streams ask for, to which two were too few.
 pub const CONTROL_CONNECTIONS: u32 = 8;
 /// Calls that wait for a connection, per shard and instance.
 pub const CONNECTION_WAITERS: usize = 4096;
@@ -295,6 +294,8 @@ pub const LINK_PONG_MS: u64 = 5_000;
 pub const LINK_MISSES: u8 = 2;
 /// A part of what is written must have been taken by then.
 pub const LINK_WRITE_MS: u64 = 5_000;
+/// Where calls share one, a message that is under way brings `UPSTREAM_BUFFER_BYTES` in each of these spans.
+pub const LINK_STALL_MS: u64 = 1_000;
 /// A connection that lived this long had been made well.
 pub const LINK_STABLE_MS: u64 = 5_000;
 /// Each failure in a row adds this to the wait for the next connection, up to the second; with jitter up to the third.
@@ -582,8 +583,7 @@ pub const MODEL_FEED_IDLE_MS: u64 = 250;
 pub const MODEL_SOCKET_OUTBOX: usize = 20_000;
 
 const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES);
-const _: () = assert!((REFUSALS as u64) < FILES_PER_SHARD);
-const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES);
+const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES && (REFUSALS as u64) < FILES_PER_SHARD);
 const _: () = assert!(HOLD_BYTES <= BATCH_ANSWER_BYTES && BATCH_ANSWER_BYTES as u64 <= INFLIGHT_ANSWER_BYTES);
 const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);

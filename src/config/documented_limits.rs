@@ -17,6 +17,10 @@ fn bytes(bytes: u64) -> String {
     unit.map_or_else(|| format!("{} bytes", grouped(bytes)), |(unit, word)| format!("{} {word}", bytes / unit))
 }
 
+fn each(progress: usize, span_ms: u64) -> String {
+    format!("{} each {}", bytes(progress as u64), ms(span_ms))
+}
+
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
@@ -52,6 +56,8 @@ fn rows() -> Vec<(&'static str, String)> {
         ("an answer in a batch or over a WebSocket", bytes(l::BATCH_ANSWER_BYTES as u64)),
         ("held answers in memory, node-wide", bytes(l::INFLIGHT_ANSWER_BYTES)),
         ("a message of a provider's WebSocket; a longer one is skipped", bytes(l::LINK_MESSAGE_BYTES as u64)),
+        ("its connection ends when calls share it and it does not bring", each(l::UPSTREAM_BUFFER_BYTES, l::LINK_STALL_MS)),
+        ("the same where a call has the connection to itself", each(l::BODY_PROGRESS_BYTES, l::STREAM_STALL_MS)),
         ("a longer call goes over HTTP where the provider has it", bytes(l::LINK_CALL_BYTES as u64)),
         ("calls at work of a WebSocket, unless `ws_calls_at_work` says otherwise", l::SOCKET_CALLS.to_string()),
         ("subscriptions of a WebSocket", l::SOCKET_SUBSCRIPTIONS.to_string()),

@@ -129,6 +129,12 @@ impl<W: World> Links<W> {
         self.places.get(instance.index()).is_some_and(|place| place.open().is_some())
     }
 
+    /// The link to `instance`, if it is there.
+    #[inline]
+    pub fn at_hand(&self, instance: InstanceId) -> Option<Rc<Link<W>>> {
+        self.places.get(instance.index()).and_then(Place::open)
+    }
+
     /// Whether this shard may have a link to `instance`.
     #[inline]
     pub fn keeps(&self, instance: InstanceId) -> bool {
@@ -283,6 +289,25 @@ impl<W: World> Links<W> {
         }
     }
 
+    /// Others wait for a connection to `instance`: on none of them a message that stands still is waited for as if it were alone.
+    pub fn share_all(&self, instance: InstanceId) {
+        self.all.borrow().iter().filter(|(_, link)| link.instance() == instance).for_each(|(_, link)| link.share());
+    }
+
+    /// One that was reserved for a call which has been waiting for a while, with the fewest others on it.
+    pub fn to_join(&self, instance: InstanceId, now: Instant) -> Option<Rc<Link<W>>> {
+        let all = self.all.borrow();
+        let quiet = all.iter().map(|(_, link)| link).filter(|link| link.instance() == instance && link.may_be_joined(now));
+        quiet.min_by_key(|link| link.calls()).cloned()
+    }
+
+    /// Ends those on which a message stands still. Asked every few moments while calls wait.
+    pub fn cut_stuck(&self, now: Instant) {
+        let stuck: Vec<Rc<Link<W>>> =
+            self.all.borrow().iter().filter(|(_, link)| link.is_stuck(now)).map(|(_, link)| link.clone()).collect();
+        stuck.iter().for_each(|link| link.cut());
+    }
+
     fn now(&self) -> Vec<Rc<Link<W>>> {
         self.all.borrow().iter().map(|(_, link)| link.clone()).collect()
     }
@@ -320,6 +345,11 @@ async fn open<W: World>(shard: Rc<Shard<W>>, instance: InstanceId) {
     let deadline = shard.now().plus_ms(limits::CONNECT_TIMEOUT_MS);
     let turn = OpeningTurn { shard: shard.clone(), instance };
     let opened = Link::open(&shard, instance, deadline, hear).await;
+    if let Ok(link) = &opened
+        && !shard.is_control()
+    {
+        link.share();
+    }
     shard.links.settle(&shard, instance, opened);
     drop(turn);
 }

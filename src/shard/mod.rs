@@ -371,6 +371,10 @@ impl<W: World> Shard<W> {
         self.sockets.borrow().iter().for_each(|(_, socket)| socket.beat(now));
         self.asides.beat(now);
         self.links.beat(now);
+        // While there are attempts their sweep looks.
+        if self.attempts.is_empty() {
+            self.links.cut_stuck(now);
+        }
     }
 
     /// Attempts under way here, for the simulator's checks of the bounds.
@@ -537,6 +541,7 @@ impl<W: World> Shard<W> {
         self.last_sweep.set(now);
         let before = now - Duration::from_millis(limits::RESET_CHECK_MS);
         self.attempts.sweep(now, look_for_resets.then_some(before));
+        self.links.cut_stuck(now);
         // Letters that are not taken wait for a timer.
         self.fan_out.ease();
     }

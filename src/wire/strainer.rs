@@ -3,6 +3,8 @@
 //! A connection is shared by calls of many clients, and one of them may ask for an answer of any length. Such a message is
 //! skipped frame by frame, so the connection lives on; its first bytes are kept, and its last, because the id that says
 //! whose it is stands in one or the other. Its length is known from the heads of its frames, before any of it is held.
+//! A text is looked at as it comes: one whose sender has lost its place swallows the frames that follow as its own bytes, and
+//! the first of them, a head that no text contains, says so at once.
 //! Whatever else breaks the protocol is passed on for its reader to judge. Fails towards ending: a frame so long that the
 //! others would wait for minutes is passed on too, and ends the connection.
 
@@ -22,6 +24,8 @@ pub enum Stop {
     Skipping,
     /// It has ended.
     Skipped,
+    /// What comes as text is none, so nothing behind it can be told apart.
+    Garbled,
 }
 
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub struct Strainer {
     is_told: bool,
     first: ArrayVec<u8, FIRST_BYTES>,
     last: Vec<u8>,
+    text: Option<Utf8>,
+    is_garbled: bool,
 }
 
 impl Strainer {
@@ -56,6 +62,8 @@ impl Strainer {
             is_told: false,
             first: ArrayVec::new(),
             last: Vec::new(),
+            text: None,
+            is_garbled: false,
         }
     }
 
@@ -85,6 +93,11 @@ impl Strainer {
         let first = self.head.first().copied().unwrap_or(0);
         (self.left, self.in_frame) = (length, true);
         (self.is_data, self.is_last) = (first & 0x0f <= 2, first & 0x80 != 0);
+        match first & 0x0f {
+            1 => self.text = Some(Utf8::default()),
+            2 => self.text = None,
+            _ => {}
+        }
         let is_usual = self.is_data && first & 0x70 == 0;
         let is_over = is_usual && self.payload.saturating_add(length) > self.most && length <= LINK_SKIP_BYTES;
         let is_cut = is_over && !self.is_skipping;
@@ -108,6 +121,7 @@ impl Strainer {
         }
         if self.is_data {
             self.payload += n as u64;
+            self.is_garbled |= self.text.as_mut().is_some_and(|text| !text.goes_on(part));
             let room = self.first.remaining_capacity().min(n);
             self.first.extend(part.iter().take(room).copied());
             if self.is_skipping {
@@ -121,6 +135,9 @@ impl Strainer {
 
     /// What follows from where the frame is now.
     fn settle(&mut self) -> Option<Stop> {
+        if self.is_garbled {
+            return Some(Stop::Garbled);
+        }
         if self.is_skipping && !self.is_told && self.first.is_full() {
             self.is_told = true;
             return Some(Stop::Skipping);
@@ -140,6 +157,11 @@ impl Strainer {
         if self.is_skipping { 0 } else { self.payload }
     }
 
+    /// A message or a frame has come in part.
+    pub fn is_amid(&self) -> bool {
+        self.in_frame || self.payload > 0 || self.is_skipping || !self.head.is_empty()
+    }
+
     pub fn is_skipping(&self) -> bool {
         self.is_skipping
     }
@@ -152,6 +174,32 @@ impl Strainer {
     /// The end of the message that was skipped.
     pub fn last(&self) -> &[u8] {
         &self.last
+    }
+}
+
+/// Whether bytes that come in parts are UTF-8 so far.
+#[derive(Default, Debug)]
+struct Utf8 {
+    /// A character of which the rest is still to come.
+    begun: ArrayVec<u8, 4>,
+}
+
+impl Utf8 {
+    fn goes_on(&mut self, mut part: &[u8]) -> bool {
+        while !self.begun.is_empty() {
+            let Some((byte, rest)) = part.split_first() else { return true };
+            // What has four bytes is a character or none.
+            let _ = self.begun.try_push(*byte);
+            part = rest;
+            match std::str::from_utf8(&self.begun) {
+                Ok(_) => self.begun.clear(),
+                Err(fault) if fault.error_len().is_some() => return false,
+                Err(_) => {}
+            }
+        }
+        let Err(fault) = std::str::from_utf8(part) else { return true };
+        let rest = part.get(fault.valid_up_to()..).unwrap_or(&[]);
+        fault.error_len().is_none() && self.begun.try_extend_from_slice(rest).is_ok()
     }
 }
 

@@ -175,6 +175,7 @@ impl Protocol {
                 Some(Stop::Cut) => self.context = context(Role::Client, strained.max_message),
                 Some(Stop::Skipping) => return Some(Event::Skipping(strained.strainer.first().to_vec())),
                 Some(Stop::Skipped) => return Some(Event::Skipped(strained.strainer.last().to_vec())),
+                Some(Stop::Garbled) => return Some(self.end(&Error::Utf8(NOT_TEXT.into()))),
                 None => {}
             }
             let (done, stop) = strained.strainer.pass(&strained.later, &mut self.pipe.incoming);
@@ -246,6 +247,11 @@ impl Protocol {
         held as usize
     }
 
+    /// On a client's side: a message or frame has come in part.
+    pub fn is_amid(&self) -> bool {
+        self.strained.as_ref().is_some_and(|strained| strained.strainer.is_amid())
+    }
+
     /// What answers the control frames that were read.
     pub fn take_owed(&mut self) -> Owed {
         let (mut owed, out) = (Owed::default(), self.take_outgoing());
@@ -298,6 +304,7 @@ pub fn keep_newest(frames: &mut Vec<u8>, most: usize) {
 
 /// Most that a control frame carries (RFC 6455 §5.5).
 const CONTROL_BYTES: u64 = 125;
+const NOT_TEXT: &str = "a text message that is not UTF-8";
 const READ_BUFFER: usize = 4 * 1024;
 /// What a close frame without a code means (RFC 6455 §7.1.5).
 pub const NO_CODE: u16 = 1005;

@@ -161,6 +161,31 @@ fn a_client_reads_answers_and_masks_its_own_with_our_mask() {
     }
 }
 
+/// A frame whose sender has lost its place swallows what follows, and no text contains the head of a frame.
+#[test]
+fn a_text_that_swallows_frames_ends_at_the_first_of_them() {
+    let begun = [&[0x81, 127][..], &1_000_000u64.to_be_bytes(), "{\"id\":7,\"result\":\"é…🦀".as_bytes()].concat();
+    for (what, swallowed) in [("a text", plain(0x81, b"{}")), ("bytes", plain(0x82, b"{}")), ("a pong", plain(0x8a, b""))] {
+        for at in 1..begun.len() {
+            let mut protocol = Protocol::client(2_000_000);
+            assert!(!protocol.is_amid());
+            [&begun[..at], &begun[at..]].iter().for_each(|part| {
+                protocol.feed(part);
+                assert!(events(&mut protocol).is_empty() && protocol.is_amid(), "{what}, split at {at}");
+            });
+            protocol.feed(&swallowed);
+            assert_eq!(events(&mut protocol), [Event::End], "{what}, split at {at}");
+            let out = protocol.take_outgoing_masked([0; 4]);
+            assert_eq!((out[0], u16::from_be_bytes([out[6], out[7]])), (0x88, 1007), "{what}, split at {at}");
+        }
+    }
+    // Bytes may contain anything.
+    let mut protocol = Protocol::client(1000);
+    protocol.feed(&plain(0x82, &[b'"', 0xff, 0x81, b'"']));
+    assert_eq!(events(&mut protocol), [text(&[b'"', 0xff, 0x81, b'"'])]);
+    assert!(!protocol.is_amid());
+}
+
 /// Whatever its frames, and however they are cut: its beginning and its end are told, and the others are read.
 #[test]
 fn a_message_that_is_too_long_is_skipped_and_the_connection_goes_on() {

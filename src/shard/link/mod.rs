@@ -6,11 +6,13 @@
 //! ends it ends it once, for everyone: pending calls are told whether they had been written, and the owner hears how it
 //! ended. Whatever comes counts as a sign of life, so a provider that sends events but answers no ping is not dropped.
 //! A message beyond 16 MiB is skipped and fails the call that it answers, and no other.
-//! Fails towards closing: a frame that breaks the protocol, a message of frames without end, silence.
+//! Fails towards closing: a frame that breaks the protocol, a message of frames without end, one that does not come along
+//! (`stall`), silence.
 
 mod opening;
 mod outbox;
 mod pending;
+mod stall;
 
 pub use opening::LinkFault;
 pub use pending::{CallFault, Message};
@@ -30,6 +32,7 @@ use crate::wire::jsonrpc::{Inbound, id_at_end, sort_inbound, write_integer};
 use crate::wire::websocket::{Event, Opcode, Protocol, masked_close_frame, write_masked_frame};
 use outbox::Outbox;
 use pending::Pending;
+use stall::{MinRate, StallTimer};
 use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -63,10 +66,14 @@ pub struct Link<W: World> {
     write_by: Cell<Instant>,
     /// Nothing is read because this node has no room: what is silent is not the provider.
     is_paused: Cell<bool>,
-    /// When a message so long that others wait behind it was last seen coming, or there was no room to read on; and whether a
-    /// message has come in part.
+    /// When a message so long that others wait behind it was last seen coming, or there was no room to read on.
     hindered_at: Cell<Instant>,
-    is_amid: Cell<bool>,
+    /// Times the message that has come in part.
+    stall: Cell<StallTimer>,
+    /// Since when it is there for one call; which must not be sent again; and which another one has joined.
+    reserved_at: Cell<Option<Instant>>,
+    is_unrepeatable: Cell<bool>,
+    is_joined: Cell<bool>,
     /// After the end: when the connection is cut.
     end_by: Cell<Instant>,
 }
@@ -97,7 +104,10 @@ impl<W: World> Link<W> {
             write_by: Cell::new(Instant::NEVER),
             is_paused: Cell::new(false),
             hindered_at: Cell::new(Instant::ZERO),
-            is_amid: Cell::new(false),
+            stall: Cell::new(StallTimer::new(MinRate::ALONE)),
+            reserved_at: Cell::new(None),
+            is_unrepeatable: Cell::new(false),
+            is_joined: Cell::new(false),
             end_by: Cell::new(Instant::NEVER),
         });
         let place = shard.links.all.borrow_mut().insert(link.clone());
@@ -194,6 +204,59 @@ impl<W: World> Link<W> {
         (self.hear)(Word::Ended(Ending { how, was_stable, has_answered, pending }));
     }
 
+    /// It carries one call from `now` on; what comes of one that `is_unrepeatable` is waited for whoever else waits.
+    pub fn reserve(&self, is_unrepeatable: bool, now: Instant) {
+        self.reserved_at.set(Some(now));
+        self.is_unrepeatable.set(is_unrepeatable);
+        self.with_stall(|stall| stall.set_rate(MinRate::ALONE));
+    }
+
+    /// The call that it carries has waited for so long, without a byte, that it will hardly end it now: another one may join.
+    pub fn may_be_joined(&self, now: Instant) -> bool {
+        let is_quiet = self.reserved_at.get().is_some_and(|at| now >= at.plus_ms(limits::LINK_STALL_MS));
+        is_quiet && self.calls() > 0 && self.is_open() && !self.is_unrepeatable.get() && !self.stall.get().is_amid()
+    }
+
+    /// Another call joins the one that it was reserved for.
+    pub fn join(&self) {
+        self.is_joined.set(true);
+        self.share();
+    }
+
+    pub fn was_joined(&self) -> bool {
+        self.is_joined.get()
+    }
+
+    /// Calls that wait on it.
+    pub fn calls(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Calls of clients share it from now on, or wait for it: a message that stands still is waited for less long.
+    pub fn share(&self) {
+        if !self.is_unrepeatable.get() {
+            self.with_stall(|stall| stall.set_rate(MinRate::SHARED));
+        }
+    }
+
+    fn with_stall<R>(&self, f: impl FnOnce(&mut StallTimer) -> R) -> R {
+        let mut stall = self.stall.get();
+        let result = f(&mut stall);
+        self.stall.set(stall);
+        result
+    }
+
+    /// A message has come in part, and its rest does not come. Looks at the clock of the caller, who looks every few moments.
+    pub(super) fn is_stuck(&self, now: Instant) -> bool {
+        !self.is_paused.get() && self.is_open() && self.with_stall(|stall| stall.is_stuck(now))
+    }
+
+    /// Nothing more is to be had of it: whoever waits is told now.
+    pub(super) fn cut(&self) {
+        self.end(How::Silent);
+        self.closer.close();
+    }
+
     /// What time asks of it; called by the shard's coarse sweep.
     pub(super) fn beat(&self, now: Instant) {
         if self.is_paused.get() {
@@ -205,8 +268,7 @@ impl<W: World> Link<W> {
             }
         }
         if now >= self.write_by.get() {
-            self.end(How::Silent);
-            return self.closer.close();
+            return self.cut();
         }
         if !self.is_open() {
             if now >= self.end_by.get() {
@@ -217,8 +279,7 @@ impl<W: World> Link<W> {
         if now >= self.pong_by.get() {
             self.misses.set(self.misses.get() + 1);
             if self.misses.get() >= limits::LINK_MISSES {
-                self.end(How::Silent);
-                return self.closer.close();
+                return self.cut();
             }
             self.ping_at.set(now);
         }
@@ -246,7 +307,7 @@ impl<W: World> Link<W> {
 
     /// Since then an answer may have waited behind another's, or because we did not read: its provider may have sent it in time.
     pub fn was_hindered_since(&self, at: Instant) -> bool {
-        self.is_amid.get() || self.hindered_at.get() > at
+        self.stall.get().is_amid() || self.hindered_at.get() > at
     }
 
     fn note_hindrance(&self) {
@@ -332,8 +393,12 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
     // The charge of the message that is coming; and whether one that is skipped is nobody's any more.
     let (mut permit, mut is_settled) = (None, false);
     let mut buf = shard.buffers.take(Size::Upstream);
+    // A message has ended, or this node did not read: the time of the one that is coming begins now.
+    let mut is_new = true;
     loop {
+        let came = buf.len();
         while let Some(event) = protocol.event() {
+            is_new |= !matches!(event, Event::Pong | Event::Skipping(_));
             match event {
                 Event::Message(message) => {
                     let mut permit: Option<Permit> = permit.take();
@@ -359,7 +424,12 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
             shard.buffers.give(buf);
             return protocol.close_code().map_or(How::Broken, How::Closed);
         }
-        link.is_amid.set(protocol.held() > 0);
+        if protocol.is_amid() {
+            let now = shard.world.now();
+            link.with_stall(|stall| stall.on_bytes(came, is_new, now));
+        } else {
+            link.with_stall(StallTimer::rest);
+        }
         buf.clear();
         let (result, more) = read_more(from, buf).await;
         buf = more;
@@ -378,7 +448,7 @@ async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest:
             link.note_hindrance();
             shard.world.sleep_until(shard.world.now().plus_ms(limits::SWEEP_MS)).await;
         }
-        link.is_paused.set(false);
+        is_new = link.is_paused.replace(false);
         protocol.feed(&buf);
     }
 }

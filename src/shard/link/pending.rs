@@ -67,6 +67,11 @@ impl Pending {
         Some(serial << PLACE_BITS | place as u64)
     }
 
+    /// Calls that wait, or have not taken their answer yet.
+    pub fn len(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
     fn with<R>(&self, id: u64, f: impl FnOnce(&mut Waiting) -> R) -> Option<R> {
         let mut waiting = self.waiting.borrow_mut();
         let entry = waiting.get_mut((id & ((1 << PLACE_BITS) - 1)) as usize)?;

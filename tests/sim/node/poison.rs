@@ -1,8 +1,9 @@
 //! Non-interference: no client's calls change what another client's calls come to, beyond the load that they are.
 //!
 //! The same seed is run twice, without and with one more client whose every call is poison: whichever provider gets it
-//! closes, resets, stalls, answers with a refusal in plain words, an error that is not UTF-8, a megabyte of zeros. The
-//! providers are well in both runs. The others send their calls at fixed moments, so each call is found again in the other
+//! closes, resets, stalls, stops inside a frame, answers with a refusal in plain words, an error that is not UTF-8, a megabyte
+//! of zeros. One seed in eight is a burst: twenty a second that end the connection of a provider which stands alone and has
+//! only a WebSocket, among more calls of others. The providers are well in both runs. The others send their calls at fixed moments, so each call is found again in the other
 //! run and must end in the same way, at most `SLACK_MS` later; and since nothing was wrong with any provider, no circuit
 //! may have opened and none may be shown as failing.
 
@@ -26,6 +27,10 @@ const STEP_MS: u64 = 125;
 const CALLS: u64 = 200;
 /// The poisoner's come between these.
 const POISON_MS: (u64, u64) = (4_000, 22_000);
+/// The same in a burst, where the poisoner's come so long after each other.
+const BURST_STEP_MS: u64 = 23;
+const BURST_CALLS: u64 = 1_000;
+const BURST_POISON_STEP_MS: u64 = 50;
 /// Every call has ended, and everything is told.
 const END_MS: u64 = 60_000;
 /// What poison may cost another's call: a re-send, and the wait behind a long answer on a shared connection.
@@ -41,6 +46,8 @@ const WORDS: [&str; 25] = [
     "f00d12", "f00d13", "f00d14", "f00d15", "f00d16", "f00d17", "f00d18", "f00d19", "f00d20", "f00d21", "f00d22", "f00d23",
     "f00d24",
 ];
+/// What ends a connection at once, with and without a whole answer before.
+const ENDING: [usize; 3] = [0, 1, 2];
 /// An answer beyond what a link carries: many bytes, so not often.
 const LONGEST: usize = WORDS.len() - 1;
 /// What is poison without a mark.
@@ -63,21 +70,35 @@ struct Outcome {
     kinds: BTreeSet<usize>,
 }
 
-/// The same at every provider: who answers what another one breaks at has convicted it, rightly. None stops in the middle of
-/// a frame on a WebSocket: it then says nothing more to anybody there, as a provider that hangs does, until our pings find it
-/// out. To end such a connection sooner would end those whose packets were lost on the way.
-fn marks(has_sockets: bool) -> Vec<Mark> {
-    let is_spared = |fault: Fault| has_sockets && matches!(fault, Fault::StallAt(_));
-    let spared = |fault: Fault| if is_spared(fault) { Fault::Silence } else { fault };
-    WORDS.iter().zip(Fault::OF_CALLS).map(|(text, fault)| Mark { text, fault: spared(*fault) }).collect()
+/// The same at every provider: who answers what another one breaks at has convicted it, rightly. One that stops in the middle
+/// of a frame on a WebSocket says nothing more to anybody there, as a provider that hangs does.
+fn marks() -> Vec<Mark> {
+    WORDS.iter().zip(Fault::OF_CALLS).map(|(text, fault)| Mark { text, fault: *fault }).collect()
 }
 
-fn parts(draw: &mut Rng) -> Vec<Part> {
+/// How often who calls.
+#[derive(Clone, Copy)]
+struct Rhythm {
+    is_burst: bool,
+    step_ms: u64,
+    calls: u64,
+}
+
+fn rhythm(seed: u64) -> Rhythm {
+    if seed % 8 == 7 {
+        Rhythm { is_burst: true, step_ms: BURST_STEP_MS, calls: BURST_CALLS }
+    } else {
+        Rhythm { is_burst: false, step_ms: STEP_MS, calls: CALLS }
+    }
+}
+
+fn parts(draw: &mut Rng, is_burst: bool) -> Vec<Part> {
     let p50_ms = pick(draw, &[1, 20, 80]) as f64;
     let ways = [Way::Http, Way::Http, Way::Both, Way::Ws];
     let is_thin = one_in(draw, 3);
     let mut one = || {
-        let way = ways[draw.below(4) as usize];
+        let drawn = ways[draw.below(4) as usize];
+        let way = if is_burst { Way::Ws } else { drawn };
         let knobs = Knobs {
             latency: Latency { p50_ms, p95_ms: 2.0 * p50_ms },
             times: vec![CallTime { method: "eth_estimateGas", fastest_ms: 2.0, slowest_ms: 8_000.0 }],
@@ -88,27 +109,27 @@ fn parts(draw: &mut Rng) -> Vec<Part> {
         let link = if is_thin { Link { uplink: THIN_UPLINK, ..Link::PLAIN } } else { Link::PLAIN };
         Part { link, ..Part::new(knobs, way) }
     };
-    let count = one().knobs.socket_message_bytes % 3;
+    let count = if is_burst { 0 } else { one().knobs.socket_message_bytes % 3 };
     let mut parts: Vec<Part> = (0..=count.min(2)).map(|_| one()).collect();
-    let has_sockets = parts.iter().any(|part| part.way != Way::Http);
-    parts.iter_mut().for_each(|part| part.knobs.marks = marks(has_sockets));
+    parts.iter_mut().for_each(|part| part.knobs.marks = marks());
     parts
 }
 
 fn run(seed: u64, with_poison: bool, bug: Bug) -> Outcome {
     let mut draw = Rng::new(seed).fork(70);
-    let parts = parts(&mut draw);
+    let Rhythm { is_burst, step_ms, calls } = rhythm(seed);
+    let parts = parts(&mut draw, is_burst);
     // Where there is only a WebSocket, and a thin way up, a long body is the load of everybody on it.
     let has_thin_sockets = parts.iter().any(|part| part.way == Way::Ws && part.link.uplink == THIN_UPLINK);
     let setting = Setting { fault: bug, ..Setting::new(seed, 2_000, parts) };
     let stage = Stage::new(seed, setting);
-    let told: Rc<RefCell<Vec<Option<Told>>>> = Rc::new(RefCell::new(vec![None; CALLS as usize]));
+    let told: Rc<RefCell<Vec<Option<Told>>>> = Rc::new(RefCell::new(vec![None; calls as usize]));
     let host = stage.client_host();
-    for place in 0..CALLS {
+    for place in 0..calls {
         let (name, params) = others_call(place);
         let (world, node, told) = (host.clone(), stage.node.clone(), told.clone());
         host.spawn("another client", async move {
-            world.sleep_until(Instant::ZERO.plus_ms(FIRST_MS + place * STEP_MS)).await;
+            world.sleep_until(Instant::ZERO.plus_ms(FIRST_MS + place * step_ms)).await;
             let began = world.now();
             let end = post(&world, &node, "/rpc/main", &call(place, name, &params), PATIENCE_MS).await;
             let took_ms = world.now().since(began).as_millis() as u64;
@@ -123,6 +144,9 @@ fn run(seed: u64, with_poison: bool, bug: Bug) -> Outcome {
         if has_thin_sockets {
             mine.iter_mut().filter(|kind| **kind == BULK).for_each(|kind| *kind = SLOW);
         }
+        if is_burst {
+            mine = vec![ENDING[draw.below(ENDING.len() as u64) as usize]];
+        }
         let (mut at_ms, host) = (POISON_MS.0, stage.client_host());
         while at_ms < POISON_MS.1 {
             let kind = mine[draw.below(mine.len() as u64) as usize];
@@ -135,7 +159,11 @@ fn run(seed: u64, with_poison: bool, bug: Bug) -> Outcome {
                 world.say(|| format!("poison {kind} came to {:.200}", format!("{end:?}")));
             });
             let pause_ms = pick(&mut draw, &[100, 800]);
-            at_ms += if matches!(kind, BULK | LONGEST) { 3_000 } else { 100 } + draw.below(pause_ms);
+            at_ms += match kind {
+                _ if is_burst => BURST_POISON_STEP_MS,
+                BULK | LONGEST => 3_000 + draw.below(pause_ms),
+                _ => 100 + draw.below(pause_ms),
+            };
         }
     }
     let trace = stage.play(Instant::ZERO.plus_ms(END_MS), |stage| {

@@ -5,7 +5,9 @@
 //! made the connection end would leave their outcome unknown), and calls that were lost with the shared one once. One is kept
 //! for a moment after an answer, as long as a pooled HTTP/1.1 connection counts as fresh, and closed behind a call that was
 //! given up. They are an extra: there are few, and where a provider grants none more the shared one must do, with no word
-//! against the provider.
+//! against the provider. While all of them are at work the next call waits a moment for one to come free, and then joins one whose
+//! call has been waiting for so long that it will hardly end it any more: over the shared one it would soon be lost again, with
+//! those that it was lost with.
 //! Rejected: to let such calls wait until the shared one is empty (a call may take minutes), and a second shared one (poison
 //! would share that).
 
@@ -19,7 +21,9 @@ use crate::shard::deadlines::Watch;
 use crate::shard::link::{Link, Word};
 use crate::shard::links::suspect;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 /// One shard's.
 pub struct Asides<W: World> {
@@ -35,6 +39,8 @@ struct Allowance {
     at_work: Cell<usize>,
     /// None was granted: not asked again before.
     rest_until: Cell<Instant>,
+    /// Calls that wait for one to come free.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 struct Idle<W: World> {
@@ -71,19 +77,27 @@ impl<W: World> Asides<W> {
         let allowance = self.places.get(instance.index()).filter(|_| !shard.is_control())?;
         // The last one is for calls that must not be repeated.
         let most = limits::LINK_ASIDES - usize::from(rule != ConnectionRule::RecentlyUsed);
+        let room = match AtWork::begin(allowance, most) {
+            Some(at_work) => Room::Own(at_work),
+            // Boxed: a rare path whose state would sit in every call.
+            None => Box::pin(wait_for_room(shard, watch, instance, (allowance, most), by)).await?,
+        };
+        let at_work = match room {
+            Room::Own(at_work) => at_work,
+            Room::Beside(link) => return Some(Aside::joining(link, shard)),
+        };
         let now = shard.recent();
-        if allowance.at_work.get() >= most {
-            return None;
-        }
-        let at_work = AtWork::begin(&allowance.at_work);
         if rule != ConnectionRule::New
             && let Some(link) = self.take_idle(instance, now)
         {
-            return Some(Aside { link, shard, is_free: Cell::new(false), _at_work: at_work });
+            return Some(Aside::new(link, shard, rule, at_work));
         }
-        // Those that are idle count too.
-        if now < allowance.rest_until.get() || self.count_to(instance) > limits::LINK_ASIDES {
+        if now < allowance.rest_until.get() {
             return None;
+        }
+        // Those that are idle count too, and give way to a new one.
+        if self.count_to(instance) > limits::LINK_ASIDES {
+            self.close_idle(instance);
         }
         let owner = shard.me.upgrade()?;
         let by = by.min(now.plus_ms(limits::LINK_ASIDE_OPEN_MS));
@@ -96,7 +110,7 @@ impl<W: World> Asides<W> {
             }
         };
         match watch.bound(Link::open(&owner, instance, by, hear)).await {
-            Ok(Ok(link)) => Some(Aside { link, shard, is_free: Cell::new(false), _at_work: at_work }),
+            Ok(Ok(link)) => Some(Aside::new(link, shard, rule, at_work)),
             Ok(Err(_)) => {
                 allowance.rest_until.set(shard.now().plus_ms(limits::LINK_ASIDE_REST_MS));
                 None
@@ -110,6 +124,16 @@ impl<W: World> Asides<W> {
         let is_fit = |idle: &Idle<W>| idle.link.instance() == instance && idle.link.is_open() && idle.is_fresh(now);
         let place = idle.iter().rposition(is_fit)?;
         Some(idle.swap_remove(place).link)
+    }
+
+    /// Closes the one that has been idle for longest.
+    fn close_idle(&self, instance: InstanceId) {
+        let mut idle = self.idle.borrow_mut();
+        let places = idle.iter().enumerate().filter(|(_, idle)| idle.link.instance() == instance);
+        let oldest = places.min_by_key(|(_, idle)| idle.since).map(|(place, _)| place);
+        if let Some(place) = oldest {
+            idle.swap_remove(place).link.close();
+        }
     }
 
     /// Closes what has been idle for too long.
@@ -130,30 +154,84 @@ impl<W: World> Idle<W> {
     }
 }
 
-struct AtWork<'a>(&'a Cell<usize>);
+struct AtWork<'a>(&'a Allowance);
 
 impl AtWork<'_> {
-    fn begin(count: &Cell<usize>) -> AtWork<'_> {
-        count.set(count.get() + 1);
-        AtWork(count)
+    /// `None` while there are so many.
+    fn begin(allowance: &Allowance, most: usize) -> Option<AtWork<'_>> {
+        let count = allowance.at_work.get();
+        (count < most).then(|| {
+            allowance.at_work.set(count + 1);
+            AtWork(allowance)
+        })
     }
 }
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.0.at_work.set(self.0.at_work.get().saturating_sub(1));
+        // All of them: one that has given up would not pass it on.
+        self.0.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
 }
 
-/// The connection of one call. Dropped, it waits for another one where the call was answered, and is closed where it was not.
+/// Where a call goes when all are at work.
+enum Room<'a, W: World> {
+    /// One has come free.
+    Own(AtWork<'a>),
+    Beside(Rc<Link<W>>),
+}
+
+/// Until one that is at work comes free or may be joined, for a while.
+async fn wait_for_room<'a, W: World>(
+    shard: &Shard<W>,
+    watch: &Watch<W>,
+    instance: InstanceId,
+    (allowance, most): (&'a Allowance, usize),
+    by: Instant,
+) -> Option<Room<'a, W>> {
+    let look = || match AtWork::begin(allowance, most) {
+        Some(at_work) => Some(Room::Own(at_work)),
+        None => shard.links.to_join(instance, shard.recent()).map(Room::Beside),
+    };
+    // After that, whichever of them is still at work may be joined.
+    watch.set_deadline(by.min(shard.now().plus_ms(limits::LINK_STALL_MS)));
+    let freed = poll_fn(|cx| match look() {
+        Some(room) => Poll::Ready(room),
+        None => {
+            shard.links.share_all(instance);
+            allowance.waiting.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        }
+    });
+    let freed = watch.bound(freed).await;
+    if !watch.revive(by, shard.now()) {
+        watch.set_deadline(by);
+    }
+    freed.ok().or_else(look)
+}
+
+/// The connection of one call. Dropped, it waits for another one where the call was answered, and is closed where it was not, or
+/// where another one had joined it; whoever is the last on it gives its place back.
 pub struct Aside<'a, W: World> {
     link: Rc<Link<W>>,
     shard: &'a Shard<W>,
     is_free: Cell<bool>,
-    _at_work: AtWork<'a>,
 }
 
-impl<W: World> Aside<'_, W> {
+impl<'a, W: World> Aside<'a, W> {
+    fn new(link: Rc<Link<W>>, shard: &'a Shard<W>, rule: ConnectionRule, at_work: AtWork<'a>) -> Aside<'a, W> {
+        link.reserve(rule == ConnectionRule::RecentlyUsed, shard.recent());
+        // Its place is the connection's now.
+        std::mem::forget(at_work);
+        Aside { link, shard, is_free: Cell::new(false) }
+    }
+
+    fn joining(link: Rc<Link<W>>, shard: &'a Shard<W>) -> Aside<'a, W> {
+        link.join();
+        Aside { link, shard, is_free: Cell::new(false) }
+    }
+
     pub fn link(&self) -> Rc<Link<W>> {
         self.link.clone()
     }
@@ -166,7 +244,12 @@ impl<W: World> Aside<'_, W> {
 
 impl<W: World> Drop for Aside<'_, W> {
     fn drop(&mut self) {
-        if self.is_free.get() && self.link.is_open() {
+        if self.link.calls() > 0 {
+            return;
+        }
+        let allowance = self.shard.asides.places.get(self.link.instance().index());
+        drop(allowance.map(AtWork));
+        if self.is_free.get() && self.link.is_open() && !self.link.was_joined() {
             let idle = Idle { link: self.link.clone(), since: self.shard.recent() };
             self.shard.asides.idle.borrow_mut().push(idle);
         } else {

@@ -1,8 +1,9 @@
 //! The same dispatch over a WebSocket: the call under an id of ours on a connection that others use too.
 //!
-//! The wait for a link that is being opened, and the wait for the answer, are parts of one attempt's time. Whoever gives up
-//! forgets the call; the link lives on, and a late answer finds nobody. A call counts as written from the moment at which the
-//! link's writer took it: one that is given up before, or whose link ends before, has not reached the provider and never will.
+//! The wait for a link that is being opened, also for the next one when the first has ended, and the wait for the answer are
+//! parts of one attempt's time. Whoever gives up forgets the call; the link lives on, and a late answer finds nobody. A call counts
+//! as written from the moment at which the link's writer took it: one that is given up before has not reached the provider and
+//! never will, and one whose link ends before waits for the next and goes over that.
 //! What others must not share the connection of goes over one that carries nothing else (`aside`).
 //! A shard that keeps no link to the instance has one that does make the call (`hand_over`).
 
@@ -24,6 +25,7 @@ use crate::shard::errands::Unanswered;
 use crate::shard::hand_over::hand_over;
 use crate::shard::link::{CallFault, Link, Message};
 use crate::wire::http::write_decimal;
+use std::rc::Rc;
 
 /// A message that answers a call.
 pub struct Answered {
@@ -53,20 +55,12 @@ pub async fn attempt_over_link<W: World>(
 ) -> Got<W> {
     let Some(target) = shard.target(instance) else { return Got::NotSent(ConnectFault::NoEndpoint) };
     let watch = shard.attempts.watch_attempt(now, time.connect_by, call.client.clone());
-    let mut terms = LinkTerms { instance, rule, time, now };
+    let terms = LinkTerms { instance, rule, time, now };
     let (before, after) = call.outgoing.around_id();
     let answered = match shard.links.keeps(instance) {
         // In a box, like what follows: rare, and its state would sit in every call.
         true if goes_aside(rule) => Box::pin(ask_aside(shard, &watch, terms, (&before, &after), || true)).await,
-        true => {
-            if !shard.links.is_open(instance) {
-                if let Err(fault) = Box::pin(open_link(shard, &watch, terms)).await {
-                    return Got::NotSent(fault);
-                }
-                terms.now = shard.now();
-            }
-            ask_over_link(shard, &watch, terms, (&before, &after), || true).await
-        }
+        true => ask_over_link(shard, &watch, terms, (&before, &after), || true).await,
         false => Box::pin(hand_over(shard, &watch, terms, (&before, &after))).await,
     };
     call.trace.allotted = time.patience;
@@ -90,18 +84,22 @@ pub async fn attempt_over_link<W: World>(
     judge(shard, call, (&target.secrets, rules), &sent_id, arrived)
 }
 
-/// Waits for a link to be there; through its rest too, when nobody else can be asked.
-async fn open_link<W: World>(shard: &Shard<W>, watch: &Watch<W>, terms: LinkTerms) -> Result<(), ConnectFault> {
+/// Waits for the shard's own link to be there; through its rest too, when nobody else can be asked.
+async fn link_to<W: World>(shard: &Shard<W>, watch: &Watch<W>, terms: LinkTerms) -> Result<Rc<Link<W>>, ConnectFault> {
     let LinkTerms { instance, time, mut now, .. } = terms;
+    watch.set_deadline(time.connect_by);
     loop {
         match watch.bound(shard.links.want(shard, instance, now)).await.map_err(ConnectFault::from)? {
+            Ok(link) if link.is_open() => return Ok(link),
+            // It ended again before this call was told of it.
+            Ok(_) => {}
             Err(ConnectFault::Resting) if time.connect_by == time.until => {
                 let again = shard.links.retry_at(instance, false).max(now.plus_ms(limits::SWEEP_MS));
                 watch.bound(shard.world.sleep_until(again)).await.map_err(ConnectFault::from)?;
-                now = shard.now();
             }
-            opened => return opened.map(|_| ()),
+            Err(fault) => return Err(fault),
         }
+        now = shard.now();
     }
 }
 
@@ -113,43 +111,60 @@ pub async fn ask_aside<W: World>(
     (before, after): (&[&[u8]], &[&[u8]]),
     may_send: impl FnOnce() -> bool,
 ) -> Result<Answered, Unanswered> {
-    let aside = shard.asides.take(shard, watch, terms.instance, terms.rule, terms.time.connect_by).await;
-    terms.now = shard.now();
-    let Some(aside) = aside else {
-        if !shard.links.is_open(terms.instance) {
-            open_link(shard, watch, terms).await.map_err(Unanswered::NotSent)?;
-            terms.now = shard.now();
+    let mut may_send = Some(may_send);
+    let mut may_send = || may_send.take().is_none_or(|may_send| may_send());
+    for rule in [terms.rule, ConnectionRule::New] {
+        let aside = shard.asides.take(shard, watch, terms.instance, rule, terms.time.connect_by).await;
+        terms.now = shard.now();
+        let Some(aside) = aside else { break };
+        let link = aside.link();
+        let asked = ask(shard, watch, &link, terms, (before, after), &mut may_send).await;
+        if asked.is_ok() {
+            aside.set_free();
         }
-        return ask_over_link(shard, watch, terms, (before, after), may_send).await;
-    };
-    let link = aside.link();
-    let asked = ask(shard, watch, &link, terms, (before, after), may_send).await;
-    if asked.is_ok() {
-        aside.set_free();
+        return match (asked, link.ended()) {
+            // It had died while it was idle, and nothing was written.
+            (Err(UNWRITTEN), _) => continue,
+            (Err(Unanswered::Lost { .. }), Some(How::Closed(TOO_BIG))) => Err(Unanswered::TooLong),
+            (Err(Unanswered::Lost { .. }), _) => Err(Unanswered::Lost { is_alone: true }),
+            (asked, _) => asked,
+        };
     }
-    match (asked, link.ended()) {
-        (Err(Unanswered::Lost { .. }), Some(How::Closed(TOO_BIG))) => Err(Unanswered::TooLong),
-        (Err(Unanswered::Lost { .. }), _) => Err(Unanswered::Lost { is_alone: true }),
-        (asked, _) => asked,
-    }
+    ask_over_link(shard, watch, terms, (before, after), may_send).await
 }
+
+/// The connection ended before the call's frame was handed to the kernel.
+const UNWRITTEN: Unanswered = Unanswered::NotSent(ConnectFault::Resting);
 
 /// What a provider closes with whose bound a message exceeds (RFC 6455 §7.4.1).
 const TOO_BIG: u16 = 1009;
 
-/// The same for a text that is `before`, an id, `after`, over the shard's own link. `may_send` is asked just before it is
-/// queued.
+/// The same for a text that is `before`, an id, `after`, over the shard's own link. A call that was not written when its link
+/// ended has cost nobody anything: it goes over the next one, in its own time. `may_send` is asked just before it is queued for
+/// the first time.
 pub async fn ask_over_link<W: World>(
     shard: &Shard<W>,
     watch: &Watch<W>,
-    terms: LinkTerms,
+    mut terms: LinkTerms,
     text: (&[&[u8]], &[&[u8]]),
     may_send: impl FnOnce() -> bool,
 ) -> Result<Answered, Unanswered> {
-    match watch.bound(shard.links.want(shard, terms.instance, terms.now)).await {
-        Ok(Ok(link)) => ask(shard, watch, &link, terms, text, may_send).await,
-        Ok(Err(fault)) => Err(Unanswered::NotSent(fault)),
-        Err(ended) => Err(Unanswered::NotSent(ended.into())),
+    let mut may_send = Some(may_send);
+    let mut may_send = || may_send.take().is_none_or(|may_send| may_send());
+    loop {
+        let link = match shard.links.at_hand(terms.instance) {
+            Some(link) => link,
+            // In a box: rare, and its state would sit in every call.
+            None => {
+                let link = Box::pin(link_to(shard, watch, terms)).await.map_err(Unanswered::NotSent)?;
+                terms.now = shard.now();
+                link
+            }
+        };
+        match ask(shard, watch, &link, terms, text, &mut may_send).await {
+            Err(UNWRITTEN) => terms.now = shard.now(),
+            asked => return asked,
+        }
     }
 }
 
@@ -167,12 +182,14 @@ async fn ask<W: World>(
     if !may_send() {
         return not_sent(ConnectFault::ClientGone);
     }
-    let Ok(sent) = link.send(before, after) else { return not_sent(ConnectFault::TooManyWaiting) };
+    let Ok(sent) = link.send(before, after) else {
+        return if link.is_open() { not_sent(ConnectFault::TooManyWaiting) } else { Err(UNWRITTEN) };
+    };
     watch.set_deadline(time.deadline(now));
     loop {
         return match watch.bound(sent.answer()).await {
             Ok(Ok(message)) => Ok(Answered { id: sent.id(), message }),
-            Ok(Err(CallFault::NotSent)) => not_sent(ConnectFault::Resting),
+            Ok(Err(CallFault::NotSent)) => Err(UNWRITTEN),
             Ok(Err(CallFault::Lost)) => Err(Unanswered::Lost { is_alone: false }),
             Ok(Err(CallFault::TooLarge)) => Err(Unanswered::TooLarge),
             Ok(Err(CallFault::Late)) => Err(Unanswered::Late { is_hindered: false }),

@@ -358,3 +358,101 @@ fn a_provider_that_returns_is_used_again_over_both_transports() {
     let circuit = &of_provider(&shown, "a")["channels"][1]["circuit"];
     assert_eq!(circuit["opens"], 0, "lost while idle, it is not at fault: {circuit:#}");
 }
+
+/// A call that makes its provider stop in the middle of the answer, or end the connection; and one of somebody else.
+const ILL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":["ill"]}"#;
+
+/// Calls one after the other for so long, and how many came to a result. Each must, within `most`.
+fn calls_go_on(at: SocketAddr, during: Duration, most: Duration, what: &str) -> usize {
+    let (began, mut count) = (Instant::now(), 0);
+    let client = &mut Client::new(at);
+    while began.elapsed() < during {
+        let sent = Instant::now();
+        let got = client.post("/rpc/one", READ).json();
+        assert_eq!(got["result"], "0xc", "{what}: after {:?}: {got}", sent.elapsed());
+        assert!(sent.elapsed() < most, "{what}: a call took {:?}", sent.elapsed());
+        count += 1;
+    }
+    count
+}
+
+/// The only provider announces a megabyte, sends the beginning, and then nothing more, or answers others into that message.
+#[test]
+fn a_message_that_stops_half_way_holds_up_others_for_a_moment() {
+    for driver in DRIVERS {
+        for (what, opcode, is_mute) in [("mute", 1, true), ("a text", 1, false), ("bytes", 2, false)] {
+            let stuck: Mutex<std::collections::BTreeSet<usize>> = Mutex::default();
+            let ws = WsProvider::new(move |got, socket| {
+                let mut stuck = stuck.lock().expect("no panic");
+                if got.body.contains("ill") {
+                    stuck.insert(got.connection);
+                    let head = [&[0x80 | opcode, 127][..], &1_000_000u64.to_be_bytes()].concat();
+                    let begun = format!(r#"{{"jsonrpc":"2.0","id":{},"result":"0x"#, got.id);
+                    return raw(socket, &[&head, begun.as_bytes()].concat());
+                }
+                (is_mute && stuck.contains(&got.connection)) || say(socket, &ok(&got.id, "\"0xc\""))
+            });
+            let mut lasso = Lasso::start(&profile(&[(None, Some(ws.address))]), driver);
+            calls_go_on(lasso.address, Duration::from_millis(300), Duration::from_secs(2), what);
+            let at = lasso.address;
+            // Its own answer never comes: its client is not waited for.
+            std::thread::spawn(move || Client::new(at).post("/rpc/one", ILL));
+            let others: Vec<_> = (0..4)
+                .map(|_| std::thread::spawn(move || calls_go_on(at, Duration::from_secs(6), Duration::from_millis(2_500), what)))
+                .collect();
+            let count: usize = others.into_iter().map(|other| other.join().expect("every call is answered")).sum();
+            assert!(count > 1_000, "{what}: {count} calls in six seconds");
+            let shown = eventually(lasso.address, "/api/providers/one", |_| true);
+            assert_eq!(of_provider(&shown, "a")["status"], "healthy", "{what}: nothing is wrong with it: {shown:#}");
+            lasso.assert_alive();
+        }
+    }
+}
+
+#[test]
+fn a_long_answer_that_comes_slowly_is_waited_for_and_disturbs_no_connection() {
+    let ws = WsProvider::new(|got, socket| {
+        let long = ok(&got.id, &format!("\"{}\"", "a".repeat(300_000)));
+        let head = [&[0x81, 127][..], &(long.len() as u64).to_be_bytes()].concat();
+        raw(socket, &head)
+            && long.as_bytes().chunks(16 << 10).all(|part| {
+                std::thread::sleep(Duration::from_millis(300));
+                raw(socket, part)
+            })
+    });
+    let lasso = Lasso::start_with(&profile(&[(None, Some(ws.address))]), &["--shards", "1"]);
+    let began = Instant::now();
+    let got = post(lasso.address, "/rpc/one", ILL).json();
+    assert_eq!(got["result"].as_str().map(str::len), Some(300_000));
+    assert!(began.elapsed() > Duration::from_secs(5), "{:?}", began.elapsed());
+    let asked = ws.count("eth_call");
+    assert_eq!((asked, ws.all_connections()), (1, 2), "asked once; the shard and the control thread have one each");
+}
+
+/// The only provider ends its connection at twenty calls a second: whoever had not been written goes over the next one.
+#[test]
+fn a_connection_that_ends_costs_no_call_that_was_not_written() {
+    for driver in DRIVERS {
+        let ws = WsProvider::new(|got, socket| {
+            std::thread::sleep(Duration::from_millis(5));
+            match got.body.contains("ill") {
+                true => socket.get_mut().shutdown(std::net::Shutdown::Both).is_err(),
+                false => say(socket, &ok(&got.id, "\"0xc\"")),
+            }
+        });
+        let mut lasso = Lasso::start(&profile(&[(None, Some(ws.address))]), driver);
+        let at = lasso.address;
+        calls_go_on(at, Duration::from_millis(300), Duration::from_secs(2), driver);
+        let others: Vec<_> = (0..8)
+            .map(|_| std::thread::spawn(move || calls_go_on(at, Duration::from_secs(5), Duration::from_secs(2), driver)))
+            .collect();
+        let client = &mut Client::new(at);
+        while others.iter().any(|other| !other.is_finished()) {
+            client.post("/rpc/one", ILL);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let count: usize = others.into_iter().map(|other| other.join().expect("every call is answered")).sum();
+        assert!(count > 500 && ws.all_connections() > 50, "{count} calls, {} connections", ws.all_connections());
+        lasso.assert_alive();
+    }
+}

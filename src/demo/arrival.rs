@@ -19,17 +19,17 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// The newest block that has come by `now`; a block that overtakes its parent brings it along.
-    pub fn head(self, chain: &ChainModel, salt: u64, now: Instant, is_http: bool) -> u64 {
+    /// The newest round whose block has come by `now`; a block that overtakes its parent brings it along.
+    pub fn round(self, chain: &ChainModel, salt: u64, now: Instant, is_http: bool) -> u64 {
         let behind_ms = if is_http { self.http_behind_ms } else { 0 };
         let now = now - Duration::from_millis(behind_ms);
-        let newest = chain.height_at(now);
-        let surely = chain.height_at(now - Duration::from_millis(self.most_ms));
-        (surely + 1..=newest).rev().find(|height| self.comes_at(chain, salt, *height) <= now).unwrap_or(surely)
+        let newest = chain.round_at(now);
+        let surely = chain.round_at(now - Duration::from_millis(self.most_ms));
+        (surely + 1..=newest).rev().find(|round| self.comes_at(chain, salt, *round) <= now).unwrap_or(surely)
     }
 
-    fn comes_at(self, chain: &ChainModel, salt: u64, height: u64) -> Instant {
-        chain.born_at(height).plus_ms(mix(&[salt, height, 0xb10c]) % (self.most_ms + 1))
+    fn comes_at(self, chain: &ChainModel, salt: u64, round: u64) -> Instant {
+        chain.born_at(round).plus_ms(mix(&[salt, round, 0xb10c]) % (self.most_ms + 1))
     }
 }
 
@@ -60,13 +60,13 @@ mod tests {
         let chain = ChainModel::new(3, 1, Duration::from_millis(250));
         let arrival = Arrival { most_ms: 3_000, http_behind_ms: 400 };
         let at = |ms: u64| Instant::ZERO.plus_ms(60_000 + ms);
-        let heads = |salt, is_http| (0..4_000).map(|ms| arrival.head(&chain, salt, at(ms), is_http)).collect::<Vec<_>>();
+        let heads = |salt, is_http| (0..4_000).map(|ms| arrival.round(&chain, salt, at(ms), is_http)).collect::<Vec<_>>();
         let (one, other, http) = (heads(1, false), heads(2, false), heads(1, true));
         assert!(one.is_sorted() && http.is_sorted() && one != other);
         assert_eq!(one[..3_600], http[400..]);
         let late = |ms: usize, head: u64| chain.height_at(at(ms as u64)) - head;
         assert!(one.iter().enumerate().all(|(ms, head)| late(ms, *head) <= 12));
         assert!(one.iter().enumerate().any(|(ms, head)| late(ms, *head) >= 2));
-        assert_eq!(Arrival::default().head(&chain, 1, at(0), true), chain.height_at(at(0)));
+        assert_eq!(Arrival::default().round(&chain, 1, at(0), true), chain.height_at(at(0)));
     }
 }

@@ -1,6 +1,9 @@
 //! The model chain: every block is a pure function of (seed, chain number, branch, height), and the head's height a pure
 //! function of time. Nothing is stored, so any height can be asked for at any time, in any order.
 //!
+//! Time goes in rounds, one for each block time; a block is made in its round, or the round passes without one (a null
+//! round, a skipped slot). A block's height is its round, less by what its chain has fallen (a reset, a revert) until then.
+//!
 //! Times are relative to the world's beginning: at `Instant::ZERO` the head is `start_height` and the clock on the wall
 //! shows `start_unix_ms`. Which branch is canonical when is `forks`' history; a block belongs to the branch that made it.
 
@@ -22,6 +25,10 @@ pub struct ChainModel {
     pub start_unix_ms: u64,
     /// Fewest and most transactions of a block (without those that users sent).
     pub transactions: (u64, u64),
+    /// Blocks of this height have so many.
+    pub crowded: Option<(u64, u64)>,
+    /// Per million rounds since the beginning: how many pass without a block.
+    pub null_rounds: u32,
     /// Set before anybody asks: it decides what blocks there are.
     pub forks: Forks,
     naming: Naming,
@@ -88,21 +95,60 @@ impl ChainModel {
             start_height: 1_000_000,
             start_unix_ms: 1_760_000_000_000,
             transactions: (2, 8),
+            crowded: None,
+            null_rounds: 0,
             forks: Forks::default(),
             naming: Naming::new(seed, chain_number),
         }
     }
 
-    /// The newest block that exists at `now`.
+    /// The newest block of the canonical chain at `now`.
     pub fn height_at(&self, now: Instant) -> u64 {
+        self.tip_at(self.forks.canonical(now), now)
+    }
+
+    /// The newest block of `branch` at `now`, canonical or not.
+    pub fn tip_at(&self, branch: u32, now: Instant) -> u64 {
+        self.floor(branch, self.round_at(now).saturating_sub(self.forks.fallen(branch)))
+    }
+
+    /// The round that began last.
+    pub fn round_at(&self, now: Instant) -> u64 {
         let elapsed = u128::from(now.0) / self.block_time.as_nanos().max(1);
         self.start_height.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
 
-    /// When the block at `height` appears; `Instant::ZERO` for all that were there at the beginning.
-    pub fn born_at(&self, height: u64) -> Instant {
-        let nanos = u128::from(height.saturating_sub(self.start_height)) * self.block_time.as_nanos();
+    /// When the block of `round` appears; `Instant::ZERO` for all that were there at the beginning.
+    pub fn born_at(&self, round: u64) -> Instant {
+        let nanos = u128::from(round.saturating_sub(self.start_height)) * self.block_time.as_nanos();
         Instant(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// In which round the block at `height` on the path of `branch` is made.
+    pub fn round_of(&self, branch: u32, height: u64) -> u64 {
+        height.saturating_add(self.forks.fallen(self.forks.owner(branch, height)))
+    }
+
+    /// Where the block of `round`, or the first after it, stands on the path of `branch`; nowhere when the chain fell below it.
+    pub fn height_of(&self, branch: u32, round: u64) -> Option<u64> {
+        let height = self.forks.height_of(branch, round)?;
+        (height..).find(|height| self.has_block(branch, *height))
+    }
+
+    /// Whether the round of this height made one on the path of `branch`.
+    pub fn has_block(&self, branch: u32, height: u64) -> bool {
+        let draw = || mix(&[self.seed, self.chain_number, 0x9011, u64::from(self.forks.owner(branch, height)), height]);
+        height <= self.start_height || self.null_rounds == 0 || draw() % 1_000_000 >= u64::from(self.null_rounds)
+    }
+
+    /// The highest block on the path of `branch` that is not above `height`.
+    pub fn floor(&self, branch: u32, height: u64) -> u64 {
+        (0..=height).rev().find(|height| self.has_block(branch, *height)).unwrap_or(0)
+    }
+
+    /// The height of the parent of the block at `height`; the first block has none.
+    pub fn parent_of(&self, branch: u32, height: u64) -> Option<u64> {
+        height.checked_sub(1).map(|below| self.floor(branch, below))
     }
 
     /// Of the block at `height` on the path of `branch`.
@@ -115,10 +161,10 @@ impl ChainModel {
         self.naming.name(hash)
     }
 
-    /// Seconds since 1970; never falls with height.
-    pub fn timestamp(&self, height: u64) -> u64 {
+    /// Of the block of `round`; seconds since 1970. It never falls along a chain.
+    pub fn timestamp(&self, round: u64) -> u64 {
         let step = self.block_time.as_millis() as i128;
-        let ms = i128::from(self.start_unix_ms) + (i128::from(height) - i128::from(self.start_height)).saturating_mul(step);
+        let ms = i128::from(self.start_unix_ms) + (i128::from(round) - i128::from(self.start_height)).saturating_mul(step);
         u64::try_from(ms.max(0) / 1000).unwrap_or(u64::MAX)
     }
 
@@ -152,7 +198,8 @@ impl ChainModel {
     pub fn block(&self, branch: u32, height: u64, sent: &[Hash]) -> Block {
         let branch = self.forks.owner(branch, height);
         let mut rng = Rng::new(mix(&[self.seed, self.chain_number, u64::from(branch), height]));
-        let (fewest, most) = self.transactions;
+        let crowd = self.crowded.filter(|(at, _)| *at == height).map(|(_, count)| (count, count));
+        let (fewest, most) = crowd.unwrap_or(self.transactions);
         let count = fewest + rng.below(most.saturating_sub(fewest) + 1);
         let mut transactions = Vec::with_capacity(count as usize + sent.len());
         let mut logs = 0;
@@ -167,8 +214,8 @@ impl ChainModel {
         Block {
             height,
             hash: self.block_hash(branch, height),
-            parent: height.checked_sub(1).map_or(Hash::ZERO, |parent| self.block_hash(branch, parent)),
-            timestamp: self.timestamp(height),
+            parent: self.parent_of(branch, height).map_or(Hash::ZERO, |parent| self.block_hash(branch, parent)),
+            timestamp: self.timestamp(self.round_of(branch, height)),
             miner: self.account(mix(&[self.seed, height]) % 8),
             gas_limit: GAS_LIMIT,
             base_fee: self.base_fee(height),

@@ -99,6 +99,14 @@ pub struct Event {
     pub result: Vec<u8>,
 }
 
+/// What becomes of an answer to `eth_subscribe` beside its being late.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AnswerTurn {
+    IsLost,
+    /// With this id.
+    IsFollowed(String),
+}
+
 /// A connection's subscriptions.
 #[derive(Debug, Default)]
 pub struct Feeds {
@@ -108,6 +116,8 @@ pub struct Feeds {
     is_stalled: Cell<bool>,
     /// By how much the answer that is being written comes late.
     late_ms: Cell<u64>,
+    /// It does not come, or another one comes behind it.
+    turn: RefCell<Option<AnswerTurn>>,
 }
 
 impl Feeds {
@@ -134,6 +144,15 @@ impl Feeds {
     /// What `be_late` said since the last time.
     pub fn take_late_ms(&self) -> u64 {
         self.late_ms.take()
+    }
+
+    pub fn turn_answer(&self, turn: AnswerTurn) {
+        self.turn.replace(Some(turn));
+    }
+
+    /// What `turn_answer` said since the last time.
+    pub fn take_turn(&self) -> Option<AnswerTurn> {
+        self.turn.take()
     }
 
     pub fn stall(&self) {
@@ -204,16 +223,18 @@ impl Feeds {
         self.told.set(new);
         let open = || live.iter().filter(|feed| feed.is_open);
         let oldest = (shared + 1).max(told.height.saturating_sub(MODEL_FEED_BLOCKS));
-        for height in (oldest..=told.height).rev() {
+        let chain = &view.network.chain;
+        for height in (oldest..=told.height).rev().filter(|height| chain.has_block(told.branch, *height)) {
             let block = view.network.block(told.branch, height);
             open().for_each(|feed| tell_logs(feed, &block, true, tell));
         }
         let oldest = (shared + 1).max(new.height.saturating_sub(MODEL_FEED_BLOCKS));
-        for height in (oldest..=new.height).filter(|height| view.hidden != Some(*height)) {
+        let is_there = |height: &u64| view.hidden != Some(*height) && chain.has_block(new.branch, *height);
+        for height in (oldest..=new.height).filter(is_there) {
             let block = view.network.block(new.branch, height);
             for feed in open().filter(|feed| feed.subject == Subject::Heads) {
                 let mut out = Vec::new();
-                render::header(&mut out, &view.network.chain, &block);
+                render::header(&mut out, chain, &block);
                 tell(feed, Some((height, false)), out);
             }
             open().for_each(|feed| tell_logs(feed, &block, false, tell));
@@ -243,9 +264,11 @@ fn pending(feed: &mut Feed, whole: bool, view: &View<'_>, tell: &mut impl Tell) 
     let unseen = pool.accepted - std::mem::replace(&mut feed.seen_sent, pool.accepted);
     for hash in pool.newest(unseen) {
         let mut out = Vec::new();
-        match pool.height_of(&hash).filter(|_| whole) {
-            Some(height) => {
-                let block = view.network.chain.block(view.branch, height, pool.in_block(height));
+        match pool.round_of(&hash).filter(|_| whole) {
+            Some(round) => {
+                // As it were if this view were the chain's.
+                let Some(height) = view.network.chain.height_of(view.branch, round) else { continue };
+                let block = view.network.block(view.branch, height);
                 let Some(one) = block.transactions.iter().find(|one| one.hash == hash) else { continue };
                 render::pending_transaction(&mut out, &view.network.chain, &block, one);
             }

@@ -2,7 +2,7 @@
 //! and nothing else: its blocks follow from the chain's seed as all blocks do, at any height, also long after it was left.
 //!
 //! The history is given before the network starts (`fork`, `turn`), so it is a function of time like the head's height, and
-//! a chain may go A → B → A. A reorg happens at once and keeps the height. Rejected: deciding a reorg while running, which
+//! a chain may go A → B → A. A reorg happens at once and keeps the height, but for a fall (`fall`). Rejected: deciding a reorg while running, which
 //! would make what a block is depend on who asked first. Few branches are expected: look-ups walk the list.
 
 use crate::base::time::Instant;
@@ -19,6 +19,10 @@ struct Fork {
     parent: u32,
     /// Its first block of its own.
     from: u64,
+    /// By how much it is lower than the trunk at any moment.
+    fallen: u64,
+    /// When the chain fell to it, or to an ancestor of it.
+    fell_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +42,50 @@ pub struct Forks {
 impl Forks {
     /// A branch that leaves `parent`'s path below `from`.
     pub fn fork(&mut self, parent: u32, from: u64) -> u32 {
-        self.forks.push(Fork { parent, from });
+        let fork = Fork { parent, from, fallen: self.fallen(parent), fell_at: self.fell_at(parent) };
+        self.forks.push(fork);
         self.forks.len() as u32
+    }
+
+    /// The canonical chain falls by so many blocks at `at`, which is later than all turns before, and goes on from there on a
+    /// branch that leaves it below `from`: above the fall it is reverted, far below it is another chain. Nobody keeps what was.
+    pub fn fall(&mut self, at: Instant, by: u64, from: u64) -> u32 {
+        let parent = self.canonical(at);
+        self.forks.push(Fork { parent, from, fallen: self.fallen(parent) + by, fell_at: at });
+        let branch = self.forks.len() as u32;
+        self.turn(at, branch);
+        branch
+    }
+
+    /// By how much the branch is lower than the trunk at any moment.
+    pub fn fallen(&self, branch: u32) -> u64 {
+        self.get(branch).map_or(0, |fork| fork.fallen)
+    }
+
+    /// When the branch's chain fell last.
+    pub fn fell_at(&self, branch: u32) -> Instant {
+        self.get(branch).map_or(Instant::ZERO, |fork| fork.fell_at)
+    }
+
+    /// Where a round's block stands on the path of `branch`; nowhere when the chain fell below it.
+    pub fn height_of(&self, branch: u32, round: u64) -> Option<u64> {
+        let mut at = branch;
+        loop {
+            let height = round.checked_sub(self.fallen(at)).filter(|height| self.owner(branch, *height) == at);
+            match (height, self.get(at)) {
+                (Some(height), _) => return Some(height),
+                (None, Some(fork)) => at = fork.parent,
+                (None, None) => return None,
+            }
+        }
+    }
+
+    /// How often the block that `owner` has at `height` became canonical up to `now`.
+    pub fn visits(&self, owner: u32, height: u64, now: Instant) -> usize {
+        let turns = std::iter::once(0).chain(self.turns.iter().filter(|turn| turn.at <= now).map(|turn| turn.branch));
+        let is_on: Vec<bool> = turns.map(|branch| self.owner(branch, height) == owner).collect();
+        let began_so = usize::from(is_on.first() == Some(&true));
+        began_so + is_on.windows(2).filter(|pair| matches!(pair, [false, true])).count()
     }
 
     /// `branch` is canonical from `at` on, which is later than all turns before.
@@ -74,12 +120,12 @@ impl Forks {
         }
     }
 
-    /// Whether the block that `owner` has at `height` was canonical at some time up to `now`, given the head's height then.
-    pub fn was_canonical(&self, owner: u32, height: u64, now: Instant, head: impl Fn(Instant) -> u64) -> bool {
+    /// Whether the block that `owner` has at `height` was canonical at some time up to `now`, given each branch's height then.
+    pub fn was_canonical(&self, owner: u32, height: u64, now: Instant, head: impl Fn(u32, Instant) -> u64) -> bool {
         let starts = std::iter::once((Instant::ZERO, 0)).chain(self.turns.iter().map(|turn| (turn.at, turn.branch)));
         let ends = self.turns.iter().map(|turn| turn.at).chain([Instant::NEVER]);
         let mut spans = starts.zip(ends).take_while(|((from, _), _)| *from <= now);
-        spans.any(|((_, branch), until)| height <= head(until.min(now)) && self.owner(branch, height) == owner)
+        spans.any(|((_, branch), until)| height <= head(branch, until.min(now)) && self.owner(branch, height) == owner)
     }
 
     fn get(&self, branch: u32) -> Option<Fork> {
@@ -134,7 +180,7 @@ mod tests {
         let forks = forks();
         // The head is at 12 until 60, then at 14.
         let known =
-            |owner, height, now| forks.was_canonical(owner, height, Instant(now), |at| if at < Instant(60) { 12 } else { 14 });
+            |owner, height, now| forks.was_canonical(owner, height, Instant(now), |_, at| if at < Instant(60) { 12 } else { 14 });
         assert!(known(0, 12, 10) && !known(0, 13, 10) && !known(1, 11, 49));
         assert!(known(1, 12, 50) && !known(1, 13, 50) && known(1, 14, 65) && known(1, 14, 90));
         assert!(known(0, 12, 55) && !known(0, 13, 55) && known(0, 13, 90));

@@ -317,12 +317,18 @@ pub enum Dialect {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SubscribeFault {
     Refused,
+    /// With the words of a node that does not offer it.
+    NotOffered,
     /// Refused for a second, it says.
     Limited,
     /// Confirmed this many milliseconds late, and told from then on.
     Late(u64),
     /// Told at once, and confirmed this many milliseconds late.
     EventsFirst(u64),
+    /// Told, and never confirmed.
+    Never,
+    /// Made twice and confirmed twice, under two ids.
+    Twice,
 }
 
 /// What goes wrong with one event, or with its connection when it is due.
@@ -334,6 +340,10 @@ pub enum EventFault {
     Reordered,
     /// Under an id that nobody was given.
     WrongId,
+    /// A head becomes one that nobody knows, of the same height or of one far above.
+    Foreign {
+        above: u64,
+    },
     /// From here on no events; pings and calls are answered.
     Stall,
     /// From here on nothing at all.
@@ -352,6 +362,8 @@ impl EventFault {
         EventFault::Duplicate,
         EventFault::Reordered,
         EventFault::WrongId,
+        EventFault::Foreign { above: 0 },
+        EventFault::Foreign { above: 10_000 },
         EventFault::Stall,
         EventFault::HalfOpen,
         EventFault::Close(1000),
@@ -370,7 +382,7 @@ impl EventFault {
         use EventFault::*;
         match self {
             Missing | Reordered | WrongId | Stall | HalfOpen => true,
-            Duplicate | Close(_) | BadFrame | CutMessage => false,
+            Duplicate | Foreign { .. } | Close(_) | BadFrame | CutMessage => false,
         }
     }
 }

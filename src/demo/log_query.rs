@@ -49,7 +49,7 @@ impl View<'_> {
 
     fn logs_between(&self, filter: &LogFilter, branch: u32, from: u64, to: u64) -> Reply {
         let (mut out, mut count) = (vec![b'['], 0);
-        for height in from..=to {
+        for height in (from..=to).filter(|height| self.network.chain.has_block(branch, *height)) {
             let block = self.network.block(branch, height);
             for (transaction, log) in block.logs().filter(|(_, log)| matches(filter, log)) {
                 if count == self.log_results {
@@ -99,6 +99,7 @@ impl View<'_> {
             FilterKind::Blocks => {
                 filter.seen = self.head;
                 let heights = from.max(self.head.saturating_sub(self.log_range))..=self.head;
+                let heights = heights.filter(|height| self.network.chain.has_block(self.branch, *height));
                 Ok(json_list(heights, |out, height| render::data(out, &self.network.chain.block_hash(self.branch, height).0)))
             }
             FilterKind::Logs(logs) => {

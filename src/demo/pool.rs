@@ -1,5 +1,6 @@
 //! Raw transactions that users sent to a model chain. One pool for all its providers, as if gossip took no time: the
-//! block after the head at that moment contains them, and a second send is "already known" everywhere.
+//! block of the next round contains them, and a second send is "already known" everywhere. Rounds and not heights, because a
+//! chain that falls makes blocks of one height twice.
 //!
 //! Bounded: the oldest are forgotten. Blocks already seen never change, because a transaction only enters a block that
 //! does not exist yet.
@@ -10,57 +11,57 @@ use std::collections::{BTreeMap, HashMap};
 
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
-    height_of: HashMap<Hash, u64>,
-    by_height: BTreeMap<u64, Vec<Hash>>,
+    round_of: HashMap<Hash, u64>,
+    by_round: BTreeMap<u64, Vec<Hash>>,
     /// How many were ever accepted; checkers compare it with what clients were told.
     pub accepted: u64,
 }
 
 impl Pool {
-    /// Takes a transaction while `head` is the newest block; `false`: already known.
-    pub fn accept(&mut self, hash: Hash, head: u64) -> bool {
-        if self.height_of.contains_key(&hash) {
+    /// Takes a transaction in `round`; `false`: already known.
+    pub fn accept(&mut self, hash: Hash, round: u64) -> bool {
+        if self.round_of.contains_key(&hash) {
             return false;
         }
-        let mut height = head.saturating_add(1);
-        while self.in_block(height).len() >= MODEL_SENT_PER_BLOCK {
-            height += 1;
+        let mut next = round.saturating_add(1);
+        while self.in_block(next).len() >= MODEL_SENT_PER_BLOCK {
+            next += 1;
         }
-        self.by_height.entry(height).or_default().push(hash);
-        self.height_of.insert(hash, height);
+        self.by_round.entry(next).or_default().push(hash);
+        self.round_of.insert(hash, next);
         self.accepted += 1;
         self.forget();
         true
     }
 
-    /// The block that contains it, or will.
-    pub fn height_of(&self, hash: &Hash) -> Option<u64> {
-        self.height_of.get(hash).copied()
+    /// The round whose block contains it, or will.
+    pub fn round_of(&self, hash: &Hash) -> Option<u64> {
+        self.round_of.get(hash).copied()
     }
 
     /// In the order in which they came.
-    pub fn in_block(&self, height: u64) -> &[Hash] {
-        self.by_height.get(&height).map_or(&[], Vec::as_slice)
+    pub fn in_block(&self, round: u64) -> &[Hash] {
+        self.by_round.get(&round).map_or(&[], Vec::as_slice)
     }
 
-    /// Waiting above `head`, oldest first.
-    pub fn waiting(&self, head: u64) -> impl Iterator<Item = &Hash> {
-        self.by_height.range(head.saturating_add(1)..).flat_map(|(_, hashes)| hashes)
+    /// Waiting in `round`, oldest first.
+    pub fn waiting(&self, round: u64) -> impl Iterator<Item = &Hash> {
+        self.by_round.range(round.saturating_add(1)..).flat_map(|(_, hashes)| hashes)
     }
 
     /// The last `count` accepted, in the order in which they came.
     pub fn newest(&self, count: u64) -> Vec<Hash> {
-        let newest_first = self.by_height.values().rev().flat_map(|hashes| hashes.iter().rev());
+        let newest_first = self.by_round.values().rev().flat_map(|hashes| hashes.iter().rev());
         let mut hashes: Vec<Hash> = newest_first.take(usize::try_from(count).unwrap_or(usize::MAX)).copied().collect();
         hashes.reverse();
         hashes
     }
 
     fn forget(&mut self) {
-        while self.height_of.len() > MODEL_SENT_KEPT {
-            let Some((_, hashes)) = self.by_height.pop_first() else { return };
+        while self.round_of.len() > MODEL_SENT_KEPT {
+            let Some((_, hashes)) = self.by_round.pop_first() else { return };
             for hash in hashes {
-                self.height_of.remove(&hash);
+                self.round_of.remove(&hash);
             }
         }
     }
@@ -78,7 +79,7 @@ mod tests {
             assert!(pool.accept(digest(&[n]), 10) && !pool.accept(digest(&[n]), 11));
         }
         assert_eq!((pool.in_block(11).len(), pool.in_block(12).len()), (MODEL_SENT_PER_BLOCK, 1));
-        assert_eq!((pool.height_of(&digest(&[0])), pool.height_of(&digest(&[99_999]))), (Some(11), None));
+        assert_eq!((pool.round_of(&digest(&[0])), pool.round_of(&digest(&[99_999]))), (Some(11), None));
         assert_eq!(pool.waiting(11).count(), 1);
         let last = MODEL_SENT_PER_BLOCK as u64;
         assert_eq!(pool.newest(2), [digest(&[last - 1]), digest(&[last])]);
@@ -92,8 +93,8 @@ mod tests {
         for n in 0..2 * MODEL_SENT_KEPT as u64 {
             pool.accept(digest(&[n]), n);
         }
-        assert!(pool.height_of.len() <= MODEL_SENT_KEPT && pool.by_height.len() <= MODEL_SENT_KEPT);
-        assert_eq!(pool.height_of(&digest(&[0])), None);
-        assert!(pool.height_of(&digest(&[2 * MODEL_SENT_KEPT as u64 - 1])).is_some());
+        assert!(pool.round_of.len() <= MODEL_SENT_KEPT && pool.by_round.len() <= MODEL_SENT_KEPT);
+        assert_eq!(pool.round_of(&digest(&[0])), None);
+        assert!(pool.round_of(&digest(&[2 * MODEL_SENT_KEPT as u64 - 1])).is_some());
     }
 }

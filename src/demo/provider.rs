@@ -4,12 +4,12 @@
 //! It reads requests with serde_json, not with the scanner that the node writes and reads them by: a mistake made on
 //! both sides would cancel out.
 
-use super::chain_model::ChainModel;
 use super::envelope;
-use super::feeds::{Feeds, Subject};
+use super::feeds::{AnswerTurn, Feeds, Subject};
 use super::filters::Filters;
+use super::forks::Tip;
 use super::frames;
-use super::framing::{self, Plan};
+use super::framing::{self, Plan, Step};
 use super::identity::{digest, digest_bytes, mix};
 use super::journal::{Attached, Ended, Journal, Received};
 use super::knobs::{Bucket, Fault, Knobs, SubscribeFault, draw};
@@ -156,28 +156,30 @@ impl Provider {
 
     /// The newest block that it serves at `now`, over HTTP.
     pub fn head_at(&self, now: Instant) -> u64 {
-        self.head_over(&self.knobs.borrow(), now, true)
+        self.head_over(&self.knobs.borrow(), now, true).height
     }
 
-    fn head_over(&self, knobs: &Knobs, now: Instant, is_http: bool) -> u64 {
-        let tip = knobs.arrival.head(&self.network.chain, self.salt, now, is_http);
+    fn head_over(&self, knobs: &Knobs, now: Instant, is_http: bool) -> Tip {
+        let (chain, heard) = (&self.network.chain, now - Duration::from_millis(knobs.turns_late_ms));
+        let branch = knobs.branch.unwrap_or_else(|| chain.forks.canonical(heard));
+        let tip = knobs.arrival.round(chain, self.salt, now, is_http);
         // One block at most, so a head never goes back: the next block is there when the late one is.
         let late = digest(&[self.salt, tip]).number() % 1_000_000 < u64::from(knobs.late_blocks);
-        let head = tip.saturating_sub(knobs.lag_blocks + u64::from(late));
-        head.min(knobs.frozen_at.unwrap_or(u64::MAX))
+        let head = tip.saturating_sub(knobs.lag_blocks + u64::from(late) + chain.forks.fallen(branch));
+        Tip { branch, height: chain.floor(branch, head.min(knobs.frozen_at.unwrap_or(u64::MAX))) }
     }
 
     fn view<'a>(&'a self, knobs: &Knobs, now: Instant, is_http: bool) -> View<'a> {
-        let (chain, head): (&ChainModel, u64) = (&self.network.chain, self.head_over(knobs, now, is_http));
-        let heard = now - Duration::from_millis(knobs.turns_late_ms);
+        let (chain, Tip { branch, height: head }) = (&self.network.chain, self.head_over(knobs, now, is_http));
         View {
             network: &self.network,
-            heard,
-            branch: knobs.branch.unwrap_or_else(|| chain.forks.canonical(heard)),
+            heard: now - Duration::from_millis(knobs.turns_late_ms),
+            branch,
             head,
             hidden: knobs.hidden_at,
             announced: head.saturating_add(knobs.announce_ahead),
             tip: chain.height_at(now),
+            round: chain.round_at(now),
             archive_depth: knobs.archive_depth,
             keeps_orphans: knobs.keeps_orphans,
             absent: knobs.absent,
@@ -219,7 +221,9 @@ impl Provider {
             None => framing::plan(body, fault, last, &mut rng),
         };
         let late = Duration::from_millis(asked.feeds.map_or(0, Feeds::take_late_ms));
-        (request, Plan { delay: plan.delay + drawn + own + extra + late, ..plan })
+        let turn = asked.feeds.and_then(Feeds::take_turn);
+        let steps = turned(plan.steps, turn, items.as_ref().ok());
+        (request, Plan { delay: plan.delay + drawn + own + extra + late, steps, ..plan })
     }
 
     /// The body that answers all of `items`, the slowest one's factor on the delay, and the longest time of a call's own.
@@ -319,15 +323,24 @@ impl Provider {
         match fault {
             Some(SubscribeFault::Refused) => return Err(RpcError::new(-32000, "too many subscriptions")),
             Some(SubscribeFault::Limited) => return Err(RpcError::new(-32005, "rate limit exceeded, retry in 1 s")),
-            Some(SubscribeFault::Late(_) | SubscribeFault::EventsFirst(_)) | None => {}
+            Some(SubscribeFault::NotOffered) => return Err(RpcError::new(-32601, "the method eth_subscribe does not exist")),
+            Some(SubscribeFault::Late(_) | SubscribeFault::EventsFirst(_) | SubscribeFault::Never | SubscribeFault::Twice)
+            | None => {}
         }
-        let hash = digest(&[self.salt, made, 0xfeed]);
-        let id = hash.0[..16].iter().fold(String::from("0x"), |id, byte| format!("{id}{byte:02x}"));
-        feeds.add(id.clone(), subject, request)?;
+        let id_of = |kind: u64| digest(&[self.salt, made, kind]).0[..16].iter().fold(String::from("0x"), hex_on);
+        let id = id_of(0xfeed);
+        feeds.add(id.clone(), subject.clone(), request)?;
         match fault {
             Some(SubscribeFault::Late(ms)) => feeds.be_late(ms),
             Some(SubscribeFault::EventsFirst(ms)) => feeds.open_early(&id, ms, &self.view(knobs, asked.now, false)),
-            Some(SubscribeFault::Refused | SubscribeFault::Limited) | None => {}
+            Some(SubscribeFault::Never) => feeds.turn_answer(AnswerTurn::IsLost),
+            Some(SubscribeFault::Twice) => {
+                let second = id_of(0x2feed);
+                feeds.add(second.clone(), subject, request)?;
+                feeds.turn_answer(AnswerTurn::IsFollowed(second));
+                self.attached(asked.connection, Some(&key), true);
+            }
+            Some(SubscribeFault::Refused | SubscribeFault::Limited | SubscribeFault::NotOffered) | None => {}
         }
         self.attached(asked.connection, Some(&key), true);
         Ok(json_text(&id))
@@ -401,6 +414,26 @@ impl Answered<'_> {
             Some(call) => call.id.map(|id| id.get().as_bytes()),
         }
     }
+}
+
+/// The steps of an answer, as its turn says; of a batch nothing is said twice.
+fn turned(mut steps: Vec<Step>, turn: Option<AnswerTurn>, items: Option<&Items<'_>>) -> Vec<Step> {
+    match turn {
+        Some(AnswerTurn::IsLost) => steps.clear(),
+        Some(AnswerTurn::IsFollowed(id)) => {
+            let call = items.filter(|items| !items.batch).and_then(|items| parse(items.calls.first()?).ok());
+            let request = call.and_then(|call| call.id).map_or("null", RawValue::get);
+            let body = format!(r#"{{"jsonrpc":"2.0","id":{request},"result":"{id}"}}"#);
+            steps.push(Step::Send(frames::message(body.as_bytes())));
+        }
+        None => {}
+    }
+    steps
+}
+
+fn hex_on(mut text: String, byte: &u8) -> String {
+    text.push_str(&format!("{byte:02x}"));
+    text
 }
 
 /// The calls of a body, raw.

@@ -226,7 +226,7 @@ fn refused_transactions_are_not_in_the_pool_and_lost_answers_are() {
     for fault in Fault::ALL {
         let faulty = provider(Knobs { faults: vec![(1_000_000, *fault)], ..Knobs::default() });
         serve_at(&faulty, &call("eth_sendRawTransaction", json!(["0x01"])), 0, 0);
-        let known = faulty.network.pool.borrow().height_of(&keccak(&[1])).is_some();
+        let known = faulty.network.pool.borrow().round_of(&keccak(&[1])).is_some();
         assert_eq!(known, !fault.is_refusal(), "{fault:?}");
     }
 }
@@ -294,6 +294,27 @@ fn subscriptions_are_refused_late_or_told_too_early() {
     assert_eq!(subscribe(Some(SubscribeFault::Limited)), (0, false, 0));
     assert_eq!(subscribe(Some(SubscribeFault::Late(24_000))), (24_000, true, 0));
     assert_eq!(subscribe(Some(SubscribeFault::EventsFirst(24_000))), (24_000, true, 2));
+    assert_eq!(subscribe(Some(SubscribeFault::NotOffered)), (0, false, 0));
+}
+
+#[test]
+fn subscriptions_are_held_without_a_word_or_twice() {
+    for (fault, answers, held) in [(SubscribeFault::Never, 0, 1), (SubscribeFault::Twice, 2, 2)] {
+        let provider = provider(Knobs { subscribe_faults: vec![(1_000_000, fault)], ..Knobs::default() });
+        let (feeds, body) = (Feeds::default(), call("eth_subscribe", json!(["newHeads"])));
+        let asked =
+            Asked { body: body.as_bytes(), connection: 1, earlier: 0, keep_alive: true, now: Instant(0), feeds: Some(&feeds) };
+        let (request, plan) = provider.serve(&asked);
+        let ids: std::collections::BTreeSet<String> = plan
+            .steps
+            .iter()
+            .filter_map(|step| if let Step::Send(bytes) = step { Some(bytes) } else { None })
+            .filter_map(|bytes| serde_json::from_slice::<Value>(&bytes[2..]).ok()?["result"].as_str().map(str::to_owned))
+            .collect();
+        provider.open(&feeds, request, Instant(0));
+        let told = provider.tell(&feeds, Instant(0).plus_ms(12_000)).len();
+        assert_eq!((ids.len(), told), (answers, held), "{fault:?}");
+    }
 }
 
 #[test]

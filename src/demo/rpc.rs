@@ -44,7 +44,12 @@ impl Network {
 
     /// The block at `height` on the path of `branch`.
     pub fn block(&self, branch: u32, height: u64) -> Block {
-        self.chain.block(branch, height, self.pool.borrow().in_block(height))
+        let (chain, pool) = (&self.chain, self.pool.borrow());
+        // What was sent in rounds without a block is in the next.
+        let last = chain.round_of(branch, height);
+        let first = chain.parent_of(branch, height).map_or(last, |parent| last - (height - parent - 1));
+        let sent: Vec<Hash> = (first..=last).flat_map(|round| pool.in_block(round)).copied().collect();
+        chain.block(branch, height, &sent)
     }
 }
 
@@ -62,8 +67,10 @@ pub struct View<'a> {
     pub hidden: Option<u64>,
     /// What it says its newest block is; a liar says more than it serves.
     pub announced: u64,
-    /// The network's newest block: where sent transactions go next.
+    /// The network's newest block.
     pub tip: u64,
+    /// The network's round: sent transactions are in the next one's block.
+    pub round: u64,
     /// State older than this many blocks is gone; `None`: an archive.
     pub archive_depth: Option<u64>,
     /// Blocks that were canonical once and are not any more are still served by hash.
@@ -91,6 +98,7 @@ impl<'a> View<'a> {
             hidden: None,
             announced: head,
             tip: head,
+            round: head,
             archive_depth: None,
             keeps_orphans: true,
             absent: Absent::Geth,
@@ -207,21 +215,25 @@ impl<'a> View<'a> {
             BlockRef::Height(height) => height,
             BlockRef::Earliest => 0,
             BlockRef::Latest | BlockRef::Pending => self.head,
-            BlockRef::Safe => self.head.saturating_sub(32),
-            BlockRef::Finalized => self.head.saturating_sub(64),
+            BlockRef::Safe => self.network.chain.floor(self.branch, self.head.saturating_sub(32)),
+            BlockRef::Finalized => self.network.chain.floor(self.branch, self.head.saturating_sub(64)),
             BlockRef::Hash(hash) => return self.known(&hash),
         };
-        (height <= self.head && self.hidden != Some(height)).then_some(Tip { branch: self.branch, height })
+        let is_there = height <= self.head && self.hidden != Some(height) && self.network.chain.has_block(self.branch, height);
+        is_there.then_some(Tip { branch: self.branch, height })
     }
 
     fn known(&self, hash: &Hash) -> Option<Tip> {
         let chain = &self.network.chain;
         let name = chain.name(hash).filter(|name| name.kind == Kind::Block && name.height <= self.head)?;
-        if self.hidden == Some(name.height) {
+        if self.hidden == Some(name.height) || !chain.has_block(name.branch, name.height) {
             return None;
         }
-        let is_orphan = || chain.forks.was_canonical(name.branch, name.height, self.heard, |at| chain.height_at(at));
-        let is_known = self.is_on_path(name) || (self.keeps_orphans && is_orphan());
+        let head = |branch, at| chain.tip_at(branch, at);
+        let is_orphan = || chain.forks.was_canonical(name.branch, name.height, self.heard, head);
+        // Nobody keeps a chain that fell.
+        let is_kept = self.keeps_orphans && chain.forks.fallen(name.branch) == chain.forks.fallen(self.branch);
+        let is_known = self.is_on_path(name) || (is_kept && is_orphan());
         is_known.then_some(Tip { branch: name.branch, height: name.height })
     }
 
@@ -261,7 +273,8 @@ impl<'a> View<'a> {
         let hash = params.hash(0)?;
         let is_mined = |name: &Name| name.kind == Kind::Transaction && self.is_on_path(*name);
         let named = self.network.chain.name(&hash).filter(is_mined).map(|name| name.height);
-        let height = named.or_else(|| self.network.pool.borrow().height_of(&hash)).filter(|height| *height <= self.head);
+        let sent = || self.network.chain.height_of(self.branch, self.network.pool.borrow().round_of(&hash)?);
+        let height = named.or_else(sent).filter(|height| *height <= self.head);
         let block = height.map(|height| self.network.block(self.branch, height));
         let found = block.as_ref().and_then(|block| Some((block, block.transactions.iter().find(|one| one.hash == hash)?)));
         Ok(or_null(found, |out, (block, one)| write(out, block, one)))
@@ -276,7 +289,7 @@ impl<'a> View<'a> {
             return Err(RpcError::new(-32000, "oversized data"));
         }
         let hash = keccak(&raw);
-        if self.network.pool.borrow_mut().accept(hash, self.tip) {
+        if self.network.pool.borrow_mut().accept(hash, self.round) {
             Ok(json_data(&hash.0))
         } else {
             Err(RpcError::new(-32000, "already known"))
@@ -286,7 +299,7 @@ impl<'a> View<'a> {
     fn pool_status(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut object = render::Object::new(&mut out);
-        object.quantity("pending", self.network.pool.borrow().waiting(self.tip).count() as u64);
+        object.quantity("pending", self.network.pool.borrow().waiting(self.round).count() as u64);
         object.quantity("queued", 0u64);
         object.end();
         out

@@ -7,6 +7,7 @@ use super::framing::{End, Plan};
 use super::identity::digest;
 use super::knobs::{EventFault, Knobs, draw};
 use crate::base::{rng::Rng, time::Duration};
+use serde_json::Value;
 
 /// What to send for `events`, in order. A fault that loses or moves events silently does so with all of a subscription's about
 /// one block: that a single log is missing, or behind another, nobody could see.
@@ -43,6 +44,7 @@ pub fn plans(events: Vec<Event>, feeds: &Feeds, knobs: &Knobs, rng: &mut Rng) ->
                 strayed = group;
                 out.push(whole());
             }
+            Some(EventFault::Foreign { above }) => out.push(send(message(&notification(&id, &foreign(&event.result, above, rng))))),
             Some(EventFault::Duplicate) => out.extend([whole(), whole()]),
             Some(EventFault::Reordered) => {
                 out.append(&mut held);
@@ -61,6 +63,19 @@ pub fn plans(events: Vec<Event>, feeds: &Feeds, knobs: &Knobs, rng: &mut Rng) ->
     }
     out.append(&mut held);
     out
+}
+
+/// A head of a chain that nobody else knows, in the place of this one; what is no head stays as it is.
+fn foreign(result: &[u8], above: u64, rng: &mut Rng) -> Vec<u8> {
+    let Ok(mut head) = serde_json::from_slice::<Value>(result) else { return result.to_vec() };
+    let number = head["number"].as_str().and_then(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
+    let Some(number) = number.filter(|_| head["parentHash"].is_string()) else { return result.to_vec() };
+    head["number"] = format!("{:#x}", number.saturating_add(above)).into();
+    for name in ["hash", "parentHash"] {
+        let hash = digest(&[rng.next()]);
+        head[name] = hash.0.iter().fold(String::from("0x"), |hex, byte| format!("{hex}{byte:02x}")).into();
+    }
+    head.to_string().into_bytes()
 }
 
 /// Of no subscription.
@@ -131,6 +146,18 @@ mod tests {
             let of = |list: &[u64]| seen.iter().filter(|seen| seen.as_deref() == Some(list)).count();
             assert!(of(&want) > 20 && of(&[0, 1, 2]) > 50 && of(&[0, 2]) + of(&[1, 2]) + of(&[1, 0, 2]) == 0, "{fault:?}");
         }
+    }
+
+    #[test]
+    fn a_foreign_head_is_one_of_another_chain_and_nothing_else_is_touched() {
+        let head = br#"{"number":"0x10","hash":"0xaa","parentHash":"0xbb","gasUsed":"0x5"}"#;
+        let told = |result: &[u8]| serde_json::from_slice::<Value>(&foreign(result, 10_000, &mut Rng::new(1))).expect("JSON");
+        let far = told(head);
+        assert_eq!((far["number"].as_str(), far["gasUsed"].as_str()), (Some("0x2720"), Some("0x5")));
+        assert!([&far["hash"], &far["parentHash"]].iter().all(|hash| hash.as_str().is_some_and(|hash| hash.len() == 66)));
+        assert_ne!(far["hash"], far["parentHash"]);
+        let log = br#"{"blockNumber":"0x10","blockHash":"0xaa"}"#;
+        assert_eq!(foreign(log, 10_000, &mut Rng::new(1)), log);
     }
 
     #[test]

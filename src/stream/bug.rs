@@ -13,4 +13,6 @@ pub enum Bug {
     RemovedDropped,
     /// A hole's deadline begins anew with each announcement that is judged.
     DeadlineRestarted,
+    /// An answer that may lack logs is told as whole, and nobody else is asked.
+    DoubtBelieved,
 }

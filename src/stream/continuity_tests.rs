@@ -65,7 +65,7 @@ fn a_worse_world_makes_neither_a_hole_nor_silence() {
 
 #[test]
 fn deliberate_bugs_are_found() {
-    for bug in [Bug::GapOffByOne, Bug::DuplicateAfterOverlap, Bug::RemovedDropped, Bug::DeadlineRestarted] {
+    for bug in [Bug::GapOffByOne, Bug::DuplicateAfterOverlap, Bug::RemovedDropped, Bug::DeadlineRestarted, Bug::DoubtBelieved] {
         let noise = Noise { hidden: 20_000, ..ALL };
         let found = (0..1_000).find(|seed| Story::run(*seed, noise, Some(bug)).is_err());
         assert!(found.is_some(), "{bug:?} passes a thousand stories");

@@ -1,4 +1,4 @@
-//! What one subscription was told, judged against the model chain (CONTRACT §6).
+//! What one subscription was told, judged against the model chain.
 //!
 //! The chain knows every block of every branch, so an event is checked for itself (its block exists and says just this) and
 //! against what the subscription was told before: parents before children, nothing twice, nothing left out, and what a reorg
@@ -7,7 +7,7 @@
 use lasso::demo::chain_model::Block;
 use lasso::demo::feeds::{Subject, selects};
 use lasso::demo::forks::Tip;
-use lasso::demo::identity::{Hash, Kind};
+use lasso::demo::identity::{Hash, Kind, Name};
 use lasso::demo::params::{LogFilter, Params};
 use lasso::demo::render;
 use lasso::demo::rpc::Network;
@@ -52,7 +52,8 @@ impl Truth {
             return Ok(known.clone());
         }
         let chain = &self.network.chain;
-        let name = chain.name(&hash).filter(|name| name.kind == Kind::Block).ok_or("a block of no chain")?;
+        let is_block = |name: &Name| name.kind == Kind::Block && chain.has_block(name.branch, name.height);
+        let name = chain.name(&hash).filter(is_block).ok_or("a block of no chain")?;
         let block = self.network.block(name.branch, name.height);
         let header = value(|out| render::header(out, chain, &block));
         let logs = block.logs().map(|(of, log)| value(|out| render::log(out, &block, of, log, false))).collect();
@@ -63,6 +64,25 @@ impl Truth {
 
     fn at(&self, branch: u32, height: u64) -> Rc<Known> {
         self.known(self.network.chain.block_hash(branch, height)).expect("the chain's own block")
+    }
+
+    /// The blocks on the path of `branch` from `low` to `high`.
+    fn path(&self, branch: u32, low: u64, high: u64) -> impl DoubleEndedIterator<Item = Tip> {
+        let chain = &self.network.chain;
+        let there = (low..=high).filter(move |height| chain.has_block(branch, *height));
+        there.map(move |height| Tip { branch: chain.forks.owner(branch, height), height })
+    }
+
+    fn parent(&self, tip: Tip) -> Tip {
+        let height = self.network.chain.parent_of(tip.branch, tip.height).unwrap_or(0);
+        Tip { branch: self.network.chain.forks.owner(tip.branch, height), height }
+    }
+
+    /// Whether a block that a subscription of this round was not told is missing: it became newer than what was known then, and
+    /// was not there already when its chain fell (of those the newest is told, and no more where nothing links).
+    fn is_owed(&self, tip: Tip, since: u64) -> bool {
+        let chain = &self.network.chain;
+        chain.round_of(tip.branch, tip.height) > since.max(chain.round_at(chain.forks.fell_at(tip.branch)))
     }
 
     /// Whether `below` is on the path of `above`.
@@ -79,8 +99,8 @@ impl Truth {
 
 /// One subscription from its confirmation on.
 pub struct View {
-    /// No newer block can have been known when it was confirmed: what is above is promised.
-    floor: u64,
+    /// The round of its confirmation: no newer block can have been known then, so what came later is promised.
+    since: u64,
     confirmed: Instant,
     kind: KindOfView,
     /// When something was last told of it, or could have been.
@@ -133,7 +153,7 @@ impl View {
             Ok(subject) => KindOfView::Passed(Passed { subject, transactions: HashSet::new(), last: None }),
             Err(fault) => panic!("not in this story: {fault:?}"),
         };
-        View { floor: truth.network.chain.height_at(now), confirmed: now, kind, heard: now, turned: now }
+        View { since: truth.network.chain.round_at(now), confirmed: now, kind, heard: now, turned: now }
     }
 
     pub fn is_heads(&self) -> bool {
@@ -160,8 +180,8 @@ impl View {
     pub fn on_event(&mut self, truth: &Truth, event: &Value, now: Instant) -> Result<u64, String> {
         self.heard = now;
         let dropped = match &mut self.kind {
-            KindOfView::Heads(heads) => heads.on_event(truth, self.floor, event, now)?,
-            KindOfView::Logs(logs) => logs.on_event(truth, self.floor, event).map(|()| 0)?,
+            KindOfView::Heads(heads) => heads.on_event(truth, self.since, event, now)?,
+            KindOfView::Logs(logs) => logs.on_event(truth, self.since, event).map(|()| 0)?,
             KindOfView::Passed(passed) => passed.on_event(truth, event).map(|()| 0)?,
         };
         if dropped > 0 || event["removed"] == true {
@@ -173,12 +193,14 @@ impl View {
     /// Nothing of what was canonical at `then` may be left out. A reorg since then may still be on its way.
     pub fn is_complete(&self, truth: &Truth, then: Instant, now: Instant) -> Result<(), String> {
         let (canonical, settled) = (truth.canonical(now), truth.canonical(then));
-        if canonical.branch != settled.branch || self.turned > then {
+        // A chain that fell is heard of by its next block.
+        let is_fallen = !truth.is_owed(settled, 0) && settled.branch != 0;
+        if canonical.branch != settled.branch || self.turned > then || is_fallen {
             return Ok(());
         }
         match &self.kind {
-            KindOfView::Heads(heads) => heads.is_complete(truth, self.floor, settled),
-            KindOfView::Logs(logs) => logs.is_complete(truth, self.floor, settled, canonical),
+            KindOfView::Heads(heads) => heads.is_complete(truth, self.since, settled),
+            KindOfView::Logs(logs) => logs.is_complete(truth, self.since, settled, canonical),
             // What a provider lost, nobody can be asked for.
             KindOfView::Passed(_) => Ok(()),
         }
@@ -186,22 +208,23 @@ impl View {
 }
 
 impl Heads {
-    fn on_event(&mut self, truth: &Truth, floor: u64, event: &Value, now: Instant) -> Result<u64, String> {
+    fn on_event(&mut self, truth: &Truth, since: u64, event: &Value, now: Instant) -> Result<u64, String> {
         let known = truth.known(hash_of(event, "hash")?)?;
         let tip = known.tip;
         let says_so = known.header.as_object().is_some_and(|header| header.iter().all(|(key, value)| event[key] == *value));
         if !says_so || event.get("transactions").is_some() {
             return Err(format!("not the head of its block: {event}"));
         }
-        if tip.height > truth.network.chain.height_at(now) {
+        if tip.height > truth.network.chain.tip_at(tip.branch, now) {
             return Err(format!("{tip:?} is not there yet"));
         }
         if self.chain.contains(&tip) {
             return Err(format!("{tip:?} twice, after {:?}", self.last()));
         }
+        let parent = truth.parent(tip);
         let Some(first) = self.chain.first().copied() else {
-            if tip.height > floor + 1 {
-                return Err(format!("begins with {tip:?}: a hole above {floor}, the newest at the confirmation"));
+            if truth.is_owed(parent, since) {
+                return Err(format!("begins with {tip:?}: a hole below it, for round {since} was the newest at the confirmation"));
             }
             self.push(tip);
             return Ok(0);
@@ -211,12 +234,14 @@ impl Heads {
         }
         let (old, before) = (self.last(), self.chain.len());
         self.chain.retain(|other| other.height < tip.height);
-        let dropped = before - self.chain.len();
-        let parent = truth.at(tip.branch, tip.height.saturating_sub(1)).tip;
-        // Below its beginning the subscription was told nothing that could be linked to.
-        if self.last().map_or(tip.height > first.height, |last| last != parent) {
-            return Err(format!("a hole: {tip:?} after {old:?}, without {parent:?}"));
+        if self.last() != Some(parent) {
+            // Below its beginning the subscription was told nothing that could be linked to.
+            if parent.height >= first.height {
+                return Err(format!("a hole: {tip:?} after {old:?}, without {parent:?}"));
+            }
+            self.chain.clear();
         }
+        let dropped = before - self.chain.len();
         self.push(tip);
         Ok(dropped as u64)
     }
@@ -230,42 +255,44 @@ impl Heads {
         self.told.push(tip);
     }
 
-    fn is_complete(&self, truth: &Truth, floor: u64, settled: Tip) -> Result<(), String> {
+    fn is_complete(&self, truth: &Truth, since: u64, settled: Tip) -> Result<(), String> {
         let want = truth.at(settled.branch, settled.height).tip;
-        let has = self.chain.contains(&want) || settled.height <= floor;
+        let has = self.chain.contains(&want) || !truth.is_owed(want, since);
         if has { Ok(()) } else { Err(format!("{want:?} was not told; the newest is {:?}", self.last())) }
     }
 }
 
 impl Logs {
-    fn on_event(&mut self, truth: &Truth, floor: u64, event: &Value) -> Result<(), String> {
+    fn on_event(&mut self, truth: &Truth, since: u64, event: &Value) -> Result<(), String> {
         let known = truth.known(hash_of(event, "blockHash")?)?;
         let is_removed = event["removed"] == true;
         let mut plain = event.clone();
         plain["removed"] = Value::Bool(false);
-        let index = known.logs.iter().position(|log| *log == plain).ok_or_else(|| format!("no log of its block: {event}"))?;
+        let said = event["logIndex"].as_str().and_then(|hex| usize::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
+        let is_there = |index: &usize| known.logs.get(*index) == Some(&plain);
+        let index = said.filter(is_there).ok_or_else(|| format!("no log of its block: {event}"))?;
         let place = Place { tip: known.tip, index };
         if !self.selects(&known, index) {
             return Err(format!("{place:?} is not asked for"));
         }
-        if is_removed { self.take_back(place, floor) } else { self.add(truth, place, floor) }
+        if is_removed { self.take_back(truth, place, since) } else { self.add(truth, place, since) }
     }
 
     fn selects(&self, known: &Known, index: usize) -> bool {
         known.block.logs().nth(index).is_some_and(|(_, log)| selects(&self.filter, known.tip.height, log))
     }
 
-    fn take_back(&mut self, place: Place, floor: u64) -> Result<(), String> {
+    fn take_back(&mut self, truth: &Truth, place: Place, since: u64) -> Result<(), String> {
         match self.live.pop() {
             Some(last) if last == place => Ok(()),
             Some(last) => Err(format!("takes back {place:?}, the newest is {last:?}")),
             // Told before this client came: others were told, and the word is for all.
-            None if place.tip.height <= floor => Ok(()),
+            None if !truth.is_owed(place.tip, since) => Ok(()),
             None => Err(format!("takes back {place:?}, which was never told")),
         }
     }
 
-    fn add(&mut self, truth: &Truth, place: Place, floor: u64) -> Result<(), String> {
+    fn add(&mut self, truth: &Truth, place: Place, since: u64) -> Result<(), String> {
         let last = self.live.last().copied();
         if let Some(last) = last {
             if !truth.is_ancestor(last.tip, place.tip) {
@@ -275,7 +302,7 @@ impl Logs {
                 return Err(format!("{place:?} after {last:?}"));
             }
         }
-        if let Some(missing) = self.missing(truth, last, floor, place.tip, place.index) {
+        if let Some(missing) = self.missing(truth, last, since, place.tip, place.index) {
             return Err(format!("a hole: {place:?} after {last:?}, without {missing:?}"));
         }
         self.live.push(place);
@@ -283,9 +310,13 @@ impl Logs {
     }
 
     /// What should have been told between `last` and place `end` of the block `until`.
-    fn missing(&self, truth: &Truth, last: Option<Place>, floor: u64, until: Tip, end: usize) -> Option<Place> {
-        let (from, after) = last.map_or((floor + 1, 0), |last| (last.tip.height, last.index + 1));
-        (from..=until.height).find_map(|height| {
+    fn missing(&self, truth: &Truth, last: Option<Place>, since: u64, until: Tip, end: usize) -> Option<Place> {
+        let owed = || truth.path(until.branch, 0, until.height).rev().take_while(|tip| truth.is_owed(*tip, since)).last();
+        let (from, after) = match last {
+            Some(last) => (last.tip.height, last.index + 1),
+            None => (owed()?.height, 0),
+        };
+        truth.path(until.branch, from, until.height).find_map(|Tip { height, .. }| {
             let known = truth.at(until.branch, height);
             let start = if height == from { after } else { 0 };
             let end = if height == until.height { end } else { known.logs.len() };
@@ -293,13 +324,13 @@ impl Logs {
         })
     }
 
-    fn is_complete(&self, truth: &Truth, floor: u64, settled: Tip, canonical: Tip) -> Result<(), String> {
+    fn is_complete(&self, truth: &Truth, since: u64, settled: Tip, canonical: Tip) -> Result<(), String> {
         let last = self.live.last().copied();
         if let Some(stale) = self.live.iter().find(|place| !truth.is_ancestor(place.tip, canonical)) {
             return Err(format!("{stale:?} was not taken back"));
         }
         let end = truth.at(settled.branch, settled.height).logs.len();
-        match self.missing(truth, last, floor, settled, end) {
+        match self.missing(truth, last, since, settled, end) {
             Some(missing) => Err(format!("{missing:?} was not told; the newest is {last:?}")),
             None => Ok(()),
         }
@@ -312,7 +343,7 @@ impl Passed {
             Subject::Pending { whole } => {
                 let list = [if whole { event["hash"].clone() } else { event.clone() }];
                 let hash = Params(&list).hash(0).map_err(|_| format!("no transaction: {event}"))?;
-                if truth.network.pool.borrow().height_of(&hash).is_none() {
+                if truth.network.pool.borrow().round_of(&hash).is_none() {
                     return Err(format!("nobody sent {event}"));
                 }
                 if self.transactions.insert(hash) { Ok(()) } else { Err(format!("twice: {event}")) }
@@ -338,7 +369,8 @@ pub fn announcements(network: &Network, from: Instant, until: Instant, look_ms: 
         let tip = Tip { branch: chain.forks.canonical(now), height: chain.height_at(now) };
         let shared = chain.forks.meet(told, tip).unwrap_or(0);
         let own = |height| Tip { branch: chain.forks.owner(tip.branch, height), height };
-        out.extend((shared + 1..=tip.height).map(|height| (now, own(height))));
+        let there = (shared + 1..=tip.height).filter(|height| chain.has_block(tip.branch, *height));
+        out.extend(there.map(|height| (now, own(height))));
         if shared < tip.height {
             told = tip;
         }

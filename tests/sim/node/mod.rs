@@ -32,6 +32,8 @@ mod subscriptions;
 mod sums;
 mod trouble;
 mod verdicts;
+mod watch;
+mod worse;
 
 use crate::seeds;
 use crate::world::Tally;

@@ -3,25 +3,25 @@
 //! subscribes must be told everything.
 //!
 //! What is owed to one subscription is `continuity`'s to judge, what is owed to a connection `subscriber`'s. Here is the
-//! story, and what is owed to providers: one subscription of a kind at a time.
+//! story; what befalls chain and providers is `worse`'s, and what is owed to providers `watch`'s.
 
 use super::book::Book;
 use super::calls::CHAIN_ID;
 use super::continuity::{Truth, announcements};
-use super::launch::{self, PROVIDER_PORT};
+use super::launch;
 use super::subscriber::{Expect, Subscriber, Tally};
-use super::trouble::{self, Kind, Trouble, Victim};
+use super::trouble;
+use super::watch::Watch;
+use super::worse::{self, Misfortunes, Reach, Worse};
 use crate::seeds;
 use crate::weather::{self, coin, one_in, pick};
 use crate::world::{Ended, Link, Sim, Trace};
 use lasso::base::limits;
 use lasso::base::rng::Rng;
-use lasso::config::topology::{Strategy, Topology};
-use lasso::config::{SourceFile, load};
+use lasso::config::topology::Strategy;
 use lasso::demo::chain_model::{APPROVAL, ChainModel, SWAP, TRANSFER};
 use lasso::demo::identity::digest;
-use lasso::demo::journal::{self, Attached, Journal, Received};
-use lasso::demo::knobs::{EventFault, Knobs, Latency, SubscribeFault};
+use lasso::demo::knobs::Knobs;
 use lasso::demo::provider::Provider;
 use lasso::demo::rpc::Network;
 use lasso::health::breaker::Policy;
@@ -30,14 +30,12 @@ use lasso::shard::{Fault, Node, Shard};
 use lasso::snapshot::Snapshot;
 use lasso::stream::bug::Bug;
 use serde_json::{Value, json};
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Faults end here; reorgs some time before.
-const HEALED_MS: u64 = 60_000;
-const LAST_TURN_MS: u64 = 55_000;
+/// Faults end here.
+pub const HEALED_MS: u64 = 60_000;
 /// Whoever comes from here on finds a well world: circuits, rests and shunned providers have been tried again.
 const WELL_MS: u64 = HEALED_MS + 50_000;
 /// The last sessions end between these.
@@ -48,11 +46,6 @@ const END_MS: u64 = PARTING_MS.1 + limits::TOPIC_LINGER_MS + 60_000;
 const TOLD_MS: u64 = 8_000;
 /// Transactions of a block, where there is much to tell.
 const BUSY: (u64, u64) = (150, 200);
-/// A provider may have two subscriptions of a kind for so long, because it does not know yet that one is dead.
-const DEAD_MS: u64 = 40_000;
-
-const KINDS: [Kind; 9] =
-    [Kind::Refused, Kind::Cut, Kind::Down, Kind::Flap, Kind::Restart, Kind::Slow, Kind::Lag, Kind::Frozen, Kind::Silent];
 
 struct Scene {
     node: Sim,
@@ -76,173 +69,6 @@ struct Told {
     tally: Tally,
 }
 
-/// A provider's name and a subscription's key.
-type Kept = (String, String);
-
-/// What providers see: subscriptions, each with its connection and when it began.
-struct Watch {
-    sim: Sim,
-    open: RefCell<BTreeMap<Kept, Vec<(u64, Instant)>>>,
-}
-
-impl Journal for Watch {
-    fn received(&self, call: &Received<'_>) {
-        self.sim.say(|| {
-            let params = String::from_utf8_lossy(call.params).into_owned();
-            format!("{} gets {} {params} on connection {} ({:?})", call.provider, call.method, call.connection, call.fault)
-        });
-    }
-
-    fn ended(&self, _: &journal::Ended<'_>) {}
-
-    fn attached(&self, what: &Attached<'_>) {
-        self.sim.say(|| format!("{what:?}"));
-        let Some(key) = what.key else { return };
-        let mut open = self.open.borrow_mut();
-        let all = open.entry((what.provider.to_owned(), key.to_owned())).or_default();
-        if what.is_open {
-            all.push((what.connection, self.sim.now()));
-        } else if let Some(place) = all.iter().position(|(connection, _)| *connection == what.connection) {
-            all.remove(place);
-        }
-    }
-}
-
-impl Watch {
-    /// Two of a kind are one that is dead, or a fault of the node's.
-    fn look(&self, is_calm: bool) {
-        for ((provider, key), all) in self.open.borrow().iter() {
-            let most_ms = if is_calm { 1_000 } else { DEAD_MS };
-            let since = all.get(1..).and_then(|more| more.iter().map(|(_, began)| *began).min());
-            if since.is_some_and(|since| self.sim.now() >= since.plus_ms(most_ms)) {
-                self.sim.violation(format!("{provider} has {} subscriptions to {key} for {most_ms} ms: {all:?}", all.len()));
-            }
-        }
-    }
-
-    /// At the end only the node's own heads are subscribed to.
-    fn end(&self) {
-        for ((provider, key), all) in self.open.borrow().iter().filter(|((_, key), _)| key != "newHeads") {
-            if !all.is_empty() {
-                self.sim.violation(format!("{provider} still has a subscription to {key}: {all:?}"));
-            }
-        }
-    }
-}
-
-/// Reorgs of depth 1 to 5, some back to the branch of before, now and then two close together; none while a block comes,
-/// so that everyone who looks sees both one after the other.
-fn reorganise(chain: &mut ChainModel, draw: &mut Rng) {
-    let (mut branch, mut before, mut last) = (0, None, None);
-    let block_ms = chain.block_time.as_millis() as u64;
-    let mut at = Instant::ZERO.plus_ms(2_000 + draw.below(10_000));
-    while at < Instant::ZERO.plus_ms(LAST_TURN_MS) {
-        let height = chain.height_at(at);
-        at = at.plus_ms(if one_in(draw, 3) { block_ms } else { 3_000 + draw.below(20_000) });
-        if last.replace(height) == Some(height) {
-            continue;
-        }
-        // Back, if that is no deeper than other reorgs.
-        let back = before.filter(|(_, from)| height < from + 5 && coin(draw)).map(|(branch, _)| branch);
-        let from = height + 1 - (1 + draw.below(5));
-        let next = back.unwrap_or_else(|| chain.forks.fork(branch, from));
-        before = Some((branch, from));
-        branch = next;
-        let moment = chain.born_at(height).plus_ms(block_ms / 4 + draw.below(block_ms / 2));
-        chain.forks.turn(moment, branch);
-    }
-}
-
-fn event_faults(draw: &mut Rng) -> Vec<(u32, EventFault)> {
-    let mut faults = Vec::new();
-    for _ in 0..draw.below(4) {
-        let fault = EventFault::ALL[draw.below(EventFault::ALL.len() as u64) as usize];
-        let is_small = matches!(fault, EventFault::Missing | EventFault::Duplicate | EventFault::Reordered | EventFault::WrongId);
-        let rate = if is_small { pick(draw, &[10_000, 100_000, 400_000]) } else { pick(draw, &[1_000, 10_000, 50_000]) };
-        faults.push((rate as u32, fault));
-    }
-    faults
-}
-
-fn subscribe_faults(draw: &mut Rng) -> Vec<(u32, SubscribeFault)> {
-    let faults = [
-        SubscribeFault::Refused,
-        SubscribeFault::Limited,
-        SubscribeFault::Late(500),
-        SubscribeFault::Late(9_000),
-        SubscribeFault::Late(12_000),
-        SubscribeFault::EventsFirst(3_000),
-    ];
-    let mut drawn = Vec::new();
-    for _ in 0..draw.below(3) {
-        drawn.push((pick(draw, &[50_000, 300_000]) as u32, faults[draw.below(faults.len() as u64) as usize]));
-    }
-    drawn
-}
-
-/// Now and then there is a block that nobody announces or gives until the world is healed: whoever waits for it must be told so
-/// in time, whatever is announced after it. Providers have good manners then: switches would end the wait as well.
-fn hidden(seed: u64, chain: &ChainModel) -> Option<u64> {
-    let mut draw = Rng::new(seed).fork(61);
-    one_in(&mut draw, 6).then(|| chain.start_height + 2 + draw.below(8))
-}
-
-/// Manners of one provider in a world that is not calm.
-fn knobs(draw: &mut Rng) -> Knobs {
-    let mut knobs = if one_in(draw, 4) { trouble::knobs(draw) } else { trouble::calm_knobs(draw) };
-    knobs.event_faults = event_faults(draw);
-    knobs.subscribe_faults = subscribe_faults(draw);
-    knobs.keeps_orphans = coin(draw);
-    if coin(draw) {
-        knobs.turns_late_ms = pick(draw, &[100, 1_000, 4_000, 15_000]);
-    }
-    if one_in(draw, 4) {
-        knobs.late_blocks = 200_000;
-    }
-    knobs
-}
-
-/// The second profile has so many of the providers, the last ones.
-const SECOND: usize = 2;
-
-/// How a provider is reached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Reach {
-    Both,
-    Http,
-    Socket,
-}
-
-/// Two profiles of the same providers: `default` has all, `second` some of them in another order.
-fn topology(reach: &[Reach], is_calm: bool, draw: &mut Rng) -> Topology {
-    let (most, timeout_ms) = if is_calm { (100, 15_000) } else { (pick(draw, &[4, 100]), pick(draw, &[5_000, 15_000])) };
-    let settings = format!(
-        "    chain_id: {CHAIN_ID}\n    block_time_ms: 2000\n    websocket:\n      new_heads_timeout_ms: 8000\n      failover:\n        \
-         max_backfill_blocks: {most}\n        backfill_timeout_ms: {timeout_ms}\n    providers:\n"
-    );
-    let mut file = |slug: &str, members: Vec<usize>| {
-        let mut text = format!("name: {slug}\nslug: {slug}\nrps_limit: 0\nchains:\n  main:\n{settings}");
-        for index in members {
-            let address = format!("p{index}.example:{PROVIDER_PORT}/k");
-            text += &format!("      - id: p{index}\n        priority: {}\n", 1 + draw.below(3));
-            if reach[index] != Reach::Socket {
-                text += &format!("        url: http://{address}\n");
-            }
-            if reach[index] != Reach::Http {
-                text += &format!("        ws_url: ws://{address}\n");
-            }
-        }
-        SourceFile { name: format!("{slug}.yml"), text }
-    };
-    let all: Vec<usize> = (0..reach.len()).collect();
-    let some = all.iter().rev().copied().take(SECOND).collect();
-    let files = [file("default", all), file("second", some)];
-    match load(&files, &|_| None) {
-        Ok(loaded) => loaded.topology,
-        Err(problems) => panic!("the simulated profiles have problems: {problems:?}"),
-    }
-}
-
 impl Scene {
     /// `is_busy`: calm, but there is so much to tell that one may be slow about it.
     fn new(seed: u64, draw: &mut Rng, fault: Fault, is_busy: bool) -> Rc<Scene> {
@@ -250,15 +76,14 @@ impl Scene {
         node.heal_at(Instant::ZERO.plus_ms(HEALED_MS));
         let is_calm = one_in(draw, 4) || is_busy;
         let mut chain = ChainModel::new(seed, CHAIN_ID, Duration::from_millis(pick(draw, &[1_000, 2_000, 4_000])));
-        if !one_in(draw, 4) {
-            reorganise(&mut chain, draw);
-        }
+        let worse = if is_busy { Worse::default() } else { Worse::draw(seed) };
+        worse.befall(&mut chain, draw);
         if is_busy {
             chain.transactions = BUSY;
         }
         let lone = chain.forks.fork(0, chain.start_height + 3 + draw.below(10));
         let network = Rc::new(Network::new(chain));
-        let watch = Rc::new(Watch { sim: node.clone(), open: RefCell::default() });
+        let watch = Rc::new(Watch::new(node.clone()));
         let count = 2 + draw.below(3) as usize;
         // Now and then nobody has a WebSocket.
         let is_polled = one_in(draw, 8);
@@ -271,10 +96,11 @@ impl Scene {
             })
             .collect();
         let blackout = (!is_calm && one_in(draw, 5)).then(|| trouble::blackout(draw));
-        let kinds: Vec<Kind> = (0..1 + draw.below(3)).map(|_| KINDS[draw.below(KINDS.len() as u64) as usize]).collect();
-        let hidden = (!is_calm).then(|| hidden(seed, &network.chain)).flatten();
+        let (kinds, shared) = (worse::kinds(draw), blackout.into_iter().chain(worse.outage).collect::<Vec<_>>());
+        let misfortunes = Misfortunes { kinds: &kinds, shared: &shared, lone };
+        let hidden = (!is_calm).then(|| worse::hidden(seed, &network.chain)).flatten();
         for (index, reach) in reach.iter().enumerate() {
-            let manners = if is_calm || hidden.is_some() { trouble::calm_knobs(draw) } else { knobs(draw) };
+            let manners = if is_calm || hidden.is_some() { trouble::calm_knobs(draw) } else { worse::knobs(draw) };
             let (takes_http, takes_sockets) = (*reach != Reach::Socket, *reach != Reach::Http);
             let knobs = Knobs { takes_http, takes_sockets, hidden_at: hidden, ..manners };
             let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index as u64));
@@ -286,20 +112,23 @@ impl Scene {
             }
             launch::start_provider(&node, &host, &provider, Instant::ZERO);
             if !is_calm {
-                suffer(&node, &host, &provider, draw, &kinds, blackout, lone);
+                misfortunes.befall(&node, &host, &provider, draw);
             }
         }
         let shards = 2 + draw.below(2) as u32;
-        let snapshot = Snapshot::new(topology(&reach, is_calm, draw), Strategy::LoadBalanced, "sim", shards as usize + 1);
+        let snapshot = Snapshot::new(worse::topology(&reach, is_calm, worse.silence_ms(is_calm), draw), Strategy::LoadBalanced, "sim", shards as usize + 1);
         let shared = Node::new(launch::settings(&node, shards), snapshot, [draw.next(), draw.next()]);
         let shards = launch::start_shards(&node, &shared, fault);
         let policy = Policy { recovery_max: Duration::from_secs(8), ..Policy::new(5, 2, 2_000) };
         // Kept alive by its own task.
         drop(launch::start_aggregator(&node, &shared, policy, draw.fork(7), Rc::new(Book::new(&node))));
         let has_socket = |reach: &Reach| *reach != Reach::Http;
-        let is_subscribed = reach.iter().any(has_socket) && reach.iter().rev().take(SECOND).any(has_socket);
-        let link = if is_calm || coin(draw) { Link::PLAIN } else { weather::link(draw) };
-        node.say(|| format!("reach {reach:?}, calm {is_calm}, clients' {link:?}"));
+        let is_subscribed = reach.iter().any(has_socket) && reach.iter().rev().take(worse::SECOND).any(has_socket);
+        let is_plain = is_calm || coin(draw);
+        let link = if is_plain { Link::PLAIN } else { weather::link(draw) };
+        // Thin links would carry a crowded block's logs for minutes.
+        let link = if worse.is_crowded() { Link::PLAIN } else { link };
+        node.say(|| format!("reach {reach:?}, calm {is_calm}, clients' {link:?}, {worse:?}"));
         let truth = Rc::new(Truth::new(network));
         let (tally, served) = (Rc::default(), Cell::new(0));
         Rc::new(Scene { node, truth, shared, shards, tally, watch, is_calm, is_subscribed, link, served })
@@ -323,8 +152,8 @@ impl Scene {
             while scene.node.now() < Instant::ZERO.plus_ms(PARTING_MS.1) {
                 let network = &scene.truth.network;
                 for _ in 0..draw.below(4) {
-                    let newest = network.chain.height_at(scene.node.now());
-                    network.pool.borrow_mut().accept(digest(&[draw.next()]), newest);
+                    let round = network.chain.round_at(scene.node.now());
+                    network.pool.borrow_mut().accept(digest(&[draw.next()]), round);
                 }
                 scene.node.sleep_until(scene.node.now().plus_ms(draw.below(3_000))).await;
             }
@@ -458,31 +287,6 @@ fn bytes_per_second(link: &Link) -> u64 {
     bandwidth.min(link.window as u64 * 1_000_000 / (link.latency_us + link.jitter_us).max(1)).max(1)
 }
 
-/// Whatever comes and goes at one provider before the world is healed.
-fn suffer(node: &Sim, host: &Sim, provider: &Rc<Provider>, draw: &mut Rng, kinds: &[Kind], blackout: Option<Trouble>, lone: u32) {
-    let healed = Rc::new(Cell::new(false));
-    for trouble in trouble::draw(draw, kinds).into_iter().chain(blackout) {
-        let (node, host, provider) = (node.clone(), host.clone(), provider.clone());
-        Victim { node, host, provider, healed: healed.clone() }.suffers(trouble);
-    }
-    let (world, provider) = (node.clone(), provider.clone());
-    let stray = one_in(draw, 4).then(|| (draw.below(30_000), 2_000 + draw.below(20_000)));
-    node.spawn("heal", async move {
-        // A while on a branch of its own.
-        if let Some((from, long)) = stray {
-            world.sleep_until(Instant::ZERO.plus_ms(from)).await;
-            provider.tune(|knobs| knobs.branch = Some(lone));
-            world.sleep_until(Instant::ZERO.plus_ms(from + long)).await;
-            provider.tune(|knobs| knobs.branch = None);
-        }
-        world.sleep_until(Instant::ZERO.plus_ms(HEALED_MS)).await;
-        healed.set(true);
-        provider.tune(|knobs| *knobs = Knobs { latency: Latency { p50_ms: 1.0, p95_ms: 2.0 }, ..Knobs::default() });
-        // What had fallen silent is not awaited.
-        provider.restart();
-    });
-}
-
 fn run(seed: u64, fault: Fault) -> Told {
     let mut draw = Rng::new(seed).fork(60);
     let scene = Scene::new(seed, &mut draw, fault, false);
@@ -508,6 +312,9 @@ fn end(scene: Rc<Scene>, seed: u64, clients: u64) -> Told {
         scene.node.violation(format!("{} clients of {clients} came to their end", scene.served.get()));
     }
     scene.watch.end();
+    if scene.is_calm {
+        scene.watch.judge_questions(&scene.truth.network);
+    }
     let (node, mut tally) = (scene.node.clone(), scene.tally.get());
     tally.slow = scene.shared.counters.iter().map(|counters| counters.slow_consumers.get()).sum();
     drop(scene);
@@ -548,11 +355,12 @@ fn a_slow_consumer_costs_itself_only() {
 #[test]
 fn deliberate_bugs_are_found() {
     // A block that was left out is a hole, or comes when it is fetched for a later one.
-    let cases: [(Bug, &[&str]); 4] = [
+    let cases: [(Bug, &[&str]); 5] = [
         (Bug::GapOffByOne, &["a hole", "after its descendant"]),
         (Bug::DuplicateAfterOverlap, &["twice"]),
         (Bug::RemovedDropped, &["not taken back"]),
         (Bug::DeadlineRestarted, &["silent for"]),
+        (Bug::DoubtBelieved, &["a hole", "was not told"]),
     ];
     for (bug, signs) in cases {
         let found = (0..1000).find_map(|seed| {

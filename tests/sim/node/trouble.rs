@@ -16,6 +16,8 @@ use std::rc::Rc;
 /// Every trouble begins before this, and lasts at most `LONGEST_MS`.
 const LAST_BEGIN_NS: u64 = 26_000_000_000;
 const LONGEST_MS: u64 = 12_000;
+/// How long an outage lasts.
+const OUTAGE_MS: (u64, u64) = (5_000, 60_000);
 /// How long a flapping provider stays as it is, at most.
 const FLAP_MS: u64 = 1_500;
 
@@ -47,6 +49,9 @@ pub enum Kind {
     OtherChain,
     /// Our credentials are refused.
     Unpaid,
+    /// HTTP is refused and WebSockets are served, or the reverse.
+    HttpAway,
+    SocketAway,
 }
 
 const KINDS: [Kind; 13] = [
@@ -100,6 +105,12 @@ pub fn blackout(draw: &mut Rng) -> Trouble {
     Trouble { kind, begins, ends: begins.plus_ms(LONGEST_MS / 4 + draw.below(LONGEST_MS)), salt: draw.next() }
 }
 
+/// The same for a time in which streams are given up, or just not.
+pub fn outage(draw: &mut Rng) -> Trouble {
+    let begins = Instant(draw.below(LAST_BEGIN_NS));
+    Trouble { ends: begins.plus_ms(OUTAGE_MS.0 + draw.below(OUTAGE_MS.1 - OUTAGE_MS.0)), begins, ..blackout(draw) }
+}
+
 /// A provider, the way to it, and whether the troubles are over for good.
 #[derive(Clone)]
 pub struct Victim {
@@ -144,7 +155,7 @@ impl Victim {
 
     /// Begins it, and says how it is taken back.
     fn begin(&self, kind: Kind, ends: Instant, salt: u64) -> Box<dyn FnOnce(&mut Knobs)> {
-        let (provider, mut draw) = (&self.provider, Rng::new(salt));
+        let (provider, was, mut draw) = (&self.provider, self.provider.manners(), Rng::new(salt));
         match kind {
             Kind::Refused => self.node.link(&self.host, |l| l.refused = true),
             Kind::Cut => self.node.link(&self.host, |l: &mut Link| l.blocked_until = ends.0),
@@ -164,8 +175,14 @@ impl Victim {
             Kind::Silent => provider.tune(|k| k.faults.insert(0, (1_000_000, Fault::Silence))),
             Kind::OtherChain => provider.tune(|k| k.chain_number = Some(1 + draw.below(3))),
             Kind::Unpaid => provider.tune(|k| k.faults.insert(0, (1_000_000, Fault::StatusAndError(401)))),
+            Kind::HttpAway => provider.tune(|k| k.takes_http = false),
+            Kind::SocketAway => {
+                provider.tune(|k| k.takes_sockets = false);
+                provider.restart();
+            }
             Kind::Flap => {}
         }
+        let Knobs { takes_http, takes_sockets, .. } = was;
         Box::new(move |k: &mut Knobs| match kind {
             Kind::Down => k.down = false,
             Kind::Slow => k.latency = scaled(k.latency, 0.1),
@@ -174,6 +191,8 @@ impl Victim {
             Kind::Frozen => k.frozen_at = None,
             Kind::Lie => k.announce_ahead = 0,
             Kind::OtherChain => k.chain_number = None,
+            Kind::HttpAway => k.takes_http = takes_http,
+            Kind::SocketAway => k.takes_sockets = takes_sockets,
             Kind::Silent | Kind::Unpaid => {
                 let own = if kind == Kind::Silent { Fault::Silence } else { Fault::StatusAndError(401) };
                 k.faults.retain(|f| *f != (1_000_000, own));

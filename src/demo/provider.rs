@@ -334,13 +334,14 @@ impl Provider {
             Some(SubscribeFault::Late(ms)) => feeds.be_late(ms),
             Some(SubscribeFault::EventsFirst(ms)) => feeds.open_early(&id, ms, &self.view(knobs, asked.now, false)),
             Some(SubscribeFault::Never) => feeds.turn_answer(AnswerTurn::IsLost),
-            Some(SubscribeFault::Twice) => {
+            // Of one that is told nothing nobody could find out.
+            Some(SubscribeFault::Twice) if subject != Subject::Syncing => {
                 let second = id_of(0x2feed);
                 feeds.add(second.clone(), subject, request)?;
                 feeds.turn_answer(AnswerTurn::IsFollowed(second));
                 self.attached(asked.connection, Some(&key), true);
             }
-            Some(SubscribeFault::Refused | SubscribeFault::Limited | SubscribeFault::NotOffered) | None => {}
+            Some(SubscribeFault::Refused | SubscribeFault::Limited | SubscribeFault::NotOffered | SubscribeFault::Twice) | None => {}
         }
         self.attached(asked.connection, Some(&key), true);
         Ok(json_text(&id))

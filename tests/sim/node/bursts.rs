@@ -16,6 +16,7 @@ use lasso::base::limits;
 use lasso::base::rng::Rng;
 use lasso::config::topology::Strategy;
 use lasso::demo::chain_model::ChainModel;
+use lasso::demo::identity::digest;
 use lasso::demo::knobs::Knobs;
 use lasso::demo::provider::Provider;
 use lasso::demo::rpc::Network;
@@ -39,6 +40,8 @@ const STOPS_MS: (u64, u64) = (limits::SOCKET_STILL_MS - 4_000, limits::SOCKET_ST
 /// Transactions of a block, where there is much to tell; and equal subscriptions of one client.
 const BUSY: (u64, u64) = (150, 200);
 const EQUAL: u64 = 80;
+/// Transactions that users send beside a storm.
+const SENT: u64 = 30;
 /// On such a link a client is always behind.
 const THIN: u64 = 20_000;
 
@@ -212,7 +215,12 @@ impl Scene {
                 return world.violation("the storm cannot connect".to_owned());
             };
             for n in first..first + limits::SOCKET_SUBSCRIPTIONS {
-                match wire.subscribed(&world, n as u64, &format!(r#"["logs",{{"address":"0x{n:040x}"}}]"#)).await {
+                let params = match n {
+                    7 => r#"["newPendingTransactions"]"#.to_owned(),
+                    8 => r#"["newPendingTransactions",true]"#.to_owned(),
+                    _ => format!(r#"["logs",{{"address":"0x{n:040x}"}}]"#),
+                };
+                match wire.subscribed(&world, n as u64, &params).await {
                     Ok(()) => granted += 1,
                     Err(text) if text.contains("-32008") && text.contains("limit_topics") => {
                         self.count(|tally| tally.refused += 1);
@@ -227,7 +235,7 @@ impl Scene {
         }
         for (host, wishes) in [
             (&world, &[r#"["newHeads"]"#, r#"["logs",{"address":"0x0000000000000000000000000000000000000000"}]"#][..]),
-            (&neighbour, &[r#"["newHeads"]"#, r#"["logs",{"topics":[]}]"#]),
+            (&neighbour, &[r#"["newHeads"]"#, r#"["logs",{"topics":[]}]"#, r#"["newPendingTransactions"]"#]),
         ] {
             let Some(mut wire) = Wire::connect(host, &self.node).await else { continue };
             for (id, params) in wishes.iter().enumerate() {
@@ -237,7 +245,32 @@ impl Scene {
             }
             wires.push(wire);
         }
+        if let Some(mut wire) = wires.pop() {
+            self.watch_pool(&neighbour, &mut wire).await;
+        }
     }
+
+    /// Whoever watches the pool beside the storm is told of each transaction, once, while its provider is well.
+    async fn watch_pool(&self, world: &Sim, wire: &mut Wire) {
+        let sent: Vec<String> = (0..SENT).map(|n| digest(&[n])).map(|hash| hex_of(&hash.0)).collect();
+        for n in 0..SENT {
+            self.network.pool.borrow_mut().accept(digest(&[n]), self.network.chain.round_at(world.now()));
+            world.sleep_until(world.now().plus_ms(100)).await;
+        }
+        let (mut told, until) = (Vec::new(), world.now().plus_ms(TOLD_MS).as_ms());
+        while told.len() < sent.len() && world.now().as_ms() < until {
+            let Some(frames) = wire.frames(world, until).await else { break };
+            let events = frames.iter().filter(|(opcode, _)| *opcode == 1).map(|(_, text)| text);
+            told.extend(events.filter_map(|text| member(text, "result")).filter(|hash| sent.contains(hash)));
+        }
+        if told != sent {
+            world.violation(format!("of {SENT} pending transactions {} were told, or in another order", told.len()));
+        }
+    }
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::from("0x"), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// A string member's value, found as text: what the node writes is canonical.

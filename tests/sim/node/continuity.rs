@@ -17,6 +17,9 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// So long after a fall some provider may not have heard of it, and lead.
+const FOUND_OUT_MS: u64 = 30_000;
+
 /// The model chain, with the blocks that were looked at.
 pub struct Truth {
     pub network: Rc<Network>,
@@ -78,11 +81,19 @@ impl Truth {
         Tip { branch: self.network.chain.forks.owner(tip.branch, height), height }
     }
 
-    /// Whether a block that a subscription of this round was not told is missing: it became newer than what was known then, and
-    /// was not there already when its chain fell (of those the newest is told, and no more where nothing links).
-    fn is_owed(&self, tip: Tip, since: u64) -> bool {
+    /// Whether a block is newer than what a subscription of this round can have known, and was not there already when its chain fell.
+    fn is_newer(&self, tip: Tip, since: u64) -> bool {
         let chain = &self.network.chain;
         chain.round_of(tip.branch, tip.height) > since.max(chain.round_at(chain.forks.fell_at(tip.branch)))
+    }
+
+    /// Whether it is missing below a subscription's first event. A chain that fell begins anew with the block that was newest when
+    /// that was found out.
+    fn is_owed(&self, tip: Tip, since: u64) -> bool {
+        let chain = &self.network.chain;
+        let fell_at = chain.forks.fell_at(tip.branch);
+        let is_old = fell_at == Instant::ZERO || chain.round_at(fell_at.plus_ms(FOUND_OUT_MS)) <= since;
+        self.is_newer(tip, since) && is_old
     }
 
     /// Whether `below` is on the path of `above`.
@@ -117,8 +128,9 @@ enum KindOfView {
 
 #[derive(Default)]
 struct Heads {
-    /// Told and not dropped, oldest first.
+    /// Told and not dropped, oldest first; and when the subscription was told the newest so far, oldest first.
     chain: Vec<Tip>,
+    newest: Vec<(Instant, Tip)>,
     /// Everything told, in order.
     told: Vec<Tip>,
 }
@@ -190,11 +202,25 @@ impl View {
         Ok(dropped)
     }
 
+    /// The newest head that was told by then and is canonical still, by what was told since.
+    pub fn settled(&self, then: Instant) -> Option<Tip> {
+        let KindOfView::Heads(heads) = &self.kind else { return None };
+        heads.newest.iter().rev().find(|(at, _)| *at <= then).map(|(_, tip)| *tip)
+    }
+
+    /// Logs of a head that its connection was told by then must have been told, and those of other branches taken back.
+    pub fn has_logs_to(&self, truth: &Truth, tip: Tip, then: Instant) -> Result<(), String> {
+        match &self.kind {
+            KindOfView::Logs(logs) if self.confirmed < then => logs.is_complete_to(truth, self.since, tip),
+            KindOfView::Heads(_) | KindOfView::Logs(_) | KindOfView::Passed(_) => Ok(()),
+        }
+    }
+
     /// Nothing of what was canonical at `then` may be left out. A reorg since then may still be on its way.
     pub fn is_complete(&self, truth: &Truth, then: Instant, now: Instant) -> Result<(), String> {
         let (canonical, settled) = (truth.canonical(now), truth.canonical(then));
         // A chain that fell is heard of by its next block.
-        let is_fallen = !truth.is_owed(settled, 0) && settled.branch != 0;
+        let is_fallen = !truth.is_newer(settled, 0) && settled.branch != 0;
         if canonical.branch != settled.branch || self.turned > then || is_fallen {
             return Ok(());
         }
@@ -209,7 +235,16 @@ impl View {
 
 impl Heads {
     fn on_event(&mut self, truth: &Truth, since: u64, event: &Value, now: Instant) -> Result<u64, String> {
-        let known = truth.known(hash_of(event, "hash")?)?;
+        let number = event["number"].as_str().and_then(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
+        let is_lowest = || self.chain.first().zip(number).is_none_or(|(first, number)| number <= first.height);
+        let known = match truth.known(hash_of(event, "hash")?) {
+            // What its leader alone announces passes where nothing below it was told: for the beginning, or for a fork below it.
+            Err(_) if is_lowest() => {
+                self.chain.clear();
+                return Ok(0);
+            }
+            known => known?,
+        };
         let tip = known.tip;
         let says_so = known.header.as_object().is_some_and(|header| header.iter().all(|(key, value)| event[key] == *value));
         if !says_so || event.get("transactions").is_some() {
@@ -226,23 +261,21 @@ impl Heads {
             if truth.is_owed(parent, since) {
                 return Err(format!("begins with {tip:?}: a hole below it, for round {since} was the newest at the confirmation"));
             }
-            self.push(tip);
+            self.push(tip, now);
             return Ok(0);
         };
         if self.chain.iter().any(|other| truth.is_ancestor(tip, *other)) {
             return Err(format!("{tip:?} after its descendant {:?}", self.last()));
         }
         let (old, before) = (self.last(), self.chain.len());
-        self.chain.retain(|other| other.height < tip.height);
-        if self.last() != Some(parent) {
+        match self.chain.iter().position(|other| *other == parent) {
+            Some(place) => self.chain.truncate(place + 1),
             // Below its beginning the subscription was told nothing that could be linked to.
-            if parent.height >= first.height {
-                return Err(format!("a hole: {tip:?} after {old:?}, without {parent:?}"));
-            }
-            self.chain.clear();
+            None if parent.height < first.height => self.chain.clear(),
+            None => return Err(format!("a hole: {tip:?} after {old:?}, without {parent:?}")),
         }
         let dropped = before - self.chain.len();
-        self.push(tip);
+        self.push(tip, now);
         Ok(dropped as u64)
     }
 
@@ -250,14 +283,16 @@ impl Heads {
         self.chain.last().copied()
     }
 
-    fn push(&mut self, tip: Tip) {
+    fn push(&mut self, tip: Tip, now: Instant) {
         self.chain.push(tip);
+        self.newest.retain(|(_, other)| self.chain.contains(other));
+        self.newest.push((now, tip));
         self.told.push(tip);
     }
 
     fn is_complete(&self, truth: &Truth, since: u64, settled: Tip) -> Result<(), String> {
         let want = truth.at(settled.branch, settled.height).tip;
-        let has = self.chain.contains(&want) || !truth.is_owed(want, since);
+        let has = self.chain.contains(&want) || !truth.is_newer(want, since);
         if has { Ok(()) } else { Err(format!("{want:?} was not told; the newest is {:?}", self.last())) }
     }
 }
@@ -287,7 +322,7 @@ impl Logs {
             Some(last) if last == place => Ok(()),
             Some(last) => Err(format!("takes back {place:?}, the newest is {last:?}")),
             // Told before this client came: others were told, and the word is for all.
-            None if !truth.is_owed(place.tip, since) => Ok(()),
+            None if !truth.is_newer(place.tip, since) => Ok(()),
             None => Err(format!("takes back {place:?}, which was never told")),
         }
     }
@@ -322,6 +357,21 @@ impl Logs {
             let end = if height == until.height { end } else { known.logs.len() };
             (start..end).find(|index| self.selects(&known, *index)).map(|index| Place { tip: known.tip, index })
         })
+    }
+
+    fn is_complete_to(&self, truth: &Truth, since: u64, tip: Tip) -> Result<(), String> {
+        let is_beside = |place: &Place| !truth.is_ancestor(place.tip, tip) && !truth.is_ancestor(tip, place.tip);
+        if let Some(stale) = self.live.iter().find(|place| is_beside(place)) {
+            return Err(format!("{stale:?} was not taken back, long after the head {tip:?}"));
+        }
+        // What is above it was told without a hole.
+        let last = self.live.last().copied();
+        if last.is_some_and(|last| last.tip.height > tip.height) {
+            return Ok(());
+        }
+        let end = truth.at(tip.branch, tip.height).logs.len();
+        let missing = self.missing(truth, last, since, tip, end);
+        missing.map_or(Ok(()), |missing| Err(format!("{missing:?} was not told, long after the head {tip:?}; the newest is {last:?}")))
     }
 
     fn is_complete(&self, truth: &Truth, since: u64, settled: Tip, canonical: Tip) -> Result<(), String> {

@@ -6,6 +6,7 @@ use super::continuity::{Truth, View};
 use super::launch::NODE_PORT;
 use super::sockets::{masked, whole};
 use crate::world::{Sim, SimStream};
+use lasso::base::limits;
 use lasso::base::rng::Rng;
 use lasso::runtime::world::{Closer, Duplex, Instant, World};
 use lasso::shard::Bell;
@@ -18,6 +19,8 @@ use std::rc::Rc;
 
 /// Beyond it a heads subscription is silent: longer than any staleness, switch and filling together.
 pub const SILENCE_MS: u64 = 45_000;
+/// A block's logs follow its head within the longest time for filling of this story, and what a shard waits for others.
+const LOGS_MS: u64 = 15_000 + limits::PAUSES_MS;
 /// A subscription is answered within 10 s, and some for the way.
 const ANSWER_MS: u64 = 12_000;
 /// Calls in flight are answered before a connection is closed; a younger one may cross with the close.
@@ -344,6 +347,7 @@ impl Subscriber {
         if view.is_heads() && waited_ms > SILENCE_MS && !self.was_deaf.get() {
             self.violation(format!("{id} was silent for {waited_ms} ms"));
         }
+        let is_head = view.is_heads();
         match view.on_event(&self.truth, event, now) {
             Ok(dropped) if view.is_heads() => {
                 self.count(|tally| (tally.heads, tally.dropped) = (tally.heads + 1, tally.dropped + dropped));
@@ -355,7 +359,27 @@ impl Subscriber {
                 self.violation(format!("{id}: {what}"));
                 // What follows from it says nothing new.
                 drop(state);
-                self.vanish();
+                return self.vanish();
+            }
+        }
+        drop(state);
+        if is_head {
+            self.judge_logs();
+        }
+    }
+
+    /// Whole in time, or closed: the logs of a block are, once its head was told.
+    fn judge_logs(&self) {
+        if self.was_deaf.get() || self.expect.is_thin() {
+            return;
+        }
+        let state = self.state.borrow();
+        let then = Instant(self.world.now().0.saturating_sub(LOGS_MS * 1_000_000));
+        let settled = state.live.values().filter_map(|view| view.settled(then)).max_by_key(|tip| tip.height);
+        let Some(tip) = settled else { return };
+        for (id, view) in &state.live {
+            if let Err(what) = view.has_logs_to(&self.truth, tip, then) {
+                return self.violation(format!("{id}: {what}"));
             }
         }
     }
@@ -438,6 +462,8 @@ impl Subscriber {
         if longest.is_some_and(|ms| ms > SILENCE_MS) && !self.was_deaf.get() {
             self.violation(format!("silent for {longest:?} ms to its end"));
         }
+        drop(state);
+        self.judge_logs();
     }
 }
 

@@ -56,6 +56,8 @@ struct Scene {
     watch: Rc<Watch>,
     /// Nothing goes wrong but reorgs, which every provider sees at once.
     is_calm: bool,
+    /// The chain falls, and what is told of it then depends on where the stream began.
+    falls: bool,
     /// Both profiles have a provider with a WebSocket: nothing is polled.
     is_subscribed: bool,
     link: Link,
@@ -131,7 +133,7 @@ impl Scene {
         node.say(|| format!("reach {reach:?}, calm {is_calm}, clients' {link:?}, {worse:?}"));
         let truth = Rc::new(Truth::new(network));
         let (tally, served) = (Rc::default(), Cell::new(0));
-        Rc::new(Scene { node, truth, shared, shards, tally, watch, is_calm, is_subscribed, link, served })
+        Rc::new(Scene { node, truth, shared, shards, tally, watch, is_calm, falls: worse.falls(), is_subscribed, link, served })
     }
 
     /// Looks at the providers now and then.
@@ -208,7 +210,7 @@ impl Scene {
 
     /// Where nothing fails, heads come exactly as the chain went.
     fn judge_order(&self, client: &Subscriber) {
-        if !self.is_subscribed {
+        if !self.is_subscribed || self.falls {
             return;
         }
         let network = &self.truth.network;

@@ -73,6 +73,10 @@ impl Worse {
         Worse { null_rounds, fall, crowded, outage }
     }
 
+    pub fn falls(self) -> bool {
+        self.fall.is_some()
+    }
+
     pub fn is_crowded(self) -> bool {
         self.crowded.is_some()
     }

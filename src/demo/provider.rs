@@ -341,7 +341,8 @@ impl Provider {
                 feeds.turn_answer(AnswerTurn::IsFollowed(second));
                 self.attached(asked.connection, Some(&key), true);
             }
-            Some(SubscribeFault::Refused | SubscribeFault::Limited | SubscribeFault::NotOffered | SubscribeFault::Twice) | None => {}
+            Some(SubscribeFault::Refused | SubscribeFault::Limited | SubscribeFault::NotOffered | SubscribeFault::Twice)
+            | None => {}
         }
         self.attached(asked.connection, Some(&key), true);
         Ok(json_text(&id))

@@ -44,7 +44,9 @@ pub fn plans(events: Vec<Event>, feeds: &Feeds, knobs: &Knobs, rng: &mut Rng) ->
                 strayed = group;
                 out.push(whole());
             }
-            Some(EventFault::Foreign { above }) => out.push(send(message(&notification(&id, &foreign(&event.result, above, rng))))),
+            Some(EventFault::Foreign { above }) => {
+                out.push(send(message(&notification(&id, &foreign(&event.result, above, rng)))))
+            }
             Some(EventFault::Duplicate) => out.extend([whole(), whole()]),
             Some(EventFault::Reordered) => {
                 out.append(&mut held);

@@ -496,8 +496,9 @@ impl Heads {
     fn begin_anew(&mut self) {
         let Some(newest) = self.lower.take() else { return };
         let mut branch = vec![newest.clone()];
-        while let Some(parent) = branch.last().and_then(|low| self.held.get(&low.parent).filter(|held| held.number < low.number))
-        {
+        // What may be an ancestor of what was told is no news: a chain that was reverted goes on from there.
+        let is_news = |held: &Head, low: &Head| held.number < low.number && self.told.is_no_ancestor(held);
+        while let Some(parent) = branch.last().and_then(|low| self.held.get(&low.parent).filter(|held| is_news(held, low))) {
             branch.push(parent.clone());
         }
         let judged = self.announced.iter().rposition(|head| head.hash == newest.hash).map_or(0, |place| place + 1);

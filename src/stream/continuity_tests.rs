@@ -388,6 +388,20 @@ fn a_chain_that_begins_anew_lower_is_told_from_there() {
     heads.on_head(lower(6), now);
     assert_eq!((said(&mut heads, now), heads.wake_at()), ("4n 5n 6n".into(), Instant::NEVER));
 
+    // Reverted below the beginning: the block that it falls to is old, and only what comes after it is told.
+    let mut heads = begun();
+    heads.on_head(at(8, plain(8)), NOW);
+    assert_eq!(said(&mut heads, NOW), "?");
+    let next = at(20, head(9, b'n', b'a'));
+    heads.on_filled(Ask::Latest, next, NOW);
+    let mut now = NOW;
+    for _ in 0..FILL_TRIES {
+        assert_eq!(said(&mut heads, now), "?12a");
+        heads.on_fill_failed(Ask::Hash(plain(12).hash), now);
+        now = now.plus_ms(FILL_RETRY_MS);
+    }
+    assert_eq!((said(&mut heads, now), heads.wake_at()), ("9n".into(), Instant::NEVER));
+
     // Somebody has what was told: the leader is alone.
     let mut heads = begun();
     heads.on_head(lower(5), NOW);

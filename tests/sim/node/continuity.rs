@@ -259,7 +259,9 @@ impl Heads {
         let parent = truth.parent(tip);
         let Some(first) = self.chain.first().copied() else {
             if truth.is_owed(parent, since) {
-                return Err(format!("begins with {tip:?}: a hole below it, for round {since} was the newest at the confirmation"));
+                return Err(format!(
+                    "begins with {tip:?}: a hole below it, for round {since} was the newest at the confirmation"
+                ));
             }
             self.push(tip, now);
             return Ok(0);
@@ -371,7 +373,9 @@ impl Logs {
         }
         let end = truth.at(tip.branch, tip.height).logs.len();
         let missing = self.missing(truth, last, since, tip, end);
-        missing.map_or(Ok(()), |missing| Err(format!("{missing:?} was not told, long after the head {tip:?}; the newest is {last:?}")))
+        missing.map_or(Ok(()), |missing| {
+            Err(format!("{missing:?} was not told, long after the head {tip:?}; the newest is {last:?}"))
+        })
     }
 
     fn is_complete(&self, truth: &Truth, since: u64, settled: Tip, canonical: Tip) -> Result<(), String> {

@@ -118,7 +118,12 @@ impl Scene {
             }
         }
         let shards = 2 + draw.below(2) as u32;
-        let snapshot = Snapshot::new(worse::topology(&reach, is_calm, worse.silence_ms(is_calm), draw), Strategy::LoadBalanced, "sim", shards as usize + 1);
+        let snapshot = Snapshot::new(
+            worse::topology(&reach, is_calm, worse.silence_ms(is_calm), draw),
+            Strategy::LoadBalanced,
+            "sim",
+            shards as usize + 1,
+        );
         let shared = Node::new(launch::settings(&node, shards), snapshot, [draw.next(), draw.next()]);
         let shards = launch::start_shards(&node, &shared, fault);
         let policy = Policy { recovery_max: Duration::from_secs(8), ..Policy::new(5, 2, 2_000) };

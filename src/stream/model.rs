@@ -133,14 +133,11 @@ impl Story {
             newest_fed: None,
             oracle: Oracle { is_new: true, ..Oracle::default() },
             is_quiet: false,
-            // Forks below the first block that was told are the client's to judge: with numbers left out the oracle finds another
-            // one lowest than the machine's floor.
             is_exact: noise.fetch_failures == 0
                 && !noise.orphans_pruned
                 && noise.resets == 0
                 && noise.strangers == 0
-                && noise.hidden == 0
-                && noise.null_rounds == 0,
+                && noise.hidden == 0,
         };
         story.logs.open(STREAM, &filter);
         if story.rng.chance(500_000) {
@@ -529,6 +526,8 @@ struct Oracle {
     /// The first announcement or the newest block asked for tells where the leader is.
     is_new: bool,
     chain: Vec<usize>,
+    /// The lowest number that a beginning of the chain had: nothing below it is told, also when the chain begins above it now.
+    floor: Option<u64>,
     expected: Vec<BlockHash>,
     emitted: Vec<BlockHash>,
 }
@@ -538,10 +537,11 @@ impl Oracle {
         self.is_new = false;
         let mut branch = Vec::new();
         let mut low = block;
-        let first = self.chain.first().map_or(0, |first| blocks[*first].number);
+        let floor = self.floor.unwrap_or(0);
         let beside = self.chain.first().map(|first| blocks[*first].parent);
-        let is_above = |low: usize| blocks[low].number >= first || beside == Some(blocks[low].parent);
-        while !self.chain.contains(&low) && is_above(low) {
+        // What was announced may take the first one's place with a lower number; what lies below a branch may not.
+        let is_beside = |low: usize| low == block && beside == Some(blocks[low].parent);
+        while !self.chain.contains(&low) && (blocks[low].number >= floor || is_beside(low)) {
             branch.push(low);
             match blocks[low].parent {
                 Some(parent) if !self.chain.is_empty() => low = parent,
@@ -552,9 +552,15 @@ impl Oracle {
             while self.chain.last().is_some_and(|last| blocks[block].parent != Some(*last)) {
                 self.chain.pop();
             }
-            self.chain.push(block);
+            self.go_on(blocks, block);
             self.expected.push(blocks[block].hash);
         }
+    }
+
+    /// Goes on with a block, which is the beginning where there is none.
+    fn go_on(&mut self, blocks: &[Block], block: usize) {
+        self.floor = Some(self.floor.map_or(blocks[block].number, |floor| floor.min(blocks[block].number)));
+        self.chain.push(block);
     }
 
     fn on_filled(&mut self, blocks: &[Block], ask: Ask, block: usize) {
@@ -563,7 +569,7 @@ impl Oracle {
         }
         self.is_new = false;
         if self.chain.is_empty() {
-            self.chain.push(block);
+            self.go_on(blocks, block);
         } else {
             self.on_head(blocks, block);
         }

@@ -21,6 +21,8 @@ pub mod snapshot;
 pub mod route;
 /// Subscriptions: which are the same, and what a client is told when providers fail, fork and come back.
 pub mod stream;
+/// Other nodes: who may speak, who belongs to the cluster, how each of them is. Advice for people, never on a call's way.
+pub mod cluster;
 /// The page at `/dashboard`: its files, of what kind, and under which policy a browser may run them.
 pub mod dashboard;
 

@@ -98,6 +98,7 @@ fn node(provider: SocketAddr, spans: Option<Arc<Spans>>) -> Arc<Node> {
         started: uring::wall_now(),
         spans,
         log_losses: Losses::default(),
+        cluster: None,
     };
     Node::new(settings, Snapshot::new(loaded.topology, Strategy::Priority, "t", 2), uring::process_secret())
 }

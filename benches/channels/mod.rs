@@ -37,6 +37,7 @@ pub fn node() -> Arc<Node> {
         started: WallTime(0),
         spans: None,
         log_losses: Losses::default(),
+        cluster: None,
     };
     let snapshot = Snapshot::new(loaded.topology, Strategy::Fastest, "b", SHARDS as usize + 1);
     Node::new(settings, snapshot, [1, 2])

@@ -8,6 +8,7 @@
 mod answer;
 mod build;
 mod channel;
+mod cluster;
 mod tell;
 
 use crate::base::ids::{ChainId, ChannelId, Id, IdVec, InstanceId, MethodId, PermitId, ProfileId, Transport};
@@ -148,6 +149,7 @@ impl Aggregator {
             self.node.snapshot.publish(self.next.clone());
         }
         self.tell_changes(now);
+        self.tell_cluster(now);
         // Shards report one after the other what happened at the same time.
         self.happenings.sort_by_key(|happening| happening.at);
         std::mem::take(&mut self.happenings)

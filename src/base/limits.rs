@@ -549,6 +549,9 @@ pub const TOP_HISTORY: usize = 400;
 /// One line of the node's event stream.
 pub const TOP_EVENT_BYTES: u64 = 1 << 20;
 
+mod cluster;
+pub use cluster::*;
+
 // --- resolver ---
 pub const DNS_TTL_MS: u64 = 30_000;
 pub const DNS_NEGATIVE_TTL_MS: u64 = 5_000;
@@ -582,15 +585,13 @@ pub const MODEL_FEED_IDLE_MS: u64 = 250;
 /// Messages that wait for a peer which does not read, before it is cut off.
 pub const MODEL_SOCKET_OUTBOX: usize = 20_000;
 
-const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES);
-const _: () = assert!(ID_BYTES < ANSWER_TAIL_BYTES && (REFUSALS as u64) < FILES_PER_SHARD);
+const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES && (REFUSALS as u64) < FILES_PER_SHARD && ID_BYTES < ANSWER_TAIL_BYTES);
 const _: () = assert!(HOLD_BYTES <= BATCH_ANSWER_BYTES && BATCH_ANSWER_BYTES as u64 <= INFLIGHT_ANSWER_BYTES);
 const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);
-const _: () = assert!(SLOTS_PER_CHAIN <= 128, "a set of channels is one u128");
 const _: () = assert!(H2_STREAM_WINDOW_BYTES as usize >= HOLD_BYTES && H2_CONNECTION_WINDOW_BYTES < 1 << 31);
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
-const _: () = assert!(TALLY_ROWS < u16::MAX as usize, "a row's place is a u16");
+const _: () = assert!(TALLY_ROWS < u16::MAX as usize && SLOTS_PER_CHAIN <= 128, "a row's place is a u16, a set of channels a u128");
 const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");
 const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES && (LINK_MESSAGE_BYTES as u64) < LINK_SKIP_BYTES);
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS as usize && BATCH_ITEMS as usize <= BATCH_ITEMS_MAX);

@@ -2,6 +2,7 @@
 //!
 //! A variable that is set to nothing counts as unset, since that is how compose files and shells leave them.
 
+use crate::cli::cluster::SECRET_VARIABLES;
 use crate::cli::flags::FLAGS;
 use crate::config::suggest;
 use std::collections::BTreeMap;
@@ -50,14 +51,16 @@ impl Env {
 
     /// Variables that are set and do nothing here, in order of name.
     pub fn ignored(&self) -> Vec<&'static str> {
-        let mut out: Vec<&'static str> = IGNORED.iter().copied().filter(|name| self.get(name).is_some()).collect();
+        let has_cluster = self.get("CLUSTER_DNS_QUERY").is_some();
+        let is_ignored = |name: &&'static str| self.get(name).is_some() && !(has_cluster && *name == "SECRET_KEY_BASE");
+        let mut out: Vec<&'static str> = IGNORED.iter().copied().filter(is_ignored).collect();
         out.sort_unstable();
         out
     }
 
     /// `LASSO_SHARD=2` is most likely meant to be one of ours.
     pub fn slips(&self) -> Vec<String> {
-        let ours = || FLAGS.iter().flat_map(|flag| flag.vars.iter().copied());
+        let ours = || FLAGS.iter().flat_map(|flag| flag.vars.iter().copied()).chain(SECRET_VARIABLES);
         let unknown = |name: &&String| {
             name.starts_with("LASSO_") && !ours().any(|known| known == name.as_str()) && !IGNORED.contains(&name.as_str())
         };
@@ -81,14 +84,10 @@ impl Env {
 
 /// Variables of features that come later, and of the Elixir program alone (LB §14.5). Named once at start.
 const IGNORED: &[&str] = &[
-    "CLUSTER_DNS_QUERY",
-    "CLUSTER_NODE_BASENAME",
     "DATABASE_URL",
     "DNS_CLUSTER_QUERY",
     "LASSO_ADMIN_AUTH",
     "LASSO_ADMIN_LISTEN",
-    "LASSO_CLUSTER_PORT",
-    "LASSO_CLUSTER_SECRET",
     "LASSO_COWBOY_TELEMETRY_ENABLED",
     "LASSO_DATA_DIR",
     "LASSO_HTTP_POOL_COUNT",

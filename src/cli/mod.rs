@@ -7,6 +7,7 @@ pub mod ask;
 pub mod asking;
 pub mod breaker;
 pub mod check;
+mod cluster;
 pub mod completions;
 pub mod demo;
 pub mod descriptors;

@@ -3,8 +3,10 @@
 
 use crate::aggregator::Rules;
 use crate::base::limits;
+use crate::cli::cluster;
 use crate::cli::env::{Env, Origin};
 use crate::cli::flags::{self, Flag, Kind, Name};
+use crate::cluster::settings::ClusterSettings;
 use crate::config::cidr::Cidr;
 use crate::config::suggest;
 use crate::config::topology::Strategy;
@@ -53,6 +55,8 @@ pub struct Options {
     /// `None`: what the limit of open files leaves.
     pub client_connections: Option<u64>,
     pub reuse_port: bool,
+    /// `None`: the node works alone.
+    pub cluster: Option<ClusterSettings>,
     /// Environment and `.env`, for `${NAME}` in profiles.
     pub env: Env,
     /// Set, but without effect here: to be named once at start.
@@ -124,6 +128,12 @@ impl Settings {
     pub(super) fn bad(&self, name: &str, want: &str) -> Usage {
         let (value, source) = self.given.get(name).map_or(("", ""), |(value, source)| (value.as_str(), source.as_str()));
         Usage(format!("{source} is \"{value}\" (it must be {want})"))
+    }
+
+    /// The value is left to the reason.
+    pub(super) fn bad_because(&self, name: &str, why: &str) -> Usage {
+        let source = self.given.get(name).map_or("", |(_, source)| source.as_str());
+        Usage(format!("{source} {why}"))
     }
 
     pub(super) fn number(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Usage> {
@@ -217,6 +227,7 @@ impl Settings {
         };
         let mut notices = env.notices.clone();
         notices.extend(env.slips());
+        notices.extend(cluster::notices(self, &env));
         Ok(Options {
             profiles: self.path("profiles"),
             listen,
@@ -250,6 +261,7 @@ impl Settings {
             drain_seconds: self.number("drain-seconds", 0, DRAIN_SECONDS_MAX)?.unwrap_or(30),
             client_connections: self.number("client-connections", 1, limits::CLIENTS_MAX)?,
             reuse_port: self.switch("reuse-port")?,
+            cluster: cluster::cluster(self, &env)?,
             ignored_variables: env.ignored(),
             notices,
             env,

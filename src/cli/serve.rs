@@ -7,6 +7,7 @@ use crate::aggregator::Aggregator;
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::WallTime;
+use crate::cli::cluster::ClusterParts;
 use crate::cli::descriptors::Descriptors;
 use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
@@ -97,6 +98,7 @@ pub struct Running {
     traces: Option<Exporter>,
     /// Kept for its threads and what they publish.
     _resolver: Resolver,
+    _cluster: ClusterParts,
     /// The aggregator and the control thread.
     _beside: [Background; 2],
     /// Writes snapshots at the end too.
@@ -120,6 +122,7 @@ impl Running {
         let tls = TlsSettings::load(ca_files).map_err(|fault| fault.to_string())?;
         let resolver = resolve_names(&topology, log)?;
         let address = listeners.address();
+        let mut cluster = ClusterParts::prepare(options.cluster.as_ref(), options.reuse_port)?;
         let traces = Wish::from_env(&options.env)?;
         let spans = traces.as_ref().map(|wish| Spans::new(wish.sampler, wish.queue));
         let room = Descriptors::share_out(file_limit, seats.len(), &topology);
@@ -142,7 +145,7 @@ impl Running {
             is_running: Arc::default(),
         };
         stop_on_signal(&start, log)?;
-        let control = start_control(&start)?;
+        let control = start_control(&start, &mut cluster)?;
         let (started, is_running, count) = (start.started.clone(), start.is_running.clone(), seats.len());
         let (listeners, orders) = (start.listeners.clone(), start.orders.clone());
         let shards = Shards::start(&seats, move |seat| start.run_shard(seat)).map_err(|e| format!("no thread: {e}"))?;
@@ -161,7 +164,7 @@ impl Running {
             tell(&node, log, ready(&reports, address, file_limit, log));
         }
         let log = log.clone();
-        Ok(Running { node, address, shards, log, _resolver: resolver, traces, _beside: [judge, control], keeper })
+        Ok(Running { node, address, shards, log, _resolver: resolver, _cluster: cluster, traces, _beside: [judge, control], keeper })
     }
 
     /// Until a signal has ended every shard.
@@ -218,7 +221,8 @@ impl Start {
         self.node.letters.register(seat.shard, mailbox);
         let (mailbox, errands) = Mailbox::new(limits::ERRANDS).map_err(|e| format!("its mailbox: {e}"))?;
         self.node.errands.register(seat.shard, mailbox);
-        let options = ShardOptions { driver: self.driver, listeners: vec![listener], names: self.resolver.clone() };
+        let names = self.resolver.clone();
+        let options = ShardOptions { driver: self.driver, listeners: vec![listener], names, ..ShardOptions::default() };
         let at = self.listeners.address();
         let (result, _) = uring::run(options, async |world| {
             let mut orders = address.open().map_err(|e| format!("its mailbox: {e}"))?;
@@ -320,12 +324,13 @@ fn tell(node: &Node, log: &Log, happening: Happening) {
 }
 
 /// The thread that probes.
-fn start_control(start: &Start) -> Result<Background, String> {
+fn start_control(start: &Start, cluster: &mut ClusterParts) -> Result<Background, String> {
+    let (datagrams, peer_names) = (Vec::from_iter(cluster.socket.take()), cluster.names());
     let (node, tls, names, driver) = (start.node.clone(), start.tls.clone(), start.resolver.clone(), start.driver);
     let (mailbox, wishes) = Mailbox::new(limits::WISHES).map_err(|e| format!("its mailbox: {e}"))?;
     node.wishes.register(0, mailbox);
     let body = move || {
-        let options = ShardOptions { driver, listeners: Vec::new(), names };
+        let options = ShardOptions { driver, listeners: Vec::new(), names, peer_names, datagrams };
         let index = node.settings.shards as usize;
         let run = uring::run(options, async |world| {
             let shard = Shard::new(world.clone(), node.clone(), index, &tls, Fault::None);
@@ -384,6 +389,7 @@ fn settings(options: &Options, address: SocketAddr, shards: usize, room: Descrip
         started: uring::wall_now(),
         spans: None,
         log_losses: log.losses(),
+        cluster: options.cluster.clone(),
     })
 }
 

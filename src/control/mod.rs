@@ -5,16 +5,20 @@
 //! because their permits are given one at a time. A node whose providers are all dead starts like any other and finds them when they
 //! return.
 
+pub mod cluster;
 mod probing;
 mod streams;
 
 use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
+use crate::cluster::frame::NodeCard;
+use crate::cluster::sessions::SessionBug;
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::World;
-use crate::shard::Shard;
+use crate::shard::{CONFIG_REVISION, Shard};
 use crate::stream::fanout::Wish;
+use cluster::ClusterSeat;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -51,12 +55,34 @@ impl Announced {
 pub fn start<W: World>(shard: &Rc<Shard<W>>, wishes: Inbox<Wish>) {
     let announced = Rc::new(Announced::default());
     shard.world().spawn("streams", streams::run(shard.clone(), wishes, announced.clone()));
+    if let Some(settings) = shard.node().settings.cluster.clone() {
+        shard.world().spawn("cluster", cluster::run(shard.world().clone(), settings, cluster_seat(shard)));
+    }
     let by_chain = watched(shard);
     let unanswered = Rc::new(RefCell::new(by_chain.keys().copied().collect::<BTreeSet<u64>>()));
     let under_way = Rc::new(Cell::new(0));
     for (_, instances) in by_chain {
         let watch = probing::watch(shard.clone(), instances, unanswered.clone(), announced.clone(), under_way.clone());
         shard.world().spawn("probes", watch);
+    }
+}
+
+/// The cluster's tasks see the node through this.
+fn cluster_seat<W: World>(shard: &Rc<Shard<W>>) -> ClusterSeat {
+    let settings = &shard.node().settings;
+    let card = NodeCard::new(&settings.node_id, &settings.region, env!("CARGO_PKG_VERSION"), CONFIG_REVISION);
+    let [shows, tells, ends] = [(); 3].map(|()| shard.node().clone());
+    ClusterSeat {
+        card,
+        publish: Box::new(move |view| {
+            shows.cluster.publish(view);
+        }),
+        // What finds no room is still in the next view.
+        tell: Box::new(move |event| {
+            tells.cluster_notes.leave(event);
+        }),
+        is_ending: Box::new(move || ends.draining.is_raised()),
+        bug: SessionBug::None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     publish::{Published, Reader},
     world::Addresses,
 };
-use crate::base::limits::{DNS_ADDRESSES, DNS_NEGATIVE_TTL_MS, DNS_TTL_MS};
+use crate::base::limits::{CLUSTER_DISCOVERY_MS, DNS_ADDRESSES, DNS_NEGATIVE_TTL_MS, DNS_TTL_MS};
 use parking_lot::{Condvar, Mutex};
 use std::{
     collections::{HashMap, HashSet},
@@ -43,6 +43,17 @@ impl DnsView {
         }
         let found = self.0.as_mut().and_then(|table| table.get().get(host));
         found.map(|ips| ips.iter().take(DNS_ADDRESSES).map(with_port).collect()).unwrap_or_default()
+    }
+
+    /// The same without a bound, for names that stand for many machines.
+    pub fn all(&mut self, host: &str) -> Vec<IpAddr> {
+        if let Some(ip) = literal(host) {
+            return vec![ip];
+        }
+        if is_localhost(host) {
+            return LOCALHOST.to_vec();
+        }
+        self.0.as_mut().and_then(|table| table.get().get(host)).cloned().unwrap_or_default()
     }
 }
 
@@ -101,6 +112,12 @@ impl Resolver {
     pub fn start<'a>(hosts: impl IntoIterator<Item = &'a str>) -> io::Result<Resolver> {
         let ttls = (Duration::from_millis(DNS_TTL_MS), Duration::from_millis(DNS_NEGATIVE_TTL_MS));
         Self::start_with(hosts, Box::new(ask_system), ttls)
+    }
+
+    /// The same for hosts that other nodes are behind, which come and go.
+    pub fn start_for_peers<'a>(hosts: impl IntoIterator<Item = &'a str>) -> io::Result<Resolver> {
+        let often = Duration::from_millis(CLUSTER_DISCOVERY_MS);
+        Self::start_with(hosts, Box::new(ask_system), (often, often))
     }
 
     fn start_with<'a>(

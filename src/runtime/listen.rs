@@ -12,7 +12,7 @@ use crate::base::limits::LISTEN_BACKLOG;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     fmt, io,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
     os::fd::AsRawFd,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -119,6 +119,20 @@ pub(super) fn bind_alone(at: SocketAddr) -> io::Result<TcpListener> {
     let socket = bound(at, false)?;
     SockRef::from(&socket).listen(LISTEN_BACKLOG)?;
     Ok(socket)
+}
+
+/// A socket for datagrams that shares its port with nobody. At the start a port is waited for as a listener's is.
+pub fn bind_datagrams_patiently(at: SocketAddr) -> Result<UdpSocket, ListenFault> {
+    patiently(|| bind_datagrams(at)).map_err(|cause| ListenFault { at, cause })
+}
+
+pub(super) fn bind_datagrams(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, Some(Protocol::UDP))?;
+    if at.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&at.into())?;
+    Ok(socket.into())
 }
 
 fn bound(at: SocketAddr, share: bool) -> io::Result<TcpListener> {

@@ -40,6 +40,8 @@ pub mod latch;
 pub mod listen;
 /// Messages from other threads into a shard.
 pub mod mailbox;
+/// A few words from one thread to another.
+pub mod notes;
 /// Which errors of the system are about this machine.
 pub mod own_fault;
 /// What the process takes of its machine.

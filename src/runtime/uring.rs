@@ -8,19 +8,20 @@ use super::{
     caught::{Caught, Panics},
     dns::DnsView,
     driver::{self, Driver, DriverChoice, DriverFault, DriverReport},
-    world::{Accept, Addresses, Closer, Duplex, Duration, Instant, ReadHalf, WallTime, World},
+    world::{Accept, Addresses, Closer, Datagrams, Duplex, Duration, Instant, ReadHalf, WallTime, World},
 };
 use crate::base::rng::Rng;
 use monoio::{
     io::{OwnedReadHalf, OwnedWriteHalf, Splitable},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, udp::UdpSocket},
 };
+use ring::rand::{SecureRandom, SystemRandom};
 use std::{
     cell::{Cell, RefCell, UnsafeCell},
     future::Future,
     hash::{BuildHasher, RandomState},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
     rc::{Rc, Weak},
     sync::OnceLock,
@@ -38,6 +39,10 @@ pub struct ShardOptions {
     pub listeners: Vec<std::net::TcpListener>,
     /// The resolver's answers; without one, only literals and `localhost` have addresses.
     pub names: DnsView,
+    /// The same about hosts that other nodes are behind.
+    pub peer_names: DnsView,
+    /// Sockets for datagrams that are bound already; `datagrams` hands them out by their address.
+    pub datagrams: Vec<std::net::UdpSocket>,
 }
 
 struct Shared {
@@ -46,6 +51,8 @@ struct Shared {
     panics: Rc<Panics>,
     listeners: RefCell<Vec<std::net::TcpListener>>,
     names: RefCell<DnsView>,
+    peer_names: RefCell<DnsView>,
+    datagrams: RefCell<Vec<std::net::UdpSocket>>,
     rng: RefCell<Rng>,
     streams_of_rng: Cell<u64>,
 }
@@ -67,6 +74,8 @@ pub fn run<T, F: Future<Output = T>>(
         panics: Rc::new(Panics::default()),
         listeners: RefCell::new(options.listeners),
         names: RefCell::new(options.names),
+        peer_names: RefCell::new(options.peer_names),
+        datagrams: RefCell::new(options.datagrams),
         rng: RefCell::new(Rng::new(RandomState::new().hash_one(0u8))),
         streams_of_rng: Cell::new(0),
     }));
@@ -118,6 +127,7 @@ impl Uring {
 impl World for Uring {
     type Stream = TcpPair;
     type Listener = Listener;
+    type Datagrams = UdpDatagrams;
     const FAULTS: bool = false;
 
     fn now(&self) -> Instant {
@@ -160,8 +170,25 @@ impl World for Uring {
         Ok(Listener { socket: TcpListener::from_std(socket)?, address })
     }
 
+    /// As `listen`: a socket that was bound for `at`, or a new one.
+    fn datagrams(&self, at: SocketAddr) -> io::Result<UdpDatagrams> {
+        let mut bound = self.0.datagrams.borrow_mut();
+        let mine = bound.iter().position(|socket| socket.local_addr().is_ok_and(|own| own == at));
+        let socket = match mine {
+            Some(place) => bound.swap_remove(place),
+            None => super::listen::bind_datagrams(at)?,
+        };
+        socket.set_nonblocking(self.on_epoll())?;
+        let is_v6 = socket.local_addr()?.is_ipv6();
+        Ok(UdpDatagrams { socket: Rc::new(UdpSocket::from_std(socket)?), is_v6 })
+    }
+
     fn addresses(&self, host: &str, port: u16) -> Addresses {
         self.0.names.borrow_mut().addresses(host, port)
+    }
+
+    fn peer_addresses(&self, host: &str) -> Vec<IpAddr> {
+        self.0.peer_names.borrow_mut().all(host)
     }
 
     fn panics(&self) -> u64 {
@@ -172,6 +199,39 @@ impl World for Uring {
         let salt = self.0.streams_of_rng.get();
         self.0.streams_of_rng.set(salt.wrapping_add(1));
         self.0.rng.borrow_mut().fork(salt)
+    }
+
+    fn unguessable(&self) -> io::Result<[u8; 32]> {
+        let mut out = [0; 32];
+        let filled = SystemRandom::new().fill(&mut out);
+        filled.map(|()| out).map_err(|_| io::Error::other("the system has no randomness"))
+    }
+}
+
+/// A UDP socket on this shard.
+#[derive(Clone)]
+pub struct UdpDatagrams {
+    socket: Rc<UdpSocket>,
+    /// It speaks of IPv4 addresses as of mapped ones.
+    is_v6: bool,
+}
+
+impl Datagrams for UdpDatagrams {
+    fn local(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    async fn receive(&self, buffer: Vec<u8>) -> (io::Result<SocketAddr>, Vec<u8>) {
+        let (result, buffer) = self.socket.recv_from(buffer).await;
+        (result.map(|(_, from)| SocketAddr::new(from.ip().to_canonical(), from.port())), buffer)
+    }
+
+    async fn send(&self, datagram: Vec<u8>, to: SocketAddr) -> io::Result<()> {
+        let to = match to.ip() {
+            IpAddr::V4(ip) if self.is_v6 => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+            _ => to,
+        };
+        self.socket.send_to(datagram, to).await.0.map(drop)
     }
 }
 

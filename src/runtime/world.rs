@@ -14,7 +14,7 @@ use crate::base::rng::Rng;
 pub use crate::base::time::{Duration, Instant, WallTime};
 use arrayvec::ArrayVec;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
-use std::{future::Future, io, net::SocketAddr};
+use std::{future::Future, io, net::{IpAddr, SocketAddr}};
 
 use crate::base::limits::DNS_ADDRESSES;
 
@@ -54,9 +54,21 @@ pub trait Accept<W: World>: 'static {
     fn accept(&mut self) -> impl Future<Output = io::Result<W::Stream>>;
 }
 
+/// A socket for datagrams; clones are the same socket. One task receives, any may send.
+pub trait Datagrams: Clone + 'static {
+    /// Where it is bound; the real port when 0 was asked for.
+    fn local(&self) -> io::Result<SocketAddr>;
+    /// The next datagram, from its sender's address, written into `buffer` from the start; what is longer than its capacity is
+    /// cut. As a stream's read, it is never abandoned.
+    fn receive(&self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<SocketAddr>, Vec<u8>)>;
+    /// Hands a datagram to the network, which may lose it.
+    fn send(&self, datagram: Vec<u8>, to: SocketAddr) -> impl Future<Output = io::Result<()>>;
+}
+
 pub trait World: Clone + 'static {
     type Stream: Duplex;
     type Listener: Accept<Self>;
+    type Datagrams: Datagrams;
     /// Whether fault points are live; `false` in production, where they compile to nothing.
     const FAULTS: bool;
 
@@ -69,11 +81,16 @@ pub trait World: Clone + 'static {
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static);
     fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>>;
     fn listen(&self, at: SocketAddr) -> io::Result<Self::Listener>;
+    fn datagrams(&self, at: SocketAddr) -> io::Result<Self::Datagrams>;
     /// The resolver's last good answer for a host name or an address literal. Never blocks: shards do not resolve.
     fn addresses(&self, host: &str, port: u16) -> Addresses;
+    /// Every address of a host that other nodes are behind, as last resolved; empty while unknown. Never blocks.
+    fn peer_addresses(&self, host: &str) -> Vec<IpAddr>;
     /// Tasks of this shard that a panic ended, since the start.
     fn panics(&self) -> u64;
 
     /// A new independent stream of randomness.
     fn rng(&self) -> Rng;
+    /// What nobody outside can guess, and nobody had before.
+    fn unguessable(&self) -> io::Result<[u8; 32]>;
 }

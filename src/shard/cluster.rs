@@ -1,42 +1,92 @@
-//! `/api/cluster`, and the part of `/api/health` about it. This version knows of no other nodes: a cluster of one, told in
-//! the words of a larger one, so that whoever reads it need not care.
+//! `/api/cluster`, and the part of `/api/health` about it: what the control thread last published. A node alone is told in the words
+//! of a larger cluster, so that whoever reads it need not care.
 
 use crate::base::time::Instant;
+use crate::cluster::health::PeerState;
+use crate::cluster::sessions::Unheard;
+use crate::cluster::view::{ClusterView, PeerView};
 use crate::shard::Node;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// `/api/health.cluster` (LB §11.7).
 pub fn summary(node: &Node) -> Value {
+    let view = node.cluster.latest();
+    let (responding, total) = view.coverage();
+    let away = view.count(PeerState::Disconnected);
+    let cards = view.peers.iter().filter_map(|peer| peer.card.as_ref());
+    let regions: BTreeSet<&str> = cards.map(|card| card.region.as_str()).chain([&*node.settings.region]).collect();
     json!({
-        "enabled": false,
-        "status": STATUS,
-        "nodes_connected": 1,
-        "nodes_responding": 1,
-        "nodes_total": 1,
-        "regions": [node.settings.region],
+        "enabled": node.settings.cluster.is_some(),
+        "status": status(node, &view),
+        "nodes_connected": total - away,
+        "nodes_responding": responding,
+        "nodes_total": total,
+        "regions": regions,
     })
 }
 
 /// `/api/cluster`: every node known, ourselves first. `stale`: figures of nodes that do not respond are older ones.
 pub fn answer(node: &Node, now: Instant) -> Value {
-    let settings = &node.settings;
+    let (settings, view) = (&node.settings, node.cluster.latest());
+    let (responding, total) = view.coverage();
+    let mut nodes = vec![own(node, now)];
+    nodes.extend(view.peers.iter().map(|peer| other(peer, now)));
+    let unheard: Map<String, Value> =
+        Unheard::ALL.iter().map(|why| (why.word().to_owned(), view.datagrams.unheard(*why).into())).collect();
     json!({
-        "enabled": false,
-        "status": STATUS,
+        "enabled": settings.cluster.is_some(),
+        "status": status(node, &view),
         "node_id": settings.node_id,
         "region": settings.region,
-        "coverage": { "responding": 1, "total": 1 },
-        "stale": false,
-        "nodes": [{
-            "node_id": settings.node_id,
-            "region": settings.region,
-            "state": "connected",
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": node.uptime_seconds(now),
-            "self": true,
-        }],
+        "coverage": { "responding": responding, "total": total },
+        "stale": responding < total,
+        "datagrams": {
+            "sent": view.datagrams.sent,
+            "received": view.datagrams.received,
+            "refused": unheard,
+        },
+        "nodes": nodes,
+    })
+}
+
+fn own(node: &Node, now: Instant) -> Value {
+    let settings = &node.settings;
+    json!({
+        "node_id": settings.node_id,
+        "region": settings.region,
+        "address": settings.cluster.as_ref().map(|cluster| cluster.listen.to_string()),
+        "state": if settings.cluster.is_some() { PeerState::Responding.word() } else { PeerState::Connected.word() },
+        "version": env!("CARGO_PKG_VERSION"),
+        "config_revision": CONFIG_REVISION,
+        "last_seen_ms": 0,
+        "clock_skew_ms": 0,
+        "uptime_seconds": node.uptime_seconds(now),
+        "self": true,
+    })
+}
+
+/// What is not known of a node yet is null.
+fn other(peer: &PeerView, now: Instant) -> Value {
+    let card = peer.card.as_ref();
+    json!({
+        "node_id": card.map(|card| card.node_id.as_str()),
+        "region": card.map(|card| card.region.as_str()),
+        "address": peer.address.to_string(),
+        "state": peer.state.word(),
+        "version": card.map(|card| card.version.as_str()),
+        "config_revision": card.map(|card| card.config_revision),
+        "last_seen_ms": now.since(peer.heard).as_millis() as u64,
+        "clock_skew_ms": peer.clock_skew_ms,
+        "uptime_seconds": null,
+        "self": false,
     })
 }
 
 /// Of standalone, healthy, degraded and critical.
-const STATUS: &str = "standalone";
+fn status(node: &Node, view: &ClusterView) -> &'static str {
+    if node.settings.cluster.is_some() { view.status() } else { "standalone" }
+}
+
+/// Configurations are counted from the start, and none is read after it.
+pub const CONFIG_REVISION: u64 = 1;

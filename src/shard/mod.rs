@@ -59,6 +59,7 @@ mod veto;
 mod witness;
 
 pub use bell::Bell;
+pub use cluster::CONFIG_REVISION;
 pub use deadlines::Deadlines;
 pub use dial::ConnectFault;
 pub use errands::Errand;

@@ -5,6 +5,9 @@
 use crate::base::ids::ProfileId;
 use crate::base::limits;
 use crate::base::time::{Instant, WallTime};
+use crate::cluster::engine::ClusterEvent;
+use crate::cluster::settings::ClusterSettings;
+use crate::cluster::view::ClusterView;
 use crate::dashboard::Page;
 use crate::observe::question::{Answer, Asked};
 use crate::route::classify::Classifier;
@@ -19,6 +22,7 @@ use crate::runtime::holdings::Holdings;
 use crate::runtime::journal::Losses;
 use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::mailbox::Directory;
+use crate::runtime::notes::Notes;
 use crate::runtime::publish::Published;
 use crate::runtime::reports::Lane;
 use crate::runtime::served::Served;
@@ -50,6 +54,8 @@ pub struct Settings {
     pub spans: Option<Arc<Spans>>,
     /// Log lines that standard output did not take.
     pub log_losses: Losses,
+    /// `None`: the node works alone.
+    pub cluster: Option<ClusterSettings>,
 }
 
 pub struct Node {
@@ -83,6 +89,9 @@ pub struct Node {
     pub letters: Directory<Letter>,
     /// To each shard, from any.
     pub errands: Directory<Errand>,
+    /// Other nodes, as the control thread sees them, and what it wants told of them.
+    pub cluster: Arc<Published<ClusterView>>,
+    pub cluster_notes: Notes<ClusterEvent>,
     pub page: Page,
     /// Every chain had an answer from a provider, or has had its time.
     pub ready: Flag,
@@ -115,6 +124,8 @@ impl Node {
             wishes: Directory::new(1),
             letters: Directory::new(settings.shards as usize),
             errands: Directory::new(settings.shards as usize),
+            cluster: Published::new(ClusterView::default()),
+            cluster_notes: Notes::new(limits::CLUSTER_NODES),
             page: Page::new(),
             ready: Flag::default(),
             draining: Flag::default(),

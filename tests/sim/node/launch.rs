@@ -107,6 +107,7 @@ pub fn settings(node: &Sim, shards: u32) -> Settings {
         started: node.wall(),
         spans: None,
         log_losses: Losses::default(),
+        cluster: None,
     }
 }
 

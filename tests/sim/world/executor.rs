@@ -34,6 +34,8 @@ pub enum Event {
     Wake { slot: usize, generation: u64 },
     /// Segments on their way to one end of a connection have arrived.
     Deliver { connection: usize, generation: u64, to: usize },
+    /// A datagram has arrived.
+    Post { letter: usize },
 }
 
 /// Why a run ended.

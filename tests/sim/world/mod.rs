@@ -4,14 +4,17 @@
 //! hosts carries their faults. Everything of a run is in one thread and comes from one seed.
 
 pub mod buffers;
+pub mod datagrams;
 pub mod executor;
 pub mod network;
 pub mod stream;
 
+pub use datagrams::{Letter, SimDatagrams};
 pub use executor::{Ended, Stalls, quietly};
 pub use network::{Host, Link, Scarce, Tally};
 pub use stream::{SimListener, SimStream};
 
+use datagrams::Post;
 use executor::{Event, Executor, Sleep};
 use lasso::base::rng::Rng;
 use lasso::runtime::world::{Addresses, Closer, Duplex, Duration, Instant, WallTime, World};
@@ -34,6 +37,7 @@ pub struct Shared {
     executor: Rc<Executor>,
     network: RefCell<Network>,
     names: RefCell<HashMap<String, Name>>,
+    post: RefCell<Post>,
     /// For `World::rng`.
     seeds: RefCell<Rng>,
     next_host: Cell<u16>,
@@ -83,6 +87,7 @@ impl Sim {
             executor,
             network,
             names: RefCell::default(),
+            post: RefCell::default(),
             seeds,
             next_host: Cell::new(2),
             loud: std::env::var_os("SIM_LOG").is_some(),
@@ -181,11 +186,16 @@ impl Sim {
     pub fn run(&self, until: Instant) -> Ended {
         let executor = &self.shared.executor;
         quietly(|| {
-            executor.run(until.0, |event| {
-                if let Event::Deliver { connection, generation, to } = event {
+            executor.run(until.0, |event| match event {
+                Event::Deliver { connection, generation, to } => {
                     executor.mix(connection as u64 ^ executor.now());
                     self.network().deliver(connection, generation, to);
                 }
+                Event::Post { letter } => {
+                    executor.mix(letter as u64 ^ executor.now());
+                    self.deliver_letter(letter);
+                }
+                Event::Wake { .. } => {}
             })
         })
     }
@@ -207,6 +217,10 @@ impl Sim {
 
     fn network(&self) -> RefMut<'_, Network> {
         self.shared.network.borrow_mut()
+    }
+
+    fn post(&self) -> RefMut<'_, Post> {
+        self.shared.post.borrow_mut()
     }
 
     fn is_tearing(&self) -> bool {
@@ -260,6 +274,7 @@ enum Knock {
 impl World for Sim {
     type Stream = SimStream;
     type Listener = SimListener;
+    type Datagrams = SimDatagrams;
     const FAULTS: bool = true;
 
     fn now(&self) -> Instant {
@@ -267,7 +282,7 @@ impl World for Sim {
     }
 
     fn wall(&self) -> WallTime {
-        WallTime(WALL_START_MS + self.now().as_ms())
+        self.wall_here()
     }
 
     fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> {
@@ -322,6 +337,19 @@ impl World for Sim {
             .collect()
     }
 
+    fn datagrams(&self, at: SocketAddr) -> io::Result<SimDatagrams> {
+        self.bind_datagrams(at)
+    }
+
+    fn peer_addresses(&self, host: &str) -> Vec<IpAddr> {
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return vec![ip];
+        }
+        let names = self.shared.names.borrow();
+        let known = names.get(host).filter(|name| self.now().0 >= name.known_from);
+        known.map(|name| name.addresses.clone()).unwrap_or_default()
+    }
+
     /// A panic is a violation here.
     fn panics(&self) -> u64 {
         0
@@ -329,6 +357,12 @@ impl World for Sim {
 
     fn rng(&self) -> Rng {
         self.shared.seeds.borrow_mut().fork(u64::from(self.host.0))
+    }
+
+    fn unguessable(&self) -> io::Result<[u8; 32]> {
+        let (mut rng, mut out) = (self.rng(), [0; 32]);
+        out.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next().to_le_bytes()));
+        Ok(out)
     }
 }
 

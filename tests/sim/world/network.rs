@@ -26,7 +26,7 @@ impl Host {
         IpAddr::from([10, 0, high, low])
     }
 
-    fn of(ip: IpAddr) -> Option<Host> {
+    pub fn of(ip: IpAddr) -> Option<Host> {
         match ip {
             IpAddr::V4(ip) if ip.octets()[..2] == [10, 0] => Some(Host(u16::from_be_bytes([ip.octets()[2], ip.octets()[3]]))),
             _ => None,
@@ -55,6 +55,11 @@ pub struct Link {
     pub refused: bool,
     /// Nothing arrives before this (ns): a cut that heals, or a clogged link.
     pub blocked_until: u64,
+    /// Datagrams that never arrive, and that arrive twice.
+    pub lost_ppm: u64,
+    pub twice_ppm: u64,
+    /// Datagrams towards this one never arrive.
+    pub deaf: Option<Host>,
 }
 
 impl Link {
@@ -68,6 +73,9 @@ impl Link {
         reset_ppm: 0,
         refused: false,
         blocked_until: 0,
+        lost_ppm: 0,
+        twice_ppm: 0,
+        deaf: None,
     };
 }
 
@@ -267,6 +275,14 @@ impl Network {
 
     fn faulty(&self) -> bool {
         self.executor.now() < self.faults_until
+    }
+
+    pub fn is_faulty(&self) -> bool {
+        self.faulty()
+    }
+
+    pub fn draw_chance(&mut self, ppm: u64) -> bool {
+        ppm > 0 && self.draw.chance(ppm)
     }
 
     // --- listeners ---

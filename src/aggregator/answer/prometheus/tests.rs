@@ -37,6 +37,7 @@ fn node() -> (Arc<Node>, Aggregator) {
         started: WallTime(1_500),
         spans: None,
         log_losses: Losses::default(),
+        cluster: None,
     };
     let snapshot = Snapshot::new(loaded.unwrap().topology, Strategy::Fastest, "here", 3);
     let node = Node::new(settings, snapshot, [1, 2]);

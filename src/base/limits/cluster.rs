@@ -1,0 +1,67 @@
+//! Bounds of the cluster: what a node keeps of others, sends them unasked, and waits for.
+
+/// What one datagram may be: below every tunnel's MTU, so that none is fragmented.
+pub const CLUSTER_DATAGRAM_BYTES: usize = 1_200;
+/// Shorter secrets can be guessed from one recorded datagram.
+pub const CLUSTER_SECRET_BYTES_MIN: usize = 16;
+pub const CLUSTER_PORT: u16 = 7946;
+/// Sessions with whom datagrams are exchanged. Nobody gets in without the secret, so this bounds a mistake, not an attack.
+pub const CLUSTER_SESSIONS: usize = 1_024;
+/// A session that was silent for this long must answer a challenge again.
+pub const CLUSTER_SESSION_SILENT_MS: u64 = 600_000;
+/// Challenges that wait for their answer; the time for one; how many are sent in a second; and at most one to a session in this.
+pub const CLUSTER_CHALLENGES: usize = 1_024;
+pub const CLUSTER_CHALLENGE_MS: u64 = 10_000;
+pub const CLUSTER_CHALLENGES_PER_SECOND: u32 = 256;
+pub const CLUSTER_CHALLENGE_GAP_MS: u64 = 300;
+/// Addresses at which one session has answered a challenge (a node with IPv4 and IPv6 has two).
+pub const CLUSTER_SESSION_ADDRESSES: usize = 4;
+/// Members that the membership protocol knows, those that are down included.
+pub const CLUSTER_MEMBERS: usize = 1_024;
+/// A member that is down is told of for so long.
+pub const CLUSTER_DOWN_KEPT_MS: u64 = 3_600_000;
+/// The membership protocol's rhythm: one member is probed in each period, directly, and through others after the round trip; who
+/// is suspected has so long to object.
+pub const CLUSTER_PROBE_MS: u64 = 2_000;
+pub const CLUSTER_PROBE_RTT_MS: u64 = 900;
+pub const CLUSTER_SUSPECT_MS: u64 = 10_000;
+/// How often names are resolved, and how many addresses are taken from them.
+pub const CLUSTER_DISCOVERY_MS: u64 = 5_000;
+pub const CLUSTER_ADDRESSES: usize = 1_024;
+/// An address that never answers is greeted each time names are resolved so often, and then after this.
+pub const CLUSTER_EAGER_GREETINGS: u32 = 12;
+pub const CLUSTER_LAZY_GREETING_MS: u64 = 30_000;
+/// An address that was found to be our own is not asked again for so long.
+pub const CLUSTER_OWN_ADDRESS_MS: u64 = 60_000;
+/// Health checks: how often, how long an answer may take, how many must fail.
+pub const CLUSTER_CHECK_MS: u64 = 15_000;
+pub const CLUSTER_CHECK_TIMEOUT_MS: u64 = 5_000;
+pub const CLUSTER_CHECK_FAILURES: u32 = 3;
+/// Until a node has said who it is, it is asked this often.
+pub const CLUSTER_INTRODUCTION_MS: u64 = 2_000;
+/// Who was heard within this is neither suspected nor gone, whatever others say.
+pub const CLUSTER_FRESH_MS: u64 = 5_000;
+/// A session that was silent for this long is greeted at its address again.
+pub const CLUSTER_QUIET_MS: u64 = 30_000;
+/// Who was silent for this long is gone, whatever others say.
+pub const CLUSTER_SILENT_MS: u64 = 300_000;
+/// A node that is gone is shown for so long.
+pub const CLUSTER_FORGET_MS: u64 = 24 * 3_600_000;
+/// Nodes that are shown.
+pub const CLUSTER_NODES: usize = 1_024;
+/// Datagrams with a wrong secret are told of once in this.
+pub const CLUSTER_COMPLAINT_MS: u64 = 60_000;
+pub const CLUSTER_TICK_MS: u64 = 100;
+/// What is shown is renewed at least this often.
+pub const CLUSTER_VIEW_MS: u64 = 1_000;
+/// Datagrams taken in a row before the thread's other tasks have their turn.
+pub const CLUSTER_RECEIVED_AT_ONCE: u32 = 64;
+/// How long a name server may take to tell of services, how often that is looked at, and how many of their hosts are looked up one by one.
+pub const CLUSTER_LOOKUP_MS: u64 = 2_000;
+pub const CLUSTER_LOOKUP_POLL_MS: u64 = 20;
+pub const CLUSTER_SERVICE_HOSTS: usize = 64;
+/// After an error of the socket.
+pub const CLUSTER_SOCKET_RETRY_MS: u64 = 1_000;
+
+const _: () = assert!(CLUSTER_PROBE_RTT_MS * 2 < CLUSTER_PROBE_MS);
+const _: () = assert!(CLUSTER_CHECK_TIMEOUT_MS < CLUSTER_CHECK_MS);

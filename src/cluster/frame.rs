@@ -1,0 +1,210 @@
+//! What is said inside a sealed datagram: one frame, a byte for its kind and its fields after it.
+//!
+//! Whoever reads skips what follows the fields it knows, so a later version may add some at the end; a kind that it does not
+//! know is counted and ignored. FrameFields that vary have a length before them and a bound. Written by hand: five kinds need no
+//! code generator, and a reader that cannot ask for memory needs no trust.
+
+use arrayvec::ArrayString;
+
+/// A number that nobody can guess, used once. All zeros: none.
+pub type Freshness = [u8; 16];
+pub const NO_FRESHNESS: Freshness = [0; 16];
+
+/// Names of nodes and regions are checked to be no longer when a node starts.
+pub const NAME_BYTES: usize = 128;
+const VERSION_BYTES: usize = 32;
+
+/// What a node says of itself when it is asked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodeCard {
+    pub node_id: ArrayString<NAME_BYTES>,
+    pub region: ArrayString<NAME_BYTES>,
+    /// Of the program.
+    pub version: ArrayString<VERSION_BYTES>,
+    /// Of what nodes tell each other; a later one has more fields.
+    pub schema: u16,
+    pub config_revision: u64,
+}
+
+/// The schema that this version speaks.
+pub const SCHEMA: u16 = 1;
+
+impl NodeCard {
+    /// Texts are cut to what fits.
+    pub fn new(node_id: &str, region: &str, version: &str, config_revision: u64) -> NodeCard {
+        let [node_id, region] = [cut(node_id), cut(region)];
+        NodeCard { node_id, region, version: cut(version), schema: SCHEMA, config_revision }
+    }
+}
+
+fn cut<const N: usize>(text: &str) -> ArrayString<N> {
+    let mut out = ArrayString::new();
+    text.chars().take_while(|c| out.try_push(*c).is_ok()).for_each(drop);
+    out
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Frame {
+    /// Strangers meet: `mine` is to be given back, `yours` is what was given.
+    Meet { mine: Freshness, yours: Freshness },
+    /// The membership protocol's own message.
+    Membership(Vec<u8>),
+    /// How are you?
+    Check { number: u64 },
+    /// The answer, with the answering node's clock.
+    Answer { number: u64, wall_ms: u64, card: NodeCard },
+    /// The node ends.
+    Bye,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoFrame {
+    /// Cut off, or a text that is none.
+    Unreadable,
+    /// Of a later version.
+    OtherKind,
+}
+
+impl Frame {
+    pub fn write(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        match self {
+            Frame::Meet { mine, yours } => {
+                out.push(1);
+                out.extend_from_slice(mine);
+                out.extend_from_slice(yours);
+            }
+            Frame::Membership(message) => {
+                out.push(2);
+                // Longer than that is no datagram: sealing refuses it.
+                out.extend_from_slice(&(message.len() as u16).to_be_bytes());
+                out.extend_from_slice(message);
+            }
+            Frame::Check { number } => {
+                out.push(3);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Frame::Answer { number, wall_ms, card } => {
+                out.push(4);
+                out.extend_from_slice(&number.to_be_bytes());
+                out.extend_from_slice(&wall_ms.to_be_bytes());
+                out.extend_from_slice(&card.schema.to_be_bytes());
+                out.extend_from_slice(&card.config_revision.to_be_bytes());
+                for text in [card.node_id.as_str(), card.region.as_str(), card.version.as_str()] {
+                    out.push(text.len() as u8);
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+            Frame::Bye => out.push(5),
+        }
+        out
+    }
+
+    pub fn read(bytes: &[u8]) -> Result<Frame, NoFrame> {
+        let mut fields = FrameFields(bytes);
+        let kind = fields.byte().ok_or(NoFrame::Unreadable)?;
+        let frame = match kind {
+            1 => fields.array().zip(fields.array()).map(|(mine, yours)| Frame::Meet { mine, yours }),
+            2 => {
+                let length = fields.array().map(u16::from_be_bytes);
+                length.and_then(|n| fields.take(usize::from(n))).map(|message| Frame::Membership(message.to_vec()))
+            }
+            3 => fields.number().map(|number| Frame::Check { number }),
+            4 => fields.answer(),
+            5 => Some(Frame::Bye),
+            _ => return Err(NoFrame::OtherKind),
+        };
+        frame.ok_or(NoFrame::Unreadable)
+    }
+}
+
+/// What is left to read. A field that is not there whole is none.
+struct FrameFields<'a>(&'a [u8]);
+
+impl<'a> FrameFields<'a> {
+    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(n)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    /// What people read: no longer than its bound, and without control characters.
+    fn text<const N: usize>(&mut self) -> Option<ArrayString<N>> {
+        let length = self.byte()?;
+        let text = std::str::from_utf8(self.take(usize::from(length))?).ok()?;
+        ArrayString::from(text).ok().filter(|_| !text.chars().any(char::is_control))
+    }
+
+    fn answer(&mut self) -> Option<Frame> {
+        let (number, wall_ms) = (self.number()?, self.number()?);
+        let (schema, config_revision) = (u16::from_be_bytes(self.array()?), self.number()?);
+        let card = NodeCard { schema, config_revision, node_id: self.text()?, region: self.text()?, version: self.text()? };
+        Some(Frame::Answer { number, wall_ms, card })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::seal::{PLAIN_BYTES_MAX, PLAIN_BYTES_MIN};
+    use super::*;
+
+    fn all() -> Vec<Frame> {
+        let long = "x".repeat(300);
+        vec![
+            Frame::Meet { mine: [1; 16], yours: NO_FRESHNESS },
+            Frame::Membership(vec![1, 2, 3]),
+            Frame::Membership(Vec::new()),
+            Frame::Check { number: u64::MAX },
+            Frame::Answer { number: 1, wall_ms: 2, card: NodeCard::new("eu-1", "eu", "0.1.0", 7) },
+            Frame::Answer { number: 1, wall_ms: 2, card: NodeCard::new(&long, &long, &long, 7) },
+            Frame::Bye,
+        ]
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_later_fields_are_skipped() {
+        for frame in all() {
+            let mut bytes = frame.write();
+            assert!(bytes.len() < PLAIN_BYTES_MAX / 2, "{frame:?}");
+            assert_eq!(Frame::read(&bytes), Ok(frame.clone()));
+            bytes.extend_from_slice(b"a field of a later version");
+            assert_eq!(Frame::read(&bytes), Ok(frame));
+        }
+        assert_eq!(Frame::Meet { mine: [1; 16], yours: [2; 16] }.write().len(), PLAIN_BYTES_MIN);
+    }
+
+    #[test]
+    fn what_is_cut_is_unreadable_and_what_is_new_is_told_apart() {
+        for frame in all() {
+            let bytes = frame.write();
+            for length in 0..bytes.len() {
+                assert_eq!(Frame::read(&bytes[..length]), Err(NoFrame::Unreadable), "{frame:?} cut to {length}");
+            }
+        }
+        assert_eq!(Frame::read(&[99, 1, 2, 3]), Err(NoFrame::OtherKind));
+    }
+
+    #[test]
+    fn texts_for_people_have_no_control_characters() {
+        let mut bytes = Frame::Answer { number: 1, wall_ms: 2, card: NodeCard::new("eu-1", "eu", "0.1.0", 7) }.write();
+        let at = bytes.windows(4).position(|w| w == b"eu-1").unwrap();
+        bytes[at] = b'\n';
+        assert_eq!(Frame::read(&bytes), Err(NoFrame::Unreadable));
+        bytes[at] = 0xff;
+        assert_eq!(Frame::read(&bytes), Err(NoFrame::Unreadable));
+    }
+}

@@ -1,0 +1,22 @@
+//! Other nodes. A node works alone; with `CLUSTER_DNS_QUERY` nodes find each other and know how each of them is. Nothing of it is on a
+//! request's path, and in a partition everybody goes on alone.
+//!
+//! Reading order: `engine` joins the parts. `secret` and `seal` make a datagram that only the cluster's nodes can read; `sessions` (with
+//! `window`) decides whom to listen to; `frame` is what is said. `discovery` (with `services`) knows whom to greet, `membership` (with
+//! `identity`) who belongs to the cluster, `health` how each of them is, `view` what people are shown.
+//!
+//! All of it is pure: datagrams and moments in, datagrams out. `control::cluster` carries them.
+
+pub mod discovery;
+pub mod engine;
+pub mod frame;
+pub mod health;
+pub mod identity;
+pub mod membership;
+pub mod seal;
+pub mod secret;
+pub mod services;
+pub mod sessions;
+pub mod settings;
+pub mod view;
+pub mod window;

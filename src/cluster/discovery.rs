@@ -93,13 +93,11 @@ impl Contacts {
         }
     }
 
-    /// `session` has answered from `at`, to a greeting that went to `greeted`.
-    pub fn answered(&mut self, session: SessionId, at: SocketAddr, greeted: Option<SocketAddr>) {
-        for address in [Some(at), greeted].into_iter().flatten() {
-            if let Some(contact) = self.0.get_mut(&address) {
-                contact.session = Some(session);
-                contact.tries = 0;
-            }
+    /// `session` has answered from `at`.
+    pub fn answered(&mut self, session: SessionId, at: SocketAddr) {
+        if let Some(contact) = self.0.get_mut(&at) {
+            contact.session = Some(session);
+            contact.tries = 0;
         }
     }
 
@@ -163,7 +161,7 @@ mod tests {
         assert_eq!(greeted.iter().filter(|(second, _)| *second <= 60).count(), 12);
         assert!((18..=22).contains(&greeted.len()), "{greeted:?}");
         let later = |seconds: u64| Instant::ZERO.plus_ms(300_000 + seconds * 1000);
-        contacts.answered(session, at, None);
+        contacts.answered(session, at);
         assert_eq!(contacts.due(later(60), |s| s == session), []);
         assert_eq!(contacts.due(later(61), |_| false), [(at, 0)], "its session is over");
         contacts.found([at], later(62));

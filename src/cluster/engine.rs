@@ -5,7 +5,7 @@
 
 use super::discovery::Contacts;
 use super::frame::{Frame, NodeCard};
-use super::health::{Checkup, PeerChange, PeerNews};
+use super::health::{Checkup, PeerChange, PeerNews, PeerState};
 use super::membership::{Membership, Standing};
 use super::secret::{ClusterSecrets, SessionId};
 use super::sessions::{Arrival, Met, SessionBug, Sessions, Unheard};
@@ -123,7 +123,7 @@ impl Cluster {
     }
 
     fn meet(&mut self, met: Met, from: SocketAddr, now: Instant) {
-        self.contacts.answered(met.session, from, met.greeted);
+        self.contacts.answered(met.session, from);
         self.checkup.met(met.session, from, met.replaced, now);
         met.replaced.into_iter().for_each(|old| self.membership.replace(old, now));
         if met.is_new {
@@ -163,7 +163,13 @@ impl Cluster {
         for (session, number) in self.checkup.tick(now, &mut self.rng, news) {
             self.say(session, &Frame::Check { number });
         }
-        self.events.extend(self.checkup.take_changes().into_iter().map(ClusterEvent::Changed));
+        for change in self.checkup.take_changes() {
+            if change.to == Some(PeerState::Disconnected) {
+                // A datagram of it that somebody held back must not bring it to life: it has to answer a challenge again.
+                self.sessions.forget(change.session);
+            }
+            self.events.push(ClusterEvent::Changed(change));
+        }
         self.carry(now);
     }
 

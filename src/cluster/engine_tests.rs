@@ -1,7 +1,6 @@
 //! Whole parts, carried by hand: the simulator has the networks.
 
 use super::*;
-use crate::cluster::health::PeerState;
 
 fn cluster(n: u8, secret: &str) -> Cluster {
     let secrets = ClusterSecrets::new(Some(secret), None, "lasso").unwrap();

@@ -1,9 +1,9 @@
 //! How each other node is: connected → discovering → responding ⇄ unresponsive → disconnected (forgotten after a day).
 //!
 //! Two sources: our own checks (a question every 15 s, answered with the node's card within 5 s), and what the members
-//! say of each other. Ours is stronger: who was heard within the last seconds is neither suspected nor gone whatever a peer says, so that
-//! one node with half a network does not make all others flicker. Who is suspected and silent is unresponsive at once: a
-//! direct probe and three through others have failed by then.
+//! say of each other. Ours is stronger: whom the members doubt is asked at once, each second, and only who gives no answer for some
+//! seconds is shown as they say, so that one node with half a network does not make all others flicker. Answers count and not what is
+//! merely heard: a datagram that somebody held back says nothing of now.
 //!
 //! A node that says that it leaves is forgotten at once; one that vanishes is shown for a day. Entries are sessions: several nodes may
 //! have one id, and a restarted process takes its older self's place by its address.
@@ -12,7 +12,7 @@ use super::frame::NodeCard;
 use super::membership::Standing;
 use super::secret::SessionId;
 use crate::base::limits::{
-    CLUSTER_CHECK_FAILURES, CLUSTER_CHECK_MS, CLUSTER_CHECK_TIMEOUT_MS, CLUSTER_FORGET_MS, CLUSTER_FRESH_MS, CLUSTER_INTRODUCTION_MS,
+    CLUSTER_CHECK_FAILURES, CLUSTER_CHECK_MS, CLUSTER_CHECK_TIMEOUT_MS, CLUSTER_DOUBT_MS, CLUSTER_FORGET_MS, CLUSTER_FRESH_MS, CLUSTER_INTRODUCTION_MS,
     CLUSTER_NODES, CLUSTER_SILENT_MS,
 };
 use crate::base::rng::Rng;
@@ -61,6 +61,10 @@ pub struct PeerHealth {
     pub state: PeerState,
     /// When anything of it was heard last.
     pub heard: Instant,
+    /// When it last answered something that we had just drawn.
+    proved: Instant,
+    /// Since when the members suspect it, or hold it for down.
+    doubted: Option<Instant>,
     /// Its clock against ours, at its last answer.
     pub clock_skew_ms: Option<i64>,
     /// It has answered since it (re)appeared.
@@ -75,6 +79,7 @@ pub struct PeerHealth {
 /// A node is no longer as it was.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerChange {
+    pub session: SessionId,
     pub peer: PeerHealth,
     /// `None`: it is new.
     pub from: Option<PeerState>,
@@ -109,7 +114,12 @@ impl Checkup {
     pub fn met(&mut self, session: SessionId, address: SocketAddr, replaced: Option<SessionId>, now: Instant) {
         replaced.and_then(|old| self.peers.remove(&old));
         if let Some(peer) = self.peers.get_mut(&session) {
-            peer.heard = now;
+            (peer.heard, peer.proved) = (now, now);
+            if peer.state == PeerState::Disconnected {
+                peer.begin_again(now);
+                let (from, to) = (Some(PeerState::Disconnected), Some(peer.state));
+                self.changes.push(PeerChange { session, peer: peer.clone(), from, to });
+            }
             return;
         }
         // Whoever was at this address before under a session that nobody remembers.
@@ -122,13 +132,15 @@ impl Checkup {
             card: None,
             state: PeerState::Connected,
             heard: now,
+            proved: now,
+            doubted: None,
             clock_skew_ms: None,
             has_answered: false,
             failures: 0,
             asked: None,
             next_check: now,
         };
-        self.changes.push(PeerChange { peer: peer.clone(), from: None, to: Some(PeerState::Connected) });
+        self.changes.push(PeerChange { session, peer: peer.clone(), from: None, to: Some(PeerState::Connected) });
         self.peers.insert(session, peer);
     }
 
@@ -141,7 +153,7 @@ impl Checkup {
     /// It has said that it ends.
     pub fn left(&mut self, session: SessionId) {
         if let Some(peer) = self.peers.remove(&session) {
-            self.changes.push(PeerChange { from: Some(peer.state), to: None, peer });
+            self.changes.push(PeerChange { session, from: Some(peer.state), to: None, peer });
         }
     }
 
@@ -155,7 +167,7 @@ impl Checkup {
         peer.clock_skew_ms = i64::try_from(skew).ok();
         peer.card = Some(card);
         peer.has_answered = true;
-        (peer.asked, peer.failures, peer.heard) = (None, 0, now);
+        (peer.asked, peer.failures, peer.heard, peer.proved) = (None, 0, now, now);
     }
 
     /// What is due: the checks to send, as numbers. `news` is what was learnt of a session elsewhere.
@@ -164,13 +176,12 @@ impl Checkup {
         for (session, peer) in &mut self.peers {
             let news = news(*session);
             peer.heard = peer.heard.max(news.heard.unwrap_or_default());
+            let is_doubted = matches!(news.standing, Some(Standing::Suspect | Standing::Down));
+            peer.doubted = if is_doubted { peer.doubted.or(Some(now)) } else { None };
             peer.time_out(now);
             let was = peer.state;
-            if was == PeerState::Disconnected && !peer.is_silent(now) {
-                peer.begin_again(now);
-            }
             peer.state = peer.judged(news.standing, now);
-            if peer.state != PeerState::Disconnected && peer.next_check <= now && peer.asked.is_none() {
+            if peer.state != PeerState::Disconnected && peer.is_to_be_asked(now) {
                 self.numbers += 1;
                 peer.asked = Some((self.numbers, now));
                 let jitter = rng.below(CLUSTER_CHECK_MS / 8);
@@ -179,7 +190,7 @@ impl Checkup {
                 peer.state = peer.judged(news.standing, now);
             }
             if peer.state != was {
-                self.changes.push(PeerChange { peer: peer.clone(), from: Some(was), to: Some(peer.state) });
+                self.changes.push(PeerChange { session: *session, peer: peer.clone(), from: Some(was), to: Some(peer.state) });
             }
         }
         let forgotten = |peer: &PeerHealth| {
@@ -210,17 +221,27 @@ impl PeerHealth {
 
     fn begin_again(&mut self, now: Instant) {
         (self.failures, self.asked, self.next_check, self.has_answered) = (0, None, now, false);
-        self.state = PeerState::Connected;
+        (self.state, self.doubted) = (PeerState::Connected, None);
     }
 
+    fn is_to_be_asked(&self, now: Instant) -> bool {
+        match (self.doubted, self.asked) {
+            (_, None) if self.next_check <= now => true,
+            (Some(_), None) => ms_since(self.proved, now) >= CLUSTER_DOUBT_MS,
+            (Some(_), Some((_, asked))) => ms_since(asked, now) >= CLUSTER_DOUBT_MS,
+            (None, _) => false,
+        }
+    }
+
+    /// It is doubted, and has not answered us either.
     fn is_silent(&self, now: Instant) -> bool {
-        now.since(self.heard).as_millis() as u64 >= CLUSTER_FRESH_MS
+        self.doubted.is_some_and(|since| ms_since(since.max(self.proved), now) >= CLUSTER_FRESH_MS)
     }
 
     fn judged(&self, standing: Option<Standing>, now: Instant) -> PeerState {
         let is_silent = self.is_silent(now);
-        let is_gone = standing == Some(Standing::Down) || self.state == PeerState::Disconnected;
-        if now.since(self.heard).as_millis() as u64 >= CLUSTER_SILENT_MS || (is_silent && is_gone) {
+        let is_gone = self.state == PeerState::Disconnected || (is_silent && standing == Some(Standing::Down));
+        if is_gone || ms_since(self.proved, now) >= CLUSTER_SILENT_MS {
             return PeerState::Disconnected;
         }
         if self.failures >= CLUSTER_CHECK_FAILURES || (is_silent && standing == Some(Standing::Suspect)) {
@@ -234,6 +255,10 @@ impl PeerHealth {
             _ => PeerState::Responding,
         }
     }
+}
+
+fn ms_since(earlier: Instant, now: Instant) -> u64 {
+    now.since(earlier).as_millis() as u64
 }
 
 #[cfg(test)]

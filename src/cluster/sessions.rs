@@ -9,7 +9,7 @@
 //! stranger says is answered with a `Meet` as well: a node that forgot a session, or was restarted, is known again after one round trip.
 //!
 //! What strangers can cause is bounded: nothing is sent to whose datagram does not open; a challenge is as long as the shortest
-//! datagram; one in a while to a session, so many in a second to all; each is good for one answer and for seconds.
+//! datagram; one in a while to a session, so many in a second to all; each is good for one answer, from where it was sent, and for seconds.
 //!
 //! A session that appears where another one was is the restarted process: the older one is over at once. One that was challenged before
 //! the present holder of the address had answered cannot take it back.
@@ -89,8 +89,6 @@ pub struct Met {
     pub session: SessionId,
     /// Not known until now.
     pub is_new: bool,
-    /// Where our greeting went, when it was one that is answered; the answer may come from another address of that node.
-    pub greeted: Option<SocketAddr>,
     /// The session that was at this address before.
     pub replaced: Option<SessionId>,
 }
@@ -107,16 +105,12 @@ struct Known {
     heard: Instant,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whom {
-    /// Whoever is at this address.
-    Address(SocketAddr),
-    Session(SessionId),
-}
-
 struct Challenge {
     number: Freshness,
-    whom: Whom,
+    /// From where the answer must come: what somebody sends on from elsewhere proves nothing about that place.
+    to: SocketAddr,
+    /// Who must answer; `None`: whoever is there.
+    whom: Option<SessionId>,
     at: Instant,
 }
 
@@ -202,7 +196,7 @@ impl Sessions {
     pub fn greet(&mut self, to: SocketAddr, attempt: u32, now: Instant) -> Option<Vec<u8>> {
         let count = self.own_keys.len();
         let which = count.saturating_sub(1 + attempt as usize % count.max(1));
-        let mine = self.challenge(Whom::Address(to), now);
+        let mine = self.challenge(to, None, now);
         self.seal(which, &Frame::Meet { mine, yours: NO_FRESHNESS })
     }
 
@@ -268,11 +262,10 @@ impl Sessions {
     fn meet(&mut self, who: Stranger, mine: Freshness, yours: Freshness, now: Instant) -> Arrival {
         let mut met = None;
         if yours != NO_FRESHNESS
-            && let Some(challenge) = self.answered(yours, who.head.session, now)
+            && let Some(challenge) = self.answered(yours, who, now)
         {
-            let greeted = if let Whom::Address(to) = challenge.whom { Some(to) } else { None };
             let Some(admitted) = self.admit(who, challenge.at, now) else { return unheard(Unheard::Busy) };
-            met = Some(Met { greeted, ..admitted });
+            met = Some(admitted);
         }
         if mine == NO_FRESHNESS {
             return Arrival::Meeting { met, answer: None };
@@ -289,12 +282,13 @@ impl Sessions {
         let mine = if self.is_at(who.head.session, who.from) {
             NO_FRESHNESS
         } else {
-            let whom = Whom::Session(who.head.session);
+            let whom = Some(who.head.session);
             let gap = Duration::from_millis(CLUSTER_CHALLENGE_GAP_MS);
-            if self.challenges.iter().any(|c| c.whom == whom && now.since(c.at) < gap) || !self.may_challenge(now) {
+            let is_recent = |c: &Challenge| c.whom == whom && c.to == who.from && now.since(c.at) < gap;
+            if self.challenges.iter().any(is_recent) || !self.may_challenge(now) {
                 return None;
             }
-            self.challenge(whom, now)
+            self.challenge(who.from, whom, now)
         };
         self.seal(who.which, &Frame::Meet { mine, yours })
     }
@@ -308,7 +302,7 @@ impl Sessions {
         self.second.1 <= CLUSTER_CHALLENGES_PER_SECOND
     }
 
-    fn challenge(&mut self, whom: Whom, now: Instant) -> Freshness {
+    fn challenge(&mut self, to: SocketAddr, whom: Option<SessionId>, now: Instant) -> Freshness {
         let lifetime = Duration::from_millis(CLUSTER_CHALLENGE_MS);
         while self.challenges.front().is_some_and(|oldest| now.since(oldest.at) >= lifetime)
             || self.challenges.len() >= CLUSTER_CHALLENGES
@@ -317,15 +311,15 @@ impl Sessions {
         }
         self.drawn += 1;
         let number = first_half(hmac::sign(&self.numbers, &self.drawn.to_be_bytes()).as_ref());
-        self.challenges.push_back(Challenge { number, whom, at: now });
+        self.challenges.push_back(Challenge { number, to, whom, at: now });
         number
     }
 
-    /// The challenge that `session` answers with this number; it is good for this one answer.
-    fn answered(&mut self, number: Freshness, session: SessionId, now: Instant) -> Option<Challenge> {
+    /// The challenge that `who` answers with this number; it is good for this one answer.
+    fn answered(&mut self, number: Freshness, who: Stranger, now: Instant) -> Option<Challenge> {
         let lifetime = Duration::from_millis(CLUSTER_CHALLENGE_MS);
         let is_it = |c: &Challenge| {
-            let is_theirs = matches!(c.whom, Whom::Address(_)) || c.whom == Whom::Session(session);
+            let is_theirs = c.to == who.from && c.whom.is_none_or(|session| session == who.head.session);
             c.number == number && is_theirs && now.since(c.at) < lifetime
         };
         let place = self.challenges.iter().position(is_it)?;
@@ -363,7 +357,7 @@ impl Sessions {
             known.addresses.insert(0, from);
         }
         known.is_heard_from(from, now);
-        Some(Met { session, is_new, greeted: None, replaced })
+        Some(Met { session, is_new, replaced })
     }
 
     fn seal(&mut self, which: usize, frame: &Frame) -> Option<Vec<u8>> {

@@ -183,6 +183,16 @@ fn a_new_address_must_answer_too() {
     assert!(matches!(b.arrive(place(1), &said, at(1003)), Arrival::Said { .. }), "the older one is still good");
 }
 
+/// Somebody on the way holds an answer back and sends it from elsewhere, to have us speak to a third party.
+#[test]
+fn an_answer_from_elsewhere_proves_nothing() {
+    let (mut a, mut b) = (usual(1), usual(2));
+    let greeting = a.greet(place(2), 0, at(0)).unwrap();
+    let answer = reply(&b.arrive(place(1), &greeting, at(0))).unwrap();
+    assert_eq!(met(&a.arrive(place(66), &answer, at(1))), None);
+    assert!(a.all().is_empty());
+}
+
 #[test]
 fn a_forgotten_session_is_known_again_after_one_round_trip() {
     let (mut a, mut b) = (usual(1), usual(2));

@@ -39,7 +39,8 @@ pub const CLUSTER_CHECK_TIMEOUT_MS: u64 = 5_000;
 pub const CLUSTER_CHECK_FAILURES: u32 = 3;
 /// Until a node has said who it is, it is asked this often.
 pub const CLUSTER_INTRODUCTION_MS: u64 = 2_000;
-/// Who was heard within this is neither suspected nor gone, whatever others say.
+/// Whom the members doubt is asked this often, and is as they say when it gives no answer for so long.
+pub const CLUSTER_DOUBT_MS: u64 = 1_000;
 pub const CLUSTER_FRESH_MS: u64 = 5_000;
 /// A session that was silent for this long is greeted at its address again.
 pub const CLUSTER_QUIET_MS: u64 = 30_000;

@@ -9,6 +9,7 @@ mod api;
 mod autobahn;
 mod behaviour;
 mod clients;
+mod cluster;
 mod dialects;
 #[cfg(feature = "http2")]
 mod h2_server;

@@ -62,6 +62,8 @@ fn deliberate_bugs_are_found() {
 /// One process of the cluster.
 struct Process {
     view: Rc<RefCell<ClusterView>>,
+    /// How many datagrams were on the tape when it began.
+    began: usize,
 }
 
 struct Place {
@@ -105,7 +107,7 @@ fn start(host: &Sim, at: SocketAddr, secret: &str, id: &str, bug: SessionBug) ->
         bug,
     };
     host.spawn("cluster", run(host.clone(), settings(at, secret), seat));
-    Process { view }
+    Process { view, began: host.taped().len() }
 }
 
 impl Theatre {
@@ -277,16 +279,22 @@ impl Theatre {
         }
     }
 
-    /// No process has heard more datagrams than were made for it.
-    fn check_replays(&self) {
-        let mut made: BTreeMap<SocketAddr, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    /// Sends all that was ever sent to those who are there.
+    fn repeat_all(&self) {
         for letter in self.sim.taped() {
-            made.entry(letter.to).or_default().insert(letter.bytes);
+            self.sim.forge(letter);
         }
+    }
+
+    /// No process has heard more datagrams than were made for it since it began.
+    fn check_replays(&self) {
+        let tape = self.sim.taped();
         for place in &self.places {
             let process = place.process.borrow();
-            let Some(heard) = process.as_ref().map(|p| p.view.borrow().datagrams.heard) else { continue };
-            let most = made.get(&place.at).map_or(0, BTreeSet::len) as u64;
+            let Some(process) = process.as_ref() else { continue };
+            let heard = process.view.borrow().datagrams.heard;
+            let made: BTreeSet<&[u8]> = tape[process.began..].iter().filter(|l| l.to == place.at).map(|l| &l.bytes[..]).collect();
+            let most = made.len() as u64;
             if heard > most {
                 self.sim.violation(format!("{} heard {heard} datagrams of {most}", place.at));
             }
@@ -393,4 +401,9 @@ async fn play(theatre: &Theatre, faults_end: Instant) {
     settles(theatre, "gone", GONE_MS, || theatre.shows(at)).await;
     theatre.start(victim);
     settles(theatre, "back", CONVERGES_MS, || theatre.incomplete()).await;
+    for _ in 0..2 {
+        theatre.repeat_all();
+        theatre.wait(2_000).await;
+    }
+    settles(theatre, "still whole", CONVERGES_MS, || theatre.incomplete()).await;
 }

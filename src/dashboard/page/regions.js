@@ -51,12 +51,12 @@ function place(region, { nodes = [], coverage, enabled, stale: old }) {
   const line = (node) =>
     h(
       'tr',
-      { 'data-key': node.node_id },
-      h('th', { scope: 'row' }, node.node_id, node.self && h('span', { class: 'faint' }, ' this node')),
-      h('td', {}, node.region),
-      h('td', {}, h('span', { class: 'row' }, statusGlyph(node.state === 'connected' ? 'healthy' : 'circuit_open'), node.state)),
-      h('td', {}, node.version),
-      cell(fmt.duration(node.uptime_seconds)),
+      { 'data-key': node.address ?? node.node_id },
+      h('th', { scope: 'row' }, node.node_id ?? node.address, node.self && h('span', { class: 'faint' }, ' this node')),
+      h('td', {}, node.region ?? ''),
+      h('td', {}, h('span', { class: 'row' }, statusGlyph(node.self || node.state === 'responding' ? 'healthy' : 'circuit_open'), node.state)),
+      h('td', {}, node.version ?? ''),
+      cell(node.uptime_seconds === null ? '' : fmt.duration(node.uptime_seconds)),
     );
   const sentence = enabled
     ? `${coverage.responding} of ${coverage.total} nodes answer. This one, ${region.node_id}, is in region ${region.region}.`

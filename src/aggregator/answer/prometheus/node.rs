@@ -3,6 +3,8 @@
 use super::{Moment, each};
 use crate::aggregator::Aggregator;
 use crate::aggregator::answer::node::Heard;
+use crate::cluster::health::PeerState;
+use crate::cluster::sessions::Unheard;
 use crate::observe::expose::{Exposition, Family, Labels, Value};
 use crate::observe::report::StreamLoad;
 use crate::observe::shortage::Shortage;
@@ -104,7 +106,28 @@ impl Aggregator {
             out.family(family);
             out.sample(&none, value(&streams));
         }
+        self.write_cluster(out);
         write_process(out, settings.started.0);
+    }
+
+    /// Nothing of a node that works alone.
+    fn write_cluster(&self, out: &mut Exposition) {
+        if self.node.settings.cluster.is_none() {
+            return;
+        }
+        let (view, none) = (self.node.cluster.latest(), Labels::default());
+        out.family(&Family::gauge("lasso_cluster_nodes", "Other nodes, by how they are."));
+        for state in PeerState::ALL {
+            out.sample_of(&none, "state", state.word(), view.count(state) as u64);
+        }
+        out.family(&Family::counter("lasso_cluster_datagrams", "Datagrams to and from other nodes, unheard ones among them."));
+        for (direction, count) in [("sent", view.datagrams.sent), ("received", view.datagrams.received)] {
+            out.sample_of(&none, "direction", direction, count);
+        }
+        out.family(&Family::counter("lasso_cluster_datagrams_refused", "Datagrams that were not listened to, by reason."));
+        for why in Unheard::ALL {
+            out.sample_of(&none, "reason", why.word(), view.datagrams.unheard(why));
+        }
     }
 
     pub(super) fn write_shards(&self, out: &mut Exposition, at: Moment) {

@@ -591,7 +591,7 @@ const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);
 const _: () = assert!(H2_STREAM_WINDOW_BYTES as usize >= HOLD_BYTES && H2_CONNECTION_WINDOW_BYTES < 1 << 31);
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
-const _: () = assert!(TALLY_ROWS < u16::MAX as usize && SLOTS_PER_CHAIN <= 128, "a row's place is a u16, a set of channels a u128");
+const _: () = assert!(TALLY_ROWS < u16::MAX as usize && SLOTS_PER_CHAIN <= 128, "u16: a row's place; u128: a set of channels");
 const _: () = assert!(LINK_PENDING <= 256, "a pending call's place is a byte of its id");
 const _: () = assert!(LINK_MESSAGE_BYTES <= BATCH_ANSWER_BYTES && (LINK_MESSAGE_BYTES as u64) < LINK_SKIP_BYTES);
 const _: () = assert!(BATCH_PARALLEL <= BATCH_ITEMS as usize && BATCH_ITEMS as usize <= BATCH_ITEMS_MAX);

@@ -107,10 +107,12 @@ fn secrets(env: &Env, name: &str, listen: SocketAddr) -> Result<ClusterSecrets, 
     }
     let previous = env.get(PREVIOUS).map(|(value, _)| value);
     let made = ClusterSecrets::new(current.map(|(_, value)| value), previous, name);
-    made.map_err(|SecretFault(why)| Usage(match current {
-        Some((variable, _)) => format!("{variable}: {why}"),
-        None => why,
-    }))
+    made.map_err(|SecretFault(why)| {
+        Usage(match current {
+            Some((variable, _)) => format!("{variable}: {why}"),
+            None => why,
+        })
+    })
 }
 
 /// Not from the internet: loopback, and what RFC 1918, 3927, 4193 and 6598 set aside.

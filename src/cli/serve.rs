@@ -164,7 +164,17 @@ impl Running {
             tell(&node, log, ready(&reports, address, file_limit, log));
         }
         let log = log.clone();
-        Ok(Running { node, address, shards, log, _resolver: resolver, _cluster: cluster, traces, _beside: [judge, control], keeper })
+        Ok(Running {
+            node,
+            address,
+            shards,
+            log,
+            _resolver: resolver,
+            _cluster: cluster,
+            traces,
+            _beside: [judge, control],
+            keeper,
+        })
     }
 
     /// Until a signal has ended every shard.

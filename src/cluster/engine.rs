@@ -20,9 +20,15 @@ use std::net::SocketAddr;
 pub enum ClusterEvent {
     Changed(PeerChange),
     /// Somebody speaks with another secret or under another name; how many such datagrams came since this was told last.
-    WrongSecret { from: SocketAddr, count: u64 },
+    WrongSecret {
+        from: SocketAddr,
+        count: u64,
+    },
     /// No datagrams can be taken; tried again until they can.
-    NoSocket { at: SocketAddr, why: String },
+    NoSocket {
+        at: SocketAddr,
+        why: String,
+    },
     /// What should name the other nodes names none.
     NobodyNamed,
 }

@@ -12,8 +12,8 @@ use super::frame::NodeCard;
 use super::membership::Standing;
 use super::secret::SessionId;
 use crate::base::limits::{
-    CLUSTER_CHECK_FAILURES, CLUSTER_CHECK_MS, CLUSTER_CHECK_TIMEOUT_MS, CLUSTER_DOUBT_MS, CLUSTER_FORGET_MS, CLUSTER_FRESH_MS, CLUSTER_INTRODUCTION_MS,
-    CLUSTER_NODES, CLUSTER_SILENT_MS,
+    CLUSTER_CHECK_FAILURES, CLUSTER_CHECK_MS, CLUSTER_CHECK_TIMEOUT_MS, CLUSTER_DOUBT_MS, CLUSTER_FORGET_MS, CLUSTER_FRESH_MS,
+    CLUSTER_INTRODUCTION_MS, CLUSTER_NODES, CLUSTER_SILENT_MS,
 };
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, WallTime};
@@ -34,13 +34,8 @@ pub enum PeerState {
 }
 
 impl PeerState {
-    pub const ALL: [PeerState; 5] = [
-        PeerState::Connected,
-        PeerState::Discovering,
-        PeerState::Responding,
-        PeerState::Unresponsive,
-        PeerState::Disconnected,
-    ];
+    pub const ALL: [PeerState; 5] =
+        [PeerState::Connected, PeerState::Discovering, PeerState::Responding, PeerState::Unresponsive, PeerState::Disconnected];
 
     pub fn word(self) -> &'static str {
         match self {

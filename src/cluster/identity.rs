@@ -213,10 +213,9 @@ mod tests {
                 assert_eq!(MemberCodec.decode_header(&mut &bytes[..length]), Err(BadMember), "{header:?} cut to {length}");
             }
         }
-        for (member, length) in [
-            (Member::new(src, 7, State::Suspect), MEMBER_BYTES_MIN),
-            (Member::new(dst, u16::MAX, State::Down), MEMBER_BYTES_MAX),
-        ] {
+        for (member, length) in
+            [(Member::new(src, 7, State::Suspect), MEMBER_BYTES_MIN), (Member::new(dst, u16::MAX, State::Down), MEMBER_BYTES_MAX)]
+        {
             let mut bytes = Vec::new();
             MemberCodec.encode_member(&member, &mut bytes).unwrap();
             assert_eq!(bytes.len(), length);

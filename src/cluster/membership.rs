@@ -10,16 +10,16 @@
 //! - an identity that was declared down never returns: `renew` counts on, and a restarted process has another session, so the
 //!   older one is declared down by whoever hears the newer one (`replace`), not after a timeout;
 //! - two sides of a partition that have declared each other down would never speak again: those who are down are announced to
-//!   periodically, and whoever discovery finds again is announced to at once (`introduce`).
+//!   periodically, and whoever discovery finds again is announced to at once (`introduce`);
+//! - members that all took another turn at once, as both sides of a healed partition do, ignore each other's messages (they are for the turn
+//!   before) and stop probing: a message for an earlier turn is taken for the present one, and probing is begun again by `tick`.
 //!
 //! With 200 members each look-up is a walk over 200 entries, each probe period sends one ping: nothing beside a single call.
 
 use super::identity::{MEMBER_BYTES_MIN, MemberCodec, MemberId, NOWHERE};
 use super::seal::PLAIN_BYTES_MAX;
 use super::secret::SessionId;
-use crate::base::limits::{
-    CLUSTER_DOWN_KEPT_MS, CLUSTER_MEMBERS, CLUSTER_PROBE_MS, CLUSTER_PROBE_RTT_MS, CLUSTER_SUSPECT_MS,
-};
+use crate::base::limits::{CLUSTER_DOWN_KEPT_MS, CLUSTER_MEMBERS, CLUSTER_PROBE_MS, CLUSTER_PROBE_RTT_MS, CLUSTER_SUSPECT_MS};
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use foca::{Codec, Config, Foca, Member, Notification, PeriodicParams, Runtime, State, Timer};
@@ -164,6 +164,11 @@ impl Membership {
             return Err(BadMessage);
         }
         header.src.hint = address;
+        let own = *self.foca.identity();
+        let is_for_an_earlier_turn = header.dst.session == own.session && header.dst.turn < own.turn;
+        if is_for_an_earlier_turn && header.message != foca::Message::TurnUndead {
+            header.dst.turn = own.turn;
+        }
         let count = self.foca.iter_membership_state().len();
         if count + TOLD_AT_ONCE >= CLUSTER_MEMBERS && self.tells_of_strangers(from, rest)? {
             return Err(BadMessage);
@@ -196,6 +201,8 @@ impl Membership {
     /// What is due by now.
     pub fn tick(&mut self, now: Instant) {
         self.effects.now = now;
+        // Whoever took another turn starts to probe again with the next message that comes; when all have done so at once, none comes.
+        let _ = self.foca.apply_many(std::iter::empty(), false, &mut self.effects);
         // A timer may set another one, which is not due before the next tick.
         let due: Vec<TimerKey> = self.effects.timers.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| *key).collect();
         for key in due {

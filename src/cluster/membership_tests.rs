@@ -40,11 +40,15 @@ impl Net {
         for _ in 0..8 {
             let mut mail = Vec::new();
             for (from, node) in &mut self.nodes {
-                mail.extend(node.take_outgoing().into_iter().map(|m| (*from, u16::from_be_bytes([m.to.0[0], m.to.0[1]]), m.message)));
+                mail.extend(
+                    node.take_outgoing().into_iter().map(|m| (*from, u16::from_be_bytes([m.to.0[0], m.to.0[1]]), m.message)),
+                );
             }
             for (from, to, message) in mail {
                 self.messages += 1;
-                if !cut(from, to) && let Some(node) = self.nodes.get_mut(&to) {
+                if !cut(from, to)
+                    && let Some(node) = self.nodes.get_mut(&to)
+                {
                     let _ = node.arrive(session(from), place(from), &message, at(self.now));
                 }
             }

@@ -42,7 +42,9 @@ impl ClusterSecrets {
     /// `current`: none means that whoever can send datagrams to the node may join; the caller decides where that is tolerable.
     pub fn new(current: Option<&str>, previous: Option<&str>, cluster_name: &str) -> Result<ClusterSecrets, SecretFault> {
         if current.is_none() && previous.is_some() {
-            return Err(SecretFault("there is a previous cluster secret and no current one (set LASSO_CLUSTER_SECRET)".to_owned()));
+            return Err(SecretFault(
+                "there is a previous cluster secret and no current one (set LASSO_CLUSTER_SECRET)".to_owned(),
+            ));
         }
         let salt = Salt::new(HKDF_SHA256, format!("lasso cluster 1\0{cluster_name}").as_bytes());
         let mut keys = Vec::new();

@@ -75,12 +75,21 @@ impl Unheard {
 #[derive(PartialEq, Eq, Debug)]
 pub enum Arrival {
     /// Something that a proven session says.
-    Said { session: SessionId, frame: Frame },
+    Said {
+        session: SessionId,
+        frame: Frame,
+    },
     /// Strangers' business: `met` is who has answered our challenge with it, `answer` goes back to where it came from.
-    Meeting { met: Option<Met>, answer: Option<Vec<u8>> },
+    Meeting {
+        met: Option<Met>,
+        answer: Option<Vec<u8>>,
+    },
     /// One that we sent: the address to which it went is ours.
     Own,
-    Unheard { why: Unheard, answer: Option<Vec<u8>> },
+    Unheard {
+        why: Unheard,
+        answer: Option<Vec<u8>>,
+    },
 }
 
 /// A session has answered at an address.
@@ -344,8 +353,7 @@ impl Sessions {
             let keys = (0..self.secrets.count()).filter_map(|which| self.secrets.key(which, session)).collect();
             let mut window = ReplayWindow::default();
             window.take(who.head.counter);
-            let known =
-                Known { keys, speaks: who.which, window, addresses: ArrayVec::new(), proven: now, heard: now };
+            let known = Known { keys, speaks: who.which, window, addresses: ArrayVec::new(), proven: now, heard: now };
             self.known.insert(session, known);
         }
         let known = self.known.get_mut(&session)?;

@@ -94,7 +94,10 @@ fn strangers_get_no_more_bytes_than_they_send_and_only_so_many_answers() {
         bytes_in += shortest.len();
         bytes_out += reply(&c.arrive(place(1), &shortest, at(ms))).map_or(0, |answer| answer.len());
     }
-    assert!(bytes_out > 0 && bytes_out * 100 < bytes_in, "one answer in {CLUSTER_CHALLENGE_GAP_MS} ms: {bytes_out} of {bytes_in}");
+    assert!(
+        bytes_out > 0 && bytes_out * 100 < bytes_in,
+        "one answer in {CLUSTER_CHALLENGE_GAP_MS} ms: {bytes_out} of {bytes_in}"
+    );
     // Many strangers at once: so many answers in a second.
     let mut answers = 0;
     for stranger in 0..2_000u64 {

@@ -14,7 +14,11 @@ use crate::base::rng::Rng;
 pub use crate::base::time::{Duration, Instant, WallTime};
 use arrayvec::ArrayVec;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
-use std::{future::Future, io, net::{IpAddr, SocketAddr}};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use crate::base::limits::DNS_ADDRESSES;
 

@@ -107,6 +107,10 @@ fn another_secret_and_garbage_are_counted_and_teach_nothing() {
         let mut datagram = b"LC\x01".to_vec();
         datagram.resize(length.max(3), 7);
         socket.send_to(&datagram, ("127.0.0.1", ports[0])).expect("it is sent");
+        if length % 16 == 0 {
+            // What a socket's buffer does not hold is lost before it can be counted.
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
     assert!(socket.recv_from(&mut [0; 100]).is_err(), "nobody answers who cannot be understood");
     until(&a, WITHIN, "counted", |c| c["datagrams"]["refused"]["malformed"].as_u64().is_some_and(|n| n > 100));

@@ -319,7 +319,10 @@ impl Theatre {
                 }
                 let off = peer.clock_skew_ms.map(|skew| skew - self.skew_between(other, place));
                 if off.is_none_or(|off| off.abs() > 400) {
-                    return Some(format!("{} thinks that the clock of {} is {:?} ms off", place.at, other.at, peer.clock_skew_ms));
+                    return Some(format!(
+                        "{} thinks that the clock of {} is {:?} ms off",
+                        place.at, other.at, peer.clock_skew_ms
+                    ));
                 }
             }
         }
@@ -380,7 +383,13 @@ fn story(seed: u64, bug: SessionBug) -> Trace {
 async fn play(theatre: &Theatre, faults_end: Instant) {
     theatre.name(theatre.chance(200_000));
     let stranger = theatre.stranger;
-    let _stranger = start(&theatre.sim.sibling(crate::world::Host::of(stranger.ip()).expect("a host")), stranger, "another one that is long enough", "stranger", theatre.bug);
+    let _stranger = start(
+        &theatre.sim.sibling(crate::world::Host::of(stranger.ip()).expect("a host")),
+        stranger,
+        "another one that is long enough",
+        "stranger",
+        theatre.bug,
+    );
     for index in 0..theatre.places.len() {
         theatre.start(index);
         theatre.wait(theatre.below(2_000)).await;

@@ -6,7 +6,8 @@
 mod lookup;
 
 use crate::base::limits::{
-    CLUSTER_DATAGRAM_BYTES, CLUSTER_DISCOVERY_MS, CLUSTER_RECEIVED_AT_ONCE, CLUSTER_SOCKET_RETRY_MS, CLUSTER_TICK_MS, CLUSTER_VIEW_MS,
+    CLUSTER_DATAGRAM_BYTES, CLUSTER_DISCOVERY_MS, CLUSTER_RECEIVED_AT_ONCE, CLUSTER_SOCKET_RETRY_MS, CLUSTER_TICK_MS,
+    CLUSTER_VIEW_MS,
 };
 use crate::base::time::Instant;
 use crate::cluster::engine::{Cluster, ClusterEvent, ClusterMoment};

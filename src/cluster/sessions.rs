@@ -351,8 +351,8 @@ impl Sessions {
                 return None;
             }
             let keys = (0..self.secrets.count()).filter_map(|which| self.secrets.key(which, session)).collect();
-            let mut window = ReplayWindow::default();
-            window.take(who.head.counter);
+            // What it said before it proved itself may be a recording.
+            let window = ReplayWindow::after(who.head.counter);
             let known = Known { keys, speaks: who.which, window, addresses: ArrayVec::new(), proven: now, heard: now };
             self.known.insert(session, known);
         }

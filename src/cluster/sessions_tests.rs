@@ -207,6 +207,7 @@ fn a_forgotten_session_is_known_again_after_one_round_trip() {
     let challenge = reply(&b.arrive(place(1), &said, later)).unwrap();
     let proof = reply(&a.arrive(place(2), &challenge, later)).unwrap();
     assert!(met(&b.arrive(place(1), &proof, later)).is_some_and(|met| met.is_new));
+    assert_eq!(b.arrive(place(1), &said, later), unheard(Unheard::Replayed), "what it said before is no news now");
     // An answer is good for seconds, and for one time.
     b.forget(a.own());
     let (_, said) = a.say(b.own(), &Frame::Check { number: 2 }).unwrap();

@@ -13,6 +13,13 @@ pub struct ReplayWindow {
 }
 
 impl ReplayWindow {
+    /// Takes what comes after `counter`, and nothing else.
+    pub fn after(counter: u64) -> ReplayWindow {
+        let mut seen = [u64::MAX; WORDS];
+        seen[(counter / 64 % WORDS as u64) as usize] = u64::MAX >> (63 - counter % 64);
+        ReplayWindow { newest: counter, seen }
+    }
+
     /// Takes `counter`, unless it was taken before or is too old to tell. Counters begin with 1.
     pub fn take(&mut self, counter: u64) -> bool {
         if counter == 0 || self.newest.saturating_sub(counter) >= REACH {
@@ -60,6 +67,16 @@ mod tests {
                     newest = newest.max(counter);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn nothing_before_a_beginning_is_taken_and_everything_after_it_is() {
+        for beginning in [0, 1, 62, 63, 64, 65, 1_087, 1_088, 5_000] {
+            let mut window = ReplayWindow::after(beginning);
+            assert!((0..=beginning).all(|counter| !window.take(counter)), "{beginning}");
+            assert!((beginning + 1..beginning + 900).rev().all(|counter| window.take(counter)), "{beginning}");
+            assert!((0..beginning + 900).all(|counter| !window.take(counter)), "{beginning}");
         }
     }
 

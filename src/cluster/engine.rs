@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 /// What people should be told.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ClusterEvent {
-    Changed(PeerChange),
+    Changed(Box<PeerChange>),
     /// Somebody speaks with another secret or under another name; how many such datagrams came since this was told last.
     WrongSecret {
         from: SocketAddr,
@@ -114,11 +114,11 @@ impl Cluster {
                 }
             }
             Frame::Check { number } => {
-                let answer = Frame::Answer { number, wall_ms: at.wall.0, card: self.card.clone() };
+                let answer = Frame::Answer { number, wall_ms: at.wall.0, card: Box::new(self.card.clone()) };
                 self.say(session, &answer);
             }
             Frame::Answer { number, wall_ms, card } => {
-                self.checkup.answered(session, (number, wall_ms, card), at.now, at.wall);
+                self.checkup.answered(session, (number, wall_ms, *card), at.now, at.wall);
             }
             Frame::Bye => {
                 self.checkup.left(session);
@@ -174,7 +174,7 @@ impl Cluster {
                 // A datagram of it that somebody held back must not bring it to life: it has to answer a challenge again.
                 self.sessions.forget(change.session);
             }
-            self.events.push(ClusterEvent::Changed(change));
+            self.events.push(ClusterEvent::Changed(Box::new(change)));
         }
         self.carry(now);
     }

@@ -52,7 +52,7 @@ pub enum Frame {
     /// How are you?
     Check { number: u64 },
     /// The answer, with the answering node's clock.
-    Answer { number: u64, wall_ms: u64, card: NodeCard },
+    Answer { number: u64, wall_ms: u64, card: Box<NodeCard> },
     /// The node ends.
     Bye,
 }
@@ -153,7 +153,7 @@ impl<'a> FrameFields<'a> {
         let (number, wall_ms) = (self.number()?, self.number()?);
         let (schema, config_revision) = (u16::from_be_bytes(self.array()?), self.number()?);
         let card = NodeCard { schema, config_revision, node_id: self.text()?, region: self.text()?, version: self.text()? };
-        Some(Frame::Answer { number, wall_ms, card })
+        Some(Frame::Answer { number, wall_ms, card: Box::new(card) })
     }
 }
 
@@ -169,8 +169,8 @@ mod tests {
             Frame::Membership(vec![1, 2, 3]),
             Frame::Membership(Vec::new()),
             Frame::Check { number: u64::MAX },
-            Frame::Answer { number: 1, wall_ms: 2, card: NodeCard::new("eu-1", "eu", "0.1.0", 7) },
-            Frame::Answer { number: 1, wall_ms: 2, card: NodeCard::new(&long, &long, &long, 7) },
+            Frame::Answer { number: 1, wall_ms: 2, card: Box::new(NodeCard::new("eu-1", "eu", "0.1.0", 7)) },
+            Frame::Answer { number: 1, wall_ms: 2, card: Box::new(NodeCard::new(&long, &long, &long, 7)) },
             Frame::Bye,
         ]
     }
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn texts_for_people_have_no_control_characters() {
-        let mut bytes = Frame::Answer { number: 1, wall_ms: 2, card: NodeCard::new("eu-1", "eu", "0.1.0", 7) }.write();
+        let mut bytes = Frame::Answer { number: 1, wall_ms: 2, card: Box::new(NodeCard::new("eu-1", "eu", "0.1.0", 7)) }.write();
         let at = bytes.windows(4).position(|w| w == b"eu-1").unwrap();
         bytes[at] = b'\n';
         assert_eq!(Frame::read(&bytes), Err(NoFrame::Unreadable));

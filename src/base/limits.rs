@@ -585,10 +585,9 @@ pub const MODEL_FEED_IDLE_MS: u64 = 250;
 /// Messages that wait for a peer which does not read, before it is cut off.
 pub const MODEL_SOCKET_OUTBOX: usize = 20_000;
 
-const _: () = assert!(HEAD_BYTES < REQUEST_BODY_BYTES && (REFUSALS as u64) < FILES_PER_SHARD && ID_BYTES < ANSWER_TAIL_BYTES);
+const _: () = assert!(COALESCE_BYTES <= CLIENT_BUFFER_BYTES && CLIENT_BUFFER_BYTES < HEAD_BYTES && HEAD_BYTES < REQUEST_BODY_BYTES);
+const _: () = assert!((REFUSALS as u64) < FILES_PER_SHARD && ID_BYTES < ANSWER_TAIL_BYTES && REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
 const _: () = assert!(HOLD_BYTES <= BATCH_ANSWER_BYTES && BATCH_ANSWER_BYTES as u64 <= INFLIGHT_ANSWER_BYTES);
-const _: () = assert!(REQUEST_BODY_BYTES as u64 <= INFLIGHT_BODY_BYTES);
-const _: () = assert!(CLIENT_BUFFER_BYTES < HEAD_BYTES && COALESCE_BYTES <= CLIENT_BUFFER_BYTES);
 const _: () = assert!(H2_STREAM_WINDOW_BYTES as usize >= HOLD_BYTES && H2_CONNECTION_WINDOW_BYTES < 1 << 31);
 const _: () = assert!(LIMITER_CELLS.is_power_of_two() && LIMITER_CELLS.is_multiple_of(LIMITER_WAYS));
 const _: () = assert!(TALLY_ROWS < u16::MAX as usize && SLOTS_PER_CHAIN <= 128, "u16: a row's place; u128: a set of channels");

@@ -47,6 +47,7 @@ mod relay;
 mod reporter;
 mod reply;
 mod request;
+mod resumed;
 mod rpc;
 mod socket;
 mod subscribers;

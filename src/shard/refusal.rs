@@ -167,6 +167,12 @@ impl RpcRefusal {
         refusal(200, -32008, message).with_data(format!("{{\"limit_topics\":{most}}}"))
     }
 
+    /// A subscription cannot go on where it ended. `why` is ours: it says what to do.
+    pub fn no_resumption(why: &str) -> RpcRefusal {
+        let refused = refusal(200, -32000, format!("Failed to create subscription: {why}"));
+        refused.with_data("{\"reason\":\"it cannot be resumed\"}")
+    }
+
     /// LB §9.3. `reason` is ours: plain text without quotes.
     pub fn no_subscription(reason: &str) -> RpcRefusal {
         refusal(200, -32000, "Failed to create subscription").with_data(format!("{{\"reason\":\"{reason}\"}}"))

@@ -11,33 +11,56 @@ use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::refusal::RpcRefusal;
+use crate::shard::resumed::Resumed;
 use crate::shard::socket::{Payload, Socket, SubscriptionId};
+use crate::stream::event::BlockHash;
 use crate::stream::fanout::{Letter, StreamId, Ticket, Topic, Wish};
 use crate::stream::key::Key;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// How a request is answered.
+pub struct Unanswered {
+    pub client_id: Vec<u8>,
+    /// With a notification of its metadata behind.
+    pub wants_notice: bool,
+}
+
+/// A subscription that a client asks for.
+pub struct Joining {
+    pub id: SubscriptionId,
+    pub request: Unanswered,
+    /// The block from which it goes on.
+    pub resume: Option<BlockHash>,
+}
+
 /// One client's subscription.
-struct Member<W: World> {
-    socket: Rc<Socket<W>>,
-    id: SubscriptionId,
-    /// The id of its request, until that is answered.
-    waiting: Option<Vec<u8>>,
+pub(super) struct Member<W: World> {
+    pub socket: Rc<Socket<W>>,
+    pub id: SubscriptionId,
+    /// Its request, until that is answered.
+    pub waiting: Option<Unanswered>,
+    /// It goes on from an earlier life.
+    pub resumed: Option<Resumed>,
     /// Its client's, of the topics that one may have.
     _share: Option<Hold<Arc<Topic>>>,
 }
 
-struct Local<W: World> {
+pub(super) struct Local<W: World> {
     ticket: Ticket,
     stream: Option<StreamId>,
-    members: Slab<Member<W>>,
+    /// The newest block of which everything was told.
+    newest: Option<BlockHash>,
+    pub members: Slab<Member<W>>,
 }
 
 pub struct Subscribers<W: World> {
-    topics: RefCell<BTreeMap<Arc<Topic>, Local<W>>>,
+    pub(super) topics: RefCell<BTreeMap<Arc<Topic>, Local<W>>>,
+    /// Those that go on from an earlier life.
+    pub(super) resumed: RefCell<HashMap<Ticket, Place>>,
     by_stream: RefCell<BTreeMap<StreamId, Arc<Topic>>>,
     next_ticket: Cell<u64>,
     /// Of all topics.
@@ -50,6 +73,7 @@ impl<W: World> Default for Subscribers<W> {
     fn default() -> Self {
         Subscribers {
             topics: RefCell::default(),
+            resumed: RefCell::default(),
             by_stream: RefCell::default(),
             next_ticket: Cell::new(1),
             members: Cell::new(0),
@@ -57,6 +81,8 @@ impl<W: World> Default for Subscribers<W> {
         }
     }
 }
+
+pub(super) const BUSY: &str = "the node is busy with other subscriptions: try again";
 
 /// Where a subscription stands in the shard's table.
 #[derive(Clone)]
@@ -94,7 +120,8 @@ pub async fn read_letters<W: World>(shard: Rc<Shard<W>>, mut inbox: Inbox<Letter
 
 impl<W: World> Shard<W> {
     /// Subscribes `socket`; its request is answered when the topic is open.
-    pub fn join(&self, socket: &Rc<Socket<W>>, topic: Topic, id: SubscriptionId, client_id: &[u8]) -> Result<Place, RpcRefusal> {
+    pub fn join(&self, socket: &Rc<Socket<W>>, topic: Topic, joining: Joining) -> Result<Place, RpcRefusal> {
+        let Joining { id, request, resume } = joining;
         let mut topics = self.subscribers.topics.borrow_mut();
         let have = topics.get_key_value(&topic).map(|(have, _)| have.clone());
         let (is_new, topic) = (have.is_none(), have.unwrap_or_else(|| Arc::new(topic)));
@@ -105,20 +132,27 @@ impl<W: World> Shard<W> {
                 let ticket = Ticket(self.subscribers.next_ticket.get());
                 self.subscribers.next_ticket.set(ticket.0 + 1);
                 if !self.wish(Wish::Open { shard: self.producer(), topic: topic.clone(), ticket }) {
-                    return Err(RpcRefusal::no_subscription("the node is busy with other subscriptions: try again"));
+                    return Err(RpcRefusal::no_subscription(BUSY));
                 }
-                topics.insert(topic.clone(), Local { ticket, stream: None, members: Slab::new() });
+                topics.insert(topic.clone(), Local { ticket, stream: None, newest: None, members: Slab::new() });
                 topic
             }
         };
         let Some(local) = topics.get_mut(&topic) else { return Err(RpcRefusal::no_subscription("it has just ended")) };
-        let waiting = local.stream.is_none().then(|| client_id.to_vec());
-        if waiting.is_none() {
-            socket.confirm(id, client_id);
-        }
+        let resumed = resume.map(|block| Resumed::new(Ticket(self.rng.borrow_mut().next()), block));
+        let waiting = match local.stream.is_some() && resumed.is_none() {
+            true => {
+                socket.confirm(id, &request, local.newest);
+                None
+            }
+            false => Some(request),
+        };
         self.subscribers.members.set(self.subscribers.members.get() + 1);
-        let index = local.members.insert(Member { socket: socket.clone(), id, waiting, _share: share });
-        Ok(Place { topic, index })
+        let index = local.members.insert(Member { socket: socket.clone(), id, waiting, resumed, _share: share });
+        drop(topics);
+        let place = Place { topic, index };
+        self.ask_to_resume(&place)?;
+        Ok(place)
     }
 
     /// Heads always have room; of other topics one address may have so many, whatever its connections.
@@ -134,8 +168,9 @@ impl<W: World> Shard<W> {
     pub fn part(&self, place: &Place) {
         let mut topics = self.subscribers.topics.borrow_mut();
         let Some(local) = topics.get_mut(&place.topic) else { return };
-        if local.members.try_remove(place.index).is_some() {
+        if let Some(member) = local.members.try_remove(place.index) {
             self.count_less(1);
+            self.forget_resumed(&member, &place.topic);
         }
         if local.members.is_empty() {
             self.forget_stream(local.stream);
@@ -155,12 +190,12 @@ impl<W: World> Shard<W> {
     }
 
     /// Whether the control thread will hear of it. What closes a topic is told again later, what opens one is not.
-    fn wish(&self, wish: Wish) -> bool {
+    pub(super) fn wish(&self, wish: Wish) -> bool {
         let mut owed = self.subscribers.owed.borrow_mut();
         let wish = if owed.is_empty() { self.node.wishes.post(0, wish) } else { Err(wish) };
         match wish {
             Ok(()) => true,
-            Err(Wish::Open { .. }) => false,
+            Err(Wish::Open { .. } | Wish::Resume { .. }) => false,
             Err(wish) => {
                 owed.push(wish);
                 true
@@ -178,9 +213,10 @@ impl<W: World> Shard<W> {
     /// Says how many queues it went to, one at least.
     fn take_letter(&self, letter: Letter, now: Instant) -> usize {
         match letter {
-            Letter::Opened { topic, ticket, stream } => self.opened(&topic, ticket, stream),
+            Letter::Opened { topic, ticket, stream, newest } => self.opened(&topic, ticket, stream, newest),
             Letter::Refused { topic, ticket, reason } => self.refused(&topic, ticket, &reason),
-            Letter::Event { stream, payload } => return self.deliver(stream, payload, now).max(1),
+            Letter::Event { stream, payload, whole } => return self.deliver(stream, payload, whole, now).max(1),
+            Letter::Resume { tickets, step } => return self.on_resume_step(&tickets, &step, now).max(1),
             Letter::Seen { chain_number, channel, head } => {
                 let mut all = self.sightings.borrow_mut();
                 let seen = all.entry(chain_number).or_default();
@@ -202,14 +238,14 @@ impl<W: World> Shard<W> {
         1
     }
 
-    fn opened(&self, topic: &Arc<Topic>, ticket: Ticket, stream: StreamId) {
+    fn opened(&self, topic: &Arc<Topic>, ticket: Ticket, stream: StreamId, newest: Option<BlockHash>) {
         let mut topics = self.subscribers.topics.borrow_mut();
         let Some(local) = topics.get_mut(topic).filter(|local| local.ticket == ticket) else { return };
-        local.stream = Some(stream);
+        (local.stream, local.newest) = (Some(stream), newest);
         self.subscribers.by_stream.borrow_mut().insert(stream, topic.clone());
-        for (_, member) in &mut local.members {
-            if let Some(client_id) = member.waiting.take() {
-                member.socket.confirm(member.id, &client_id);
+        for (_, member) in local.members.iter_mut().filter(|(_, member)| member.resumed.is_none()) {
+            if let Some(request) = member.waiting.take() {
+                member.socket.confirm(member.id, &request, newest);
             }
         }
     }
@@ -224,8 +260,9 @@ impl<W: World> Shard<W> {
         let refusal = RpcRefusal::no_subscription(reason);
         for (_, member) in &local.members {
             member.socket.forget_subscription(member.id);
-            if let Some(client_id) = &member.waiting {
-                member.socket.refuse(&refusal, client_id);
+            self.forget_resumed(member, topic);
+            if let Some(request) = &member.waiting {
+                member.socket.refuse(&refusal, &request.client_id);
             }
         }
     }
@@ -235,21 +272,28 @@ impl<W: World> Shard<W> {
         let mut topics = self.subscribers.topics.borrow_mut();
         let member = topics.get_mut(&place.topic).and_then(|local| local.members.get_mut(place.index));
         if let Some(member) = member
-            && let Some(client_id) = member.waiting.take()
+            && let Some(request) = member.waiting.take()
         {
-            member.socket.refuse(&RpcRefusal::no_subscription(reason), &client_id);
+            member.socket.refuse(&RpcRefusal::no_subscription(reason), &request.client_id);
         }
     }
 
-    fn deliver(&self, stream: StreamId, payload: Arc<[u8]>, now: Instant) -> usize {
+    /// What is to be answered of a subscription, once.
+    pub(super) fn take_request(&self, place: &Place) -> Option<Unanswered> {
+        let mut topics = self.subscribers.topics.borrow_mut();
+        topics.get_mut(&place.topic)?.members.get_mut(place.index)?.waiting.take()
+    }
+
+    fn deliver(&self, stream: StreamId, payload: Arc<[u8]>, whole: Option<BlockHash>, now: Instant) -> usize {
         let by_stream = self.subscribers.by_stream.borrow();
-        let topics = self.subscribers.topics.borrow();
-        let Some(local) = by_stream.get(&stream).and_then(|topic| topics.get(topic)) else { return 0 };
+        let mut topics = self.subscribers.topics.borrow_mut();
+        let Some(local) = by_stream.get(&stream).and_then(|topic| topics.get_mut(topic)) else { return 0 };
+        local.newest = whole.or(local.newest);
         // Counting references within a shard costs no atomic operation.
         let payload = Payload::new(payload, &self.fan_out.held);
         self.counters.events.add(local.members.len() as u64);
         for (_, member) in &local.members {
-            if member.waiting.is_none() {
+            if member.waiting.is_none() && member.resumed.as_ref().is_none_or(Resumed::has_joined) {
                 member.socket.push_event(member.id, payload.clone(), now);
             }
         }
@@ -262,8 +306,9 @@ impl<W: World> Shard<W> {
         self.count_less(local.members.len());
         for (_, member) in &local.members {
             member.socket.forget_subscription(member.id);
-            if let Some(client_id) = &member.waiting {
-                member.socket.refuse(&RpcRefusal::no_subscription(reason), client_id);
+            self.forget_resumed(member, topic);
+            if let Some(request) = &member.waiting {
+                member.socket.refuse(&RpcRefusal::no_subscription(reason), &request.client_id);
             } else {
                 member.socket.leave(1013, reason, now);
             }

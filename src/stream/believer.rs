@@ -76,6 +76,14 @@ impl Believer {
         Ok(())
     }
 
+    /// It forgets what came after this block, and will ask for that again.
+    pub fn rewind(&mut self, last: BlockHash) {
+        let at = self.chain.iter().position(|link| link.1 == last).expect("it was told");
+        self.chain.truncate(at + 1);
+        let number = self.chain[at].0;
+        self.logs.retain(|log| log.place.0 <= number);
+    }
+
     pub fn only_canonical_logs(&self) -> Result<(), String> {
         let stale = self.logs.iter().find(|log| !self.chain.contains(&(log.place.0, log.block)));
         stale.map_or(Ok(()), |log| Err(format!("log {:?} was not taken back", log.place)))

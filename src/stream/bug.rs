@@ -15,4 +15,6 @@ pub enum Bug {
     DeadlineRestarted,
     /// An answer that may lack logs is told as whole, and nobody else is asked.
     DoubtBelieved,
+    /// Whoever resumes is not told the first block that it missed.
+    ResumeSkips,
 }

@@ -24,72 +24,11 @@
 
 use super::bug::Bug;
 use super::event::{BlockHash, Head};
+pub use super::terms::{Action, Ask, Reason, Rules};
 use super::told::ToldChain;
 use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, LOWER_HEAD_LOOK_MS, STREAM_HELD_BYTES, STREAM_HELD_HEADS};
 use crate::base::time::Instant;
 use std::collections::{HashMap, HashSet, VecDeque};
-
-/// How much may be made good [C §6, configuration].
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    pub max_backfill_blocks: u64,
-    pub backfill_timeout_ms: u64,
-    /// Of a simulated node.
-    pub bug: Option<Bug>,
-}
-
-/// A block that is needed, over HTTP. It must answer `on_filled` or `on_fill_failed`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ask {
-    /// The newest block of the provider that leads now.
-    Latest,
-    Number(u64),
-    Hash(BlockHash),
-    /// The same of anybody but the provider that leads now; of that one only where there is nobody else.
-    Witness(BlockHash),
-}
-
-/// Why a stream cannot go on (close code 1013).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reason {
-    TooManyMissing { limit: u64 },
-    TimedOut { after_ms: u64 },
-    ForkTooDeep { kept: usize },
-    NoProvider,
-}
-
-impl Reason {
-    pub fn word(self) -> &'static str {
-        match self {
-            Reason::TooManyMissing { .. } => "too many blocks are missing",
-            Reason::TimedOut { .. } => "missing blocks did not come in time",
-            Reason::ForkTooDeep { .. } => "the chain was reorganised too deep",
-            Reason::NoProvider => "no provider is left",
-        }
-    }
-
-    /// For the close frame: at most 123 bytes.
-    pub fn text(self) -> String {
-        match self {
-            Reason::TooManyMissing { limit } => format!("more than {limit} blocks are missing (max_backfill_blocks)"),
-            Reason::TimedOut { after_ms } => format!("missing blocks did not come within {after_ms} ms (backfill_timeout_ms)"),
-            Reason::ForkTooDeep { kept } => format!("the chain was reorganised below the last {kept} blocks"),
-            Reason::NoProvider => "no provider is left for this subscription".into(),
-        }
-    }
-}
-
-/// What the shell must do now.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// To every subscriber, and to the logs streams beside.
-    Emit(Head),
-    Fetch(Ask),
-    /// What the leading provider announces, nobody else confirms: another one must lead.
-    Forsake,
-    /// The end; said for ever after.
-    Close(Reason),
-}
 
 /// Blocks above this one are missing, and must be told before the deadline.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +65,8 @@ enum Walk {
         hash: BlockHash,
     },
     TooDeep,
+    /// It leaves the chain below its first block, where an earlier life was told of blocks too.
+    Below,
     /// Lower than everything that is kept.
     Lower,
 }
@@ -156,7 +97,15 @@ pub struct Heads {
     lower: Option<Head>,
     /// The leader must go.
     forsakes: bool,
-    out: VecDeque<Head>,
+    /// It follows what another machine emitted, up from a block that a client was told in an earlier life.
+    follows: bool,
+    /// The block that the other machine has emitted last, until it or a later one is here.
+    goal: Option<BlockHash>,
+    /// Some were told what is below the first block, so a branch that leaves the chain there is followed down.
+    digs: bool,
+    /// Until when, where others wait for it.
+    dig_by: Option<Instant>,
+    out: VecDeque<Action>,
     /// Announcements that said nothing new.
     duplicates: u64,
     closed: Option<Reason>,
@@ -165,7 +114,13 @@ pub struct Heads {
 impl Heads {
     /// A stream whose upstream subscription was just confirmed.
     pub fn new(rules: Rules, now: Instant) -> Heads {
-        let mut heads = Heads {
+        let mut heads = Heads::unled(rules);
+        heads.on_confirmed(now);
+        heads
+    }
+
+    fn unled(rules: Rules) -> Heads {
+        Heads {
             rules,
             told: ToldChain::default(),
             announced: VecDeque::new(),
@@ -181,12 +136,14 @@ impl Heads {
             witnessed: None,
             lower: None,
             forsakes: false,
+            follows: false,
+            goal: None,
+            digs: false,
+            dig_by: None,
             out: VecDeque::new(),
             duplicates: 0,
             closed: None,
-        };
-        heads.on_confirmed(now);
-        heads
+        }
     }
 
     /// The newest block that was emitted, or known from the beginning: where a client that joins now starts.
@@ -201,6 +158,10 @@ impl Heads {
 
     /// The leading provider announced a head; of others nothing is fed.
     pub fn on_head(&mut self, head: Head, now: Instant) {
+        // What came before it, it leads down to.
+        if let Some(goal) = self.goal.take() {
+            self.drop_wanted(Ask::Hash(goal));
+        }
         if self.source == Source::New {
             self.drop_wanted(Ask::Latest);
             self.source = Source::Live;
@@ -248,6 +209,10 @@ impl Heads {
                 self.on_latest(block, now);
             }
             Ask::Number(_) => self.hold(block, now),
+            Ask::Hash(hash) if self.goal == Some(hash) => {
+                self.goal = None;
+                self.announce(block, now);
+            }
             // What was told is still there: whoever says otherwise is alone.
             Ask::Hash(hash) if self.told.number_of(hash).is_some() => self.forsake(),
             Ask::Hash(_) => {
@@ -282,8 +247,13 @@ impl Heads {
 
     /// What to do now; ask again until there is nothing, and at `wake_at`.
     pub fn next(&mut self, now: Instant) -> Option<Action> {
-        if let Some(head) = self.out.pop_front() {
-            return Some(Action::Emit(head));
+        if let Some(action) = self.out.pop_front() {
+            return Some(action);
+        }
+        if self.dig_by.is_some_and(|by| by <= now) {
+            self.lose_past();
+            self.settle(now);
+            return self.next(now);
         }
         if self.deadline() <= now {
             self.close(Reason::TimedOut { after_ms: self.rules.backfill_timeout_ms });
@@ -302,7 +272,7 @@ impl Heads {
     /// When `next` has something to say without an event; `Instant::NEVER` if never.
     pub fn wake_at(&self) -> Instant {
         let due = self.wanted.iter().filter_map(|wanted| wanted.due);
-        due.fold(self.deadline(), Instant::min)
+        due.chain(self.dig_by).fold(self.deadline(), Instant::min)
     }
 
     fn deadline(&self) -> Instant {
@@ -321,7 +291,7 @@ impl Heads {
         };
         self.lower = (block.number < floor).then(|| block.clone());
         if self.rules.bug == Some(Bug::DuplicateAfterOverlap) && self.tip() == Some((block.number, block.hash)) {
-            self.out.push_back(block.clone());
+            self.out.push_back(Action::Emit(block.clone()));
         }
         self.announce(block, now);
     }
@@ -356,6 +326,9 @@ impl Heads {
 
     /// Judges announcements as far as what is held allows.
     fn settle(&mut self, now: Instant) {
+        if self.goal.is_some() {
+            return;
+        }
         while let Some(head) = self.announced.front() {
             match self.walk(head) {
                 Walk::Nothing => {
@@ -372,6 +345,11 @@ impl Heads {
                     return self.confirm(hash, Reason::TooManyMissing { limit }, now);
                 }
                 Walk::Missing { number, hash } => return self.fill(number, hash, now),
+                Walk::Below => {
+                    if !self.go_below(now) {
+                        return;
+                    }
+                }
                 Walk::TooDeep => {
                     let (hash, kept) = (head.hash, self.told.len());
                     return self.confirm(hash, Reason::ForkTooDeep { kept }, now);
@@ -401,7 +379,7 @@ impl Heads {
     fn emit(&mut self, branch: Vec<Head>) {
         for head in branch.into_iter().rev() {
             self.told.append(&head);
-            self.out.push_back(head);
+            self.out.push_back(Action::Emit(head));
         }
         self.hole = self.hole.filter(|hole| self.tip().is_some_and(|(tip, _)| tip <= hole.above));
     }
@@ -419,7 +397,7 @@ impl Heads {
                 return Walk::Linked(branch);
             }
             match self.held.get(&low.parent) {
-                _ if low.number < floor => return Walk::Lower,
+                _ if low.number < floor => return if self.follows { Walk::Below } else { Walk::Lower },
                 _ if low.number == floor => return self.fork_below(branch),
                 // A head that does not count up from its parent is none.
                 _ if parent_number.is_some() => return Walk::Nothing,
@@ -437,7 +415,11 @@ impl Heads {
 
     /// A branch that leaves the chain below its first block.
     fn fork_below(&self, branch: Vec<Head>) -> Walk {
-        if self.told.has_its_beginning() { Walk::Linked(branch) } else { Walk::TooDeep }
+        match self.told.has_its_beginning() {
+            true if self.digs => Walk::Below,
+            true => Walk::Linked(branch),
+            false => Walk::TooDeep,
+        }
     }
 
     fn is_passed_over(&self, number: u64) -> bool {
@@ -451,7 +433,7 @@ impl Heads {
 
     /// Ends the stream for the first announcement if somebody else has it too.
     fn confirm(&mut self, hash: BlockHash, reason: Reason, now: Instant) {
-        if self.witnessed == Some(hash) {
+        if self.witnessed == Some(hash) || self.follows {
             return self.close(reason);
         }
         self.open_hole(now);
@@ -563,7 +545,7 @@ impl Heads {
     fn stop_filling(&mut self) {
         let is_new = self.source == Source::New;
         self.wanted.retain(|wanted| wanted.ask == Ask::Latest && is_new);
-        (self.asked_to, self.walked) = (0, 0);
+        (self.asked_to, self.walked, self.dig_by) = (0, 0, None);
     }
 
     fn under_way(&self, ask: Ask) -> Option<usize> {
@@ -579,9 +561,12 @@ impl Heads {
         self.announced.clear();
         self.forget_held();
         self.wanted.clear();
-        (self.hole, self.source_deadline) = (None, None);
+        (self.hole, self.source_deadline, self.dig_by) = (None, None, None);
     }
 }
+
+#[path = "continuity_past.rs"]
+mod past;
 
 #[cfg(test)]
 #[path = "continuity_tests.rs"]

@@ -101,6 +101,8 @@ fn said(heads: &mut Heads, now: Instant) -> String {
             Action::Fetch(Ask::Hash(hash)) => format!("?{}{}", hash.0[7], char::from(hash.0[31])),
             Action::Fetch(Ask::Witness(hash)) => format!("!{}{}", hash.0[7], char::from(hash.0[31])),
             Action::Forsake => "forsaken".into(),
+            Action::Below(head) => format!("below {}", head.number),
+            Action::PastLost => "past lost".to_owned(),
             Action::Close(reason) => reason.text(),
         });
         if is_end {
@@ -318,6 +320,7 @@ fn all_fail(heads: &mut Heads, now: Instant) -> Option<String> {
             Action::Emit(head) => return Some(String::from_utf8_lossy(&head.payload).into_owned()),
             Action::Forsake => return Some("forsaken".into()),
             Action::Close(reason) => return Some(reason.text()),
+            Action::Below(_) | Action::PastLost => panic!("nobody was told what is below"),
         }
     }
     None

@@ -6,6 +6,7 @@
 //! is told that a topic is open before its first event.
 //! Rejected: naming clients here (the control thread would hold a row for each of a million).
 
+use super::event::BlockHash;
 use super::key::Key;
 use crate::base::ids::{ChainId, ChannelId, ProfileId, ProviderId};
 use crate::health::sightings::SeenHead;
@@ -26,8 +27,8 @@ pub struct Topic {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct StreamId(pub u64);
 
-/// A shard's own number for one opening of a topic: an answer to an older opening is none.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// A shard's own number for one opening of a topic, or one resumption: an answer to an older one is none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
 /// From a shard to the control thread.
@@ -46,19 +47,49 @@ pub enum Wish {
         shard: u16,
         topic: Arc<Topic>,
     },
+    /// One subscription to a topic that is open or opening goes on from a block that it was told in an earlier life.
+    Resume {
+        shard: u16,
+        topic: Arc<Topic>,
+        ticket: Ticket,
+        block: BlockHash,
+    },
+    /// One that has resumed, or was about to, is gone.
+    Leave {
+        shard: u16,
+        topic: Arc<Topic>,
+        ticket: Ticket,
+    },
     /// A mailbox that was full has room again.
     More,
+}
+
+/// What becomes of subscriptions that resume.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ResumeStep {
+    /// Nothing is missing: their requests are answered.
+    Begin,
+    /// The value of `result`, for them alone.
+    Event(Arc<[u8]>),
+    /// From here on they hear what everybody hears.
+    Join,
+    /// Their requests are refused with this reason.
+    Refuse(Arc<str>),
+    /// Their connections are closed with this reason.
+    End(Arc<str>),
 }
 
 /// From the control thread to a shard.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Letter {
-    /// An upstream has confirmed it; its events follow.
-    Opened { topic: Arc<Topic>, ticket: Ticket, stream: StreamId },
+    /// An upstream has confirmed it; its events follow. `newest`: the block before the first of them.
+    Opened { topic: Arc<Topic>, ticket: Ticket, stream: StreamId, newest: Option<BlockHash> },
     /// None did.
     Refused { topic: Arc<Topic>, ticket: Ticket, reason: Arc<str> },
-    /// The value of `result`.
-    Event { stream: StreamId, payload: Arc<[u8]> },
+    /// The value of `result`. `whole`: the newest block of which everything was told with it.
+    Event { stream: StreamId, payload: Arc<[u8]>, whole: Option<BlockHash> },
+    /// To subscriptions that resume, or have.
+    Resume { tickets: Arc<[Ticket]>, step: ResumeStep },
     /// A feed announced this head, or none did and it was fetched; comes before its event.
     Seen { chain_number: u64, channel: Option<ChannelId>, head: SeenHead },
     /// Its subscribers' connections are closed with this reason.

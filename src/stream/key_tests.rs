@@ -105,3 +105,29 @@ fn malformed_params_are_refused() {
     check(&format!("[\"logs\",{{\"topics\":[[{}]]}}]", many(1001, "$T")), "at most 1000");
     assert!(Key::parse(format!("[\"logs\",{{\"address\":[{}]}}]", many(1000, "$A")).as_bytes()).is_ok());
 }
+
+#[test]
+fn a_token_names_a_block_and_changes_no_key() {
+    let hash = format!("0x{}", "7f".repeat(32));
+    let parse = |text: &str| SubscribeCall::parse(spelled(text).replace("$H", &hash).as_bytes());
+    let good = |text: &str, key: &str| {
+        let call = parse(text).unwrap_or_else(|why| panic!("{text}: {why}"));
+        assert_eq!((Ok(call.key), call.resume), (Key::parse(spelled(key).as_bytes()), Some(BlockHash([0x7f; 32]))), "{text}");
+    };
+    good(r#"["newHeads",{"lasso_resume":{"block":"$H"}}]"#, r#"["newHeads"]"#);
+    good(r#"["logs",{"lasso_resume":{"block":"$H"}}]"#, r#"["logs"]"#);
+    good(r#"["logs",{"address":"$A"},{"lasso_resume":{"block":"$H"}}]"#, r#"["logs",{"address":"$A"}]"#);
+    let bad = |text: &str, why: &str| {
+        let got = parse(text).expect_err(text);
+        assert!(got.contains(why), "{text}: {got}");
+    };
+    bad(r#"["newHeads",{"lasso_resume":{"block":"0x12"}}]"#, "must be a hash");
+    bad(r#"["newHeads",{"lasso_resume":{"block":7}}]"#, "must be a hash");
+    bad(r#"["newHeads",{"lasso_resume":"$H"}]"#, "lasso_resume must be {");
+    bad(r#"["newHeads",{"lasso_resume":{"block":"$H","log":1}}]"#, "lasso_resume must be {");
+    bad(r#"["logs",{"address":"$A","lasso_resume":{"block":"$H"}}]"#, "the only key");
+    bad(r#"["logs",{"lasso_resume":{"block":"$H"}},{"address":"$A"}]"#, "must be the last parameter");
+    bad(r#"["newPendingTransactions",{"lasso_resume":{"block":"$H"}}]"#, "cannot be resumed");
+    bad(r#"["syncing",{"lasso_resume":{"block":"$H"}}]"#, "cannot be resumed");
+    assert_eq!(parse(r#"["newHeads"]"#).map(|call| call.resume), Ok(None));
+}

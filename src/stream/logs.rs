@@ -29,6 +29,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+/// Blocks that were told before the machine began have places below.
+const FIRST_PLACE: u64 = 1 << 32;
+
 /// What the shell must do now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -36,6 +39,8 @@ pub enum Action {
     Emit(Vec<StreamId>, Arc<[u8]>),
     /// It must be answered by `on_answer`, `on_failed` or `on_nobody_else`.
     Ask(LogsQuestion),
+    /// Nobody says what is to be taken back of what some were told in an earlier life. The others go on.
+    PastLost,
     /// The end; said for ever after.
     Close(Reason),
 }
@@ -78,6 +83,9 @@ struct OpenQuestion {
     may_repeat: bool,
     /// All logs can be held against the bloom: an answer to less was too doubtful.
     wants_all: bool,
+    failures: u32,
+    /// Of a block that is to be taken back: what was kept of it, and how much of that was told.
+    kept: Option<(Vec<Log>, usize)>,
 }
 
 /// A canonical block.
@@ -100,6 +108,8 @@ struct Recipient {
     bloom: BloomTest,
     /// It is owed the heads from this place on.
     from: u64,
+    /// And its logs are kept from this one on: what is before was told in an earlier life.
+    kept_from: u64,
 }
 
 /// All log subscriptions of one route.
@@ -120,6 +130,11 @@ pub struct Logs {
     has_told_below: bool,
     /// The place of the next head.
     next_place: u64,
+    /// That of the oldest block that was put below all others.
+    lowest_place: u64,
+    /// Nothing is told from this block on, until another machine has told what it has of it.
+    held_at: Option<BlockHash>,
+    has_lost_past: bool,
     /// Of all payloads kept.
     bytes: usize,
     closed: Option<Reason>,
@@ -137,7 +152,10 @@ impl Logs {
             dropped: VecDeque::new(),
             below: None,
             has_told_below: false,
-            next_place: 0,
+            next_place: FIRST_PLACE,
+            lowest_place: FIRST_PLACE,
+            held_at: None,
+            has_lost_past: false,
             bytes: 0,
             closed: None,
         }
@@ -146,7 +164,8 @@ impl Logs {
     /// A subscription that begins with the next head that `Heads` emits.
     pub fn open(&mut self, stream: StreamId, filter: &LogFilter) {
         self.recipients.insert(stream, filter.clone());
-        self.parts.insert(stream, Recipient { bloom: BloomTest::new(filter), from: self.next_place });
+        let (from, bloom) = (self.next_place, BloomTest::new(filter));
+        self.parts.insert(stream, Recipient { bloom, from, kept_from: from });
     }
 
     pub fn close(&mut self, stream: StreamId) {
@@ -158,6 +177,15 @@ impl Logs {
         self.parts.contains_key(&stream)
     }
 
+    /// The newest block of which everything was told, if any is known; none while something is to be taken back.
+    pub fn last_whole(&self) -> Option<BlockHash> {
+        if !self.dropped.is_empty() {
+            return None;
+        }
+        let last = self.flushed.checked_sub(1).and_then(|last| self.blocks.get(last));
+        last.map(|block| block.hash).or(self.below)
+    }
+
     /// The payloads of all logs that are kept.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -166,7 +194,7 @@ impl Logs {
     /// The next head that `Heads` emitted.
     pub fn on_head(&mut self, head: &Head, now: Instant) {
         self.trust.see(head);
-        if self.closed.is_some() || !self.fork(head) {
+        if self.closed.is_some() || !self.fork(head, now) {
             return;
         }
         let place = self.next_place;
@@ -184,26 +212,31 @@ impl Logs {
 
     /// `by` answered for a block: these are its logs. Logs of another block make it no answer.
     pub fn on_answer(&mut self, hash: BlockHash, by: InstanceId, mut logs: Vec<Log>, now: Instant) {
-        let Some(at) = self.under_way(hash) else { return };
+        if self.under_way(hash).is_none() {
+            return;
+        }
         logs.sort_by_key(|log| (log.transaction, log.index));
         let is_twice = logs.windows(2).any(|pair| matches!(pair, [a, b] if (a.transaction, a.index) == (b.transaction, b.index)));
         if is_twice || logs.iter().any(|log| log.block != hash || log.removed) {
             return self.on_failed(hash, now.plus_ms(FILL_RETRY_MS));
         }
-        if self.is_believed(at, by, &logs, now) {
-            let Some(block) = self.blocks.get_mut(at) else { return };
-            let recipients = &self.recipients;
-            logs.retain(|log| recipients.find(log).next().is_some());
-            self.bytes += bytes_of(&logs);
-            block.state = BlockState::Known(logs);
-            self.skip_told();
-            self.bound();
+        if self.is_believed(hash, by, &logs, now) {
+            logs.retain(|log| self.recipients.find(log).next().is_some());
+            if let Some(block) = self.dropped.iter_mut().find(|block| block.is_under_way(hash)) {
+                (block.told, block.state) = (logs.len(), BlockState::Known(logs));
+            } else if let Some(block) = self.blocks.iter_mut().find(|block| block.is_under_way(hash)) {
+                self.bytes += bytes_of(&logs);
+                block.state = BlockState::Known(logs);
+                self.skip_told();
+                self.bound();
+            }
         }
     }
 
     /// Weighs an answer; one that is not believed is asked for again.
-    fn is_believed(&mut self, at: usize, by: InstanceId, logs: &[Log], now: Instant) -> bool {
-        let Some(block) = self.blocks.get_mut(at) else { return false };
+    fn is_believed(&mut self, hash: BlockHash, by: InstanceId, logs: &[Log], now: Instant) -> bool {
+        let mut all = self.dropped.iter_mut().chain(&mut self.blocks);
+        let Some(block) = all.find(|block| block.is_under_way(hash)) else { return false };
         let BlockState::Asking(asking) = &mut block.state else { return false };
         let is_everything = asking.filter.take().is_none_or(|filter| filter.is_everything());
         let tests: Vec<&BloomTest> = self.parts.values().map(|part| &part.bloom).collect();
@@ -227,18 +260,15 @@ impl Logs {
 
     /// It could not be had; it may be asked for again from `again` on, of somebody else if possible.
     pub fn on_failed(&mut self, hash: BlockHash, again: Instant) {
-        if let Some(block) = self.under_way(hash).and_then(|at| self.blocks.get_mut(at))
-            && let BlockState::Asking(asking) = &mut block.state
-        {
+        if let Some(asking) = self.under_way(hash) {
             (asking.due, asking.filter) = (Some(again), None);
+            asking.failures += 1;
         }
     }
 
     /// Whoever could be asked has answered: one of them is asked once more, when that counts.
     pub fn on_nobody_else(&mut self, hash: BlockHash, now: Instant) {
-        if let Some(block) = self.under_way(hash).and_then(|at| self.blocks.get_mut(at))
-            && let BlockState::Asking(asking) = &mut block.state
-        {
+        if let Some(asking) = self.under_way(hash) {
             let last = asking.opinions.iter().map(|opinion| opinion.at).max().unwrap_or(now);
             (asking.due, asking.filter, asking.may_repeat) = (Some(last.plus_ms(LOGS_AGAIN_MS).max(now)), None, true);
         }
@@ -246,8 +276,20 @@ impl Logs {
 
     /// What to do now; ask again until there is nothing, and at `wake_at`.
     pub fn next(&mut self, now: Instant) -> Option<Action> {
-        if let Some((to, payload)) = self.take_back().or_else(|| self.tell()) {
-            return Some(Action::Emit(to, payload));
+        self.next_told().or_else(|| self.next_work(now))
+    }
+
+    /// The next log that can be told or taken back.
+    fn next_told(&mut self) -> Option<Action> {
+        let told = self.take_back().or_else(|| self.tell());
+        told.map(|(to, payload)| Action::Emit(to, payload))
+    }
+
+    /// What else there is to do.
+    pub fn next_work(&mut self, now: Instant) -> Option<Action> {
+        self.lose_past(now);
+        if std::mem::take(&mut self.has_lost_past) {
+            return Some(Action::PastLost);
         }
         if self.deadline() <= now {
             self.end(Reason::TimedOut { after_ms: self.rules.backfill_timeout_ms });
@@ -261,14 +303,14 @@ impl Logs {
     /// The next log that is to be taken back, and whose it was.
     fn take_back(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>)> {
         while let Some(block) = self.dropped.front_mut() {
-            if let BlockState::Known(logs) = &block.state {
-                while block.told > 0 {
-                    block.told -= 1;
-                    let Some(log) = logs.get(block.told) else { continue };
-                    let to = owed(&self.recipients, &self.parts, block.place, log);
-                    if !to.is_empty() && self.rules.bug != Some(Bug::RemovedDropped) {
-                        return Some((to, log.payload_saying(true)));
-                    }
+            // What is newer is taken back first.
+            let BlockState::Known(logs) = &block.state else { return None };
+            while block.told > 0 {
+                block.told -= 1;
+                let Some(log) = logs.get(block.told) else { continue };
+                let to = owed(&self.recipients, &self.parts, block.place, log);
+                if !to.is_empty() && self.rules.bug != Some(Bug::RemovedDropped) {
+                    return Some((to, log.payload_saying(true)));
                 }
             }
             self.dropped.pop_front();
@@ -278,8 +320,11 @@ impl Logs {
 
     /// The next log in order.
     fn tell(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>)> {
-        while let Some(block) = self.blocks.get_mut(self.flushed) {
+        while let Some(block) = self.blocks.get_mut(self.flushed).filter(|_| self.dropped.is_empty()) {
             let BlockState::Known(logs) = &block.state else { return None };
+            if self.held_at == Some(block.hash) {
+                return None;
+            }
             while let Some(log) = logs.get(block.told) {
                 block.told += 1;
                 let to = owed(&self.recipients, &self.parts, block.place, log);
@@ -303,8 +348,8 @@ impl Logs {
         let untold: usize = self.blocks.range(self.flushed..).map(LoggedBlock::bytes).sum();
         let most = if untold > LOGS_AHEAD_BYTES { 1 } else { FILL_PARALLEL };
         let filters = self.recipients.filters();
-        let open = self.blocks.range_mut(self.flushed..).filter(|block| matches!(block.state, BlockState::Asking(_)));
-        for block in open.take(most) {
+        let all = self.dropped.iter_mut().chain(self.blocks.range_mut(self.flushed..));
+        for block in all.filter(|block| matches!(block.state, BlockState::Asking(_))).take(most) {
             if let BlockState::Asking(asking) = &mut block.state
                 && asking.due.is_some_and(|due| due <= now)
             {
@@ -320,7 +365,8 @@ impl Logs {
 
     /// Something is to be told, as soon as there is room.
     pub fn has_more(&self) -> bool {
-        !self.dropped.is_empty() || matches!(self.blocks.get(self.flushed), Some(LoggedBlock { state: BlockState::Known(_), .. }))
+        let next = self.dropped.front().or(self.blocks.get(self.flushed));
+        next.is_some_and(|block| matches!(block.state, BlockState::Known(_)) && self.held_at != Some(block.hash))
     }
 
     /// When `next` has something to say without an event; `Instant::NEVER` if never. What is known and not told waits for
@@ -329,23 +375,27 @@ impl Logs {
         if self.closed.is_some() {
             return Instant::NEVER;
         }
-        let open = self.blocks.range(self.flushed..).filter_map(|block| match &block.state {
+        let all = self.dropped.iter().chain(self.blocks.range(self.flushed..));
+        let open = all.filter_map(|block| match &block.state {
             BlockState::Asking(asking) => Some(asking.due),
             BlockState::Known(_) => None,
         });
         // Beyond those that may be asked for at once a block waits for an answer, not for the time.
-        open.take(FILL_PARALLEL).flatten().fold(self.deadline(), Instant::min)
+        open.take(FILL_PARALLEL).flatten().chain(self.past_lost_at()).fold(self.deadline(), Instant::min)
     }
 
     /// Sets aside the blocks that a head replaces; whether the stream can go on with it.
-    fn fork(&mut self, head: &Head) -> bool {
+    fn fork(&mut self, head: &Head, now: Instant) -> bool {
         let mut dropped = VecDeque::new();
-        while let Some(block) = self.blocks.pop_back_if(|block| block.hash != head.parent || block.number >= head.number) {
+        while let Some(mut block) = self.blocks.pop_back_if(|block| block.hash != head.parent || block.number >= head.number) {
             self.bytes = self.bytes.saturating_sub(block.bytes());
+            if self.is_past(block.place) {
+                block.ask_to_take_back(now);
+            }
             dropped.push_back(block);
         }
         // What an earlier head replaced is newer than what this one does: it goes first.
-        self.dropped.extend(dropped.into_iter().filter(|block| block.told > 0));
+        self.dropped.extend(dropped.into_iter().filter(|block| block.told > 0 || block.is_asked_to_take_back()));
         self.flushed = self.flushed.min(self.blocks.len());
         if self.blocks.is_empty() && self.below.is_some_and(|below| below != head.parent) {
             if self.has_told_below {
@@ -381,15 +431,17 @@ impl Logs {
         }
         let Some(block) = self.blocks.pop_front() else { return false };
         self.bytes = self.bytes.saturating_sub(block.bytes());
-        self.has_told_below |= block.told > 0;
+        self.has_told_below |= block.told > 0 || self.is_past(block.place);
         (self.flushed, self.below) = (self.flushed - 1, Some(block.hash));
         true
     }
 
-    fn under_way(&self, hash: BlockHash) -> Option<usize> {
-        let is_it =
-            |block: &LoggedBlock| block.hash == hash && matches!(block.state, BlockState::Asking(OpenQuestion { due: None, .. }));
-        self.blocks.iter().position(is_it)
+    fn under_way(&mut self, hash: BlockHash) -> Option<&mut OpenQuestion> {
+        let mut all = self.dropped.iter_mut().chain(&mut self.blocks);
+        match &mut all.find(|block| block.is_under_way(hash))?.state {
+            BlockState::Asking(asking) => Some(asking),
+            BlockState::Known(_) => None,
+        }
     }
 
     fn end(&mut self, reason: Reason) {
@@ -418,6 +470,10 @@ impl OpenQuestion {
 }
 
 impl LoggedBlock {
+    fn is_under_way(&self, hash: BlockHash) -> bool {
+        self.hash == hash && matches!(self.state, BlockState::Asking(OpenQuestion { due: None, .. }))
+    }
+
     fn bytes(&self) -> usize {
         if let BlockState::Known(logs) = &self.state { bytes_of(logs) } else { 0 }
     }
@@ -451,6 +507,9 @@ pub fn share<'a>(all: impl Iterator<Item = &'a mut Logs>) {
         }
     }
 }
+
+#[path = "logs_past.rs"]
+mod past;
 
 #[cfg(test)]
 #[path = "logs_tests.rs"]

@@ -73,6 +73,7 @@ fn said(logs: &mut Logs, now: Instant) -> String {
                 let again = if question.may_repeat { "*" } else { "" };
                 said.push(format!("?{}{}{heard}{again}", question.number, char::from(question.block.0[31])));
             }
+            Action::PastLost => said.push("past lost".into()),
             Action::Close(reason) => {
                 said.push(reason.text());
                 break;

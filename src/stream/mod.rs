@@ -16,6 +16,8 @@ pub mod forwarded;
 pub mod key;
 pub mod logs;
 pub mod proof;
+pub mod resume;
+pub mod terms;
 mod told;
 pub mod union;
 

@@ -429,6 +429,7 @@ impl Story {
                 Some(Action::Fetch(ask)) => self.fetch(ask),
                 Some(Action::Forsake) if !self.is_lost => self.happen(Event::Lose),
                 Some(Action::Forsake) => {}
+                Some(Action::Below(_) | Action::PastLost) => return Err("nobody was told what is below".into()),
                 Some(Action::Close(reason)) => return Err(format!("closed: {}", reason.text())),
                 None => break,
             }
@@ -447,6 +448,7 @@ impl Story {
             match action {
                 LogsAction::Emit(to, payload) if to.contains(&STREAM) => self.client.on_log(&payload)?,
                 LogsAction::Emit(..) => {}
+                LogsAction::PastLost => return Err("nobody was told anything before".into()),
                 LogsAction::Close(reason) => return Err(format!("logs closed: {}", reason.text())),
                 LogsAction::Ask(question) => self.answer_logs(&question),
             }

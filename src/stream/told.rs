@@ -83,6 +83,51 @@ impl ToldChain {
         }
     }
 
+    /// The parent of the first block.
+    pub fn first_parent(&self) -> Option<BlockHash> {
+        self.blocks.front().map(|first| first.parent)
+    }
+
+    /// Nothing was forgotten, and one more can be kept.
+    pub fn has_room_below(&self) -> bool {
+        !self.is_trimmed && self.blocks.len() < STREAM_CHAIN_BLOCKS
+    }
+
+    /// Whether it is the parent of the first block, and may stand there.
+    pub fn can_begin_with(&self, head: &Head) -> bool {
+        let is_parent = |first: &ToldBlock| first.parent == head.hash && head.number < first.number;
+        self.has_room_below() && self.blocks.front().is_some_and(is_parent)
+    }
+
+    /// Puts the parent of the first block below it: somebody was told that one too.
+    pub fn prepend(&mut self, head: &Head) {
+        let Head { number, hash, parent, timestamp_s, .. } = *head;
+        self.floor = Some(self.floor.map_or(number, |floor| floor.min(number)));
+        self.blocks.push_front(ToldBlock { number, hash, parent, timestamp_s });
+    }
+
+    /// Takes over what another one, which was told the same up to now, has below the first block.
+    pub fn extend_below(&mut self, other: &ToldChain) {
+        let Some(first) = self.blocks.front().map(|first| first.hash) else { return };
+        let below = other.blocks.iter().rev().skip_while(|block| block.hash != first).skip(1);
+        for block in below {
+            if !self.has_room_below() {
+                return;
+            }
+            self.floor = Some(self.floor.map_or(block.number, |floor| floor.min(block.number)));
+            self.blocks.push_front(*block);
+        }
+    }
+
+    /// Blocks below this one, newest first; all of them where none is named, and none if it is not here.
+    pub fn below(&self, hash: Option<BlockHash>) -> impl Iterator<Item = (u64, BlockHash)> {
+        let at = match hash {
+            Some(hash) => self.blocks.iter().position(|block| block.hash == hash).unwrap_or(0),
+            None => self.blocks.len(),
+        };
+        self.blocks.range(..at).rev().map(|block| (block.number, block.hash))
+    }
+
     /// Nothing of it is canonical any more.
     pub fn clear(&mut self) {
         *self = ToldChain::default();

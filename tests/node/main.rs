@@ -42,6 +42,7 @@ mod page;
 mod prometheus;
 mod provider;
 mod recovery;
+mod resume;
 mod scenario;
 mod schema;
 mod shortage;

@@ -2,6 +2,7 @@
 
 use crate::base::limits;
 use crate::base::time::Instant;
+use crate::stream::event::BlockHash;
 use crate::stream::fanout::{Letter, StreamId, Ticket, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -52,11 +53,16 @@ impl Audience {
         self.idle_until.is_some_and(|until| now >= until)
     }
 
-    /// It is confirmed: whoever waits is told.
-    pub fn open(&mut self, acts: &mut Vec<Act>) {
+    /// Whether a shard was told that it is open.
+    pub fn is_open(&self, shard: u16) -> bool {
+        self.open.contains(&shard)
+    }
+
+    /// It is confirmed: whoever waits is told, and what the newest block is.
+    pub fn open(&mut self, newest: Option<BlockHash>, acts: &mut Vec<Act>) {
         for (shard, (ticket, _)) in std::mem::take(&mut self.waiting) {
             self.open.insert(shard);
-            let letter = Letter::Opened { topic: self.topic.clone(), ticket, stream: self.stream };
+            let letter = Letter::Opened { topic: self.topic.clone(), ticket, stream: self.stream, newest };
             acts.push(Act::Post(usize::from(shard), letter));
         }
     }
@@ -77,8 +83,9 @@ impl Audience {
         }
     }
 
-    pub fn emit(&self, payload: &Arc<[u8]>, acts: &mut Vec<Act>) {
-        let letter = || Letter::Event { stream: self.stream, payload: payload.clone() };
+    /// `whole`: the newest block of which everything was told with this event.
+    pub fn emit(&self, payload: &Arc<[u8]>, whole: Option<BlockHash>, acts: &mut Vec<Act>) {
+        let letter = || Letter::Event { stream: self.stream, payload: payload.clone(), whole };
         acts.extend(self.open.iter().map(|shard| Act::Post(usize::from(*shard), letter())));
     }
 

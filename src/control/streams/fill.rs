@@ -22,9 +22,16 @@ use crate::stream::fanout::Topic;
 use crate::stream::logs::LogsQuestion;
 use std::rc::Rc;
 
+/// Whose answer it is: two machines may ask different things of one block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asker {
+    Shared,
+    Resumption(u64),
+}
+
 pub enum Wanted {
     Block(Ask),
-    Logs(LogsQuestion),
+    Logs(LogsQuestion, Asker),
 }
 
 /// One fetch, and whom to ask.
@@ -38,7 +45,7 @@ pub struct Order {
 /// What came of it.
 pub enum Filled {
     Block { follower: FollowerId, ask: Ask, block: Option<Box<Head>> },
-    Logs { follower: FollowerId, block: BlockHash, by: InstanceId, logs: Result<Vec<Log>, NoLogs> },
+    Logs { follower: FollowerId, asker: Asker, block: BlockHash, by: InstanceId, logs: Result<Vec<Log>, NoLogs> },
 }
 
 /// Why there are none.
@@ -109,12 +116,12 @@ pub async fn carry_out<W: World>(shard: Rc<Shard<W>>, order: Order, news: Rc<New
             };
             Filled::Block { follower, ask, block: block.map(Box::new) }
         }
-        Wanted::Logs(question) => {
+        Wanted::Logs(question, asker) => {
             let (logs, by) = match entry {
                 Some((entry, by)) => (logs(&shard, entry, &question).await, by),
                 None => (Err(NoLogs::Failed), InstanceId(0)),
             };
-            Filled::Logs { follower, block: question.block, by, logs }
+            Filled::Logs { follower, asker, block: question.block, by, logs }
         }
     };
     news.fill(filled);

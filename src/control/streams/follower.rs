@@ -8,19 +8,21 @@ use super::Act;
 use super::audience::Audience;
 use super::candidates::Candidates;
 use super::feed::{FeedId, Said};
-use super::fill::{Filled, NoLogs, Order, Wanted, instances_of};
+use super::fill::{Asker, Filled, NoLogs};
 use super::leaders;
-use crate::base::ids::InstanceId;
+use super::resuming::{Resuming, Returning, SharedMachines};
+use super::sources::{LogsChoice, Sources, Views};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::observe::report::Streaming;
-use crate::snapshot::{ChainPlan, Snapshot};
-use crate::stream::continuity::{self, Ask, Heads, Reason, Rules};
-use crate::stream::event::Head;
+use crate::snapshot::Snapshot;
+use crate::stream::continuity::{self, Heads, Reason, Rules};
+use crate::stream::event::{BlockHash, Head};
 use crate::stream::fanout::{StreamId, Ticket, Topic};
 use crate::stream::forwarded::{Syncing, Transactions};
 use crate::stream::key::Key;
 use crate::stream::logs::{self, Logs, LogsQuestion};
+use crate::stream::resume::ResumedPart;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -97,13 +99,12 @@ pub struct Follower {
     heads: Option<Heads>,
     /// While anybody subscribes to logs.
     logs: Option<Logs>,
-    /// Who turned a fetch away, and until when it wants to be left alone.
-    rests: BTreeMap<InstanceId, Instant>,
+    /// Whoever goes on from a block of an earlier life.
+    resuming: Resuming,
+    sources: Sources,
     /// Counts what changes its wishes.
     changes: u64,
     stepped_at: Instant,
-    /// Whom a fetch is asked of moves on when one fails.
-    turn: usize,
     deeds: Deeds,
     /// To be told to people.
     told: Vec<(FeedId, Streaming)>,
@@ -123,10 +124,10 @@ impl Follower {
             courses: BTreeMap::new(),
             heads: None,
             logs: None,
-            rests: BTreeMap::new(),
+            resuming: Resuming::default(),
+            sources: Sources::default(),
             changes: 0,
             stepped_at: Instant::ZERO,
-            turn: 0,
             deeds: Deeds::default(),
             told: Vec::new(),
         }
@@ -160,8 +161,31 @@ impl Follower {
         }
     }
 
+    /// A subscription to a topic that is open or opening there, which goes on from a block.
+    pub fn on_resume(&mut self, key: &Key, returning: Returning, now: Instant, acts: &mut Vec<Act>) {
+        match self.courses.get(key) {
+            Some(course) => self.resuming.add(key, course.audience.stream, returning, (self.rules, now), acts),
+            None => returning.refuse("the subscription has just ended: try again", acts),
+        }
+    }
+
+    /// It is gone.
+    pub fn on_leave(&mut self, shard: u16, ticket: Ticket) {
+        self.resuming.leave(shard, ticket);
+        self.forget_past();
+    }
+
+    /// When nobody is left who was told anything in an earlier life.
+    fn forget_past(&mut self) {
+        if let Some(heads) = self.heads.as_mut().filter(|_| !self.resuming.has_returned()) {
+            heads.forget_past();
+        }
+    }
+
     /// A shard has forgotten everything.
     pub fn forget_shard(&mut self, shard: u16, now: Instant) {
+        self.resuming.forget_shard(shard);
+        self.forget_past();
         self.courses.values_mut().for_each(|course| course.audience.on_close(shard, now));
     }
 
@@ -187,7 +211,7 @@ impl Follower {
     }
 
     pub fn has_more(&self) -> bool {
-        self.logs.as_ref().is_some_and(Logs::has_more)
+        self.logs.as_ref().is_some_and(Logs::has_more) || self.resuming.has_more()
     }
 
     pub fn logs(&mut self) -> Option<&mut Logs> {
@@ -253,7 +277,7 @@ impl Follower {
         };
         if is_news {
             self.deeds.events += 1;
-            course.audience.emit(event, acts);
+            course.audience.emit(event, None, acts);
         }
     }
 
@@ -265,7 +289,7 @@ impl Follower {
         self.deeds.switches += u64::from(!is_first && self.leader != Some(feed));
         self.leader = Some(feed);
         // It has just answered, which nobody else may have done for long: what is missing is asked of it first.
-        self.turn = 0;
+        self.sources.begin();
         self.told.push((feed, Streaming::Leads));
         match &mut self.heads {
             Some(heads) => heads.on_confirmed(now),
@@ -292,23 +316,22 @@ impl Follower {
 
     pub fn on_filled(&mut self, filled: Filled, now: Instant) {
         self.deeds.filled += u64::from(filled.is_success());
-        self.turn += usize::from(!filled.is_success());
+        self.sources.on_filled(&filled);
         match filled {
-            Filled::Block { ask, block: Some(block), .. } => {
-                if let Some(heads) = &mut self.heads {
-                    heads.on_filled(ask, *block, now);
+            Filled::Block { ask, block, .. } => {
+                self.resuming.on_block(ask, block.as_deref(), now);
+                match (&mut self.heads, block) {
+                    (Some(heads), Some(block)) => heads.on_filled(ask, *block, now),
+                    (Some(heads), None) => heads.on_fill_failed(ask, now),
+                    (None, _) => {}
                 }
             }
-            Filled::Block { ask, block: None, .. } => {
-                if let Some(heads) = &mut self.heads {
-                    heads.on_fill_failed(ask, now);
-                }
-            }
-            Filled::Logs { block, by, logs, .. } => {
-                if let Err(NoLogs::Limited { until }) = logs {
-                    self.rests.insert(by, until);
-                }
-                let Some(machine) = &mut self.logs else { return };
+            Filled::Logs { asker, block, by, logs, .. } => {
+                let machine = match asker {
+                    Asker::Shared => self.logs.as_mut(),
+                    Asker::Resumption(id) => self.resuming.logs_of(id),
+                };
+                let Some(machine) = machine else { return };
                 match logs {
                     Ok(logs) => machine.on_answer(block, by, logs, now),
                     // Somebody else is asked at once; who turned it away is left alone meanwhile.
@@ -332,6 +355,7 @@ impl Follower {
         self.run_heads(around, acts);
         self.run_logs(around, acts);
         self.open(around, acts);
+        self.run_resuming(around, acts);
         self.courses.values_mut().for_each(|course| course.audience.refuse_late(around.now, acts));
         acts.extend(self.told.drain(..).map(|(feed, what)| Act::Tell(feed, what)));
         self.end_unservable(around, acts);
@@ -347,6 +371,10 @@ impl Follower {
             }
             !is_over
         });
+        if before != self.courses.len() {
+            let streams = self.courses.values().map(|course| course.audience.stream).collect();
+            self.resuming.keep_streams(&streams);
+        }
         self.changes += u64::from(before != self.courses.len());
         if !self.courses.values().any(|course| matches!(course.machine, Machine::Logs)) {
             self.logs = None;
@@ -369,7 +397,13 @@ impl Follower {
         while let Some(action) = self.heads.as_mut().and_then(|heads| heads.next(around.now)) {
             match action {
                 continuity::Action::Emit(head) => self.emit_head(&head, around, acts),
-                continuity::Action::Fetch(ask) => acts.push(Act::Fill(self.order_block(around, ask))),
+                continuity::Action::Fetch(ask) => acts.push(Act::Fill(self.sources.order_block(&self.views(around), ask))),
+                continuity::Action::Below(head) => {
+                    if let Some(logs) = &mut self.logs {
+                        logs.below(&head);
+                    }
+                }
+                continuity::Action::PastLost => self.resuming.end_returned(&[ResumedPart::Heads, ResumedPart::Logs], acts),
                 continuity::Action::Forsake => {
                     if let Some(feed) = self.leader {
                         self.on_failed(feed, around.now);
@@ -393,11 +427,12 @@ impl Follower {
         }
         if let Some(Course { audience, .. }) = self.courses.get(&Key::NewHeads) {
             self.deeds.events += 1;
-            audience.emit(&head.payload, acts);
+            audience.emit(&head.payload, Some(head.hash), acts);
         }
         if let Some(logs) = &mut self.logs {
             logs.on_head(head, around.now);
         }
+        self.resuming.on_head(head, around.now);
     }
 
     /// Tells logs as long as shards have room for them; the rest waits for the next step.
@@ -406,8 +441,11 @@ impl Follower {
         while let Some(logs) = self.logs.as_mut().filter(|_| told.len() < around.room) {
             match logs.next(around.now) {
                 Some(logs::Action::Emit(streams, payload)) => {
-                    told.extend(streams.into_iter().map(|stream| (stream, payload.clone())));
+                    let whole = logs.last_whole();
+                    told.extend(streams.into_iter().map(|stream| (stream, payload.clone(), whole)));
                 }
+                // Before anything else is told, which would contradict what they have.
+                Some(logs::Action::PastLost) => self.resuming.end_returned(&[ResumedPart::Logs], acts),
                 Some(logs::Action::Ask(question)) => questions.push(question),
                 Some(logs::Action::Close(reason)) => {
                     ended = Some(reason);
@@ -430,67 +468,39 @@ impl Follower {
     }
 
     /// One stream's events follow each other, so that a client is written several at once; only within a stream their order counts.
-    fn tell(&mut self, mut told: Vec<(StreamId, Arc<[u8]>)>, acts: &mut Vec<Act>) {
+    fn tell(&mut self, mut told: Vec<(StreamId, Arc<[u8]>, Option<BlockHash>)>, acts: &mut Vec<Act>) {
         self.deeds.events += told.len() as u64;
-        told.sort_by_key(|(stream, _)| *stream);
+        told.sort_by_key(|(stream, ..)| *stream);
         let by_stream: BTreeMap<StreamId, &Audience> =
             self.courses.values().map(|course| (course.audience.stream, &course.audience)).collect();
-        for (stream, payload) in told {
+        for (stream, payload, whole) in told {
             if let Some(audience) = by_stream.get(&stream) {
-                audience.emit(&payload, acts);
+                audience.emit(&payload, whole, acts);
             }
         }
     }
 
-    /// Whom a fetch may be asked of, the best first: the leader, then the others in their order.
-    fn sources(&self, around: &Around<'_>) -> Vec<InstanceId> {
-        let candidates = leaders::candidates(around.snapshot, &self.route, around.region, true);
-        instances_of(self.leader.into_iter().chain(candidates))
+    fn views<'a>(&'a self, around: &'a Around<'a>) -> Views<'a> {
+        Views { follower: self.id, route: &self.route, leader: self.leader, around }
     }
 
-    fn rests_until(&self, instance: InstanceId, now: Instant) -> Option<Instant> {
-        self.rests.get(&instance).copied().filter(|until| *until > now)
-    }
-
-    /// The newest block is the leader's to tell, and what a witness says anybody else's. Everything else anybody may tell; after a
-    /// failure the next one.
-    fn order_block(&self, around: &Around<'_>, ask: Ask) -> Order {
-        let sources = self.sources(around);
-        let from = match ask {
-            Ask::Latest => in_turn(&sources, 0),
-            Ask::Witness(_) => in_turn(sources.get(1..).unwrap_or(&[]), self.turn).or(in_turn(&sources, 0)),
-            Ask::Number(_) | Ask::Hash(_) => in_turn(&sources, self.turn),
-        };
-        Order::to(from, self.id, (&self.route, around.snapshot), Wanted::Block(ask))
-    }
-
-    /// Asks somebody who has not answered yet, is not left alone, and has the block by what it said last.
     fn ask_for_logs(&mut self, around: &Around<'_>, question: LogsQuestion, acts: &mut Vec<Act>) {
-        let now = around.now;
-        let sources = self.sources(around);
-        let is_free = |instance: &InstanceId| self.rests_until(*instance, now).is_none();
-        let is_new = |instance: &InstanceId| !question.heard.contains(instance);
-        let plan = around.snapshot.plan(self.route.profile, self.route.chain);
-        let mut fresh: Vec<InstanceId> = sources.iter().copied().filter(|one| is_free(one) && is_new(one)).collect();
-        fresh.sort_by_key(|one| !has_reached(plan, *one, question.number));
-        let again: Vec<InstanceId> = sources.iter().copied().filter(is_free).collect();
-        let chosen = match (in_turn(&fresh, self.turn), in_turn(&again, self.turn)) {
-            (Some(one), _) => one,
-            (None, Some(one)) if question.may_repeat => one,
-            (None, Some(_)) => return self.tell_logs(|machine| machine.on_nobody_else(question.block, now)),
-            (None, None) => {
-                let rests = sources.iter().filter_map(|one| self.rests_until(*one, now)).min();
-                let again = rests.unwrap_or(now.plus_ms(limits::FILL_RETRY_MS));
-                return self.tell_logs(|machine| machine.on_failed(question.block, again));
-            }
-        };
-        acts.push(Act::Fill(Order::to(Some(chosen), self.id, (&self.route, around.snapshot), Wanted::Logs(question))));
+        let block = question.block;
+        let choice = self.sources.choose(&self.views(around), question, Asker::Shared);
+        let Some(machine) = &mut self.logs else { return };
+        match choice {
+            LogsChoice::Ask(order) => acts.push(Act::Fill(order)),
+            LogsChoice::NobodyElse => machine.on_nobody_else(block, around.now),
+            LogsChoice::Later(again) => machine.on_failed(block, again),
+        }
     }
 
-    fn tell_logs(&mut self, tell: impl FnOnce(&mut Logs)) {
-        if let Some(machine) = &mut self.logs {
-            tell(machine);
-        }
+    /// Whoever resumes is told what it missed, and joins the others when it has been.
+    fn run_resuming(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
+        let views = Views { follower: self.id, route: &self.route, leader: self.leader, around };
+        let open = self.courses.values().map(|course| (course.audience.stream, &course.audience)).collect();
+        let shared = SharedMachines { heads: self.heads.as_mut(), logs: self.logs.as_mut(), open };
+        self.deeds.events += self.resuming.step(shared, &self.sources, &views, acts);
     }
 
     /// Tells waiting shards of what is confirmed: a leader, and where the chain stands.
@@ -500,6 +510,7 @@ impl Follower {
         if !is_placed {
             return;
         }
+        let newest: Option<BlockHash> = self.heads.as_ref().and_then(Heads::tip).map(|(_, hash)| hash);
         for (key, course) in &mut self.courses {
             if around.has_confirmed(leader, key) || !leader.hears(key) {
                 if let Key::Logs(filter) = key {
@@ -508,7 +519,7 @@ impl Follower {
                         logs.open(course.audience.stream, filter);
                     }
                 }
-                course.audience.open(acts);
+                course.audience.open(newest, acts);
             }
         }
     }
@@ -539,6 +550,7 @@ impl Follower {
     fn end_all(&mut self, reason: &str, acts: &mut Vec<Act>) {
         self.courses.values_mut().for_each(|course| course.audience.end(reason, acts));
         self.courses.clear();
+        self.resuming = Resuming::default();
         self.changes += 1;
         (self.heads, self.logs) = (None, None);
         self.was_led = false;
@@ -549,18 +561,7 @@ impl Follower {
     pub fn wake_at(&self) -> Instant {
         let courses = self.courses.values().map(|course| course.audience.wake_at());
         let logs = self.logs.as_ref().map_or(Instant::NEVER, Logs::wake_at);
-        let heads = self.heads.as_ref().map_or(Instant::NEVER, Heads::wake_at).min(logs);
+        let heads = self.heads.as_ref().map_or(Instant::NEVER, Heads::wake_at).min(logs).min(self.resuming.wake_at());
         courses.fold(heads.min(self.candidates.wake_at(self.stepped_at)), Instant::min)
     }
-}
-
-/// After so many failures.
-fn in_turn(sources: &[InstanceId], turn: usize) -> Option<InstanceId> {
-    sources.get(turn.checked_rem(sources.len())?).copied()
-}
-
-/// One of its channels has said so high a block, or nothing yet.
-fn has_reached(plan: &ChainPlan, instance: InstanceId, number: u64) -> bool {
-    let mine = plan.fixed.channels.iter().filter(|(_, channel)| channel.instance() == instance);
-    mine.filter_map(|(slot, _)| plan.heights.get(slot)).any(|height| height.reported == 0 || height.reported >= number)
 }

@@ -16,6 +16,8 @@ mod follower;
 mod leaders;
 mod pace;
 mod polling;
+mod resuming;
+mod sources;
 mod subscribing;
 mod switchboard;
 

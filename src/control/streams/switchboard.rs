@@ -4,6 +4,7 @@ use super::Act;
 use super::feed::{FeedId, Mode, Said};
 use super::fill::Filled;
 use super::follower::{Around, Deeds, Follower, FollowerId};
+use super::resuming::Returning;
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::config::topology::Topology;
@@ -83,6 +84,18 @@ impl Switchboard {
                 {
                     self.idle.push_back((follower.id(), topic.key.clone()));
                     self.drop_idle(limits::TOPICS_IDLE, now);
+                }
+            }
+            Wish::Resume { shard, topic, ticket, block } => {
+                let returning = Returning { shard, ticket, block };
+                match self.by_route.get(&route_of(&topic)).and_then(|id| self.followers.get_mut(id)) {
+                    Some(follower) => follower.on_resume(&topic.key, returning, now, &mut self.acts),
+                    None => returning.refuse("the subscription has just ended: try again", &mut self.acts),
+                }
+            }
+            Wish::Leave { shard, topic, ticket } => {
+                if let Some(follower) = self.by_route.get(&route_of(&topic)).and_then(|id| self.followers.get_mut(id)) {
+                    follower.on_leave(shard, ticket);
                 }
             }
             Wish::More => {}

@@ -7,6 +7,7 @@ use crate::config::topology::Strategy;
 use crate::config::{SourceFile, load};
 use crate::snapshot::bit;
 use crate::stream::event::{BlockHash, Head};
+use crate::stream::fanout::ResumeStep;
 use crate::stream::filter::LogFilter;
 
 /// Providers `a` (first) and `b` with WebSockets, `c` without; two profiles share all of them. Chain `bare` has only `d`,
@@ -75,6 +76,9 @@ impl Bench {
                 Letter::Opened { .. } => format!("opened {shard}"),
                 Letter::Refused { reason, .. } => format!("refused {shard}: {reason}"),
                 Letter::Event { payload, .. } => format!("event {shard} {}", String::from_utf8_lossy(&payload)),
+                Letter::Resume { tickets, step } => {
+                    format!("resume {shard} {:?} {}", tickets.iter().map(|t| t.0).collect::<Vec<_>>(), step_word(&step))
+                }
                 Letter::Ended { reason, .. } => format!("ended {shard}: {reason}"),
                 Letter::Cut => format!("cut {shard}"),
             },
@@ -102,6 +106,16 @@ impl Bench {
 
     fn wanted(&self, feed: &str) -> usize {
         self.board.wanted(feed_of(feed)).0.len()
+    }
+}
+
+fn step_word(step: &ResumeStep) -> String {
+    match step {
+        ResumeStep::Begin => "begin".into(),
+        ResumeStep::Event(payload) => format!("event {}", String::from_utf8_lossy(payload)),
+        ResumeStep::Join => "join".into(),
+        ResumeStep::Refuse(why) => format!("refuse {why}"),
+        ResumeStep::End(why) => format!("end {why}"),
     }
 }
 

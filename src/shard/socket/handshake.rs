@@ -1,10 +1,12 @@
 //! The upgrade of an HTTP request to a WebSocket (RFC 6455 §4.2), on the same port and paths.
 
-use crate::route::resolve::Route;
+use crate::chain::hex::parse_bytes;
+use crate::route::resolve::{Route, query_value};
 use crate::runtime::limiter::ClientKey;
 use crate::runtime::world::World;
 use crate::shard::client_http::Client;
 use crate::shard::reply::{self, Manner};
+use crate::stream::event::BlockHash;
 use crate::wire::http::{Field, RequestHead, write_status_line};
 use crate::wire::websocket::accept_key;
 
@@ -14,6 +16,8 @@ pub struct Upgrade {
     pub region: Box<str>,
     pub key: ClientKey,
     pub address: ClientKey,
+    /// The block from which its subscriptions to heads and logs go on.
+    pub resume: Option<BlockHash>,
     /// What came behind the request.
     pub rest: Vec<u8>,
 }
@@ -49,6 +53,7 @@ pub fn upgrade<W: World>(
     manner: &Manner,
 ) -> Result<(Upgrade, Vec<u8>), NoUpgrade> {
     let accepted = accept(head, buf)?;
+    let resume = resume_of(head.query.of(buf))?;
     let node = &client.shard.node;
     let mut out = Vec::with_capacity(512);
     write_status_line(&mut out, 101);
@@ -62,5 +67,12 @@ pub fn upgrade<W: World>(
     let address = client.address(head, buf);
     let key = node.client_key(route.profile, address);
     let address = node.address_key(address);
-    Ok((Upgrade { route, region: region.into(), key, address, rest: Vec::new() }, out))
+    Ok((Upgrade { route, region: region.into(), key, address, resume, rest: Vec::new() }, out))
+}
+
+/// `?resume=`, for libraries that cannot add to a subscription's parameters.
+fn resume_of(query: &[u8]) -> Result<Option<BlockHash>, NoUpgrade> {
+    let hint = "resume must be the hash of the last block that was told: 0x and 64 hex digits";
+    let hash = |text: String| parse_bytes(text.as_bytes()).map(BlockHash).ok_or(NoUpgrade { status: 400, hint });
+    query_value(query, "resume").map(hash).transpose()
 }

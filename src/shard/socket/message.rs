@@ -3,6 +3,7 @@
 use crate::base::ids::Transport;
 use crate::base::span::Span;
 use crate::base::time::Instant;
+use crate::chain::hex;
 use crate::observe::decision::Ended;
 use crate::route::resolve::{Meta, request_id};
 use crate::route::select::Ask;
@@ -20,6 +21,7 @@ use crate::shard::rpc::{self, echo};
 use crate::shard::socket::Socket;
 use crate::shard::{Current, Fault};
 use crate::snapshot::Snapshot;
+use crate::stream::event::BlockHash;
 use crate::wire::jsonrpc::{self, Id, Request};
 use std::rc::Rc;
 
@@ -78,7 +80,8 @@ fn single<W: World>(socket: &Rc<Socket<W>>, request: Request, body: Vec<u8>, per
         Todo::Subscribe => {
             let body = source.map(Source::into_bytes).unwrap_or_default();
             let client_id = (!is_silent).then_some(&client_id[..]);
-            return socket.on_subscription_call(request.method.of(&body), request.params.of(&body), client_id);
+            let (method, params) = (request.method.of(&body), request.params.of(&body));
+            return socket.on_subscription_call(method, params, client_id, wants_notice);
         }
     };
     let work = carry_out(room, call, request.method, client_id, is_silent, wants_notice);
@@ -202,6 +205,25 @@ impl<W: World> Socket<W> {
         (notice || self.route.meta == Meta::Body).then(json)
     }
 
+    /// The metadata of a subscription that begins above this block, as a notification: where a later life of it can go on.
+    pub fn notify_of_resume(&self, block: Option<BlockHash>) {
+        let snapshot = self.shard.snapshot();
+        let Some(mut json) = self.wanted_meta(&snapshot, self.shard.now(), None, true) else { return };
+        if let Some(block) = block
+            && json.pop_if(|last| *last == b'}').is_some()
+        {
+            json.extend_from_slice(br#","resume":"?resume="#);
+            hex::write_bytes(&mut json, &block.0);
+            json.extend_from_slice(b"\"}");
+        }
+        self.push_notice(&json);
+    }
+
+    fn push_notice(&self, json: &[u8]) {
+        let front = [br#"{"jsonrpc":"2.0","method":"lasso_meta","params":"#, json, b"}"].concat();
+        self.outbox.push_reply(Body { front, ..Body::default() });
+    }
+
     /// With metadata in the reply, or behind it as a notification of its own (LB §9.1).
     fn reply_with(&self, body: Body, meta: Option<Vec<u8>>, as_notice: bool) {
         let Some(json) = meta else { return self.reply(body) };
@@ -209,8 +231,7 @@ impl<W: World> Socket<W> {
             return self.reply(body.with_meta(&json));
         }
         self.reply(body);
-        let front = [br#"{"jsonrpc":"2.0","method":"lasso_meta","params":"#, &json[..], b"}"].concat();
-        self.outbox.push_reply(Body { front, ..Body::default() });
+        self.push_notice(&json);
     }
 
     pub(super) fn reply(&self, body: Body) {

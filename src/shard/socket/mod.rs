@@ -24,6 +24,7 @@ use crate::shard::Shard;
 use crate::shard::bell::Bell;
 use crate::shard::client_http::Client;
 use crate::shard::deadlines::ClientCloser;
+use crate::stream::event::BlockHash;
 use crate::wire::websocket::{Opcode, Protocol, close_frame, write_frame_head};
 use outbox::Outbox;
 use std::cell::{Cell, RefCell};
@@ -38,6 +39,8 @@ pub struct Socket<W: World> {
     key: ClientKey,
     /// Whose subscriptions these are, whatever the profile.
     address: ClientKey,
+    /// From the address that it connected to: where its subscriptions go on.
+    resume: Option<BlockHash>,
     closer: ClientCloser<W>,
     pub outbox: Outbox,
     /// Nobody reads or writes any more: calls under way end.
@@ -79,6 +82,7 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
         region: upgrade.region,
         key: upgrade.key,
         address: upgrade.address,
+        resume: upgrade.resume,
         closer,
         outbox: Outbox::new(shard.owed_pongs.clone(), now),
         is_gone: Rc::default(),

@@ -13,9 +13,10 @@ use crate::shard::refusal::RpcRefusal;
 use crate::shard::reply::Body;
 use crate::shard::socket::Socket;
 use crate::shard::socket::outbox::{Payload, Queueing};
-use crate::shard::subscribers::Place;
+use crate::shard::subscribers::{Joining, Place, Unanswered};
+use crate::stream::event::BlockHash;
 use crate::stream::fanout::Topic;
-use crate::stream::key::Key;
+use crate::stream::key::{Key, SubscribeCall};
 use std::rc::Rc;
 
 /// Of one client's subscription.
@@ -54,18 +55,28 @@ pub fn write_event(out: &mut Vec<u8>, id: SubscriptionId, payload: &[u8]) {
 
 impl<W: World> Socket<W> {
     /// Carries out a request of either method; `client_id` is how it must be answered, nothing for a notification.
-    pub(super) fn on_subscription_call(self: &Rc<Self>, method: &[u8], params: &[u8], client_id: Option<&[u8]>) {
+    pub(super) fn on_subscription_call(
+        self: &Rc<Self>,
+        method: &[u8],
+        params: &[u8],
+        client_id: Option<&[u8]>,
+        wants_notice: bool,
+    ) {
         let is_end = method.eq_ignore_ascii_case(b"eth_unsubscribe");
         // Without an answer its id would be unknown: nobody could use it.
         let Some(client_id) = client_id else { return };
-        let done = if is_end { self.unsubscribe(params, client_id) } else { self.subscribe(params, client_id) };
+        let done = match is_end {
+            true => self.unsubscribe(params, client_id),
+            false => self.subscribe(params, Unanswered { client_id: client_id.to_vec(), wants_notice }),
+        };
         if let Err(refusal) = done {
             self.refuse(&refusal, client_id);
         }
     }
 
-    fn subscribe(self: &Rc<Self>, params: &[u8], client_id: &[u8]) -> Result<(), RpcRefusal> {
-        let mut key = Key::parse(params).map_err(RpcRefusal::invalid_params)?;
+    fn subscribe(self: &Rc<Self>, params: &[u8], request: Unanswered) -> Result<(), RpcRefusal> {
+        let SubscribeCall { mut key, resume } = SubscribeCall::parse(params).map_err(RpcRefusal::invalid_params)?;
+        let resume = resume.or(self.resume.filter(|_| key.can_resume()));
         if self.subscriptions.borrow().len() >= limits::SOCKET_SUBSCRIPTIONS {
             return Err(RpcRefusal::too_many_subscriptions());
         }
@@ -79,7 +90,7 @@ impl<W: World> Socket<W> {
             bytes.chunks_exact_mut(8).for_each(|chunk| chunk.copy_from_slice(&rng.next().to_be_bytes()));
         }
         let id = SubscriptionId(bytes);
-        let place = self.shard.join(self, topic, id, client_id)?;
+        let place = self.shard.join(self, topic, Joining { id, request, resume })?;
         self.subscriptions.borrow_mut().push(Held { id, place });
         Ok(())
     }
@@ -120,12 +131,15 @@ impl<W: World> Socket<W> {
         all.iter().for_each(|held| self.shard.part(&held.place));
     }
 
-    /// Answers a subscription's request.
-    pub fn confirm(&self, id: SubscriptionId, client_id: &[u8]) {
+    /// Answers a subscription's request. `before`: the block before its first event, as far as that is known.
+    pub fn confirm(&self, id: SubscriptionId, request: &Unanswered, before: Option<BlockHash>) {
         let mut quoted = vec![b'"'];
         id.write(&mut quoted);
         quoted.push(b'"');
-        self.reply(Body::of_result(&String::from_utf8_lossy(&quoted), client_id));
+        self.reply(Body::of_result(&String::from_utf8_lossy(&quoted), &request.client_id));
+        if request.wants_notice {
+            self.notify_of_resume(before);
+        }
     }
 
     /// Queues an event.

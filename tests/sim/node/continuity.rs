@@ -118,6 +118,8 @@ pub struct View {
     pub heard: Instant,
     /// When it was last told of a reorg: what that brought anew may still be asked for.
     turned: Instant,
+    /// It went on from an earlier life.
+    has_resumed: bool,
 }
 
 enum KindOfView {
@@ -165,7 +167,39 @@ impl View {
             Ok(subject) => KindOfView::Passed(Passed { subject, transactions: HashSet::new(), last: None }),
             Err(fault) => panic!("not in this story: {fault:?}"),
         };
-        View { since: truth.network.chain.round_at(now), confirmed: now, kind, heard: now, turned: now }
+        View { since: truth.network.chain.round_at(now), confirmed: now, kind, heard: now, turned: now, has_resumed: false }
+    }
+
+    /// Where a later life of it can go on without a hole or a repeat: the last head that it was told, or the block below its
+    /// last log, because there may be more of that block.
+    pub fn resume_point(&self, truth: &Truth) -> Option<Hash> {
+        let tip = match &self.kind {
+            KindOfView::Heads(heads) => heads.last()?,
+            KindOfView::Logs(logs) => truth.parent(logs.live.last()?.tip),
+            KindOfView::Passed(_) => return None,
+        };
+        Some(truth.network.chain.block_hash(tip.branch, tip.height))
+    }
+
+    /// It goes on above its resume point: what it was told of later blocks is forgotten, and owed again.
+    pub fn resume(&mut self, truth: &Truth) {
+        if let KindOfView::Logs(logs) = &mut self.kind
+            && let Some(last) = logs.live.last().copied()
+        {
+            let point = truth.parent(last.tip);
+            logs.live.retain(|place| truth.is_ancestor(place.tip, point));
+            let chain = &truth.network.chain;
+            self.since = if logs.live.is_empty() { chain.round_of(point.branch, point.height) } else { self.since };
+        }
+        self.has_resumed = true;
+    }
+
+    pub fn on_confirmed(&mut self, now: Instant) {
+        (self.confirmed, self.heard, self.turned) = (now, now, now);
+    }
+
+    pub fn has_resumed(&self) -> bool {
+        self.has_resumed
     }
 
     pub fn is_heads(&self) -> bool {

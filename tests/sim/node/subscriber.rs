@@ -8,6 +8,7 @@ use super::sockets::{masked, whole};
 use crate::world::{Sim, SimStream};
 use lasso::base::limits;
 use lasso::base::rng::Rng;
+use lasso::demo::identity::Hash;
 use lasso::runtime::world::{Closer, Duplex, Instant, World};
 use lasso::shard::Bell;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
@@ -23,6 +24,8 @@ pub const SILENCE_MS: u64 = 45_000;
 const LOGS_MS: u64 = 15_000 + limits::PAUSES_MS;
 /// A subscription is answered within 10 s, and some for the way.
 const ANSWER_MS: u64 = 12_000;
+/// One that resumes is answered when what it missed is there: within the time for that, after its topic is open.
+const RESUME_MS: u64 = 15_000 + ANSWER_MS;
 /// Calls in flight are answered before a connection is closed; a younger one may cross with the close.
 const YOUNG_MS: u64 = 4_000;
 
@@ -44,8 +47,16 @@ impl Expect {
     }
 }
 
+/// A subscription of an earlier connection.
+pub struct Remembered {
+    params: Value,
+    view: View,
+    block: Hash,
+}
+
 enum Pending {
     Subscribe(Value),
+    Resume(Box<Remembered>),
     Unsubscribe(String),
     Call,
 }
@@ -63,6 +74,8 @@ struct State {
     /// All that has come.
     bytes: u64,
     live: BTreeMap<String, View>,
+    /// What each of them asked for.
+    params: BTreeMap<String, Value>,
     past: BTreeSet<String>,
     next_id: u64,
 }
@@ -72,6 +85,9 @@ struct State {
 pub struct Tally {
     pub subscribed: u64,
     pub refused: u64,
+    /// Went on from an earlier life, or were refused to.
+    pub resumed: u64,
+    pub not_resumed: u64,
     pub heads: u64,
     /// Heads that a later one took the place of.
     pub dropped: u64,
@@ -91,6 +107,8 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
         self.subscribed += other.subscribed;
         self.refused += other.refused;
+        self.resumed += other.resumed;
+        self.not_resumed += other.not_resumed;
         self.heads += other.heads;
         self.dropped += other.dropped;
         self.logs += other.logs;
@@ -188,6 +206,28 @@ impl Subscriber {
         self.call("eth_subscribe", params.clone(), Pending::Subscribe(params));
     }
 
+    /// What can be resumed on another connection; this one hears no more of it.
+    pub fn remember(&self) -> Vec<Remembered> {
+        let mut state = self.state.borrow_mut();
+        let (live, mut all) = (std::mem::take(&mut state.live), Vec::new());
+        for (id, mut view) in live {
+            if let (Some(block), Some(params)) = (view.resume_point(&self.truth), state.params.remove(&id)) {
+                view.resume(&self.truth);
+                all.push(Remembered { params, view, block });
+            }
+        }
+        all
+    }
+
+    pub fn resume(&self, remembered: Remembered) {
+        let block = remembered.block.0.iter().fold(String::from("0x"), |text, byte| format!("{text}{byte:02x}"));
+        let mut params = remembered.params.clone();
+        if let Some(list) = params.as_array_mut() {
+            list.push(json!({"lasso_resume": {"block": block}}));
+        }
+        self.call("eth_subscribe", params, Pending::Resume(Box::new(remembered)));
+    }
+
     pub fn unsubscribe(&self, id: String) {
         self.call("eth_unsubscribe", json!([id]), Pending::Unsubscribe(id));
     }
@@ -252,7 +292,7 @@ impl Subscriber {
 
     /// Its heads subscriptions: from when each was confirmed, what it was told.
     pub fn with_heads(&self, mut look: impl FnMut(&View)) {
-        self.state.borrow().live.values().filter(|view| view.is_heads()).for_each(&mut look);
+        self.state.borrow().live.values().filter(|view| view.is_heads() && !view.has_resumed()).for_each(&mut look);
     }
 
     fn violation(&self, what: String) {
@@ -400,6 +440,14 @@ impl Subscriber {
                 state.live.remove(&id);
                 state.past.insert(id);
             }
+            Pending::Resume(remembered) => {
+                let waited_ms = now.since(asked.at).as_millis() as u64;
+                let queued_ms = (state.bytes - asked.bytes) * 1_000 / self.expect.bytes_per_second;
+                if waited_ms > RESUME_MS + queued_ms && !self.was_deaf.get() {
+                    self.violation(format!("{} was resumed after {waited_ms} ms", remembered.params));
+                }
+                self.on_resumed(&mut state, *remembered, result, message);
+            }
             Pending::Subscribe(params) => {
                 let waited_ms = now.since(asked.at).as_millis() as u64;
                 // Behind all that has come since.
@@ -413,12 +461,29 @@ impl Subscriber {
                         if !is_id || state.live.insert(id.clone(), View::new(&self.truth, &params, now)).is_some() {
                             self.violation(format!("no new id: {id}"));
                         }
+                        state.params.insert(id, params);
                         self.count(|tally| tally.subscribed += 1);
                     }
                     None if self.expect.is_well => self.violation(format!("{params} was refused: {message}")),
                     None => self.count(|tally| tally.refused += 1),
                 }
             }
+        }
+    }
+
+    fn on_resumed(&self, state: &mut State, remembered: Remembered, result: Option<String>, message: &Value) {
+        let Remembered { params, mut view, .. } = remembered;
+        // One that was told little may be of a block from long ago.
+        let is_old = message["error"]["message"].as_str().is_some_and(|text| text.contains("blocks back"));
+        match result {
+            Some(id) => {
+                view.on_confirmed(self.world.now());
+                state.live.insert(id.clone(), view);
+                state.params.insert(id, params);
+                self.count(|tally| tally.resumed += 1);
+            }
+            None if self.expect.is_well && !is_old => self.violation(format!("{params} was not resumed: {message}")),
+            None => self.count(|tally| tally.not_resumed += 1),
         }
     }
 

@@ -9,7 +9,7 @@ use super::book::Book;
 use super::calls::CHAIN_ID;
 use super::continuity::{Truth, announcements};
 use super::launch;
-use super::subscriber::{Expect, Subscriber, Tally};
+use super::subscriber::{Expect, Remembered, Subscriber, Tally};
 use super::trouble;
 use super::watch::Watch;
 use super::worse::{self, Misfortunes, Reach, Worse};
@@ -170,10 +170,13 @@ impl Scene {
     /// Sessions until the world is well, then one that must go well to its end.
     async fn client(self: Rc<Self>, world: Sim, number: u64, mut draw: Rng) {
         world.sleep_until(Instant(draw.below(15_000) * 1_000_000)).await;
-        let mut session = 0;
+        let (mut session, mut remembered) = (0, Vec::new());
+        // Of its own, so that those who come back change nothing else of a seed.
+        let mut returning = draw.fork(70);
         while world.now() < Instant::ZERO.plus_ms(HEALED_MS + 10_000) {
             let until = world.now().plus_ms(pick(&mut draw, &[3_000, 15_000, 60_000, 200_000]));
-            self.session(&world, format!("client {number}.{session}"), until, &mut draw).await;
+            let name = format!("client {number}.{session}");
+            remembered = self.session(&world, name, until, (remembered, &mut returning), &mut draw).await;
             world.sleep_until(world.now().plus_ms(draw.below(3_000))).await;
             session += 1;
         }
@@ -202,15 +205,33 @@ impl Scene {
         Subscriber::connect(world, &self.node, path, name, &self.truth, &self.tally, expect).await
     }
 
-    async fn session(&self, world: &Sim, name: String, until: Instant, draw: &mut Rng) {
-        let Some(client) = self.connect(world, name, false, draw).await else { return };
+    /// Goes on with what it remembers of the session before; says what can be resumed after this one.
+    async fn session(
+        &self,
+        world: &Sim,
+        name: String,
+        until: Instant,
+        (remembered, returning): (Vec<Remembered>, &mut Rng),
+        draw: &mut Rng,
+    ) -> Vec<Remembered> {
+        let Some(client) = self.connect(world, name, false, draw).await else { return remembered };
+        for subscription in remembered {
+            if !one_in(returning, 4) {
+                client.resume(subscription);
+            }
+        }
         let until = until.min(Instant::ZERO.plus_ms(WELL_MS - 5_000));
         self.listen(world, &client, until, draw).await;
         if self.is_calm && !client.has_ended() {
             client.judge(Instant::ZERO.plus_ms(world.now().as_ms().saturating_sub(TOLD_MS)));
             self.judge_order(&client);
         }
-        if coin(draw) { client.leave().await } else { client.vanish() }
+        if coin(draw) {
+            client.leave().await
+        } else {
+            client.vanish()
+        }
+        client.remember()
     }
 
     /// Where nothing fails, heads come exactly as the chain went.
@@ -362,12 +383,13 @@ fn a_slow_consumer_costs_itself_only() {
 #[test]
 fn deliberate_bugs_are_found() {
     // A block that was left out is a hole, or comes when it is fetched for a later one.
-    let cases: [(Bug, &[&str]); 5] = [
+    let cases: [(Bug, &[&str]); 6] = [
         (Bug::GapOffByOne, &["a hole", "after its descendant"]),
         (Bug::DuplicateAfterOverlap, &["twice"]),
         (Bug::RemovedDropped, &["not taken back"]),
         (Bug::DeadlineRestarted, &["silent for"]),
         (Bug::DoubtBelieved, &["a hole", "was not told"]),
+        (Bug::ResumeSkips, &["a hole"]),
     ];
     for (bug, signs) in cases {
         let found = (0..1000).find_map(|seed| {
@@ -395,6 +417,7 @@ fn every_corner_is_reached() {
     eprintln!("{all:?}");
     assert!(all.subscribed > 500 && all.refused >= 5 && all.given_up > 10, "{all:?}");
     assert!(all.cut_off >= 3, "{all:?}");
+    assert!(all.resumed > 100 && all.not_resumed > 5, "{all:?}");
     assert!(all.heads > 10_000 && all.dropped > 300 && all.logs > 10_000 && all.taken_back > 300, "{all:?}");
     assert!(all.passed > 1_000, "{all:?}");
 }

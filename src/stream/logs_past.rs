@@ -84,9 +84,14 @@ impl Logs {
     /// Gives up what nobody has; what was kept of it is taken back all the same.
     pub(super) fn lose_past(&mut self, now: Instant) {
         let is_late = self.past_lost_at().is_some_and(|at| at <= now);
+        let is_refused =
+            |block: &LoggedBlock| matches!(&block.state, BlockState::Asking(asking) if asking.failures >= 2 * FILL_TRIES);
+        // Without one of them the others are of no use.
+        if !is_late && !self.dropped.iter().any(is_refused) {
+            return;
+        }
         for block in &mut self.dropped {
             if let BlockState::Asking(asking) = &mut block.state
-                && (is_late || asking.failures >= 2 * FILL_TRIES)
                 && let Some((logs, told)) = asking.kept.take()
             {
                 (block.state, block.told) = (BlockState::Known(logs), told);

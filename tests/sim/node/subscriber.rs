@@ -471,10 +471,23 @@ impl Subscriber {
         }
     }
 
+    /// The chain has fallen: nobody has the blocks that it lost.
+    fn has_fallen(&self) -> bool {
+        let canonical = self.truth.canonical(self.world.now());
+        self.truth.network.chain.forks.fell_at(canonical.branch) != Instant::ZERO
+    }
+
+    /// What it was told in an earlier life is gone with them.
+    fn has_lost_past(&self) -> bool {
+        self.has_fallen() && self.state.borrow().live.values().any(View::has_resumed)
+    }
+
     fn on_resumed(&self, state: &mut State, remembered: Remembered, result: Option<String>, message: &Value) {
         let Remembered { params, mut view, .. } = remembered;
         // One that was told little may be of a block from long ago.
-        let is_old = message["error"]["message"].as_str().is_some_and(|text| text.contains("blocks back"));
+        let text = message["error"]["message"].as_str().unwrap_or_default();
+        let is_gone = ["reorganised away", "no provider knows", "no provider has"].iter().any(|what| text.contains(what));
+        let is_old = text.contains("blocks back") || (is_gone && self.has_fallen());
         match result {
             Some(id) => {
                 view.on_confirmed(self.world.now());
@@ -497,7 +510,7 @@ impl Subscriber {
         }
         let Expect { is_well, .. } = self.expect;
         let is_allowed = match code {
-            1013 => !reason.is_empty() && !is_well,
+            1013 => !reason.is_empty() && (!is_well || (reason.contains("take back") && self.has_lost_past())),
             1008 => (self.was_deaf.get() || (self.expect.is_thin() && !is_well)) && reason.contains("slow"),
             1002 => self.was_deaf.get() && reason.contains("Heartbeat"),
             _ => false,

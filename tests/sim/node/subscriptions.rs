@@ -341,7 +341,8 @@ fn end(scene: Rc<Scene>, seed: u64, clients: u64) -> Told {
     }
     scene.watch.end();
     if scene.is_calm {
-        scene.watch.judge_questions(&scene.truth.network);
+        let tally = scene.tally.get();
+        scene.watch.judge_questions(&scene.truth.network, tally.resumed + tally.not_resumed);
     }
     let (node, mut tally) = (scene.node.clone(), scene.tally.get());
     tally.slow = scene.shared.counters.iter().map(|counters| counters.slow_consumers.get()).sum();

@@ -3,6 +3,7 @@
 
 use super::worse::ROUTES;
 use crate::world::Sim;
+use lasso::base::limits;
 use lasso::demo::identity::{Hash, Kind};
 use lasso::demo::journal::{self, Attached, Journal, Received};
 use lasso::demo::params::Params;
@@ -61,12 +62,14 @@ impl Watch {
         Watch { sim, asked: RefCell::default(), open: RefCell::default() }
     }
 
-    /// Nobody is asked more than is needed, where nobody fails.
-    pub fn judge_questions(&self, network: &Network) {
+    /// Nobody is asked more than is needed, where nobody fails. Whoever resumes asks for itself what it missed; what it is to
+    /// take back is asked for some times where nobody has it, by its own machine and once more by the shared one.
+    pub fn judge_questions(&self, network: &Network, resumed: u64) {
+        let for_resumed = resumed * (OPINIONS + 2 * 2 * u64::from(limits::FILL_TRIES));
         for (block, count) in self.asked.borrow().iter() {
             let Some(name) = network.chain.name(block).filter(|name| name.kind == Kind::Block) else { continue };
             let visits = network.chain.forks.visits(name.branch, name.height, self.sim.now()) as u64;
-            let most = visits * ROUTES * OPINIONS;
+            let most = visits * ROUTES * OPINIONS + for_resumed;
             if *count > most {
                 self.sim.violation(format!("the logs of {name:?} were asked for {count} times, where {most} are enough"));
             }

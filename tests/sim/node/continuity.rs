@@ -135,6 +135,7 @@ struct Heads {
     newest: Vec<(Instant, Tip)>,
     /// Everything told, in order.
     told: Vec<Tip>,
+    has_resumed: bool,
 }
 
 struct Logs {
@@ -190,6 +191,9 @@ impl View {
             logs.live.retain(|place| truth.is_ancestor(place.tip, point));
             let chain = &truth.network.chain;
             self.since = if logs.live.is_empty() { chain.round_of(point.branch, point.height) } else { self.since };
+        }
+        if let KindOfView::Heads(heads) = &mut self.kind {
+            heads.has_resumed = true;
         }
         self.has_resumed = true;
     }
@@ -308,6 +312,8 @@ impl Heads {
             Some(place) => self.chain.truncate(place + 1),
             // Below its beginning the subscription was told nothing that could be linked to.
             None if parent.height < first.height => self.chain.clear(),
+            // A chain that fell begins anew below all that its node has told: that an earlier life was told more, it cannot know.
+            None if self.has_resumed && !truth.is_owed(parent, since) => self.chain.clear(),
             None => return Err(format!("a hole: {tip:?} after {old:?}, without {parent:?}")),
         }
         let dropped = before - self.chain.len();

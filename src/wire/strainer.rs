@@ -91,10 +91,14 @@ impl Strainer {
     /// A frame's head is whole. True: the message has become too long.
     fn begin(&mut self, length: u64, to: &mut Vec<u8>) -> bool {
         let first = self.head.first().copied().unwrap_or(0);
+        let is_masked = self.head.get(1).is_some_and(|byte| byte & 0x80 != 0);
+        let is_inside = self.payload > 0;
         (self.left, self.in_frame) = (length, true);
         (self.is_data, self.is_last) = (first & 0x0f <= 2, first & 0x80 != 0);
+        // What breaks the protocol otherwise is for its reader to name, and what is skipped nobody reads.
         match first & 0x0f {
-            1 => self.text = Some(Utf8::default()),
+            0 | 1 | 2 if first & 0x70 != 0 || is_masked => self.text = None,
+            1 => self.text = (!is_inside && !self.is_skipping).then(Utf8::default),
             2 => self.text = None,
             _ => {}
         }
@@ -102,7 +106,7 @@ impl Strainer {
         let is_over = is_usual && self.payload.saturating_add(length) > self.most && length <= LINK_SKIP_BYTES;
         let is_cut = is_over && !self.is_skipping;
         if is_cut {
-            (self.is_skipping, self.is_told) = (true, false);
+            (self.is_skipping, self.is_told, self.text) = (true, false, None);
             self.last.clear();
         }
         if !(self.is_data && self.is_skipping) {

@@ -186,6 +186,24 @@ fn a_text_that_swallows_frames_ends_at_the_first_of_them() {
     assert!(!protocol.is_amid());
 }
 
+/// Bytes that are no text, in a frame whose head is broken too: the head decides, however they come. Found by fuzzing.
+#[test]
+fn a_broken_head_is_named_before_a_broken_text() {
+    let bytes = [0xc1, 3, 0x8e, 0x85, 0x85];
+    let said = |at: usize| {
+        let mut protocol = Protocol::client(300);
+        let told: Vec<Event> = [&bytes[..at], &bytes[at..]]
+            .iter()
+            .flat_map(|part| {
+                protocol.feed(part);
+                events(&mut protocol)
+            })
+            .collect();
+        (told, protocol.take_outgoing_masked([0; 4]))
+    };
+    (1..bytes.len()).for_each(|at| assert_eq!(said(at), said(0), "split at {at}"));
+}
+
 /// Whatever its frames, and however they are cut: its beginning and its end are told, and the others are read.
 #[test]
 fn a_message_that_is_too_long_is_skipped_and_the_connection_goes_on() {

@@ -151,6 +151,8 @@ impl Strainer {
         if !(is_over && self.is_data && self.is_last) {
             return None;
         }
+        // What goes on without having begun is no text.
+        self.text = None;
         self.first.clear();
         self.payload = 0;
         std::mem::take(&mut self.is_skipping).then_some(Stop::Skipped)

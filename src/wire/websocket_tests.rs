@@ -189,8 +189,8 @@ fn a_text_that_swallows_frames_ends_at_the_first_of_them() {
 /// Bytes that are no text, in a frame whose head is broken too: the head decides, however they come. Found by fuzzing.
 #[test]
 fn a_broken_head_is_named_before_a_broken_text() {
-    let bytes = [0xc1, 3, 0x8e, 0x85, 0x85];
-    let said = |at: usize| {
+    let (reserved, not_begun) = ([0xc1, 3, 0x8e, 0x85, 0x85], [0x81, 1, b'@', 0x80, 3, 0xe5, 0, 0x92]);
+    let said = |bytes: &[u8], at: usize| {
         let mut protocol = Protocol::client(300);
         let told: Vec<Event> = [&bytes[..at], &bytes[at..]]
             .iter()
@@ -201,7 +201,9 @@ fn a_broken_head_is_named_before_a_broken_text() {
             .collect();
         (told, protocol.take_outgoing_masked([0; 4]))
     };
-    (1..bytes.len()).for_each(|at| assert_eq!(said(at), said(0), "split at {at}"));
+    for bytes in [&reserved[..], &not_begun] {
+        (1..bytes.len()).for_each(|at| assert_eq!(said(bytes, at), said(bytes, 0), "{bytes:?}, split at {at}"));
+    }
 }
 
 /// Whatever its frames, and however they are cut: its beginning and its end are told, and the others are read.

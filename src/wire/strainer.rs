@@ -43,7 +43,10 @@ pub struct Strainer {
     is_told: bool,
     first: ArrayVec<u8, FIRST_BYTES>,
     last: Vec<u8>,
+    /// Of a text in one frame.
     text: Option<Utf8>,
+    /// A message has frames to come.
+    is_open: bool,
     is_garbled: bool,
 }
 
@@ -63,6 +66,7 @@ impl Strainer {
             first: ArrayVec::new(),
             last: Vec::new(),
             text: None,
+            is_open: false,
             is_garbled: false,
         }
     }
@@ -92,15 +96,17 @@ impl Strainer {
     fn begin(&mut self, length: u64, to: &mut Vec<u8>) -> bool {
         let first = self.head.first().copied().unwrap_or(0);
         let is_masked = self.head.get(1).is_some_and(|byte| byte & 0x80 != 0);
-        let is_inside = self.payload > 0;
         (self.left, self.in_frame) = (length, true);
         (self.is_data, self.is_last) = (first & 0x0f <= 2, first & 0x80 != 0);
         // What breaks the protocol otherwise is for its reader to name, and what is skipped nobody reads.
         match first & 0x0f {
             0 | 1 | 2 if first & 0x70 != 0 || is_masked => self.text = None,
-            1 => self.text = (!is_inside && !self.is_skipping).then(Utf8::default),
+            1 => self.text = (self.is_last && !self.is_open && !self.is_skipping).then(Utf8::default),
             2 => self.text = None,
             _ => {}
+        }
+        if self.is_data {
+            self.is_open = !self.is_last;
         }
         let is_usual = self.is_data && first & 0x70 == 0;
         let is_over = is_usual && self.payload.saturating_add(length) > self.most && length <= LINK_SKIP_BYTES;

@@ -170,7 +170,7 @@ impl Chain {
         number.map_or(Value::Null, |number| whole(block(number, self.stamp_of(number))))
     }
 
-    /// Of one block, named by its hash.
+    /// The logs of one block, which is named by its hash.
     fn logs(&self, filter: &Value) -> Value {
         self.logs_asked.set(self.logs_asked.get() + 1);
         let wanted = filter["blockHash"].as_str().unwrap_or("");

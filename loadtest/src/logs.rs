@@ -31,7 +31,7 @@ impl Spread {
         }
     }
 
-    /// Of one filter and block.
+    /// How many logs of a block one filter lets through.
     pub fn events(self) -> u64 {
         self.logs.checked_div(self.filters).unwrap_or(0)
     }

@@ -69,7 +69,7 @@ pub const GZIP_MEMBERS: u32 = 1024;
 // --- upstream connections [C §3] ---
 /// Per instance, node-wide, split over the shards.
 pub const MAX_CONNECTIONS: u32 = 256;
-/// Of them, the control thread's at most, for probes, heads and what streams ask for, to which two were too few.
+/// What of them the control thread may have, for probes, heads and what streams ask for, to which two were too few.
 pub const CONTROL_CONNECTIONS: u32 = 8;
 /// Calls that wait for a connection, per shard and instance.
 pub const CONNECTION_WAITERS: usize = 4096;

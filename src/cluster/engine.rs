@@ -8,7 +8,7 @@ use super::frame::{Frame, NodeCard};
 use super::health::{Checkup, PeerChange, PeerNews, PeerState};
 use super::membership::{Membership, Standing};
 use super::secret::{ClusterSecrets, SessionId};
-use super::sessions::{Arrival, Met, SessionBug, Sessions, Unheard};
+use super::sessions::{DatagramArrival, Met, SessionBug, Sessions, Unheard};
 use super::view::{ClusterView, DatagramCounts, PeerView};
 use crate::base::limits::{CLUSTER_COMPLAINT_MS, CLUSTER_DISCOVERY_MS, CLUSTER_FRESH_MS, CLUSTER_QUIET_MS};
 use crate::base::rng::Rng;
@@ -90,13 +90,13 @@ impl Cluster {
             return;
         }
         match self.sessions.arrive(from, datagram, at.now) {
-            Arrival::Own => self.contacts.is_own(from, at.now),
-            Arrival::Said { session, frame } => self.hear(session, frame, from, at),
-            Arrival::Meeting { met, answer } => {
+            DatagramArrival::Own => self.contacts.is_own(from, at.now),
+            DatagramArrival::Said { session, frame } => self.hear(session, frame, from, at),
+            DatagramArrival::Meeting { met, answer } => {
                 met.into_iter().for_each(|met| self.meet(met, from, at.now));
                 answer.into_iter().for_each(|answer| self.send(from, answer));
             }
-            Arrival::Unheard { why, answer } => {
+            DatagramArrival::Unheard { why, answer } => {
                 self.count(why, from, at.now);
                 answer.into_iter().for_each(|answer| self.send(from, answer));
             }

@@ -19,9 +19,9 @@ const VERSION_BYTES: usize = 32;
 pub struct NodeCard {
     pub node_id: ArrayString<NAME_BYTES>,
     pub region: ArrayString<NAME_BYTES>,
-    /// Of the program.
+    /// The program's version.
     pub version: ArrayString<VERSION_BYTES>,
-    /// Of what nodes tell each other; a later one has more fields.
+    /// The version of what nodes tell each other; a later one has more fields.
     pub schema: u16,
     pub config_revision: u64,
 }
@@ -61,7 +61,7 @@ pub enum Frame {
 pub enum NoFrame {
     /// Cut off, or a text that is none.
     Unreadable,
-    /// Of a later version.
+    /// A later version's kind of message.
     OtherKind,
 }
 

@@ -38,7 +38,7 @@ pub struct SealedHead {
 pub enum NoHead {
     /// Too short, too long, or not ours at all.
     Malformed,
-    /// Of a later or earlier layout.
+    /// Its layout is a later or an earlier one.
     OtherVersion,
 }
 

@@ -33,7 +33,7 @@ use std::net::SocketAddr;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Unheard {
     Malformed,
-    /// Of another version, whole or in its kind.
+    /// Its version is another one, as a whole or in its kind.
     OtherVersion,
     /// It does not open: another secret, another cluster's name, or damaged.
     WrongSecret,
@@ -73,7 +73,7 @@ impl Unheard {
 
 /// What a datagram was.
 #[derive(PartialEq, Eq, Debug)]
-pub enum Arrival {
+pub enum DatagramArrival {
     /// Something that a proven session says.
     Said {
         session: SessionId,
@@ -138,7 +138,7 @@ pub struct Sessions {
     own: SessionId,
     secrets: ClusterSecrets,
     own_keys: Vec<LessSafeKey>,
-    /// Of the last datagram.
+    /// The last datagram's.
     counter: u64,
     known: BTreeMap<SessionId, Known>,
     /// Oldest first.
@@ -220,7 +220,7 @@ impl Sessions {
         self.known.retain(|_, known| now.since(known.heard) < silent);
     }
 
-    pub fn arrive(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> Arrival {
+    pub fn arrive(&mut self, from: SocketAddr, datagram: &[u8], now: Instant) -> DatagramArrival {
         let head = match SealedHead::read(datagram) {
             Ok(head) => head,
             Err(NoHead::Malformed) => return unheard(Unheard::Malformed),
@@ -228,7 +228,7 @@ impl Sessions {
         };
         if head.session == self.own {
             let opens = self.own_keys.iter().any(|key| head.open(key, datagram).is_some());
-            return if opens { Arrival::Own } else { unheard(Unheard::WrongSecret) };
+            return if opens { DatagramArrival::Own } else { unheard(Unheard::WrongSecret) };
         }
         let Some((which, plain)) = self.open(head, datagram) else { return unheard(Unheard::WrongSecret) };
         let bug = self.bug;
@@ -251,10 +251,10 @@ impl Sessions {
             self.admit(Stranger { head, which, from }, now, now);
         }
         if self.is_at(head.session, from) {
-            return Arrival::Said { session: head.session, frame };
+            return DatagramArrival::Said { session: head.session, frame };
         }
         let answer = self.answer(Stranger { head, which, from }, NO_FRESHNESS, now);
-        Arrival::Unheard { why: Unheard::Unproven, answer }
+        DatagramArrival::Unheard { why: Unheard::Unproven, answer }
     }
 
     fn open(&self, head: SealedHead, datagram: &[u8]) -> Option<(usize, Vec<u8>)> {
@@ -268,7 +268,7 @@ impl Sessions {
         self.known.get(&session).is_some_and(|known| known.addresses.contains(&address))
     }
 
-    fn meet(&mut self, who: Stranger, mine: Freshness, yours: Freshness, now: Instant) -> Arrival {
+    fn meet(&mut self, who: Stranger, mine: Freshness, yours: Freshness, now: Instant) -> DatagramArrival {
         let mut met = None;
         if yours != NO_FRESHNESS
             && let Some(challenge) = self.answered(yours, who, now)
@@ -277,11 +277,11 @@ impl Sessions {
             met = Some(admitted);
         }
         if mine == NO_FRESHNESS {
-            return Arrival::Meeting { met, answer: None };
+            return DatagramArrival::Meeting { met, answer: None };
         }
         match self.answer(who, mine, now) {
-            Some(answer) => Arrival::Meeting { met, answer: Some(answer) },
-            None if met.is_some() => Arrival::Meeting { met, answer: None },
+            Some(answer) => DatagramArrival::Meeting { met, answer: Some(answer) },
+            None if met.is_some() => DatagramArrival::Meeting { met, answer: None },
             None => unheard(Unheard::Busy),
         }
     }
@@ -392,8 +392,8 @@ struct Stranger {
     from: SocketAddr,
 }
 
-fn unheard(why: Unheard) -> Arrival {
-    Arrival::Unheard { why, answer: None }
+fn unheard(why: Unheard) -> DatagramArrival {
+    DatagramArrival::Unheard { why, answer: None }
 }
 
 fn first_half(tag: &[u8]) -> [u8; 16] {

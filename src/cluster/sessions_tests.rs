@@ -24,15 +24,15 @@ fn usual(seed: u8) -> Sessions {
     node(seed, (Some(SECRET), None), "lasso")
 }
 
-fn reply(arrival: &Arrival) -> Option<Vec<u8>> {
+fn reply(arrival: &DatagramArrival) -> Option<Vec<u8>> {
     match arrival {
-        Arrival::Meeting { answer, .. } | Arrival::Unheard { answer, .. } => answer.clone(),
-        Arrival::Said { .. } | Arrival::Own => None,
+        DatagramArrival::Meeting { answer, .. } | DatagramArrival::Unheard { answer, .. } => answer.clone(),
+        DatagramArrival::Said { .. } | DatagramArrival::Own => None,
     }
 }
 
-fn met(arrival: &Arrival) -> Option<Met> {
-    if let Arrival::Meeting { met, .. } = arrival { *met } else { None }
+fn met(arrival: &DatagramArrival) -> Option<Met> {
+    if let DatagramArrival::Meeting { met, .. } = arrival { *met } else { None }
 }
 
 /// `a` at place 1 greets `b` at place 2; every datagram that passed.
@@ -57,7 +57,10 @@ fn three_datagrams_make_two_strangers_known() {
     assert!(a.is_known(b.own()) && b.is_known(a.own()));
     let (to, datagram) = a.say(b.own(), &Frame::Check { number: 5 }).unwrap();
     assert_eq!(to, place(2));
-    assert_eq!(b.arrive(place(1), &datagram, at(1)), Arrival::Said { session: a.own(), frame: Frame::Check { number: 5 } });
+    assert_eq!(
+        b.arrive(place(1), &datagram, at(1)),
+        DatagramArrival::Said { session: a.own(), frame: Frame::Check { number: 5 } }
+    );
     assert_eq!(b.arrive(place(1), &datagram, at(2)), unheard(Unheard::Replayed));
 }
 
@@ -75,7 +78,7 @@ fn whatever_is_recorded_is_worth_nothing_to_a_restarted_node() {
         for datagram in &tape {
             let (before, now) = (datagram.len(), at(1000 + round * 400));
             let arrival = c.arrive(place(1), datagram, now);
-            assert!(!matches!(arrival, Arrival::Said { .. }) && met(&arrival).is_none(), "{arrival:?}");
+            assert!(!matches!(arrival, DatagramArrival::Said { .. }) && met(&arrival).is_none(), "{arrival:?}");
             assert!(reply(&arrival).is_none_or(|answer| answer.len() <= before));
         }
     }
@@ -127,7 +130,7 @@ fn nothing_is_answered_that_does_not_open() {
     assert_eq!(c.arrive(place(1), &later, at(0)), unheard(Unheard::OtherVersion));
     // Our own session's name under another secret does not make a place ours.
     let mut own = c.greet(place(9), 0, at(0)).unwrap();
-    assert_eq!(c.arrive(place(9), &own, at(0)), Arrival::Own);
+    assert_eq!(c.arrive(place(9), &own, at(0)), DatagramArrival::Own);
     own[40] ^= 1;
     assert_eq!(c.arrive(place(9), &own, at(0)), unheard(Unheard::WrongSecret));
     assert!(c.all().is_empty());
@@ -142,7 +145,7 @@ fn a_secret_is_replaced_node_by_node() {
         introduce(&mut a, &mut b, at(0));
         assert!(a.is_known(b.own()) && b.is_known(a.own()));
         let (_, said) = b.say(a.own(), &Frame::Bye).unwrap();
-        assert!(matches!(a.arrive(place(2), &said, at(1)), Arrival::Said { .. }), "in the secret that the other speaks");
+        assert!(matches!(a.arrive(place(2), &said, at(1)), DatagramArrival::Said { .. }), "in the secret that the other speaks");
     }
     // Where the older one is no longer known, the second greeting is understood.
     let (mut a, mut b) = (both(2), newer());
@@ -176,14 +179,14 @@ fn a_new_address_must_answer_too() {
     introduce(&mut a, &mut b, at(0));
     let (_, said) = a.say(b.own(), &Frame::Check { number: 1 }).unwrap();
     let arrival = b.arrive(place(7), &said, at(1000));
-    assert!(matches!(arrival, Arrival::Unheard { why: Unheard::Unproven, .. }), "{arrival:?}");
+    assert!(matches!(arrival, DatagramArrival::Unheard { why: Unheard::Unproven, .. }), "{arrival:?}");
     assert_eq!(b.address(a.own()), Some(place(1)), "nobody is pointed elsewhere by who sends on a datagram");
     let answer = reply(&a.arrive(place(2), &reply(&arrival).unwrap(), at(1001))).unwrap();
     let moved = met(&b.arrive(place(7), &answer, at(1002))).unwrap();
     assert_eq!((moved.is_new, moved.replaced), (false, None));
     assert_eq!(b.address(a.own()), Some(place(7)));
     let (_, said) = a.say(b.own(), &Frame::Check { number: 2 }).unwrap();
-    assert!(matches!(b.arrive(place(1), &said, at(1003)), Arrival::Said { .. }), "the older one is still good");
+    assert!(matches!(b.arrive(place(1), &said, at(1003)), DatagramArrival::Said { .. }), "the older one is still good");
 }
 
 /// Somebody on the way holds an answer back and sends it from elsewhere, to have us speak to a third party.
@@ -233,10 +236,10 @@ fn the_deliberate_bugs_are_bugs() {
     introduce(&mut a, &mut credulous, at(0));
     credulous.forget(a.own());
     let (_, said) = a.say(credulous.own(), &Frame::Bye).unwrap();
-    assert!(matches!(credulous.arrive(place(1), &said, at(9)), Arrival::Said { .. }));
+    assert!(matches!(credulous.arrive(place(1), &said, at(9)), DatagramArrival::Said { .. }));
     let (mut a, mut deaf) = (usual(1), buggy(SessionBug::NoWindow));
     introduce(&mut a, &mut deaf, at(0));
     let (_, said) = a.say(deaf.own(), &Frame::Bye).unwrap();
-    assert!(matches!(deaf.arrive(place(1), &said, at(1)), Arrival::Said { .. }));
-    assert!(matches!(deaf.arrive(place(1), &said, at(2)), Arrival::Said { .. }));
+    assert!(matches!(deaf.arrive(place(1), &said, at(1)), DatagramArrival::Said { .. }));
+    assert!(matches!(deaf.arrive(place(1), &said, at(2)), DatagramArrival::Said { .. }));
 }

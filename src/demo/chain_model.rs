@@ -161,7 +161,7 @@ impl ChainModel {
         self.naming.name(hash)
     }
 
-    /// Of the block of `round`; seconds since 1970. It never falls along a chain.
+    /// The timestamp of the block of `round`, in seconds since 1970. It never falls along a chain.
     pub fn timestamp(&self, round: u64) -> u64 {
         let step = self.block_time.as_millis() as i128;
         let ms = i128::from(self.start_unix_ms) + (i128::from(round) - i128::from(self.start_height)).saturating_mul(step);

@@ -334,7 +334,7 @@ impl Provider {
             Some(SubscribeFault::Late(ms)) => feeds.be_late(ms),
             Some(SubscribeFault::EventsFirst(ms)) => feeds.open_early(&id, ms, &self.view(knobs, asked.now, false)),
             Some(SubscribeFault::Never) => feeds.turn_answer(AnswerTurn::IsLost),
-            // Of one that is told nothing nobody could find out.
+            // Nobody could find out about one that is told nothing.
             Some(SubscribeFault::Twice) if subject != Subject::Syncing => {
                 let second = id_of(0x2feed);
                 feeds.add(second.clone(), subject, request)?;

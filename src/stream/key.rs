@@ -63,7 +63,7 @@ fn resumed_block(token: &Value) -> Result<BlockHash, String> {
 }
 
 impl Key {
-    /// Of params that resume nothing.
+    /// Params without a token: they resume nothing.
     #[cfg(test)]
     pub fn parse(params: &[u8]) -> Result<Key, String> {
         SubscribeCall::parse(params).map(|call| call.key)

@@ -84,7 +84,7 @@ struct OpenQuestion {
     /// All logs can be held against the bloom: an answer to less was too doubtful.
     wants_all: bool,
     failures: u32,
-    /// Of a block that is to be taken back: what was kept of it, and how much of that was told.
+    /// What was kept of a block that is to be taken back, and how much of that was told.
     kept: Option<(Vec<Log>, usize)>,
 }
 

@@ -134,7 +134,7 @@ pub struct Resumption {
     filters: Vec<(StreamId, LogFilter)>,
     has_heads: bool,
     begun: Vec<ResumedPart>,
-    /// Of the deliberate bug: the first block was left out.
+    /// The deliberate bug has left the first block out.
     has_skipped: bool,
 }
 

@@ -8,7 +8,7 @@ use super::event::{BlockHash, Head};
 pub struct Rules {
     pub max_backfill_blocks: u64,
     pub backfill_timeout_ms: u64,
-    /// Of a simulated node.
+    /// A simulated node's deliberate fault.
     pub bug: Option<Bug>,
 }
 

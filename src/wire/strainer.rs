@@ -3,8 +3,8 @@
 //! A connection is shared by calls of many clients, and one of them may ask for an answer of any length. Such a message is
 //! skipped frame by frame, so the connection lives on; its first bytes are kept, and its last, because the id that says
 //! whose it is stands in one or the other. Its length is known from the heads of its frames, before any of it is held.
-//! A text is looked at as it comes: one whose sender has lost its place swallows the frames that follow as its own bytes, and
-//! the first of them, a head that no text contains, says so at once.
+//! A text in one frame is looked at as it comes: one whose sender has lost its place swallows the frames that follow as its
+//! own bytes, and the first of them, a head that no text contains, says so at once.
 //! Whatever else breaks the protocol is passed on for its reader to judge. Fails towards ending: a frame so long that the
 //! others would wait for minutes is passed on too, and ends the connection.
 
@@ -43,7 +43,7 @@ pub struct Strainer {
     is_told: bool,
     first: ArrayVec<u8, FIRST_BYTES>,
     last: Vec<u8>,
-    /// Of a text in one frame.
+    /// Set while a text that is one frame comes in.
     text: Option<Utf8>,
     /// A message has frames to come.
     is_open: bool,

@@ -171,7 +171,7 @@ impl Scene {
     async fn client(self: Rc<Self>, world: Sim, number: u64, mut draw: Rng) {
         world.sleep_until(Instant(draw.below(15_000) * 1_000_000)).await;
         let (mut session, mut remembered) = (0, Vec::new());
-        // Of its own, so that those who come back change nothing else of a seed.
+        // A stream of draws of its own, so that those who come back change nothing else of a seed.
         let mut returning = draw.fork(70);
         while world.now() < Instant::ZERO.plus_ms(HEALED_MS + 10_000) {
             let until = world.now().plus_ms(pick(&mut draw, &[3_000, 15_000, 60_000, 200_000]));

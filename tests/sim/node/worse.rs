@@ -40,7 +40,7 @@ const KINDS: [Kind; 11] = [
 /// What is worse than most chains are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Worse {
-    /// Per million.
+    /// In a million rounds.
     pub null_rounds: u32,
     /// After so many turns the chain falls.
     fall: Option<Fall>,
@@ -265,7 +265,7 @@ impl Misfortunes<'_> {
     }
 }
 
-/// Of a million.
+/// Every time, as a chance in a million.
 const ALWAYS: u32 = 1_000_000;
 
 fn stray_off(knobs: &mut Knobs, above: Option<u64>, lone: u32) {

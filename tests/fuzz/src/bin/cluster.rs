@@ -27,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     while let Some(datagram) = next.take() {
         node.arrive(there, &datagram, at(1));
         for (_, back) in node.take_datagrams() {
-            if let lasso::cluster::sessions::Arrival::Meeting { answer: Some(answer), .. } = peer.arrive(here, &back, at(1).now) {
+            if let lasso::cluster::sessions::DatagramArrival::Meeting { answer: Some(answer), .. } = peer.arrive(here, &back, at(1).now) {
                 next = Some(answer);
             }
         }

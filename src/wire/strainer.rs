@@ -100,7 +100,7 @@ impl Strainer {
         (self.is_data, self.is_last) = (first & 0x0f <= 2, first & 0x80 != 0);
         // What breaks the protocol otherwise is for its reader to name, and what is skipped nobody reads.
         match first & 0x0f {
-            0 | 1 | 2 if first & 0x70 != 0 || is_masked => self.text = None,
+            0..=2 if first & 0x70 != 0 || is_masked => self.text = None,
             1 => self.text = (self.is_last && !self.is_open && !self.is_skipping).then(Utf8::default),
             2 => self.text = None,
             _ => {}

@@ -9,7 +9,7 @@ use crate::config::profile::{ChainSpec, OverrideSpec, ProfileSpec, RoutingSpec, 
 use crate::config::provider::ProviderSpec;
 use crate::config::read::Spot;
 use crate::config::suggest;
-use crate::config::topology::{Chain, MethodOverride, Profile, Provider, Topology};
+use crate::config::topology::{ByName, Chain, MethodOverride, Profile, Provider, Topology};
 use std::collections::HashMap;
 
 /// Total: always returns a topology, which is only to be used when no problem was found.
@@ -40,7 +40,7 @@ fn resolve_profile(spec: ProfileSpec, instances: &mut Instances, findings: &mut 
     check_profile_routing(&spec, findings);
     let mut names = ChainNames::new(file, &spec.chains, findings);
     let mut chains: IdVec<ChainId, Chain> = IdVec::new();
-    let mut chain_by_name = HashMap::new();
+    let mut chain_by_name = ByName::default();
     for mut chain in spec.chains {
         chain.providers.iter_mut().for_each(|provider| provider.inherit_forwarded(&spec.forward_headers));
         let mine = names.claim(&chain, findings);
@@ -181,7 +181,7 @@ fn resolve_chain(
         color: spec.color,
         size: spec.size,
         providers: IdVec::new(),
-        provider_by_id: HashMap::new(),
+        provider_by_id: ByName::default(),
         default_strategy: spec.routing.default_strategy.or(profile_routing.default_strategy),
         method_overrides: Vec::new(),
         forward_headers: Vec::new(),

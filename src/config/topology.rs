@@ -7,6 +7,9 @@ use crate::base::ids::{ChainId, EntryId, Id, IdVec, InstanceId, ProfileId, Provi
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// What the configuration calls by name. Calls only look names up, so its hash need not withstand chosen keys.
+pub type ByName<T> = HashMap<Box<str>, T, foldhash::fast::RandomState>;
+
 /// All profiles and the physical upstreams behind them.
 #[derive(Clone, Debug, Default)]
 pub struct Topology {
@@ -15,7 +18,7 @@ pub struct Topology {
     /// Every provider as configured, profile by profile and chain by chain.
     pub entries: IdVec<EntryId, Entry>,
     /// Slug, and alias (`public` for `default`), to profile.
-    pub profile_by_slug: HashMap<Box<str>, ProfileId>,
+    pub profile_by_slug: ByName<ProfileId>,
     /// First 4 bytes of an instance's fingerprint (the prefix of filter ids, CONTRACT §3) to instance.
     pub instance_by_tag: HashMap<u32, InstanceId>,
 }
@@ -68,7 +71,7 @@ pub struct Profile {
     pub max_batch_items: u32,
     pub chains: IdVec<ChainId, Chain>,
     /// Key, configured aliases and decimal chain id, to chain.
-    pub chain_by_name: HashMap<Box<str>, ChainId>,
+    pub chain_by_name: ByName<ChainId>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +99,7 @@ pub struct Chain {
     pub first_entry: EntryId,
     /// At most 64, in configuration order.
     pub providers: IdVec<ProviderId, Provider>,
-    pub provider_by_id: HashMap<Box<str>, ProviderId>,
+    pub provider_by_id: ByName<ProviderId>,
     /// `routing.default_strategy`; `None` follows the node's default.
     pub default_strategy: Option<Strategy>,
     /// `routing.method_overrides`, by method name.

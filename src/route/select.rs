@@ -360,7 +360,7 @@ impl Draw {
     /// Nothing when nobody weighs anything: then all are alike.
     fn total_weight(&self, ranking: &Ranking) -> Option<f32> {
         let total: f32 = match self.seconds {
-            0 => members(self.set).map(|id| ranking.weight(id)).sum(),
+            0 => ranking.weight_of(self.set),
             _ => members(self.set).map(|id| self.weight(id, ranking)).sum(),
         };
         (total > 0.0 && total.is_finite()).then_some(total)

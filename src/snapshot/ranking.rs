@@ -4,7 +4,7 @@
 use crate::base::ids::{Id, IdVec, SlotId};
 use crate::base::limits::SLOTS_PER_CHAIN;
 use crate::health::evidence::Standing;
-use crate::snapshot::{Fixed, Set, bit};
+use crate::snapshot::{Fixed, Set, bit, members};
 use arrayvec::ArrayVec;
 
 /// The right to divert one call to a channel whose evidence is old.
@@ -27,6 +27,8 @@ pub struct Ranking {
     pub measured: Set,
     /// (best / latency)^beta; 0 where nothing was measured.
     weights: ArrayVec<f32, SLOTS_PER_CHAIN>,
+    /// Of all the qualified together, among whom a draw is usually made.
+    qualified_weight: f32,
     /// Four times the 99th percentile; 0 where too little is known.
     patience_ms: ArrayVec<u32, SLOTS_PER_CHAIN>,
     pub grant: Option<Grant>,
@@ -53,12 +55,15 @@ impl Ranking {
             |of: &dyn Fn(&Standing) -> bool| standings.iter().filter(|(_, s)| of(s)).fold(0, |mask, (id, _)| mask | bit(id));
         let latencies: ArrayVec<f32, SLOTS_PER_CHAIN> = standings.values().map(latency).collect();
         let best = latencies.iter().copied().filter(|l| *l > 0.0).fold(f32::INFINITY, f32::min);
-        let weights = latencies.iter().map(|l| if *l > 0.0 { (best / l).powf(beta) } else { 0.0 }).collect();
+        let weights: ArrayVec<f32, SLOTS_PER_CHAIN> =
+            latencies.iter().map(|l| if *l > 0.0 { (best / l).powf(beta) } else { 0.0 }).collect();
+        let qualified = set(&|s| s.qualified);
         let patience = |s: &Standing| s.patience_us().map_or(0, |us| us.div_ceil(1000));
         Ranking {
             order,
-            qualified: set(&|s| s.qualified),
+            qualified,
             measured: set(&|s| latency(s) > 0.0),
+            qualified_weight: sum(&weights, qualified),
             weights,
             patience_ms: standings.values().map(patience).collect(),
             grant: None,
@@ -72,6 +77,12 @@ impl Ranking {
         self.weights.get(slot.index()).copied().unwrap_or(0.0)
     }
 
+    /// What all of `set` weigh.
+    #[inline]
+    pub fn weight_of(&self, set: Set) -> f32 {
+        if set == self.qualified { self.qualified_weight } else { sum(&self.weights, set) }
+    }
+
     /// What nine of ten calls took at most, if enough is known.
     pub fn usual_ms(&self, slot: SlotId) -> Option<u64> {
         self.standings.get(slot).and_then(|standing| standing.usual_us()).map(|us| u64::from(us.div_ceil(1000)))
@@ -81,6 +92,10 @@ impl Ranking {
     pub fn patience_ms(&self, slot: SlotId) -> Option<u64> {
         self.patience_ms.get(slot.index()).filter(|ms| **ms > 0).map(|ms| u64::from(*ms))
     }
+}
+
+fn sum(weights: &[f32], set: Set) -> f32 {
+    members(set).map(|slot| weights.get(slot.index()).copied().unwrap_or(0.0)).sum()
 }
 
 /// Group, value within the group, tie-break.

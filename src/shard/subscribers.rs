@@ -94,7 +94,7 @@ pub struct Place {
 /// Reads what the control thread writes, to the end of the shard.
 pub async fn read_letters<W: World>(shard: Rc<Shard<W>>, mut inbox: Inbox<Letter>) {
     shard.wish(Wish::Began { shard: shard.producer() });
-    let (mut taken, mut slice) = (0, 0);
+    let (mut taken, mut slice) = (0, Slice::default());
     loop {
         let letter = match inbox.try_receive() {
             Some(letter) => letter,
@@ -107,14 +107,36 @@ pub async fn read_letters<W: World>(shard: Rc<Shard<W>>, mut inbox: Inbox<Letter
                 letter
             }
         };
-        let now = shard.now();
-        slice += shard.take_letter(letter, now);
-        taken += 1;
-        shard.sweep_if_overdue(now);
-        if slice >= limits::FAN_OUT_SLICE {
-            slice = 0;
+        if slice.ends_before(&letter) {
             shard.let_write().await;
         }
+        let now = shard.now();
+        slice.queued += shard.take_letter(letter, now);
+        taken += 1;
+        shard.sweep_if_overdue(now);
+    }
+}
+
+/// What was put into queues since those who write them had their turn.
+#[derive(Default)]
+struct Slice {
+    queued: usize,
+    stream: Option<StreamId>,
+}
+
+impl Slice {
+    /// A stream's events that follow each other are not parted where that can be helped: each of its clients would be woken
+    /// twice, and get in two writes what fits into one.
+    fn ends_before(&mut self, letter: &Letter) -> bool {
+        let stream = if let Letter::Event { stream, .. } = letter { Some(*stream) } else { None };
+        let is_run = stream.is_some() && stream == self.stream;
+        self.stream = stream;
+        let most = if is_run { 2 * limits::FAN_OUT_SLICE } else { limits::FAN_OUT_SLICE };
+        let ends = self.queued >= most;
+        if ends {
+            self.queued = 0;
+        }
+        ends
     }
 }
 

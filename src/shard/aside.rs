@@ -136,6 +136,11 @@ impl<W: World> Asides<W> {
         }
     }
 
+    /// A link is gone.
+    pub(super) fn forget(&self, link: &Rc<Link<W>>) {
+        self.idle.borrow_mut().retain(|idle| !Rc::ptr_eq(&idle.link, link));
+    }
+
     /// Closes what has been idle for too long.
     pub fn beat(&self, now: Instant) {
         self.idle.borrow_mut().retain(|idle| {

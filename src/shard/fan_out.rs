@@ -56,6 +56,11 @@ impl<W: World> FanOut<W> {
         self.crowd.borrow_mut().push(socket);
     }
 
+    /// It is gone.
+    pub fn forget(&self, socket: &Rc<Socket<W>>) {
+        self.crowd.borrow_mut().retain(|one| !Rc::ptr_eq(one, socket));
+    }
+
     /// Something has changed for those who are waited for.
     pub fn ease(&self) {
         self.eased.ring();

@@ -277,6 +277,16 @@ impl<W: World> Links<W> {
         }
     }
 
+    /// A link is gone.
+    pub(super) fn forget(&self, link: &Rc<Link<W>>, place: usize) {
+        self.all.borrow_mut().try_remove(place);
+        let Some(place) = self.places.get(link.instance().index()) else { return };
+        let mut state = place.state.borrow_mut();
+        if matches!(&*state, State::Open(open) if Rc::ptr_eq(open, link)) {
+            *state = State::Closed(ConnectFault::Resting);
+        }
+    }
+
     /// Says goodbye to every provider.
     pub fn close_all(&self) {
         self.now().iter().for_each(|link| link.close());

@@ -91,6 +91,13 @@ struct Streams<W: World> {
     held: Vec<VecDeque<Letter>>,
 }
 
+/// What feeds say goes through what knows them.
+impl<W: World> Drop for Streams<W> {
+    fn drop(&mut self) {
+        self.news.ears.borrow_mut().clear();
+    }
+}
+
 /// Serves wishes to the end of the process.
 pub async fn run<W: World>(shard: Rc<Shard<W>>, mut wishes: Inbox<Wish>, announced: Rc<Announced>) {
     let board = Switchboard::new(&shard.latest().topology, &shard.node().settings.region, shard.stream_bug());

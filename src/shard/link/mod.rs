@@ -111,8 +111,9 @@ impl<W: World> Link<W> {
             end_by: Cell::new(Instant::NEVER),
         });
         let place = shard.links.all.borrow_mut().insert(link.clone());
+        let listed = Listed { link: link.clone(), place };
         shard.world.spawn("link writer", outbox::write(link.clone(), opened.write));
-        shard.world.spawn("link reader", read(link.clone(), opened.read, opened.rest, place));
+        shard.world.spawn("link reader", read(listed, opened.read, opened.rest));
         Ok(link)
     }
 
@@ -378,12 +379,27 @@ impl<W: World> Drop for Sent<'_, W> {
     }
 }
 
-async fn read<W: World>(link: Rc<Link<W>>, mut from: ReadOf<W>, rest: Vec<u8>, place: usize) {
-    let how = read_messages(&link, &mut from, &rest).await;
+/// A link that its shard knows. Shard and link hold each other until this is dropped, which happens also where the reader
+/// panics, or its shard ends under it.
+struct Listed<W: World> {
+    link: Rc<Link<W>>,
+    place: usize,
+}
+
+impl<W: World> Drop for Listed<W> {
+    fn drop(&mut self) {
+        self.link.end(How::Lost);
+        self.link.closer.close();
+        self.link.shard.links.forget(&self.link, self.place);
+        self.link.shard.asides.forget(&self.link);
+    }
+}
+
+async fn read<W: World>(listed: Listed<W>, mut from: ReadOf<W>, rest: Vec<u8>) {
+    let link = &listed.link;
+    let how = read_messages(link, &mut from, &rest).await;
     link.end(how);
-    linger(&link, &mut from).await;
-    link.closer.close();
-    link.shard.links.all.borrow_mut().try_remove(place);
+    linger(link, &mut from).await;
 }
 
 async fn read_messages<W: World>(link: &Rc<Link<W>>, from: &mut ReadOf<W>, rest: &[u8]) -> How {

@@ -101,15 +101,30 @@ pub async fn converse<W: World>(client: Client<W>, upgrade: Upgrade) {
         leaving: RefCell::default(),
         shard: shard.clone(),
     });
-    let place = shard.sockets.borrow_mut().insert(socket.clone());
+    let attended = Attended { place: shard.sockets.borrow_mut().insert(socket.clone()), socket };
+    let socket = &attended.socket;
     shard.world.spawn("websocket writer", outbox::write(socket.clone(), write));
     let mut protocol = Protocol::server(limits::REQUEST_BODY_BYTES);
     protocol.feed(&upgrade.rest);
-    reading::read_messages(&socket, read, protocol).await;
-    socket.is_gone.set(true);
-    socket.outbox.end();
-    socket.end_subscriptions();
-    shard.sockets.borrow_mut().try_remove(place);
+    reading::read_messages(socket, read, protocol).await;
+}
+
+/// A connection that its shard knows. They hold each other until this is dropped, which happens also where its reader panics,
+/// or its shard ends under it.
+struct Attended<W: World> {
+    socket: Rc<Socket<W>>,
+    place: usize,
+}
+
+impl<W: World> Drop for Attended<W> {
+    fn drop(&mut self) {
+        let Attended { socket, place } = self;
+        socket.is_gone.set(true);
+        socket.outbox.end();
+        socket.end_subscriptions();
+        socket.shard.fan_out.forget(socket);
+        socket.shard.sockets.borrow_mut().try_remove(*place);
+    }
 }
 
 impl<W: World> Socket<W> {

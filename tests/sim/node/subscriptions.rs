@@ -31,7 +31,7 @@ use lasso::snapshot::Snapshot;
 use lasso::stream::bug::Bug;
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 /// Faults end here.
@@ -346,9 +346,15 @@ fn end(scene: Rc<Scene>, seed: u64, clients: u64) -> Told {
     }
     let (node, mut tally) = (scene.node.clone(), scene.tally.get());
     tally.slow = scene.shared.counters.iter().map(|counters| counters.slow_consumers.get()).sum();
+    let shards: Vec<Weak<Shard<Sim>>> = scene.shards.iter().map(Rc::downgrade).collect();
     drop(scene);
     assert_eq!(ended, Ended::Deadline, "seed {seed}");
-    Told { trace: node.finish(ended), tally }
+    let mut trace = node.finish(ended);
+    let left = shards.iter().filter(|shard| shard.strong_count() > 0).count();
+    if left > 0 {
+        trace.violations.push(format!("{left} shards outlive their world"));
+    }
+    Told { trace, tally }
 }
 
 /// One that does not read while there is much to tell is closed; its neighbour on the same subscription misses nothing.

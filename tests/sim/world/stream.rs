@@ -222,7 +222,9 @@ pub struct SimCloser {
 
 impl Closer for SimCloser {
     fn close(&self) {
-        self.sim.network().shut(self.socket);
+        if !self.sim.is_tearing() {
+            self.sim.network().shut(self.socket);
+        }
     }
 
     fn is_reset(&self) -> bool {

@@ -1,8 +1,9 @@
 //! A feed over the instance's WebSocket: one connection that carries every subscription, made again when it ends.
 //!
 //! Each key is subscribed to once. Its events are known by the provider's id for it; events that overtake their own
-//! confirmation wait for it. Of others that nobody asked for the provider is told so once: it may hold a subscription that it
-//! said it would not make, and each time it is asked again it would hold one more. A newHeads subscription that is silent for longer
+//! confirmation wait for it. Of others that nobody asked for the provider is told so: it may hold a subscription that it
+//! said it would not make, and each time it is asked again it would hold one more. Where it goes on it is told once more, and
+//! then the connection ends. A newHeads subscription that is silent for longer
 //! than the chain's `new_heads_timeout_ms` ends the connection: half-open sockets and stalled nodes look like that.
 //! Rejected: subscribing again on the same connection (what stalled it once will stall it again).
 
@@ -84,6 +85,14 @@ fn say<W: World>(shard: &Shard<W>, feed: &Feed, what: Streaming) {
     shard.tell(Event::Streaming { channel: feed.id.channel(), what });
 }
 
+/// A subscription that nobody asked for, which its provider was told so often.
+#[derive(Clone, Copy)]
+struct Declined {
+    times: usize,
+    /// Whether that was heeded is known by then.
+    again: Instant,
+}
+
 /// What one connection carries.
 struct Carried<W: World> {
     link: Rc<Link<W>>,
@@ -96,8 +105,8 @@ struct Carried<W: World> {
     early: VecDeque<(Box<[u8]>, Vec<u8>)>,
     /// Ids that were ended, whose last events may still come.
     ended: BTreeSet<Box<[u8]>>,
-    /// How many ids that nobody knows were declined.
-    declined: usize,
+    /// Ids that nobody knows.
+    declined: BTreeMap<Box<[u8]>, Declined>,
     last_head: Instant,
 }
 
@@ -111,7 +120,7 @@ impl<W: World> Carried<W> {
             refused: BTreeMap::new(),
             early: VecDeque::new(),
             ended: BTreeSet::new(),
-            declined: 0,
+            declined: BTreeMap::new(),
             last_head: now,
         }
     }
@@ -154,7 +163,7 @@ impl<W: World> Carried<W> {
                     let event = message.get(result).unwrap_or(&[]);
                     match self.by_id.get(&subscription).cloned() {
                         Some(key) => self.on_event(feed, &key, event, now),
-                        None if self.asked.is_empty() => self.decline(shard, subscription),
+                        None if self.asked.is_empty() => self.decline(shard, subscription, now),
                         None => self.keep_early(subscription, event),
                     }
                 }
@@ -174,11 +183,20 @@ impl<W: World> Carried<W> {
         }
     }
 
-    fn decline(&mut self, shard: &Shard<W>, id: Box<[u8]>) {
-        if self.declined < limits::FEED_DECLINED && self.ended.insert(id.clone()) {
-            self.declined += 1;
-            shard.world().spawn("decline", decline(self.link.clone(), shard.world().clone(), id));
+    fn decline(&mut self, shard: &Shard<W>, id: Box<[u8]>, now: Instant) {
+        let is_full = self.declined.len() >= limits::FEED_DECLINED && !self.declined.contains_key(&id);
+        if is_full || self.ended.contains(&id) {
+            return;
         }
+        let declined = self.declined.entry(id.clone()).or_insert(Declined { times: 0, again: now });
+        if now < declined.again {
+            return;
+        }
+        if declined.times >= limits::UNSUBSCRIBE_TRIES {
+            return self.link.close();
+        }
+        *declined = Declined { times: declined.times + 1, again: now.plus_ms(limits::UNSUBSCRIBE_MS) };
+        shard.world().spawn("decline", decline(self.link.clone(), shard.world().clone(), id));
     }
 
     fn on_answered(&mut self, feed: &Feed, key: Key, answer: Result<Box<[u8]>, NoSubscription>, now: Instant) {

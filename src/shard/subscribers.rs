@@ -14,7 +14,7 @@ use crate::shard::refusal::RpcRefusal;
 use crate::shard::resumed::Resumed;
 use crate::shard::socket::{Payload, Socket, SubscriptionId};
 use crate::stream::event::BlockHash;
-use crate::stream::fanout::{Letter, StreamId, Ticket, Topic, Wish};
+use crate::stream::fanout::{FirstTold, Letter, LogTurn, StreamId, Ticket, Topic, Wish};
 use crate::stream::key::Key;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -45,8 +45,25 @@ pub(super) struct Member<W: World> {
     pub waiting: Option<Unanswered>,
     /// It goes on from an earlier life.
     pub resumed: Option<Resumed>,
+    /// Of logs.
+    pub first: FirstTold,
     /// Its client's, of the topics that one may have.
     _share: Option<Hold<Arc<Topic>>>,
+}
+
+/// An event for everybody in a stream.
+struct Delivery {
+    payload: Arc<[u8]>,
+    /// The newest block of which everything was told with it.
+    whole: Option<BlockHash>,
+    log: Option<LogTurn>,
+}
+
+impl<W: World> Member<W> {
+    /// It was answered, and has been told what it missed.
+    fn hears(&self) -> bool {
+        self.waiting.is_none() && self.resumed.as_ref().is_none_or(Resumed::has_joined)
+    }
 }
 
 pub(super) struct Local<W: World> {
@@ -170,7 +187,8 @@ impl<W: World> Shard<W> {
             false => Some(request),
         };
         self.subscribers.members.set(self.subscribers.members.get() + 1);
-        let index = local.members.insert(Member { socket: socket.clone(), id, waiting, resumed, _share: share });
+        let first = if resumed.is_some() { FirstTold::EARLIER } else { FirstTold::default() };
+        let index = local.members.insert(Member { socket: socket.clone(), id, waiting, resumed, first, _share: share });
         drop(topics);
         let place = Place { topic, index };
         self.ask_to_resume(&place)?;
@@ -237,7 +255,9 @@ impl<W: World> Shard<W> {
         match letter {
             Letter::Opened { topic, ticket, stream, newest } => self.opened(&topic, ticket, stream, newest),
             Letter::Refused { topic, ticket, reason } => self.refused(&topic, ticket, &reason),
-            Letter::Event { stream, payload, whole } => return self.deliver(stream, payload, whole, now).max(1),
+            Letter::Event { stream, payload, whole, log } => {
+                return self.deliver(stream, Delivery { payload, whole, log }, now).max(1);
+            }
             Letter::Resume { tickets, step } => return self.on_resume_step(&tickets, &step, now).max(1),
             Letter::Seen { chain_number, channel, head } => {
                 let mut all = self.sightings.borrow_mut();
@@ -306,7 +326,8 @@ impl<W: World> Shard<W> {
         topics.get_mut(&place.topic)?.members.get_mut(place.index)?.waiting.take()
     }
 
-    fn deliver(&self, stream: StreamId, payload: Arc<[u8]>, whole: Option<BlockHash>, now: Instant) -> usize {
+    fn deliver(&self, stream: StreamId, delivery: Delivery, now: Instant) -> usize {
+        let Delivery { payload, whole, log } = delivery;
         let by_stream = self.subscribers.by_stream.borrow();
         let mut topics = self.subscribers.topics.borrow_mut();
         let Some(local) = by_stream.get(&stream).and_then(|topic| topics.get_mut(topic)) else { return 0 };
@@ -314,8 +335,8 @@ impl<W: World> Shard<W> {
         // Counting references within a shard costs no atomic operation.
         let payload = Payload::new(payload, &self.fan_out.held);
         self.counters.events.add(local.members.len() as u64);
-        for (_, member) in &local.members {
-            if member.waiting.is_none() && member.resumed.as_ref().is_none_or(Resumed::has_joined) {
+        for (_, member) in &mut local.members {
+            if member.hears() && log.is_none_or(|log| member.first.concerns(log)) {
                 member.socket.push_event(member.id, payload.clone(), now);
             }
         }

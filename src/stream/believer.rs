@@ -9,6 +9,8 @@ pub struct Believer {
     /// Where the stream began, and with which block, if that was known before any announcement.
     pub first: u64,
     pub began: Option<BlockHash>,
+    /// How old the beginning is.
+    pub began_s: u64,
     pub chain: Vec<(u64, BlockHash)>,
     pub logs: Vec<SeenLog>,
     /// The chain has begun anew once, so it may do so, or be reorganised below that beginning.
@@ -36,6 +38,7 @@ impl Believer {
             return Err("a block for a head".into());
         }
         let (number, hash, parent) = (number_in(&head, "number"), hash_in(&head, "hash"), hash_in(&head, "parentHash"));
+        let made = head.get("timestamp").map(|_| number_in(&head, "timestamp"));
         if self.chain.contains(&(number, hash)) {
             return Err(format!("{number} {hash:?} twice"));
         }
@@ -48,7 +51,11 @@ impl Believer {
                 self.chain.clear();
                 self.began = None;
                 self.first = if self.may_fall { self.first.min(number) } else { self.first };
-                // Without numbers that are passed over it is the first; with them, the first of its branch above the beginning.
+                // Without numbers that are passed over it is the first; with them, the first of its branch above the beginning. What is
+                // younger than the beginning may be lower.
+                let is_young = made.is_some_and(|made| made > self.began_s);
+                self.began_s = made.unwrap_or(0);
+                self.first = if is_young { self.first.min(number) } else { self.first };
                 number + 2 >= self.first && number <= self.first + 2
             }
         };

@@ -10,23 +10,23 @@
 //! A hole has one deadline, from the first announcement that met it; only a block above it ends it, so neither later
 //! announcements nor other leaders restart it.
 //! One provider's word ends nothing: a head too far to be linked is asked of somebody else first, and where nobody confirms
-//! it, it is dropped and its announcer leads no more. A head lower than everything that is kept is a late repeat, a provider
-//! that is behind, or a chain that began anew. It is the last when the leader's newest block is lower too, is younger than
-//! what was told, so that it cannot be below it, and nobody has the newest told block any more; then the stream begins anew
-//! with a head that does not link, which says to everybody that nothing told before is canonical.
+//! it, it is dropped and its announcer leads no more. Nor does it begin anything: a block below which nothing was told is held
+//! against what others have (`beginning`). A head lower than everything that is kept is a late repeat, a provider that is
+//! behind, or a chain that began anew. It is the last when the leader's newest block is lower too, is younger than what was
+//! told, so that it cannot be below it, and nobody has the newest told block any more; then the stream begins anew with a head
+//! that does not link, which says to everybody that nothing told before is canonical.
 //! Rejected: a set of seen hashes (A → B → A goes silent), emitting fetched heights as they come (another provider's fork
 //! would show as two reorgs), skipping to the newest announcement (a branch that was canonical would never be told), and
 //! beginning anew for any lower head (a provider behind a balancer says such things every minute).
 //! How it fails: it closes with the reason, and skips nothing. An orphan that nobody has any more is given up for a newer
-//! announcement. A fork below the first block is told from that block up. A late repeat of a head of an abandoned branch is
-//! taken for a return to it: on one ordered connection that is what it would mean. A chain that begins anew in the past by
-//! its own clock is not known to do so: its stream is closed when its time is over.
+//! announcement. A late repeat of a head of an abandoned branch is taken for a return to it: on one ordered connection that is
+//! what it would mean.
 
 use super::bug::Bug;
 use super::event::{BlockHash, Head};
-pub use super::terms::{Action, Ask, Reason, Rules};
+pub use super::terms::{Action, Ask, Opinions, Reason, Rules};
 use super::told::ToldChain;
-use crate::base::limits::{FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, LOWER_HEAD_LOOK_MS, STREAM_HELD_BYTES, STREAM_HELD_HEADS};
+use crate::base::limits::{BELIEF_MS, FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, STREAM_HELD_BYTES, STREAM_HELD_HEADS};
 use crate::base::time::Instant;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -60,6 +60,8 @@ enum Walk {
     Nothing,
     /// The branch, newest first.
     Linked(Vec<Head>),
+    /// The same of one that leaves the chain below its first block, or beside it: nothing was told that it links to.
+    Beside(Vec<Head>),
     Missing {
         number: u64,
         hash: BlockHash,
@@ -95,6 +97,10 @@ pub struct Heads {
     witnessed: Option<BlockHash>,
     /// The leader's newest block, when that is lower than everything that is kept.
     lower: Option<Head>,
+    /// What is believed, or not yet, of a block below which nothing was told; and when the stream begins without its leader's
+    /// newest block.
+    weighed: Option<Weighed>,
+    begin_by: Option<Instant>,
     /// The leader must go.
     forsakes: bool,
     /// It follows what another machine emitted, up from a block that a client was told in an earlier life.
@@ -135,6 +141,8 @@ impl Heads {
             hole: None,
             witnessed: None,
             lower: None,
+            weighed: None,
+            begin_by: None,
             forsakes: false,
             follows: false,
             goal: None,
@@ -162,7 +170,9 @@ impl Heads {
         if let Some(goal) = self.goal.take() {
             self.drop_wanted(Ask::Hash(goal));
         }
-        if self.source == Source::New {
+        if self.waits_to_begin() {
+            self.begin_by.get_or_insert(now.plus_ms(BELIEF_MS));
+        } else if self.source == Source::New {
             self.drop_wanted(Ask::Latest);
             self.source = Source::Live;
         }
@@ -171,6 +181,7 @@ impl Heads {
 
     /// The leading provider's subscription is gone.
     pub fn on_lost(&mut self, now: Instant) {
+        self.leave_weighed();
         self.source = Source::Lost;
         (self.lower, self.forsakes) = (None, false);
         self.drop_wanted(Ask::Latest);
@@ -179,6 +190,7 @@ impl Heads {
 
     /// A subscription was confirmed that leads from now on; a planned switch needs no loss before.
     pub fn on_confirmed(&mut self, now: Instant) {
+        self.leave_weighed();
         self.source = Source::New;
         (self.lower, self.forsakes) = (None, false);
         self.source_deadline.get_or_insert(now.plus_ms(self.rules.backfill_timeout_ms));
@@ -197,6 +209,7 @@ impl Heads {
             Ask::Latest => true,
             Ask::Number(number) => block.number == number,
             Ask::Hash(hash) | Ask::Witness(hash) => block.hash == hash,
+            Ask::Compare { .. } => false,
         };
         if !is_asked {
             return self.on_fill_failed(ask, now);
@@ -223,6 +236,7 @@ impl Heads {
                 self.witnessed = Some(hash);
                 self.settle(now);
             }
+            Ask::Compare { .. } => {}
         }
     }
 
@@ -239,7 +253,8 @@ impl Heads {
             match ask {
                 Ask::Hash(hash) if is_over => drop(self.given_up.insert(hash)),
                 Ask::Witness(_) if is_over => return self.forsake(),
-                Ask::Latest | Ask::Number(_) | Ask::Hash(_) | Ask::Witness(_) => {}
+                Ask::Latest if is_over => self.begin_announced(now),
+                Ask::Latest | Ask::Number(_) | Ask::Hash(_) | Ask::Witness(_) | Ask::Compare { .. } => {}
             }
         }
         self.settle(now);
@@ -253,6 +268,10 @@ impl Heads {
         if self.dig_by.is_some_and(|by| by <= now) {
             self.lose_past();
             self.settle(now);
+            return self.next(now);
+        }
+        if self.belief_at() <= now {
+            self.believe_late(now);
             return self.next(now);
         }
         if self.deadline() <= now {
@@ -272,7 +291,7 @@ impl Heads {
     /// When `next` has something to say without an event; `Instant::NEVER` if never.
     pub fn wake_at(&self) -> Instant {
         let due = self.wanted.iter().filter_map(|wanted| wanted.due);
-        due.chain(self.dig_by).fold(self.deadline(), Instant::min)
+        due.chain(self.dig_by).fold(self.deadline().min(self.belief_at()), Instant::min)
     }
 
     fn deadline(&self) -> Instant {
@@ -282,13 +301,7 @@ impl Heads {
 
     /// The new provider's newest block: where the stream begins, or as good as announced.
     fn on_latest(&mut self, block: Head, now: Instant) {
-        let Some(floor) = self.told.floor() else {
-            if self.announced.is_empty() {
-                self.told.append(&block);
-                return self.settle(now);
-            }
-            return self.announce(block, now);
-        };
+        let Some(floor) = self.told.floor() else { return self.begin(&block, now) };
         self.lower = (block.number < floor).then(|| block.clone());
         if self.rules.bug == Some(Bug::DuplicateAfterOverlap) && self.tip() == Some((block.number, block.hash)) {
             self.out.push_back(Action::Emit(block.clone()));
@@ -306,6 +319,9 @@ impl Heads {
         // Said twice in a row it is no return to that branch.
         if self.announced.back().is_none_or(|last| last.hash != head.hash) {
             self.announced.push_back(head.clone());
+        }
+        if self.waits_to_begin() || self.is_weighing() {
+            self.open_hole(now);
         }
         self.hold(head, now);
     }
@@ -326,7 +342,7 @@ impl Heads {
 
     /// Judges announcements as far as what is held allows.
     fn settle(&mut self, now: Instant) {
-        if self.goal.is_some() {
+        if self.goal.is_some() || self.waits_to_begin() || self.is_weighing() {
             return;
         }
         while let Some(head) = self.announced.front() {
@@ -338,6 +354,11 @@ impl Heads {
                 Walk::Linked(branch) => {
                     self.emit(branch);
                     self.judged();
+                }
+                Walk::Beside(branch) => {
+                    if !self.settle_beside(branch, now) {
+                        return;
+                    }
                 }
                 Walk::Missing { hash, .. } if self.announced.len() > 1 && self.given_up.contains(&hash) => self.judged(),
                 Walk::Missing { number, .. } if self.is_far(number) => {
@@ -358,7 +379,11 @@ impl Heads {
                     self.duplicates += 1;
                     self.judged();
                 }
-                Walk::Lower if self.is_gone() => self.begin_anew(),
+                Walk::Lower if self.is_gone() => {
+                    if !self.begin_anew(now) {
+                        return;
+                    }
+                }
                 Walk::Lower => return self.doubt(now),
             }
         }
@@ -385,7 +410,7 @@ impl Heads {
     }
 
     fn walk(&self, head: &Head) -> Walk {
-        let Some(floor) = self.told.floor() else { return Walk::Linked(vec![head.clone()]) };
+        let Some(floor) = self.told.floor() else { return Walk::Nothing };
         if self.told.is_known(head.hash) {
             return Walk::Nothing;
         }
@@ -393,7 +418,11 @@ impl Heads {
         let mut low = head;
         loop {
             let parent_number = self.told.number_of(low.parent);
-            if self.told.is_beside_first(low) || parent_number.is_some_and(|number| number < low.number) {
+            let is_beside = self.told.is_beside_first(low);
+            if is_beside && self.told.has_its_beginning() {
+                return Walk::Beside(branch);
+            }
+            if is_beside || parent_number.is_some_and(|number| number < low.number) {
                 return Walk::Linked(branch);
             }
             match self.held.get(&low.parent) {
@@ -417,7 +446,7 @@ impl Heads {
     fn fork_below(&self, branch: Vec<Head>) -> Walk {
         match self.told.has_its_beginning() {
             true if self.digs => Walk::Below,
-            true => Walk::Linked(branch),
+            true => Walk::Beside(branch),
             false => Walk::TooDeep,
         }
     }
@@ -443,53 +472,9 @@ impl Heads {
 
     /// The leader is alone with what it says; whatever waits came from it.
     fn forsake(&mut self) {
-        self.announced.clear();
-        self.forget_held();
-        self.lower = None;
+        self.drop_announced();
         self.wanted.clear();
-        (self.asked_to, self.walked) = (0, 0);
         self.forsakes = true;
-    }
-
-    /// Whether something that is not lower was announced since: then the first announcement was a late repeat.
-    fn is_passed(&self) -> bool {
-        let floor = self.told.floor().unwrap_or(0);
-        self.announced.iter().any(|head| head.number >= floor)
-    }
-
-    /// Whether the leader's chain is another one and nobody has ours any more.
-    fn is_gone(&self) -> bool {
-        let is_other = self.lower.as_ref().is_some_and(|lower| self.told.is_no_ancestor(lower));
-        is_other && self.tip().is_some_and(|(_, hash)| self.given_up.contains(&hash))
-    }
-
-    /// The first announcement is lower than everything that is kept: asks what that means.
-    fn doubt(&mut self, now: Instant) {
-        self.open_hole(now);
-        match (&self.lower, self.tip()) {
-            (Some(lower), Some((_, tip))) if self.told.is_no_ancestor(lower) => self.want(Ask::Hash(tip), now),
-            // It may be behind, so it is asked again.
-            (Some(_), _) => self.want(Ask::Latest, now.plus_ms(LOWER_HEAD_LOOK_MS)),
-            (None, _) => self.want(Ask::Latest, now),
-        }
-    }
-
-    /// What was told is canonical no more: the first head of the new chain links to nothing.
-    fn begin_anew(&mut self) {
-        let Some(newest) = self.lower.take() else { return };
-        let mut branch = vec![newest.clone()];
-        // What may be an ancestor of what was told is no news: a chain that was reverted goes on from there.
-        let is_news = |held: &Head, low: &Head| held.number < low.number && self.told.is_no_ancestor(held);
-        while let Some(parent) = branch.last().and_then(|low| self.held.get(&low.parent).filter(|held| is_news(held, low))) {
-            branch.push(parent.clone());
-        }
-        let judged = self.announced.iter().rposition(|head| head.hash == newest.hash).map_or(0, |place| place + 1);
-        self.announced.drain(..judged);
-        self.told.clear();
-        self.hole = None;
-        self.given_up.clear();
-        self.emit(branch);
-        self.stop_filling();
     }
 
     fn open_hole(&mut self, now: Instant) {
@@ -558,15 +543,18 @@ impl Heads {
 
     fn close(&mut self, reason: Reason) {
         self.closed.get_or_insert(reason);
-        self.announced.clear();
-        self.forget_held();
+        self.drop_announced();
         self.wanted.clear();
         (self.hole, self.source_deadline, self.dig_by) = (None, None, None);
     }
 }
 
+#[path = "continuity_beginning.rs"]
+mod beginning;
 #[path = "continuity_past.rs"]
 mod past;
+
+use beginning::Weighed;
 
 #[cfg(test)]
 #[path = "continuity_tests.rs"]

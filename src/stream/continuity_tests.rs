@@ -99,6 +99,7 @@ fn said(heads: &mut Heads, now: Instant) -> String {
             Action::Fetch(Ask::Latest) => "?".into(),
             Action::Fetch(Ask::Number(number)) => format!("?{number}"),
             Action::Fetch(Ask::Hash(hash)) => format!("?{}{}", hash.0[7], char::from(hash.0[31])),
+            Action::Fetch(Ask::Compare { hash, .. }) => format!("={}{}", hash.0[7], char::from(hash.0[31])),
             Action::Fetch(Ask::Witness(hash)) => format!("!{}{}", hash.0[7], char::from(hash.0[31])),
             Action::Forsake => "forsaken".into(),
             Action::Below(head) => format!("below {}", head.number),
@@ -115,23 +116,121 @@ fn said(heads: &mut Heads, now: Instant) -> String {
 const RULES: Rules = Rules { max_backfill_blocks: 10, backfill_timeout_ms: 30_000, bug: None };
 const NOW: Instant = Instant(1_000_000_000);
 
-/// A stream that has emitted `10a`.
-fn begun() -> Heads {
-    let mut heads = Heads::new(RULES, NOW);
-    heads.on_head(plain(10), NOW);
-    assert_eq!(said(&mut heads, NOW), "10a");
+const SHARED: Opinions = Opinions { is_shared: true, denials: 0, is_own: false };
+const DENIED: Opinions = Opinions { is_shared: false, denials: 1, is_own: false };
+
+/// Others have the block that is compared.
+fn share(heads: &mut Heads, block: &Head, now: Instant) {
+    heads.on_opinions(block.number, block.hash, SHARED, now);
+}
+
+/// A stream that begins after this block.
+fn begun_at(rules: Rules, block: Head) -> Heads {
+    let mut heads = Heads::new(rules, NOW);
+    assert_eq!(said(&mut heads, NOW), "?");
+    heads.on_filled(Ask::Latest, block.clone(), NOW);
+    assert!(said(&mut heads, NOW).starts_with('='));
+    share(&mut heads, &block, NOW);
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), (String::new(), Instant::NEVER));
     heads
+}
+
+/// A stream that begins after `10a`.
+fn begun() -> Heads {
+    begun_at(RULES, plain(10))
 }
 
 #[test]
 fn the_stream_begins_after_the_newest_block() {
     let mut heads = Heads::new(RULES, NOW);
     assert_eq!((said(&mut heads, NOW), heads.tip()), ("?".into(), None));
+    // What was announced meanwhile waits, and what follows waits for what others have.
+    heads.on_head(plain(11), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.tip()), (String::new(), None));
     heads.on_filled(Ask::Latest, plain(10), NOW);
-    assert_eq!((said(&mut heads, NOW), heads.tip()), (String::new(), Some((10, plain(10).hash))));
+    assert_eq!((said(&mut heads, NOW), heads.tip()), ("=10a".into(), Some((10, plain(10).hash))));
     heads.on_head(plain(10), NOW);
     heads.on_head(plain(11), NOW);
+    assert_eq!(said(&mut heads, NOW), "");
+    share(&mut heads, &plain(10), NOW);
     assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("11a".into(), Instant::NEVER));
+}
+
+#[test]
+fn a_beginning_that_nobody_confirms_is_believed_soon_and_one_that_others_deny_is_not() {
+    let begun = || {
+        let mut heads = Heads::new(RULES, NOW);
+        heads.on_head(plain(11), NOW);
+        heads
+    };
+    let asked = |heads: &mut Heads| {
+        heads.on_filled(Ask::Latest, plain(10), NOW);
+        assert_eq!(said(heads, NOW), "=10a");
+    };
+    let check = |opinions: Opinions, want: &str| {
+        let mut heads = begun();
+        assert_eq!(said(&mut heads, NOW), "?");
+        asked(&mut heads);
+        heads.on_opinions(10, plain(10).hash, opinions, NOW);
+        assert_eq!(said(&mut heads, NOW), want);
+    };
+    check(SHARED, "11a");
+    check(Opinions::default(), "11a");
+    check(DENIED, "forsaken");
+    check(Opinions { is_own: true, ..DENIED }, "11a");
+    check(Opinions { is_own: true, denials: 2, is_shared: false }, "forsaken");
+    check(Opinions { is_own: false, denials: 2, is_shared: true }, "11a");
+    // Nobody has answered.
+    let mut heads = begun();
+    said(&mut heads, NOW);
+    asked(&mut heads);
+    assert_eq!((said(&mut heads, NOW.plus_ms(BELIEF_MS - 1)), heads.wake_at()), (String::new(), NOW.plus_ms(BELIEF_MS)));
+    assert_eq!((said(&mut heads, NOW.plus_ms(BELIEF_MS)), heads.wake_at()), ("11a".into(), Instant::NEVER));
+    // The leader does not give its newest block: what it announced is as good, after some time or some answers.
+    let mut heads = begun();
+    said(&mut heads, NOW);
+    assert_eq!(said(&mut heads, NOW.plus_ms(BELIEF_MS)), "=11a");
+    let (mut heads, mut now) = (begun(), NOW);
+    for _ in 0..FILL_TRIES {
+        assert_eq!(said(&mut heads, now), "?");
+        heads.on_fill_failed(Ask::Latest, now);
+        now = now.plus_ms(FILL_RETRY_MS);
+    }
+    assert_eq!(said(&mut heads, now), "? =11a");
+    // Who leads by then is not to blame.
+    let mut heads = begun();
+    said(&mut heads, NOW);
+    asked(&mut heads);
+    heads.on_confirmed(NOW);
+    assert_eq!(said(&mut heads, NOW), "?");
+    heads.on_filled(Ask::Latest, plain(12), NOW);
+    heads.on_opinions(10, plain(10).hash, DENIED, NOW);
+    assert_eq!(said(&mut heads, NOW), "?");
+}
+
+#[test]
+fn a_fork_below_the_beginning_is_told_once_others_have_it() {
+    let mut heads = begun();
+    heads.on_head(plain(11), NOW);
+    heads.on_head(head(11, b'b', b'b'), NOW);
+    assert_eq!(said(&mut heads, NOW), "11a ?10b");
+    heads.on_filled(Ask::Hash(head(10, b'b', b'b').hash), head(10, b'b', b'b'), NOW);
+    heads.on_head(head(12, b'b', b'b'), NOW);
+    assert_eq!(said(&mut heads, NOW), "=10b");
+    let mut denied = heads.clone();
+    share(&mut heads, &head(10, b'b', b'b'), NOW);
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("10b 11b 12b".into(), Instant::NEVER));
+    denied.on_opinions(10, head(10, b'b', b'b').hash, DENIED, NOW);
+    assert_eq!(said(&mut denied, NOW), "forsaken");
+    denied.on_lost(NOW);
+    denied.on_confirmed(NOW);
+    assert_eq!(said(&mut denied, NOW), "?");
+    denied.on_filled(Ask::Latest, plain(12), NOW);
+    assert_eq!((said(&mut denied, NOW), denied.wake_at()), ("12a".into(), Instant::NEVER));
+    // Beside the first block.
+    let mut heads = begun();
+    heads.on_head(head(10, b'c', b'a'), NOW);
+    assert_eq!(said(&mut heads, NOW), "=10c");
 }
 
 #[test]
@@ -263,7 +362,7 @@ fn the_end_is_said_with_its_reason_and_nothing_after() {
 fn a_fork_below_what_is_kept_is_the_end() {
     let kept = STREAM_CHAIN_BLOCKS as u64;
     let check = |depth: u64, want: &str| {
-        let mut heads = Heads::new(Rules { max_backfill_blocks: 1_000, ..RULES }, NOW);
+        let mut heads = begun_at(Rules { max_backfill_blocks: 1_000, ..RULES }, plain(9));
         (10..=10 + kept).for_each(|number| heads.on_head(plain(number), NOW));
         said(&mut heads, NOW);
         let branch = |number| head(number, b'b', if number == 10 + kept - depth + 1 { b'a' } else { b'b' });
@@ -287,6 +386,8 @@ fn a_fork_below_what_is_kept_is_the_end() {
     // Before anything was forgotten there is no below: the stream begins anew with the block that replaces its first.
     let mut heads = begun();
     heads.on_head(head(10, b'b', b'b'), NOW);
+    assert_eq!(said(&mut heads, NOW), "=10b");
+    share(&mut heads, &head(10, b'b', b'b'), NOW);
     assert_eq!(said(&mut heads, NOW), "10b");
     heads.on_head(head(9, b'c', b'c'), NOW);
     heads.on_head(head(11, b'c', b'c'), NOW);
@@ -371,9 +472,9 @@ fn a_number_without_a_block_is_no_hole() {
 fn a_chain_that_begins_anew_lower_is_told_from_there() {
     let at = |timestamp_s: u64, head: Head| Head { timestamp_s: Some(timestamp_s), ..head };
     let begun = || {
-        let mut heads = Heads::new(RULES, NOW);
-        (10..=12).for_each(|number| heads.on_head(at(number, plain(number)), NOW));
-        assert_eq!(said(&mut heads, NOW), "10a 11a 12a");
+        let mut heads = begun_at(RULES, at(10, plain(10)));
+        (11..=12).for_each(|number| heads.on_head(at(number, plain(number)), NOW));
+        assert_eq!(said(&mut heads, NOW), "11a 12a");
         heads
     };
     let lower = |number: u64| at(20 + number, head(number, b'n', b'n'));
@@ -389,7 +490,18 @@ fn a_chain_that_begins_anew_lower_is_told_from_there() {
         now = now.plus_ms(FILL_RETRY_MS);
     }
     heads.on_head(lower(6), now);
-    assert_eq!((said(&mut heads, now), heads.wake_at()), ("4n 5n 6n".into(), Instant::NEVER));
+    // All of it that is younger than the beginning is told, and asked for where it was not announced.
+    assert_eq!(said(&mut heads, now), "?2 ?1 ?0 ?3n");
+    let mut late = heads.clone();
+    heads.on_filled(Ask::Hash(lower(3).hash), lower(3), now);
+    assert_eq!(said(&mut heads, now), "?2n");
+    heads.on_filled(Ask::Hash(lower(2).hash), at(10, lower(2)), now);
+    assert_eq!((said(&mut heads, now), heads.wake_at()), ("3n 4n 5n 6n".into(), Instant::NEVER));
+    // Where it cannot be had the stream ends.
+    for ms in (0..30_000).step_by(250) {
+        assert!(all_fail(&mut late, NOW.plus_ms(ms).max(now)).is_none());
+    }
+    assert!(all_fail(&mut late, NOW.plus_ms(30_000)).is_some_and(|end| end.starts_with("missing blocks did not come")));
 
     // Reverted below the beginning: the block that it falls to is old, and only what comes after it is told.
     let mut heads = begun();

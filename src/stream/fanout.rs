@@ -64,6 +64,32 @@ pub enum Wish {
     More,
 }
 
+/// A log that is told or taken back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogTurn {
+    /// Its block became canonical as the so-many-eth: whoever was first told something later never heard of it.
+    pub place: u64,
+    pub is_removed: bool,
+}
+
+/// Since which block one of a stream's subscriptions hears of it: those that share a filter joined at different times, and what
+/// was never told is not taken back.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct FirstTold(Option<u64>);
+
+impl FirstTold {
+    /// Of whoever resumes: it was told of earlier blocks in an earlier life.
+    pub const EARLIER: FirstTold = FirstTold(Some(0));
+
+    /// Whether a log is for it too.
+    pub fn concerns(&mut self, log: LogTurn) -> bool {
+        match log.is_removed {
+            true => self.0.is_some_and(|first| first <= log.place),
+            false => *self.0.get_or_insert(log.place) <= log.place,
+        }
+    }
+}
+
 /// What becomes of subscriptions that resume.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ResumeStep {
@@ -87,7 +113,7 @@ pub enum Letter {
     /// None did.
     Refused { topic: Arc<Topic>, ticket: Ticket, reason: Arc<str> },
     /// The value of `result`. `whole`: the newest block of which everything was told with it.
-    Event { stream: StreamId, payload: Arc<[u8]>, whole: Option<BlockHash> },
+    Event { stream: StreamId, payload: Arc<[u8]>, whole: Option<BlockHash>, log: Option<LogTurn> },
     /// To subscriptions that resume, or have.
     Resume { tickets: Arc<[Ticket]>, step: ResumeStep },
     /// A feed announced this head, or none did and it was fetched; comes before its event.
@@ -96,4 +122,22 @@ pub enum Letter {
     Ended { stream: StreamId, reason: Arc<str> },
     /// Letters to this shard were lost: nobody's subscription can go on.
     Cut,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_told_is_taken_back() {
+        let told = |place| LogTurn { place, is_removed: false };
+        let removed = |place| LogTurn { place, is_removed: true };
+        let check = |mut first: FirstTold, turns: &[LogTurn], want: &[bool]| {
+            let got: Vec<bool> = turns.iter().map(|turn| first.concerns(*turn)).collect();
+            assert_eq!(got, want, "{turns:?}");
+        };
+        check(FirstTold::default(), &[removed(7), told(8), removed(8), removed(7), told(9)], &[false, true, true, false, true]);
+        check(FirstTold::default(), &[told(8), told(9), removed(9), removed(8)], &[true; 4]);
+        check(FirstTold::EARLIER, &[removed(7), told(8), removed(6)], &[true; 3]);
+    }
 }

@@ -15,7 +15,7 @@
 use super::bug::Bug;
 use super::continuity::{Reason, Rules};
 use super::event::{BlockHash, Head, Log};
-use super::fanout::StreamId;
+use super::fanout::{LogTurn, StreamId};
 use super::filter::{BloomTest, LogFilter};
 use super::proof::{BloomTrust, Proof};
 use super::union::Recipients;
@@ -36,7 +36,7 @@ const FIRST_PLACE: u64 = 1 << 32;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
     /// To every subscriber of these.
-    Emit(Vec<StreamId>, Arc<[u8]>),
+    Emit(Vec<StreamId>, Arc<[u8]>, LogTurn),
     /// It must be answered by `on_answer`, `on_failed` or `on_nobody_else`.
     Ask(LogsQuestion),
     /// Nobody says what is to be taken back of what some were told in an earlier life. The others go on.
@@ -282,7 +282,7 @@ impl Logs {
     /// The next log that can be told or taken back.
     fn next_told(&mut self) -> Option<Action> {
         let told = self.take_back().or_else(|| self.tell());
-        told.map(|(to, payload)| Action::Emit(to, payload))
+        told.map(|(to, payload, turn)| Action::Emit(to, payload, turn))
     }
 
     /// What else there is to do.
@@ -301,7 +301,7 @@ impl Logs {
     }
 
     /// The next log that is to be taken back, and whose it was.
-    fn take_back(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>)> {
+    fn take_back(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>, LogTurn)> {
         while let Some(block) = self.dropped.front_mut() {
             // What is newer is taken back first.
             let BlockState::Known(logs) = &block.state else { return None };
@@ -310,7 +310,7 @@ impl Logs {
                 let Some(log) = logs.get(block.told) else { continue };
                 let to = owed(&self.recipients, &self.parts, block.place, log);
                 if !to.is_empty() && self.rules.bug != Some(Bug::RemovedDropped) {
-                    return Some((to, log.payload_saying(true)));
+                    return Some((to, log.payload_saying(true), LogTurn { place: block.place, is_removed: true }));
                 }
             }
             self.dropped.pop_front();
@@ -319,7 +319,7 @@ impl Logs {
     }
 
     /// The next log in order.
-    fn tell(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>)> {
+    fn tell(&mut self) -> Option<(Vec<StreamId>, Arc<[u8]>, LogTurn)> {
         while let Some(block) = self.blocks.get_mut(self.flushed).filter(|_| self.dropped.is_empty()) {
             let BlockState::Known(logs) = &block.state else { return None };
             if self.held_at == Some(block.hash) {
@@ -329,7 +329,7 @@ impl Logs {
                 block.told += 1;
                 let to = owed(&self.recipients, &self.parts, block.place, log);
                 if !to.is_empty() {
-                    return Some((to, log.payload_saying(false)));
+                    return Some((to, log.payload_saying(false), LogTurn { place: block.place, is_removed: false }));
                 }
             }
             self.flushed += 1;

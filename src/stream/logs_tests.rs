@@ -61,7 +61,7 @@ fn said(logs: &mut Logs, now: Instant) -> String {
     let mut said = Vec::new();
     while let Some(action) = logs.next(now) {
         match action {
-            Action::Emit(to, payload) => {
+            Action::Emit(to, payload, _) => {
                 let log = Log::parse(&payload).expect("a log");
                 let sign = if log.removed { '-' } else { '+' };
                 let whom =

@@ -25,3 +25,5 @@ pub mod union;
 mod believer;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod oracle;

@@ -8,11 +8,12 @@
 
 use super::believer::Believer;
 use super::bug::Bug;
-use super::continuity::{Action, Ask, Heads, Rules};
+use super::continuity::{Action, Ask, Heads, Opinions, Rules};
 use super::event::{BlockHash, Head, Log};
 use super::fanout::StreamId;
 use super::filter::{LogFilter, bloom_add};
 use super::logs::{Action as LogsAction, Logs, LogsQuestion};
+use super::oracle::Oracle;
 use crate::base::ids::InstanceId;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -50,14 +51,14 @@ const OTHER: [u8; 20] = [9; 20];
 /// The subscription that is judged.
 const STREAM: StreamId = StreamId(1);
 
-struct Block {
-    number: u64,
+pub(super) struct Block {
+    pub number: u64,
     /// Nobody gives it.
     is_hidden: bool,
     /// No other provider knows it.
     is_strange: bool,
-    hash: BlockHash,
-    parent: Option<usize>,
+    pub hash: BlockHash,
+    pub parent: Option<usize>,
     header: String,
     /// Those that match the filter.
     logs: Vec<String>,
@@ -72,6 +73,7 @@ enum Event {
     Grow,
     Head { subscription: u32, block: usize },
     Filled { ask: Ask, block: Option<usize> },
+    Opinions { number: u64, hash: BlockHash, opinions: Opinions },
     Logs { hash: BlockHash, by: InstanceId, logs: Option<Vec<String>> },
     Lose,
     Confirm,
@@ -99,6 +101,8 @@ pub struct Story {
     /// The last block that the machine was told of.
     newest_fed: Option<BlockHash>,
     oracle: Oracle,
+    /// Believed although nobody could say anything of them.
+    unwitnessed: Vec<BlockHash>,
     is_quiet: bool,
     /// Nothing can make the machine give a block up, so it must emit what the oracle says.
     is_exact: bool,
@@ -131,7 +135,8 @@ impl Story {
             reset_at: 0,
             untold_since: None,
             newest_fed: None,
-            oracle: Oracle { is_new: true, ..Oracle::default() },
+            oracle: Oracle::new(),
+            unwitnessed: Vec::new(),
             is_quiet: false,
             is_exact: noise.fetch_failures == 0
                 && !noise.orphans_pruned
@@ -211,7 +216,7 @@ impl Story {
         let mut hash = [0xb0; 32];
         hash[..8].copy_from_slice(&(place as u64).to_be_bytes());
         hash[24..].copy_from_slice(&self.rng.next().to_be_bytes());
-        let parent_hash = parent.map_or([place as u8; 32], |parent| self.blocks[parent].hash.0);
+        let parent_hash = parent.map_or([0; 32], |parent| self.blocks[parent].hash.0);
         let mut bloom: Bloom = [0; 256];
         let late = |rng: &mut Rng| if rng.chance(self.noise.late_logs) { self.now.plus_ms(rng.below(3_000)) } else { self.now };
         let there_from = [0; 3].map(|_| late(&mut self.rng));
@@ -264,11 +269,17 @@ impl Story {
 
     /// A head of no chain that anybody else knows.
     fn stray(&mut self) {
-        let number = if self.rng.chance(500_000) { self.rng.below(300) } else { 1_500 + self.rng.below(1_000) };
+        let number = match self.rng.below(3) {
+            0 => self.rng.below(300),
+            1 => 1_500 + self.rng.below(1_000),
+            _ => self.client.chain[0].0,
+        };
         let block = self.block(None, number);
         // It is as old as the chain's beginning.
         self.blocks[block].header =
             self.blocks[block].header.replace(&format!("\"timestamp\":\"{block:#x}\""), "\"timestamp\":\"0x0\"");
+        // The first of them is the parent.
+        self.blocks[block].header = self.blocks[block].header.replacen(&hex(&[0; 32]), &hex(&[block as u8 | 1; 32]), 1);
         self.blocks[block].is_strange = true;
         let subscription = self.subscription;
         self.at(100, Event::Head { subscription, block });
@@ -313,6 +324,11 @@ impl Story {
                 self.heads.on_filled(ask, Head::of_block(text.as_bytes()).expect("a block"), self.now);
             }
             Event::Filled { ask, block: None } => self.heads.on_fill_failed(ask, self.now),
+            Event::Opinions { number, hash, opinions } => {
+                let is_unwitnessed = !opinions.is_shared && opinions.denials == 0;
+                self.unwitnessed.extend(is_unwitnessed.then_some(hash));
+                self.heads.on_opinions(number, hash, opinions, self.now);
+            }
             Event::Logs { hash, by, logs } => match logs {
                 Some(texts) => {
                     let logs = Log::parse_all(format!("[{}]", texts.join(",")).as_bytes()).expect("logs");
@@ -322,7 +338,7 @@ impl Story {
             },
             Event::Lose => {
                 (self.is_lost, self.newest_fed) = (true, None);
-                self.oracle.is_new = false;
+                self.oracle.on_lost();
                 self.heads.on_lost(self.now);
                 let after = self.rng.below(6_000);
                 self.at(after, Event::Confirm);
@@ -331,7 +347,7 @@ impl Story {
                 self.is_lost = false;
                 self.subscription += 1;
                 self.leader = self.rng.below(2) as usize;
-                self.oracle.is_new = true;
+                self.oracle.on_confirmed();
                 self.heads.on_confirmed(self.now);
             }
         }
@@ -415,6 +431,10 @@ impl Story {
         loop {
             match self.heads.next(self.now) {
                 Some(Action::Emit(head)) => {
+                    let is_strange = self.blocks.iter().any(|block| block.hash == head.hash && block.is_strange);
+                    if is_strange && !self.unwitnessed.contains(&head.hash) {
+                        return Err(format!("{} is of no chain that anybody else knows", head.number));
+                    }
                     if self.client.first == 0 {
                         // Announced before the newest block was known: its own logs are promised too.
                         self.client.first = head.number;
@@ -426,6 +446,7 @@ impl Story {
                     self.act_on_logs()?;
                     self.client.only_canonical_logs()?;
                 }
+                Some(Action::Fetch(Ask::Compare { number, hash })) => self.compare(number, hash),
                 Some(Action::Fetch(ask)) => self.fetch(ask),
                 Some(Action::Forsake) if !self.is_lost => self.happen(Event::Lose),
                 Some(Action::Forsake) => {}
@@ -438,6 +459,7 @@ impl Story {
             && let Some(tip) = self.heads.tip()
         {
             (self.client.first, self.client.began) = (tip.0, Some(tip.1));
+            self.client.began_s = self.blocks.iter().position(|block| block.hash == tip.1).unwrap_or(0) as u64;
             self.client.chain.push(tip);
         }
         self.act_on_logs()
@@ -446,7 +468,7 @@ impl Story {
     fn act_on_logs(&mut self) -> Result<(), String> {
         while let Some(action) = self.logs.next(self.now) {
             match action {
-                LogsAction::Emit(to, payload) if to.contains(&STREAM) => self.client.on_log(&payload)?,
+                LogsAction::Emit(to, payload, _) if to.contains(&STREAM) => self.client.on_log(&payload)?,
                 LogsAction::Emit(..) => {}
                 LogsAction::PastLost => return Err("nobody was told anything before".into()),
                 LogsAction::Close(reason) => return Err(format!("logs closed: {}", reason.text())),
@@ -475,12 +497,28 @@ impl Story {
         self.at(after, Event::Logs { hash: question.block, by, logs });
     }
 
+    /// What the other provider has in the place of a block, as far as it is to be had.
+    fn compare(&mut self, number: u64, hash: BlockHash) {
+        let there = self.below(self.views[1 - self.leader], number);
+        let there = Some(&self.blocks[there]).filter(|block| block.number == number && !block.is_hidden);
+        let own = self.blocks.iter().position(|block| block.hash == hash && !block.is_strange && !block.is_hidden);
+        let own =
+            own.filter(|own| *own >= self.reset_at && (!self.noise.orphans_pruned || self.is_in(self.views[self.leader], *own)));
+        let (is_shared, is_denied) =
+            (there.is_some_and(|there| there.hash == hash), there.is_some_and(|there| there.hash != hash));
+        let opinions = Opinions { is_shared, denials: u32::from(is_denied), is_own: own.is_some() };
+        let opinions = if self.rng.chance(self.noise.fetch_failures) { Opinions::default() } else { opinions };
+        let after = 20 + self.rng.below(600);
+        self.at(after, Event::Opinions { number, hash, opinions });
+    }
+
     /// A provider answers as it stands now; the answer is a while under way.
     fn fetch(&mut self, ask: Ask) {
         let view = self.views[self.leader];
         let is_witness = matches!(ask, Ask::Witness(_));
         let block = match ask {
             Ask::Latest => Some(view),
+            Ask::Compare { .. } => None,
             Ask::Number(number) => Some(self.below(view, number)).filter(|block| self.blocks[*block].number == number),
             Ask::Hash(hash) | Ask::Witness(hash) => self
                 .blocks
@@ -519,61 +557,5 @@ impl Story {
             return Err(format!("{place} logs as they should be, then {:?}, not {:?}", got.get(place), want.get(place)));
         }
         Ok(())
-    }
-}
-
-/// Knows every block, and takes what was announced in the order of its coming.
-#[derive(Default)]
-struct Oracle {
-    /// The first announcement or the newest block asked for tells where the leader is.
-    is_new: bool,
-    chain: Vec<usize>,
-    /// The lowest number that a beginning of the chain had: nothing below it is told, also when the chain begins above it now.
-    floor: Option<u64>,
-    expected: Vec<BlockHash>,
-    emitted: Vec<BlockHash>,
-}
-
-impl Oracle {
-    fn on_head(&mut self, blocks: &[Block], block: usize) {
-        self.is_new = false;
-        let mut branch = Vec::new();
-        let mut low = block;
-        let floor = self.floor.unwrap_or(0);
-        let beside = self.chain.first().map(|first| blocks[*first].parent);
-        // What was announced may take the first one's place with a lower number; what lies below a branch may not.
-        let is_beside = |low: usize| low == block && beside == Some(blocks[low].parent);
-        while !self.chain.contains(&low) && (blocks[low].number >= floor || is_beside(low)) {
-            branch.push(low);
-            match blocks[low].parent {
-                Some(parent) if !self.chain.is_empty() => low = parent,
-                _ => break,
-            }
-        }
-        for block in branch.into_iter().rev() {
-            while self.chain.last().is_some_and(|last| blocks[block].parent != Some(*last)) {
-                self.chain.pop();
-            }
-            self.go_on(blocks, block);
-            self.expected.push(blocks[block].hash);
-        }
-    }
-
-    /// Goes on with a block, which is the beginning where there is none.
-    fn go_on(&mut self, blocks: &[Block], block: usize) {
-        self.floor = Some(self.floor.map_or(blocks[block].number, |floor| floor.min(blocks[block].number)));
-        self.chain.push(block);
-    }
-
-    fn on_filled(&mut self, blocks: &[Block], ask: Ask, block: usize) {
-        if ask != Ask::Latest || !self.is_new {
-            return;
-        }
-        self.is_new = false;
-        if self.chain.is_empty() {
-            self.go_on(blocks, block);
-        } else {
-            self.on_head(blocks, block);
-        }
     }
 }

@@ -329,7 +329,7 @@ impl Resumption {
         }
         // Nothing is told before it has begun.
         match if has_begun { logs.next(now) } else { logs.next_work(now) }? {
-            LogsAction::Emit(streams, payload) => Some(ResumeAction::Log(streams, payload)),
+            LogsAction::Emit(streams, payload, _) => Some(ResumeAction::Log(streams, payload)),
             LogsAction::Ask(question) => Some(ResumeAction::AskLogs(question)),
             LogsAction::PastLost => self.end_logs(NoResumption::PastLost { block: self.block }),
             LogsAction::Close(reason) => self.end_logs(self.in_time(reason)),

@@ -4,6 +4,7 @@ use super::super::believer::Believer;
 use super::*;
 use crate::base::rng::Rng;
 use crate::chain::bloom::Bloom;
+use crate::stream::continuity::Opinions;
 use crate::stream::filter::bloom_add;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -369,7 +370,7 @@ impl Tale {
     fn act_on_logs(&mut self) -> Result<(), String> {
         while let Some(action) = self.logs.next(self.now) {
             match action {
-                LogsAction::Emit(to, payload) if to.contains(&self.stream) && self.client == Client::Listening => {
+                LogsAction::Emit(to, payload, _) if to.contains(&self.stream) && self.client == Client::Listening => {
                     self.view.on_log(&payload)?;
                 }
                 LogsAction::Emit(..) => {}
@@ -390,6 +391,8 @@ impl Tale {
 
     fn fetch(&mut self, ask: Ask) {
         let block = match ask {
+            // Only the shared machine asks; there is nobody else.
+            Ask::Compare { number, hash } => return self.heads.on_opinions(number, hash, Opinions::default(), self.now),
             Ask::Latest => Some(self.tip),
             Ask::Number(number) => (0..self.blocks.len()).find(|n| self.blocks[*n].number == number && self.is_canonical(*n)),
             Ask::Hash(hash) | Ask::Witness(hash) => self.blocks.iter().position(|block| block.hash == hash),

@@ -21,6 +21,29 @@ pub enum Ask {
     Hash(BlockHash),
     /// The same of anybody but the provider that leads now; of that one only where there is nobody else.
     Witness(BlockHash),
+    /// What others have at this height, and whether it is this block: answered by `on_opinions`.
+    Compare {
+        number: u64,
+        hash: BlockHash,
+    },
+}
+
+/// What became of a comparison. Nothing said is for the block.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Opinions {
+    /// Another provider has the block.
+    pub is_shared: bool,
+    /// So many have another one in its place.
+    pub denials: u32,
+    /// Whoever leads has the block when it is asked for it.
+    pub is_own: bool,
+}
+
+impl Opinions {
+    /// One word against another is for whoever leads.
+    pub fn are_for_it(self) -> bool {
+        self.is_shared || self.denials == 0 || (self.denials == 1 && self.is_own)
+    }
 }
 
 /// Why a stream cannot go on (close code 1013).

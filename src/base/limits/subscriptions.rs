@@ -32,6 +32,12 @@ pub const HEADS_TIMEOUT_MS: u64 = 35_000;
 pub const BACKFILL_MIN_BLOCKS: u64 = 100;
 /// A leader whose newest block is lower than everything told is asked for it again after this.
 pub const LOWER_HEAD_LOOK_MS: u64 = 1_000;
+/// A block below which nothing was told waits so long for what other providers have in its place; each of some others is given
+/// a part of that, some times while they disagree.
+pub const BELIEF_MS: u64 = 2_000;
+pub const OPINION_MS: u64 = 600;
+pub const OPINIONS_ASKED: usize = 3;
+pub const OPINION_ROUNDS: u32 = 3;
 /// Pending transactions that a stream remembers to have told; a mempool's order of size.
 pub const STREAM_SEEN_TRANSACTIONS: usize = 16_384;
 /// A provider that turned a fetch away without a hint is not asked for one this long.

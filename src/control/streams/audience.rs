@@ -3,7 +3,7 @@
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::stream::event::BlockHash;
-use crate::stream::fanout::{Letter, StreamId, Ticket, Topic};
+use crate::stream::fanout::{Letter, LogTurn, StreamId, Ticket, Topic};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -84,8 +84,8 @@ impl Audience {
     }
 
     /// `whole`: the newest block of which everything was told with this event.
-    pub fn emit(&self, payload: &Arc<[u8]>, whole: Option<BlockHash>, acts: &mut Vec<Act>) {
-        let letter = || Letter::Event { stream: self.stream, payload: payload.clone(), whole };
+    pub fn emit(&self, payload: &Arc<[u8]>, whole: Option<BlockHash>, log: Option<LogTurn>, acts: &mut Vec<Act>) {
+        let letter = || Letter::Event { stream: self.stream, payload: payload.clone(), whole, log };
         acts.extend(self.open.iter().map(|shard| Act::Post(usize::from(*shard), letter())));
     }
 

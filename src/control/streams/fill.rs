@@ -16,10 +16,13 @@ use crate::observe::category::{Category, Class};
 use crate::runtime::world::World;
 use crate::shard::{Found, Shard, inquire};
 use crate::snapshot::Snapshot;
-use crate::stream::continuity::Ask;
+use crate::stream::continuity::{Ask, Opinions};
 use crate::stream::event::{BlockHash, Head, Log};
 use crate::stream::fanout::Topic;
 use crate::stream::logs::LogsQuestion;
+use futures_util::future::{Either, select};
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 
 /// Whose answer it is: two machines may ask different things of one block.
@@ -31,6 +34,12 @@ pub enum Asker {
 
 pub enum Wanted {
     Block(Ask),
+    /// What these have in the place of a block.
+    Opinions {
+        number: u64,
+        hash: BlockHash,
+        others: Vec<EntryId>,
+    },
     Logs(LogsQuestion, Asker),
 }
 
@@ -45,6 +54,7 @@ pub struct Order {
 /// What came of it.
 pub enum Filled {
     Block { follower: FollowerId, ask: Ask, block: Option<Box<Head>> },
+    Opinions { follower: FollowerId, number: u64, hash: BlockHash, opinions: Opinions },
     Logs { follower: FollowerId, asker: Asker, block: BlockHash, by: InstanceId, logs: Result<Vec<Log>, NoLogs> },
 }
 
@@ -61,13 +71,14 @@ pub enum NoLogs {
 impl Filled {
     pub fn follower(&self) -> FollowerId {
         match self {
-            Filled::Block { follower, .. } | Filled::Logs { follower, .. } => *follower,
+            Filled::Block { follower, .. } | Filled::Opinions { follower, .. } | Filled::Logs { follower, .. } => *follower,
         }
     }
 
     pub fn is_success(&self) -> bool {
         match self {
             Filled::Block { block, .. } => block.is_some(),
+            Filled::Opinions { .. } => true,
             Filled::Logs { logs, .. } => logs.is_ok(),
         }
     }
@@ -90,6 +101,15 @@ impl Order {
         self.follower
     }
 
+    /// The block that is held against what others have.
+    #[cfg(test)]
+    pub fn compared(&self) -> Option<(u64, BlockHash)> {
+        match self.wanted {
+            Wanted::Opinions { number, hash, .. } => Some((number, hash)),
+            Wanted::Block(_) | Wanted::Logs(..) => None,
+        }
+    }
+
     /// To one instance of the route's chain, or to nobody.
     pub fn to(
         instance: Option<InstanceId>,
@@ -97,13 +117,16 @@ impl Order {
         (route, snapshot): (&Topic, &Snapshot),
         wanted: Wanted,
     ) -> Order {
-        let chain = snapshot.chain(route.profile, route.chain);
-        let entry = instance.and_then(|instance| {
-            let provider = chain.providers.iter().find(|(_, provider)| provider.instance == instance);
-            provider.map(|(id, _)| (chain.entry(id), instance))
-        });
+        let entry = instance.and_then(|instance| Some((entry_of(instance, route, snapshot)?, instance)));
         Order { follower, entry, wanted }
     }
+}
+
+/// The entry of an instance among the route's providers.
+pub fn entry_of(instance: InstanceId, route: &Topic, snapshot: &Snapshot) -> Option<EntryId> {
+    let chain = snapshot.chain(route.profile, route.chain);
+    let (id, _) = chain.providers.iter().find(|(_, provider)| provider.instance == instance)?;
+    Some(chain.entry(id))
 }
 
 pub async fn carry_out<W: World>(shard: Rc<Shard<W>>, order: Order, news: Rc<News>) {
@@ -115,6 +138,11 @@ pub async fn carry_out<W: World>(shard: Rc<Shard<W>>, order: Order, news: Rc<New
                 None => None,
             };
             Filled::Block { follower, ask, block: block.map(Box::new) }
+        }
+        Wanted::Opinions { number, hash, others } => {
+            let own = entry.map(|(entry, _)| entry);
+            let opinions = opinions(&shard, own, &others, (number, hash)).await;
+            Filled::Opinions { follower, number, hash, opinions }
         }
         Wanted::Logs(question, asker) => {
             let (logs, by) = match entry {
@@ -134,7 +162,7 @@ async fn block<W: World>(shard: &Shard<W>, entry: EntryId, ask: Ask) -> Option<H
             params.extend_from_slice(b"latest");
             "eth_getBlockByNumber"
         }
-        Ask::Number(number) => {
+        Ask::Number(number) | Ask::Compare { number, .. } => {
             hex::write_quantity(&mut params, number);
             "eth_getBlockByNumber"
         }
@@ -145,6 +173,47 @@ async fn block<W: World>(shard: &Shard<W>, entry: EntryId, ask: Ask) -> Option<H
     };
     params.extend_from_slice(b"\",false]");
     Head::of_block(&ask_for(shard, entry, method, &params).await?)
+}
+
+/// What others have at a block's height, one after the other until one has it too. Who has another one may be about to change
+/// its mind, so they are asked again; at last whoever leads is asked for its own block.
+async fn opinions<W: World>(
+    shard: &Shard<W>,
+    own: Option<EntryId>,
+    others: &[EntryId],
+    (number, hash): (u64, BlockHash),
+) -> Opinions {
+    let mut opinions = Opinions::default();
+    for round in 0..limits::OPINION_ROUNDS {
+        if round > 0 {
+            shard.world().sleep_until(shard.world().now().plus_ms(limits::FILL_RETRY_MS)).await;
+        }
+        opinions.denials = 0;
+        for other in others {
+            let other = soon(shard, block(shard, *other, Ask::Number(number))).await;
+            opinions.is_shared = other.as_ref().is_some_and(|other| other.hash == hash);
+            if opinions.is_shared {
+                return opinions;
+            }
+            opinions.denials += u32::from(other.is_some());
+        }
+        if opinions.denials == 0 {
+            return opinions;
+        }
+    }
+    if let Some(own) = own {
+        opinions.is_own = soon(shard, block(shard, own, Ask::Hash(hash))).await.is_some_and(|block| block.hash == hash);
+    }
+    opinions
+}
+
+/// Nothing, where it takes too long.
+async fn soon<W: World>(shard: &Shard<W>, block: impl Future<Output = Option<Head>>) -> Option<Head> {
+    let late = shard.world().sleep_until(shard.world().now().plus_ms(limits::OPINION_MS));
+    match select(pin!(block), pin!(late)).await {
+        Either::Left((block, _)) => block,
+        Either::Right(_) => None,
+    }
 }
 
 /// A block's logs as the provider has them: nothing here says that they are all of them.

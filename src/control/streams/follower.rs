@@ -16,9 +16,9 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::observe::report::Streaming;
 use crate::snapshot::Snapshot;
-use crate::stream::continuity::{self, Heads, Reason, Rules};
+use crate::stream::continuity::{self, Ask, Heads, Opinions, Reason, Rules};
 use crate::stream::event::{BlockHash, Head};
-use crate::stream::fanout::{StreamId, Ticket, Topic};
+use crate::stream::fanout::{LogTurn, StreamId, Ticket, Topic};
 use crate::stream::forwarded::{Syncing, Transactions};
 use crate::stream::key::Key;
 use crate::stream::logs::{self, Logs, LogsQuestion};
@@ -53,6 +53,14 @@ enum Machine {
     Logs,
     Transactions(Transactions),
     Syncing(Syncing),
+}
+
+/// A log for one stream.
+struct ToldLog {
+    stream: StreamId,
+    payload: Arc<[u8]>,
+    whole: Option<BlockHash>,
+    turn: LogTurn,
 }
 
 struct Course {
@@ -277,7 +285,7 @@ impl Follower {
         };
         if is_news {
             self.deeds.events += 1;
-            course.audience.emit(event, None, acts);
+            course.audience.emit(event, None, None, acts);
         }
     }
 
@@ -324,6 +332,11 @@ impl Follower {
                     (Some(heads), Some(block)) => heads.on_filled(ask, *block, now),
                     (Some(heads), None) => heads.on_fill_failed(ask, now),
                     (None, _) => {}
+                }
+            }
+            Filled::Opinions { number, hash, opinions, .. } => {
+                if let Some(heads) = &mut self.heads {
+                    heads.on_opinions(number, hash, opinions, now);
                 }
             }
             Filled::Logs { asker, block, by, logs, .. } => {
@@ -397,6 +410,7 @@ impl Follower {
         while let Some(action) = self.heads.as_mut().and_then(|heads| heads.next(around.now)) {
             match action {
                 continuity::Action::Emit(head) => self.emit_head(&head, around, acts),
+                continuity::Action::Fetch(Ask::Compare { number, hash }) => self.compare(number, hash, around, acts),
                 continuity::Action::Fetch(ask) => acts.push(Act::Fill(self.sources.order_block(&self.views(around), ask))),
                 continuity::Action::Below(head) => {
                     if let Some(logs) = &mut self.logs {
@@ -420,6 +434,15 @@ impl Follower {
         }
     }
 
+    /// Holds a block against what others have in its place, where there are others.
+    fn compare(&mut self, number: u64, hash: BlockHash, around: &Around<'_>, acts: &mut Vec<Act>) {
+        match (self.sources.order_opinions(&self.views(around), number, hash), &mut self.heads) {
+            (Some(order), _) => acts.push(Act::Fill(order)),
+            (None, Some(heads)) => heads.on_opinions(number, hash, Opinions::default(), around.now),
+            (None, None) => {}
+        }
+    }
+
     fn emit_head(&mut self, head: &Head, around: &Around<'_>, acts: &mut Vec<Act>) {
         if head.fetched {
             let chain = around.snapshot.chain(self.route.profile, self.route.chain);
@@ -427,7 +450,7 @@ impl Follower {
         }
         if let Some(Course { audience, .. }) = self.courses.get(&Key::NewHeads) {
             self.deeds.events += 1;
-            audience.emit(&head.payload, Some(head.hash), acts);
+            audience.emit(&head.payload, Some(head.hash), None, acts);
         }
         if let Some(logs) = &mut self.logs {
             logs.on_head(head, around.now);
@@ -440,9 +463,9 @@ impl Follower {
         let (mut told, mut questions, mut ended) = (Vec::new(), Vec::new(), None);
         while let Some(logs) = self.logs.as_mut().filter(|_| told.len() < around.room) {
             match logs.next(around.now) {
-                Some(logs::Action::Emit(streams, payload)) => {
+                Some(logs::Action::Emit(streams, payload, turn)) => {
                     let whole = logs.last_whole();
-                    told.extend(streams.into_iter().map(|stream| (stream, payload.clone(), whole)));
+                    told.extend(streams.into_iter().map(|stream| ToldLog { stream, payload: payload.clone(), whole, turn }));
                 }
                 // Before anything else is told, which would contradict what they have.
                 Some(logs::Action::PastLost) => self.resuming.end_returned(&[ResumedPart::Logs], acts),
@@ -468,14 +491,14 @@ impl Follower {
     }
 
     /// One stream's events follow each other, so that a client is written several at once; only within a stream their order counts.
-    fn tell(&mut self, mut told: Vec<(StreamId, Arc<[u8]>, Option<BlockHash>)>, acts: &mut Vec<Act>) {
+    fn tell(&mut self, mut told: Vec<ToldLog>, acts: &mut Vec<Act>) {
         self.deeds.events += told.len() as u64;
-        told.sort_by_key(|(stream, ..)| *stream);
+        told.sort_by_key(|log| log.stream);
         let by_stream: BTreeMap<StreamId, &Audience> =
             self.courses.values().map(|course| (course.audience.stream, &course.audience)).collect();
-        for (stream, payload, whole) in told {
+        for ToldLog { stream, payload, whole, turn } in told {
             if let Some(audience) = by_stream.get(&stream) {
-                audience.emit(&payload, whole, acts);
+                audience.emit(&payload, whole, Some(turn), acts);
             }
         }
     }

@@ -1,14 +1,15 @@
 //! Whom a fetch of a follower is asked of: its leader first, then the others in their order, and after a failure the next one.
 
 use super::feed::FeedId;
-use super::fill::{Asker, Filled, NoLogs, Order, Wanted, instances_of};
+use super::fill::{Asker, Filled, NoLogs, Order, Wanted, entry_of, instances_of};
 use super::follower::{Around, FollowerId};
 use super::leaders;
-use crate::base::ids::InstanceId;
+use crate::base::ids::{EntryId, InstanceId};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::snapshot::ChainPlan;
 use crate::stream::continuity::Ask;
+use crate::stream::event::BlockHash;
 use crate::stream::fanout::Topic;
 use crate::stream::logs::LogsQuestion;
 use std::collections::BTreeMap;
@@ -74,9 +75,19 @@ impl Sources {
         let from = match ask {
             Ask::Latest => in_turn(&sources, 0),
             Ask::Witness(_) => in_turn(sources.get(1..).unwrap_or(&[]), self.turn).or(in_turn(&sources, 0)),
-            Ask::Number(_) | Ask::Hash(_) => in_turn(&sources, self.turn),
+            Ask::Number(_) | Ask::Hash(_) | Ask::Compare { .. } => in_turn(&sources, self.turn),
         };
         views.order(from, Wanted::Block(ask))
+    }
+
+    /// What the others have in the place of a block, and the leader itself if they disagree; nothing where there are no others.
+    pub fn order_opinions(&self, views: &Views<'_>, number: u64, hash: BlockHash) -> Option<Order> {
+        let sources = views.all();
+        let (own, others) = sources.split_first()?;
+        let entry = |instance: &InstanceId| entry_of(*instance, views.route, views.around.snapshot);
+        let others: Vec<EntryId> = others.iter().filter_map(entry).take(limits::OPINIONS_ASKED).collect();
+        let is_alone = others.is_empty();
+        (!is_alone).then(|| views.order(Some(*own), Wanted::Opinions { number, hash, others }))
     }
 
     /// Somebody who has not answered yet, is not left alone, and has the block by what it said last.

@@ -6,6 +6,7 @@ use crate::base::ids::{ChainId, InstanceId, ProfileId, SlotId};
 use crate::config::topology::Strategy;
 use crate::config::{SourceFile, load};
 use crate::snapshot::bit;
+use crate::stream::continuity::Opinions;
 use crate::stream::event::{BlockHash, Head};
 use crate::stream::fanout::ResumeStep;
 use crate::stream::filter::LogFilter;
@@ -83,6 +84,11 @@ impl Bench {
                 Letter::Cut => format!("cut {shard}"),
             },
             Act::Fill(order) => {
+                if let Some((number, hash)) = order.compared() {
+                    let (follower, opinions) = (order.follower(), Opinions::default());
+                    self.board.on_filled(Filled::Opinions { follower, number, hash, opinions }, self.now);
+                    return "compare".to_owned();
+                }
                 if let Some(block) = block {
                     let ask = crate::stream::continuity::Ask::Latest;
                     let filled = Filled::Block { follower: order.follower(), ask, block: Some(Box::new(block.clone())) };
@@ -100,7 +106,7 @@ impl Bench {
         assert_eq!(bench.step(), ["feed a"]);
         bench.say("a", Said::Confirmed(Key::NewHeads));
         assert_eq!(bench.step_with(Some(head(1))), ["fill", "tell a Leads"]);
-        assert_eq!(bench.step(), ["opened 0"]);
+        assert_eq!(bench.step(), ["compare", "opened 0"]);
         bench
     }
 
@@ -166,7 +172,7 @@ fn profiles_that_share_an_instance_share_its_subscription() {
     bench.open(0, Bench::topic(1, 0, Key::NewHeads));
     // Confirmed long ago, for the other profile; no feed changes.
     assert_eq!(bench.step_with(Some(head(1))), ["fill", "tell a Leads"]);
-    assert_eq!(bench.step(), ["opened 0"]);
+    assert_eq!(bench.step(), ["compare", "opened 0"]);
     assert_eq!(bench.wanted("a"), 1);
 }
 

@@ -17,9 +17,6 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-/// So long after a fall some provider may not have heard of it, and lead.
-const FOUND_OUT_MS: u64 = 30_000;
-
 /// The model chain, with the blocks that were looked at.
 pub struct Truth {
     pub network: Rc<Network>,
@@ -87,15 +84,6 @@ impl Truth {
         chain.round_of(tip.branch, tip.height) > since.max(chain.round_at(chain.forks.fell_at(tip.branch)))
     }
 
-    /// Whether it is missing below a subscription's first event. A chain that fell begins anew with the block that was newest when
-    /// that was found out.
-    fn is_owed(&self, tip: Tip, since: u64) -> bool {
-        let chain = &self.network.chain;
-        let fell_at = chain.forks.fell_at(tip.branch);
-        let is_old = fell_at == Instant::ZERO || chain.round_at(fell_at.plus_ms(FOUND_OUT_MS)) <= since;
-        self.is_newer(tip, since) && is_old
-    }
-
     /// Whether `below` is on the path of `above`.
     fn is_ancestor(&self, below: Tip, above: Tip) -> bool {
         below.height <= above.height && self.network.chain.forks.owner(above.branch, below.height) == below.branch
@@ -136,12 +124,14 @@ struct Heads {
     /// Everything told, in order.
     told: Vec<Tip>,
     has_resumed: bool,
+    is_strict: bool,
 }
 
 struct Logs {
     filter: LogFilter,
     /// Told and not taken back.
     live: Vec<Place>,
+    has_resumed: bool,
 }
 
 /// What is passed on as it comes: pending transactions, or syncing.
@@ -160,11 +150,14 @@ struct Place {
 }
 
 impl View {
-    pub fn new(truth: &Truth, params: &Value, now: Instant) -> View {
+    /// `is_strict`: nothing that one provider alone says may be told.
+    pub fn new(truth: &Truth, params: &Value, is_strict: bool, now: Instant) -> View {
         let list = params.as_array().cloned().unwrap_or_default();
+        // Where rounds pass without a block, a height says nothing about who has which.
+        let is_strict = is_strict && truth.network.chain.null_rounds == 0;
         let kind = match Subject::parse(Params(&list)) {
-            Ok(Subject::Heads) => KindOfView::Heads(Heads::default()),
-            Ok(Subject::Logs(filter)) => KindOfView::Logs(Logs { filter, live: Vec::new() }),
+            Ok(Subject::Heads) => KindOfView::Heads(Heads { is_strict, ..Heads::default() }),
+            Ok(Subject::Logs(filter)) => KindOfView::Logs(Logs { filter, live: Vec::new(), has_resumed: false }),
             Ok(subject) => KindOfView::Passed(Passed { subject, transactions: HashSet::new(), last: None }),
             Err(fault) => panic!("not in this story: {fault:?}"),
         };
@@ -192,8 +185,10 @@ impl View {
             let chain = &truth.network.chain;
             self.since = if logs.live.is_empty() { chain.round_of(point.branch, point.height) } else { self.since };
         }
-        if let KindOfView::Heads(heads) = &mut self.kind {
-            heads.has_resumed = true;
+        match &mut self.kind {
+            KindOfView::Heads(heads) => heads.has_resumed = true,
+            KindOfView::Logs(logs) => logs.has_resumed = true,
+            KindOfView::Passed(_) => {}
         }
         self.has_resumed = true;
     }
@@ -276,8 +271,9 @@ impl Heads {
         let number = event["number"].as_str().and_then(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
         let is_lowest = || self.chain.first().zip(number).is_none_or(|(first, number)| number <= first.height);
         let known = match truth.known(hash_of(event, "hash")?) {
-            // What its leader alone announces passes where nothing below it was told: for the beginning, or for a fork below it.
-            Err(_) if is_lowest() => {
+            // What its leader alone announces passes where nothing below it was told and nobody else answers: for the beginning, or
+            // for a fork below it.
+            Err(_) if !self.is_strict && is_lowest() => {
                 self.chain.clear();
                 return Ok(0);
             }
@@ -296,7 +292,7 @@ impl Heads {
         }
         let parent = truth.parent(tip);
         let Some(first) = self.chain.first().copied() else {
-            if truth.is_owed(parent, since) {
+            if truth.is_newer(parent, since) {
                 return Err(format!(
                     "begins with {tip:?}: a hole below it, for round {since} was the newest at the confirmation"
                 ));
@@ -313,7 +309,7 @@ impl Heads {
             // Below its beginning the subscription was told nothing that could be linked to.
             None if parent.height < first.height => self.chain.clear(),
             // A chain that fell begins anew below all that its node has told: that an earlier life was told more, it cannot know.
-            None if self.has_resumed && !truth.is_owed(parent, since) => self.chain.clear(),
+            None if self.has_resumed && !truth.is_newer(parent, since) => self.chain.clear(),
             None => return Err(format!("a hole: {tip:?} after {old:?}, without {parent:?}")),
         }
         let dropped = before - self.chain.len();
@@ -363,8 +359,8 @@ impl Logs {
         match self.live.pop() {
             Some(last) if last == place => Ok(()),
             Some(last) => Err(format!("takes back {place:?}, the newest is {last:?}")),
-            // Told before this client came, or, where the chain began anew above it, to whoever resumed: the word is for all.
-            None if !truth.is_owed(place.tip, since) => Ok(()),
+            // Where the chain began anew above it, to whoever resumed in an earlier life.
+            None if self.has_resumed && !truth.is_newer(place.tip, since) => Ok(()),
             None => Err(format!("takes back {place:?}, which was never told")),
         }
     }
@@ -388,7 +384,7 @@ impl Logs {
 
     /// What should have been told between `last` and place `end` of the block `until`.
     fn missing(&self, truth: &Truth, last: Option<Place>, since: u64, until: Tip, end: usize) -> Option<Place> {
-        let owed = || truth.path(until.branch, 0, until.height).rev().take_while(|tip| truth.is_owed(*tip, since)).last();
+        let owed = || truth.path(until.branch, 0, until.height).rev().take_while(|tip| truth.is_newer(*tip, since)).last();
         let (from, after) = match last {
             Some(last) => (last.tip.height, last.index + 1),
             None => (owed()?.height, 0),

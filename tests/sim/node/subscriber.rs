@@ -458,7 +458,9 @@ impl Subscriber {
                 match result {
                     Some(id) => {
                         let is_id = id.len() == 34 && id.starts_with("0x") && !state.past.contains(&id);
-                        if !is_id || state.live.insert(id.clone(), View::new(&self.truth, &params, now)).is_some() {
+                        if !is_id
+                            || state.live.insert(id.clone(), View::new(&self.truth, &params, self.expect.is_well, now)).is_some()
+                        {
                             self.violation(format!("no new id: {id}"));
                         }
                         state.params.insert(id, params);

@@ -23,6 +23,8 @@ pub struct Knobs {
     pub marks: Vec<Mark>,
     /// What always becomes of calls of these methods.
     pub method_faults: Vec<(&'static str, Fault)>,
+    /// The same of calls that come over HTTP.
+    pub http_faults: Vec<(&'static str, Fault)>,
     /// Microseconds that each KiB of an answer adds.
     pub kib_us: u64,
     /// Per million requests, which fault; drawn in this order, at most one each.
@@ -78,6 +80,7 @@ impl Default for Knobs {
             times: Vec::new(),
             marks: Vec::new(),
             method_faults: Vec::new(),
+            http_faults: Vec::new(),
             kib_us: 0,
             faults: Vec::new(),
             subscribe_faults: Vec::new(),
@@ -118,8 +121,9 @@ impl Knobs {
         })
     }
 
-    pub fn fault_of(&self, method: &str) -> Option<Fault> {
-        self.method_faults.iter().find(|(name, _)| *name == method).map(|(_, fault)| *fault)
+    pub fn fault_of(&self, method: &str, is_http: bool) -> Option<Fault> {
+        let over_http = self.http_faults.iter().filter(|_| is_http);
+        self.method_faults.iter().chain(over_http).find(|(name, _)| *name == method).map(|(_, fault)| *fault)
     }
 
     pub fn factor(&self, method: &str) -> f64 {
@@ -340,9 +344,9 @@ pub enum EventFault {
     Reordered,
     /// Under an id that nobody was given.
     WrongId,
-    /// A head becomes one that nobody knows, of the same height or of one far above.
+    /// A head becomes one that nobody knows, of the same height, of the one below, or of one far above.
     Foreign {
-        above: u64,
+        above: i64,
     },
     /// From here on no events; pings and calls are answered.
     Stall,
@@ -576,6 +580,8 @@ mod tests {
         assert!(knobs.lacks("debug_traceCall") && knobs.lacks("eth_call") && !knobs.lacks("eth_callMany"));
         assert_eq!((knobs.factor("eth_getLogs"), knobs.factor("eth_call")), (4.0, 1.0));
         let knobs = Knobs { method_faults: vec![("eth_call", Fault::Bare(403))], ..Knobs::default() };
-        assert_eq!((knobs.fault_of("eth_call"), knobs.fault_of("eth_chainId")), (Some(Fault::Bare(403)), None));
+        assert_eq!((knobs.fault_of("eth_call", false), knobs.fault_of("eth_chainId", true)), (Some(Fault::Bare(403)), None));
+        let knobs = Knobs { http_faults: vec![("eth_call", Fault::Bare(403))], ..Knobs::default() };
+        assert_eq!((knobs.fault_of("eth_call", false), knobs.fault_of("eth_call", true)), (None, Some(Fault::Bare(403))));
     }
 }

@@ -280,7 +280,7 @@ impl Provider {
         let refused = knobs.rate.filter(|rate| !bucket.take(rate, u32::try_from(calls).unwrap_or(u32::MAX), asked.now));
         self.bucket.set(bucket);
         let limited = refused.map(|rate| Fault::TooMany(rate.refusal));
-        let brought_about = || marks::marked(&knobs.marks, asked.body).or_else(|| knobs.fault_of(method));
+        let brought_about = || marks::marked(&knobs.marks, asked.body).or_else(|| knobs.fault_of(method, asked.feeds.is_none()));
         limited.or_else(brought_about).or_else(|| knobs.draw_fault(rng))
     }
 

@@ -68,11 +68,11 @@ pub fn plans(events: Vec<Event>, feeds: &Feeds, knobs: &Knobs, rng: &mut Rng) ->
 }
 
 /// A head of a chain that nobody else knows, in the place of this one; what is no head stays as it is.
-fn foreign(result: &[u8], above: u64, rng: &mut Rng) -> Vec<u8> {
+fn foreign(result: &[u8], above: i64, rng: &mut Rng) -> Vec<u8> {
     let Ok(mut head) = serde_json::from_slice::<Value>(result) else { return result.to_vec() };
     let number = head["number"].as_str().and_then(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
     let Some(number) = number.filter(|_| head["parentHash"].is_string()) else { return result.to_vec() };
-    head["number"] = format!("{:#x}", number.saturating_add(above)).into();
+    head["number"] = format!("{:#x}", number.saturating_add_signed(above)).into();
     for name in ["hash", "parentHash"] {
         let hash = digest(&[rng.next()]);
         head[name] = hash.0.iter().fold(String::from("0x"), |hex, byte| format!("{hex}{byte:02x}")).into();

@@ -12,7 +12,7 @@ use super::launch;
 use super::subscriber::{Expect, Remembered, Subscriber, Tally};
 use super::trouble;
 use super::watch::Watch;
-use super::worse::{self, Misfortunes, Reach, Worse};
+use super::worse::{self, Flaw, Misfortunes, Reach, Worse};
 use crate::seeds;
 use crate::weather::{self, coin, one_in, pick};
 use crate::world::{Ended, Link, Sim, Trace};
@@ -54,8 +54,11 @@ struct Scene {
     shards: Vec<Rc<Shard<Sim>>>,
     tally: Rc<Cell<Tally>>,
     watch: Rc<Watch>,
-    /// Nothing goes wrong but reorgs, which every provider sees at once.
+    /// Nothing goes wrong but reorgs, which every provider sees at once, and what costs clients nothing.
     is_calm: bool,
+    is_flawed: bool,
+    /// Connections to providers outlive the healing.
+    is_kept: bool,
     /// The chain falls, and what is told of it then depends on where the stream began.
     falls: bool,
     /// Both profiles have a provider with a WebSocket: nothing is polled.
@@ -69,6 +72,43 @@ struct Scene {
 struct Told {
     trace: Trace,
     tally: Tally,
+}
+
+/// What is drawn of a scene's providers before they start.
+struct Plot {
+    worse: Worse,
+    flaw: Option<Flaw>,
+    is_calm: bool,
+    /// A branch that is never canonical.
+    lone: u32,
+    reach: Vec<Reach>,
+}
+
+/// Starts each with its manners and misfortunes; whether connections to them outlive the healing.
+fn start_providers(seed: u64, node: &Sim, (network, watch): (&Rc<Network>, &Rc<Watch>), plot: &Plot, draw: &mut Rng) -> bool {
+    let blackout = (!plot.is_calm && one_in(draw, 5)).then(|| trouble::blackout(draw));
+    let (kinds, shared) = (worse::kinds(draw), blackout.into_iter().chain(plot.worse.outage).collect::<Vec<_>>());
+    let is_kept = one_in(&mut Rng::new(seed).fork(64), 4);
+    let misfortunes = Misfortunes { kinds: &kinds, shared: &shared, lone: plot.lone, is_kept };
+    let hidden = (!plot.is_calm).then(|| worse::hidden(seed, &network.chain)).flatten();
+    for (index, reach) in plot.reach.iter().enumerate() {
+        let manners = if plot.is_calm || hidden.is_some() { trouble::calm_knobs(draw) } else { worse::knobs(draw) };
+        let (takes_http, takes_sockets) = (*reach != Reach::Socket, *reach != Reach::Http);
+        let mut knobs = Knobs { takes_http, takes_sockets, hidden_at: hidden, ..manners };
+        plot.flaw.iter().for_each(|flaw| flaw.spoil(&mut knobs, index + 1 == plot.reach.len()));
+        let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index as u64));
+        let provider = Rc::new(provider.with_journal(watch.clone()));
+        let host = node.host();
+        if !plot.is_calm && one_in(draw, 3) {
+            let link = weather::link(draw);
+            node.link(&host, |l| *l = link);
+        }
+        launch::start_provider(node, &host, &provider, Instant::ZERO);
+        if !plot.is_calm {
+            misfortunes.befall(node, &host, &provider, draw);
+        }
+    }
+    is_kept
 }
 
 impl Scene {
@@ -89,7 +129,8 @@ impl Scene {
         let count = 2 + draw.below(3) as usize;
         // Now and then nobody has a WebSocket.
         let is_polled = one_in(draw, 8);
-        let reach: Vec<Reach> = (0..count)
+        let flaw = worse.flaw.filter(|_| is_calm);
+        let mut reach: Vec<Reach> = (0..count)
             .map(|index| match draw.below(6) {
                 _ if is_polled => Reach::Http,
                 0 | 1 if index > 0 => Reach::Http,
@@ -97,26 +138,12 @@ impl Scene {
                 _ => Reach::Both,
             })
             .collect();
-        let blackout = (!is_calm && one_in(draw, 5)).then(|| trouble::blackout(draw));
-        let (kinds, shared) = (worse::kinds(draw), blackout.into_iter().chain(worse.outage).collect::<Vec<_>>());
-        let misfortunes = Misfortunes { kinds: &kinds, shared: &shared, lone };
-        let hidden = (!is_calm).then(|| worse::hidden(seed, &network.chain)).flatten();
-        for (index, reach) in reach.iter().enumerate() {
-            let manners = if is_calm || hidden.is_some() { trouble::calm_knobs(draw) } else { worse::knobs(draw) };
-            let (takes_http, takes_sockets) = (*reach != Reach::Socket, *reach != Reach::Http);
-            let knobs = Knobs { takes_http, takes_sockets, hidden_at: hidden, ..manners };
-            let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index as u64));
-            let provider = Rc::new(provider.with_journal(watch.clone()));
-            let host = node.host();
-            if !is_calm && one_in(draw, 3) {
-                let link = weather::link(draw);
-                node.link(&host, |l| *l = link);
-            }
-            launch::start_provider(&node, &host, &provider, Instant::ZERO);
-            if !is_calm {
-                misfortunes.befall(&node, &host, &provider, draw);
-            }
+        if flaw == Some(Flaw::BadHttp) {
+            reach.fill(Reach::Both);
         }
+        let plot = Plot { worse, flaw, is_calm, lone, reach };
+        let is_kept = start_providers(seed, &node, (&network, &watch), &plot, draw);
+        let Plot { reach, .. } = plot;
         let shards = 2 + draw.below(2) as u32;
         let snapshot = Snapshot::new(
             worse::topology(&reach, is_calm, worse.silence_ms(is_calm), draw),
@@ -138,7 +165,21 @@ impl Scene {
         node.say(|| format!("reach {reach:?}, calm {is_calm}, clients' {link:?}, {worse:?}"));
         let truth = Rc::new(Truth::new(network));
         let (tally, served) = (Rc::default(), Cell::new(0));
-        Rc::new(Scene { node, truth, shared, shards, tally, watch, is_calm, falls: worse.falls(), is_subscribed, link, served })
+        Rc::new(Scene {
+            node,
+            truth,
+            shared,
+            shards,
+            tally,
+            watch,
+            is_calm,
+            is_flawed: flaw.is_some(),
+            is_kept,
+            falls: worse.falls(),
+            is_subscribed,
+            link,
+            served,
+        })
     }
 
     /// Looks at the providers now and then.
@@ -236,7 +277,7 @@ impl Scene {
 
     /// Where nothing fails, heads come exactly as the chain went.
     fn judge_order(&self, client: &Subscriber) {
-        if !self.is_subscribed || self.falls {
+        if !self.is_subscribed || self.falls || self.is_flawed {
             return;
         }
         let network = &self.truth.network;
@@ -339,7 +380,7 @@ fn end(scene: Rc<Scene>, seed: u64, clients: u64) -> Told {
     if scene.served.get() < clients {
         scene.node.violation(format!("{} clients of {clients} came to their end", scene.served.get()));
     }
-    scene.watch.end();
+    scene.watch.end(scene.is_kept);
     if scene.is_calm {
         let tally = scene.tally.get();
         scene.watch.judge_questions(&scene.truth.network, tally.resumed + tally.not_resumed);

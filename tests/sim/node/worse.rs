@@ -14,7 +14,7 @@ use lasso::base::rng::Rng;
 use lasso::config::topology::Topology;
 use lasso::config::{SourceFile, load};
 use lasso::demo::chain_model::ChainModel;
-use lasso::demo::knobs::{EventFault, Knobs, Latency, SubscribeFault};
+use lasso::demo::knobs::{EventFault, Fault, Knobs, Latency, SubscribeFault};
 use lasso::demo::provider::Provider;
 use lasso::runtime::world::{Instant, World};
 use std::cell::Cell;
@@ -48,6 +48,34 @@ pub struct Worse {
     crowded: Option<(u64, u64)>,
     /// All providers are away at once.
     pub outage: Option<Trouble>,
+    /// In a calm world.
+    pub flaw: Option<Flaw>,
+}
+
+/// What costs clients nothing where all else is well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flaw {
+    /// All providers but one announce heads that nobody knows, so far above the chain.
+    Foreign { above: i64 },
+    /// Nobody gives blocks and logs over HTTP, where all else is answered.
+    BadHttp,
+}
+
+impl Flaw {
+    const ALL: [Flaw; 4] =
+        [Flaw::Foreign { above: 0 }, Flaw::Foreign { above: -1 }, Flaw::Foreign { above: 10_000 }, Flaw::BadHttp];
+
+    /// The manners of one provider.
+    pub fn spoil(self, knobs: &mut Knobs, is_last: bool) {
+        match self {
+            Flaw::Foreign { above } if !is_last => knobs.event_faults.push((300_000, EventFault::Foreign { above })),
+            Flaw::Foreign { .. } => {}
+            Flaw::BadHttp => {
+                let page = |method| (method, Fault::Page(502));
+                knobs.http_faults = ["eth_getLogs", "eth_getBlockByNumber", "eth_getBlockByHash"].map(page).to_vec();
+            }
+        }
+    }
 }
 
 /// A development node that is reset or reverted.
@@ -70,7 +98,9 @@ impl Worse {
         });
         let crowded = one_in(&mut draw, 12).then(|| (2 + draw.below(12), 4_500 + draw.below(1_500)));
         let outage = one_in(&mut draw, 5).then(|| trouble::outage(&mut draw));
-        Worse { null_rounds, fall, crowded, outage }
+        let mut draw = Rng::new(seed).fork(63);
+        let flaw = coin(&mut draw).then(|| Flaw::ALL[draw.below(Flaw::ALL.len() as u64) as usize]);
+        Worse { null_rounds, fall, crowded, outage, flaw }
     }
 
     pub fn falls(self) -> bool {
@@ -233,6 +263,8 @@ pub struct Misfortunes<'a> {
     pub shared: &'a [Trouble],
     /// A branch that is never canonical.
     pub lone: u32,
+    /// Connections outlive the healing: what was never confirmed on them, the node has to find out.
+    pub is_kept: bool,
 }
 
 impl Misfortunes<'_> {
@@ -244,7 +276,11 @@ impl Misfortunes<'_> {
         }
         let (world, provider, lone) = (node.clone(), provider.clone(), self.lone);
         let stray = one_in(draw, 4).then(|| (draw.below(30_000), 2_000 + draw.below(20_000)));
-        let above = one_in(draw, 2).then(|| pick(draw, &[0, 10_000]));
+        let above = one_in(draw, 2).then(|| pick(draw, &[0, 10_000]) as i64);
+        let is_kept = self.is_kept;
+        if is_kept {
+            provider.tune(|knobs| knobs.subscribe_faults.push((300_000, SubscribeFault::Never)));
+        }
         node.spawn("heal", async move {
             // A while on a branch of its own, or only its announcements are.
             if let Some((from, long)) = stray {
@@ -260,7 +296,9 @@ impl Misfortunes<'_> {
             healed.set(true);
             provider.tune(|knobs| *knobs = Knobs { latency: Latency { p50_ms: 1.0, p95_ms: 2.0 }, ..Knobs::default() });
             // What had fallen silent is not awaited.
-            provider.restart();
+            if !is_kept {
+                provider.restart();
+            }
         });
     }
 }
@@ -268,7 +306,7 @@ impl Misfortunes<'_> {
 /// Every time, as a chance in a million.
 const ALWAYS: u32 = 1_000_000;
 
-fn stray_off(knobs: &mut Knobs, above: Option<u64>, lone: u32) {
+fn stray_off(knobs: &mut Knobs, above: Option<i64>, lone: u32) {
     match above {
         Some(above) => knobs.event_faults.insert(0, (ALWAYS, EventFault::Foreign { above })),
         None => knobs.branch = Some(lone),

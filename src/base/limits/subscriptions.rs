@@ -48,6 +48,9 @@ pub const RESUMED: usize = 65_536;
 /// What a stream asks for at once, and the pause before it asks again.
 pub const FILL_PARALLEL: usize = 4;
 pub const FILL_RETRY_MS: u64 = 250;
+/// A fetch that was not answered for so long is asked of a second provider too; one that failed goes behind the others for this time.
+pub const FILL_HEDGE_MS: u64 = 1_000;
+pub const FILL_DOUBT_MS: u64 = 30_000;
 /// Letters of one shard that wait in its mailbox, and behind it; then its subscriptions are cut.
 pub const LETTERS: usize = 4_096;
 pub const LETTERS_HELD: usize = 65_536;

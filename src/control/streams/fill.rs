@@ -8,6 +8,7 @@
 use super::News;
 use super::feed::FeedId;
 use super::follower::FollowerId;
+use super::sources::Views;
 use crate::base::ids::{EntryId, InstanceId, Transport};
 use crate::base::limits;
 use crate::base::time::Instant;
@@ -48,14 +49,33 @@ pub struct Order {
     follower: FollowerId,
     /// Nobody could be asked.
     entry: Option<(EntryId, InstanceId)>,
+    /// Asked too where the first is silent for a while.
+    second: Option<(EntryId, InstanceId)>,
     wanted: Wanted,
 }
 
-/// What came of it.
+/// What came of it, and who did not give it.
 pub enum Filled {
-    Block { follower: FollowerId, ask: Ask, block: Option<Box<Head>> },
-    Opinions { follower: FollowerId, number: u64, hash: BlockHash, opinions: Opinions },
-    Logs { follower: FollowerId, asker: Asker, block: BlockHash, by: InstanceId, logs: Result<Vec<Log>, NoLogs> },
+    Block {
+        follower: FollowerId,
+        ask: Ask,
+        failed: Option<InstanceId>,
+        block: Option<Box<Head>>,
+    },
+    Opinions {
+        follower: FollowerId,
+        number: u64,
+        hash: BlockHash,
+        opinions: Opinions,
+    },
+    Logs {
+        follower: FollowerId,
+        asker: Asker,
+        block: BlockHash,
+        by: Option<InstanceId>,
+        failed: Option<InstanceId>,
+        logs: Result<Vec<Log>, NoLogs>,
+    },
 }
 
 /// Why there are none.
@@ -72,6 +92,14 @@ impl Filled {
     pub fn follower(&self) -> FollowerId {
         match self {
             Filled::Block { follower, .. } | Filled::Opinions { follower, .. } | Filled::Logs { follower, .. } => *follower,
+        }
+    }
+
+    /// Who was asked and gave nothing, or not before another one did.
+    pub fn failed(&self) -> Option<InstanceId> {
+        match self {
+            Filled::Block { failed, .. } | Filled::Logs { failed, .. } => *failed,
+            Filled::Opinions { .. } => None,
         }
     }
 
@@ -118,7 +146,13 @@ impl Order {
         wanted: Wanted,
     ) -> Order {
         let entry = instance.and_then(|instance| Some((entry_of(instance, route, snapshot)?, instance)));
-        Order { follower, entry, wanted }
+        Order { follower, entry, second: None, wanted }
+    }
+
+    /// Where the first is silent for a while, this one is asked too.
+    pub fn or_else(self, second: Option<InstanceId>, views: &Views<'_>) -> Order {
+        let second = second.and_then(|one| Some((entry_of(one, views.route, views.around.snapshot)?, one)));
+        Order { second, ..self }
     }
 }
 
@@ -130,14 +164,19 @@ pub fn entry_of(instance: InstanceId, route: &Topic, snapshot: &Snapshot) -> Opt
 }
 
 pub async fn carry_out<W: World>(shard: Rc<Shard<W>>, order: Order, news: Rc<News>) {
-    let Order { follower, entry, wanted } = order;
+    let Order { follower, entry, second, wanted } = order;
     let filled = match wanted {
         Wanted::Block(ask) => {
-            let block = match entry {
-                Some((entry, _)) => block(&shard, entry, ask).await,
-                None => None,
+            let one = |of: (EntryId, InstanceId)| {
+                let shard = &shard;
+                async move { (block(shard, of.0, ask).await, Some(of.1)) }
             };
-            Filled::Block { follower, ask, block: block.map(Box::new) }
+            let (block, by) = match entry {
+                Some(first) => hedged(&shard, one(first), second.map(one), |(block, _)| block.is_some()).await,
+                None => (None, None),
+            };
+            let first = entry.map(|(_, first)| first);
+            Filled::Block { follower, ask, failed: first.filter(|_| block.is_none() || by != first), block: block.map(Box::new) }
         }
         Wanted::Opinions { number, hash, others } => {
             let own = entry.map(|(entry, _)| entry);
@@ -145,14 +184,48 @@ pub async fn carry_out<W: World>(shard: Rc<Shard<W>>, order: Order, news: Rc<New
             Filled::Opinions { follower, number, hash, opinions }
         }
         Wanted::Logs(question, asker) => {
-            let (logs, by) = match entry {
-                Some((entry, by)) => (logs(&shard, entry, &question).await, by),
-                None => (Err(NoLogs::Failed), InstanceId(0)),
+            let one = |of: (EntryId, InstanceId)| {
+                let (shard, question) = (&shard, &question);
+                async move { (logs(shard, of.0, question).await, Some(of.1)) }
             };
-            Filled::Logs { follower, asker, block: question.block, by, logs }
+            let (logs, by) = match entry {
+                Some(first) => hedged(&shard, one(first), second.map(one), |(logs, _)| logs.is_ok()).await,
+                None => (Err(NoLogs::Failed), None),
+            };
+            let first = entry.map(|(_, first)| first);
+            Filled::Logs {
+                follower,
+                asker,
+                block: question.block,
+                by,
+                failed: first.filter(|_| logs.is_err() || by != first),
+                logs,
+            }
         }
     };
     news.fill(filled);
+}
+
+/// What the first says; where that takes a while, the second is asked too, and the first answer of either counts. Without one, it is
+/// what the first came to.
+async fn hedged<W: World, T, F: Future<Output = T>>(
+    shard: &Shard<W>,
+    first: F,
+    second: Option<F>,
+    is_answer: impl Fn(&T) -> bool,
+) -> T {
+    let Some(second) = second else { return first.await };
+    let late = shard.world().sleep_until(shard.world().now().plus_ms(limits::FILL_HEDGE_MS));
+    let first = pin!(first);
+    let first = match select(first, pin!(late)).await {
+        Either::Left((told, _)) => return told,
+        Either::Right((_, first)) => first,
+    };
+    match select(first, pin!(second)).await {
+        Either::Left((told, second)) if !is_answer(&told) => Some(second.await).filter(|told| is_answer(told)).unwrap_or(told),
+        Either::Right((told, first)) if !is_answer(&told) => first.await,
+        Either::Left((told, _)) | Either::Right((told, _)) => told,
+    }
 }
 
 async fn block<W: World>(shard: &Shard<W>, entry: EntryId, ask: Ask) -> Option<Head> {

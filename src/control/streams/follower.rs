@@ -297,7 +297,7 @@ impl Follower {
         self.deeds.switches += u64::from(!is_first && self.leader != Some(feed));
         self.leader = Some(feed);
         // It has just answered, which nobody else may have done for long: what is missing is asked of it first.
-        self.sources.begin();
+        self.sources.begin(feed.instance);
         self.told.push((feed, Streaming::Leads));
         match &mut self.heads {
             Some(heads) => heads.on_confirmed(now),
@@ -324,7 +324,7 @@ impl Follower {
 
     pub fn on_filled(&mut self, filled: Filled, now: Instant) {
         self.deeds.filled += u64::from(filled.is_success());
-        self.sources.on_filled(&filled);
+        self.sources.on_filled(&filled, now);
         match filled {
             Filled::Block { ask, block, .. } => {
                 self.resuming.on_block(ask, block.as_deref(), now);
@@ -345,11 +345,11 @@ impl Follower {
                     Asker::Resumption(id) => self.resuming.logs_of(id),
                 };
                 let Some(machine) = machine else { return };
-                match logs {
-                    Ok(logs) => machine.on_answer(block, by, logs, now),
+                match (logs, by) {
+                    (Ok(logs), Some(by)) => machine.on_answer(block, by, logs, now),
                     // Somebody else is asked at once; who turned it away is left alone meanwhile.
-                    Err(NoLogs::Limited { .. }) => machine.on_failed(block, now),
-                    Err(NoLogs::Failed) => machine.on_failed(block, now.plus_ms(limits::FILL_RETRY_MS)),
+                    (Err(NoLogs::Limited { .. }), _) => machine.on_failed(block, now),
+                    (Err(NoLogs::Failed) | Ok(_), _) => machine.on_failed(block, now.plus_ms(limits::FILL_RETRY_MS)),
                 }
             }
         }

@@ -1,4 +1,8 @@
-//! Whom a fetch of a follower is asked of: its leader first, then the others in their order, and after a failure the next one.
+//! Whom a fetch of a follower is asked of: its leader first, then the others in their order; who has failed one lately comes after all
+//! who have not, and who failed longest ago before the others who did.
+//!
+//! Rejected: one counter of failures that all fetches move (with two providers and two failures at the same time every retry comes back to
+//! the one that failed), and a memory for each question (the next block would wait for the same silence again).
 
 use super::feed::FeedId;
 use super::fill::{Asker, Filled, NoLogs, Order, Wanted, entry_of, instances_of};
@@ -47,21 +51,29 @@ pub enum LogsChoice {
 pub struct Sources {
     /// Who turned a fetch away, and until when it wants to be left alone.
     rests: BTreeMap<InstanceId, Instant>,
-    /// Whom a fetch is asked of moves on when one fails.
-    turn: usize,
+    /// Who failed a fetch, and when it did so last.
+    failed: BTreeMap<InstanceId, Instant>,
 }
 
 impl Sources {
-    /// The leader is asked first again.
-    pub fn begin(&mut self) {
-        self.turn = 0;
+    /// What this one failed at before is forgotten: it has just answered.
+    pub fn begin(&mut self, leader: InstanceId) {
+        self.failed.remove(&leader);
     }
 
-    pub fn on_filled(&mut self, filled: &Filled) {
-        self.turn += usize::from(!filled.is_success());
-        if let Filled::Logs { by, logs: Err(NoLogs::Limited { until }), .. } = filled {
+    pub fn on_filled(&mut self, filled: &Filled, now: Instant) {
+        if let Some(failed) = filled.failed() {
+            self.failed.insert(failed, now);
+        }
+        if let Filled::Logs { by: Some(by), logs: Err(NoLogs::Limited { until }), .. } = filled {
             self.rests.insert(*by, *until);
         }
+    }
+
+    /// The best first.
+    fn sort(&self, sources: &mut [InstanceId], now: Instant) {
+        let is_late = |at: &&Instant| now.since(**at).as_millis() as u64 >= limits::FILL_DOUBT_MS;
+        sources.sort_by_key(|one| self.failed.get(one).filter(|at| !is_late(at)).copied());
     }
 
     fn rests_until(&self, instance: InstanceId, now: Instant) -> Option<Instant> {
@@ -71,11 +83,19 @@ impl Sources {
     /// The newest block is the leader's to tell, and what a witness says anybody else's. Everything else anybody may tell; after a
     /// failure the next one.
     pub fn order_block(&self, views: &Views<'_>, ask: Ask) -> Order {
-        let sources = views.all();
+        let (leader, mut sources) = (views.all().first().copied(), views.all());
         let from = match ask {
-            Ask::Latest => in_turn(&sources, 0),
-            Ask::Witness(_) => in_turn(sources.get(1..).unwrap_or(&[]), self.turn).or(in_turn(&sources, 0)),
-            Ask::Number(_) | Ask::Hash(_) | Ask::Compare { .. } => in_turn(&sources, self.turn),
+            Ask::Latest => leader,
+            Ask::Witness(_) => {
+                let mut others = sources.split_off(sources.len().min(1));
+                self.sort(&mut others, views.around.now);
+                others.first().copied().or(leader)
+            }
+            Ask::Number(_) | Ask::Hash(_) | Ask::Compare { .. } => {
+                self.sort(&mut sources, views.around.now);
+                let (first, second) = (sources.first().copied(), sources.get(1).copied());
+                return views.order(first, Wanted::Block(ask)).or_else(second, views);
+            }
         };
         views.order(from, Wanted::Block(ask))
     }
@@ -96,29 +116,58 @@ impl Sources {
         let is_free = |instance: &InstanceId| self.rests_until(*instance, now).is_none();
         let is_new = |instance: &InstanceId| !question.heard.contains(instance);
         let plan = views.around.snapshot.plan(views.route.profile, views.route.chain);
-        let mut fresh: Vec<InstanceId> = sources.iter().copied().filter(|one| is_free(one) && is_new(one)).collect();
-        fresh.sort_by_key(|one| !has_reached(plan, *one, question.number));
-        let again: Vec<InstanceId> = sources.iter().copied().filter(is_free).collect();
-        let chosen = match (in_turn(&fresh, self.turn), in_turn(&again, self.turn)) {
+        let mut again: Vec<InstanceId> = sources.iter().copied().filter(is_free).collect();
+        again.sort_by_key(|one| !has_reached(plan, *one, question.number));
+        self.sort(&mut again, now);
+        let mut fresh = again.iter().copied().filter(is_new);
+        let chosen = match (fresh.next(), again.first()) {
             (Some(one), _) => one,
-            (None, Some(one)) if question.may_repeat => one,
+            (None, Some(one)) if question.may_repeat => *one,
             (None, Some(_)) => return LogsChoice::NobodyElse,
             (None, None) => {
                 let rests = sources.iter().filter_map(|one| self.rests_until(*one, now)).min();
                 return LogsChoice::Later(rests.unwrap_or(now.plus_ms(limits::FILL_RETRY_MS)));
             }
         };
-        LogsChoice::Ask(views.order(Some(chosen), Wanted::Logs(question, asker)))
+        let second = fresh.next();
+        LogsChoice::Ask(views.order(Some(chosen), Wanted::Logs(question, asker)).or_else(second, views))
     }
-}
-
-/// After so many failures.
-fn in_turn(sources: &[InstanceId], turn: usize) -> Option<InstanceId> {
-    sources.get(turn.checked_rem(sources.len())?).copied()
 }
 
 /// One of its channels has said so high a block, or nothing yet.
 fn has_reached(plan: &ChainPlan, instance: InstanceId, number: u64) -> bool {
     let mine = plan.fixed.channels.iter().filter(|(_, channel)| channel.instance() == instance);
     mine.filter_map(|(slot, _)| plan.heights.get(slot)).any(|height| height.reported == 0 || height.reported >= number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_failed_comes_last_and_who_failed_longest_ago_before_the_others_who_did() {
+        let at = |ms| Instant::ZERO.plus_ms(ms);
+        let failed =
+            |by: u16| Filled::Block { follower: FollowerId(1), ask: Ask::Number(1), failed: Some(InstanceId(by)), block: None };
+        let mut sources = Sources::default();
+        let order = |sources: &Sources, now| {
+            let mut all = [0, 1, 2].map(InstanceId);
+            sources.sort(&mut all, now);
+            all.map(|one| one.0)
+        };
+        assert_eq!(order(&sources, at(0)), [0, 1, 2]);
+        // Two fetches fail at the same time: both are asked of the next one.
+        sources.on_filled(&failed(0), at(0));
+        sources.on_filled(&failed(0), at(0));
+        assert_eq!(order(&sources, at(1)), [1, 2, 0]);
+        sources.on_filled(&failed(1), at(10));
+        sources.on_filled(&failed(2), at(20));
+        assert_eq!(order(&sources, at(21)), [0, 1, 2]);
+        sources.on_filled(&failed(0), at(30));
+        assert_eq!(order(&sources, at(31)), [1, 2, 0]);
+        assert_eq!(order(&sources, at(30 + limits::FILL_DOUBT_MS)), [0, 1, 2]);
+        sources.on_filled(&failed(0), at(40_000));
+        sources.begin(InstanceId(0));
+        assert_eq!(order(&sources, at(40_001)), [0, 1, 2]);
+    }
 }

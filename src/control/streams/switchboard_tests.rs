@@ -91,7 +91,8 @@ impl Bench {
                 }
                 if let Some(block) = block {
                     let ask = crate::stream::continuity::Ask::Latest;
-                    let filled = Filled::Block { follower: order.follower(), ask, block: Some(Box::new(block.clone())) };
+                    let filled =
+                        Filled::Block { follower: order.follower(), ask, failed: None, block: Some(Box::new(block.clone())) };
                     self.board.on_filled(filled, self.now);
                 }
                 "fill".to_owned()

@@ -152,16 +152,15 @@ impl Aggregator {
                 }
             }
             health.troubles.extend(channel.trouble(now).map(|trouble| (id, trouble)));
-            let is_limited = channel.cooldown.is_limited(now);
-            if is_limited && channel.breaker.gate() != Gate::Closed {
+            if channel.cooldown.is_limited(now) && channel.breaker.gate() != Gate::Closed {
                 let until = Some(channel.cooldown.until());
                 health.rest_ends = [health.rest_ends, until].into_iter().flatten().min();
             }
             let set = |to: &mut Set, is: bool| *to |= if is { mask } else { 0 };
-            set(&mut health.gates.limited, is_limited);
+            set(&mut health.gates.limited, channel.limited_until(now).is_some());
             set(&mut health.gates.misconfigured, channel.misconfigured_since.is_some());
             set(&mut health.gates.wrong_chain, channel.wrong_chain.is_some());
-            let view = channel.learnt.view(now);
+            let view = channel.learnt_view(now);
             let rejected = |most: Option<u64>| most.map_or(u64::MAX, |most| most.saturating_add(1));
             health
                 .learnt

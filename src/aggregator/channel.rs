@@ -4,9 +4,10 @@ use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method_key::MethodKey;
+use crate::health::advised::Advised;
 use crate::health::breaker::{Breaker, Cause, Gate, Outcomes, Policy, Transition};
 use crate::health::cooldown::Cooldown;
-use crate::health::learnt::{Learnt, Lesson};
+use crate::health::learnt::{Learnt, Lesson, View};
 use crate::health::suspicion::Suspicion;
 use crate::health::trouble::Trouble;
 use crate::observe::category::Category;
@@ -18,6 +19,8 @@ pub struct Channel {
     pub breaker: Breaker,
     pub cooldown: Cooldown,
     pub learnt: Learnt,
+    /// What other nodes say of it.
+    pub advised: Advised,
     /// Our credentials were refused, and no answer has come since.
     pub misconfigured_since: Option<Instant>,
     /// It serves another chain than configured.
@@ -47,6 +50,7 @@ impl Channel {
             breaker: Breaker::new(policy),
             cooldown: Cooldown::default(),
             learnt: Learnt::new(),
+            advised: Advised::default(),
             misconfigured_since: None,
             wrong_chain: None,
             is_known: false,
@@ -81,6 +85,7 @@ impl Channel {
         ));
         if counts.successes > 0 {
             (self.misconfigured_since, self.is_known, self.unreached) = (None, true, None);
+            self.advised.on_success(now);
         }
         if counts.is_refused {
             self.on_auth_refused(now);
@@ -137,6 +142,35 @@ impl Channel {
         is_news
     }
 
+    /// Until when it should be asked less: it said so to us, or to a node that we believe.
+    pub fn limited_until(&self, now: Instant) -> Option<Instant> {
+        let own = self.cooldown.is_limited(now).then(|| self.cooldown.until());
+        own.max(self.advised.rest(now).map(|(until, _)| until))
+    }
+
+    /// Who says that it should be asked less, when it has not said so to us.
+    pub fn limited_by(&self, now: Instant) -> Option<&str> {
+        self.advised.rest(now).filter(|_| !self.cooldown.is_limited(now)).map(|(_, by)| by)
+    }
+
+    /// Why it is asked less, for people.
+    pub fn why_limited(&self, now: Instant) -> String {
+        let left_s = self.limited_until(now).map_or(0, |until| until.since(now).as_millis().div_ceil(1000));
+        match self.limited_by(now) {
+            None => format!("it said we ask too often; used after the others for {left_s} s"),
+            Some(by) => format!("it said to node {by} that we ask too often; used after the others for {left_s} s"),
+        }
+    }
+
+    /// The limits that hold, whoever met them.
+    pub fn learnt_view(&self, now: Instant) -> View {
+        let (mut own, advised) = (self.learnt.view(now), self.advised.learnt.view(now));
+        let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+        own.max_log_range = least(own.max_log_range, advised.max_log_range);
+        own.max_depth = least(own.max_depth, advised.max_depth);
+        own
+    }
+
     pub fn on_limited(&mut self, now: Instant, hint_ms: Option<u64>) {
         self.cooldown.on_limited(now, hint_ms);
     }
@@ -160,6 +194,12 @@ impl Channel {
             _ => return,
         };
         self.learnt.learn(lesson, now);
+    }
+
+    /// A range of logs of so many blocks was answered.
+    pub fn on_served(&mut self, blocks: u64) {
+        self.learnt.unlearn_range(blocks);
+        self.advised.learnt.unlearn_range(blocks);
     }
 
     /// No block was announced for long. The chain may stand still, so a probe decides.

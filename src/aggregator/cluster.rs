@@ -24,6 +24,8 @@ fn told(event: &ClusterEvent, now: Instant) -> Happening {
         ClusterEvent::NoSocket { at, why } => Happening::new("cluster.unavailable", Level::Warn, now)
             .with("listen", at.to_string())
             .with("message", format!("no datagrams can be taken ({why}): this node works alone until they can")),
+        ClusterEvent::OrderUntold => Happening::new("cluster.order", Level::Warn, now)
+            .with("message", "an order for every node was carried out here only: too many of them stand; end some with auto"),
         ClusterEvent::NobodyNamed => Happening::new("cluster.nobody", Level::Warn, now)
             .with("message", "CLUSTER_DNS_QUERY names nobody: this node works alone until it does; asked again every 5 s"),
     }

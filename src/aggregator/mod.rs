@@ -5,6 +5,7 @@
 //! shards. Being the only writer of breakers, cooldowns and evidence, it needs no lock and its decisions have an order.
 //! What it decides reaches the shards within an epoch; what cannot wait that long is a shard's own veto.
 
+mod advice;
 mod answer;
 mod build;
 mod channel;
@@ -15,6 +16,8 @@ use crate::base::ids::{ChainId, ChannelId, Id, IdVec, InstanceId, MethodId, Perm
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
+use crate::cluster::advice::{Counsel, OwnWord, UpstreamKey};
+use crate::cluster::secret::SessionId;
 use crate::config::topology::Topology;
 use crate::health::breaker::Policy;
 use crate::health::evidence::{Evidence, RowCounts};
@@ -25,6 +28,7 @@ use crate::observe::figures::Figures;
 use crate::observe::happening::Happening;
 use crate::observe::report::{Event, Probe, Report, Streaming, TrialEnd};
 use crate::observe::tally::{Row, Tally};
+use crate::runtime::publish::Reader;
 use crate::shard::Node;
 use crate::snapshot::{Grant, Snapshot};
 use answer::node::Heard;
@@ -81,6 +85,10 @@ pub struct Aggregator {
     unfiled_samples: u64,
     dropped_events: u64,
     last_forgotten: Instant,
+    /// What the other nodes advise, what they were told last, and the newest of their orders that was carried out for each upstream.
+    counsel: Reader<Counsel>,
+    told_words: Arc<Vec<OwnWord>>,
+    heeded_orders: BTreeMap<UpstreamKey, (u64, SessionId)>,
 }
 
 impl Aggregator {
@@ -107,6 +115,9 @@ impl Aggregator {
             rules,
             heard: node.lanes.iter().map(|_| Heard::default()).collect(),
             control: (node.lanes.len() - 1) as u16,
+            counsel: node.counsel.reader(),
+            told_words: Arc::default(),
+            heeded_orders: BTreeMap::new(),
             node,
             next,
             channels,
@@ -140,6 +151,7 @@ impl Aggregator {
         while self.merge_round(now, &mut moved) {}
         self.answer_all(now);
         moved |= self.tick(now);
+        moved |= self.advise(now);
         self.forget(now);
         moved |= self.lease(now);
         moved |= !self.dirty.is_empty() || !self.demand.is_empty();
@@ -275,7 +287,7 @@ impl Aggregator {
             Event::Rejected { channel, method, category, blocks } => {
                 self.with(channel, |c| c.on_rejected(method, category, blocks, now));
             }
-            Event::Served { channel, blocks } => self.with(channel, |c| c.learnt.unlearn_range(blocks)),
+            Event::Served { channel, blocks } => self.with(channel, |c| c.on_served(blocks)),
             Event::Head { instance, height } => self.on_head(instance, height, now),
             Event::HeadServed { instance, height } => {
                 if let Some(heads) = self.topology.instances.get(instance).and_then(|i| self.heads.get_mut(&i.chain_number)) {

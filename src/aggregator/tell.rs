@@ -57,7 +57,7 @@ impl Told {
 impl Marks {
     fn of(channel: &Channel, now: Instant) -> Marks {
         Marks {
-            is_limited: channel.cooldown.is_limited(now),
+            is_limited: channel.limited_until(now).is_some(),
             is_misconfigured: channel.misconfigured_since.is_some(),
             wrong_chain: channel.wrong_chain,
         }
@@ -225,13 +225,14 @@ impl Aggregator {
         if before == marks {
             return;
         }
-        let rest_ms = channel.cooldown.until().since(now).as_millis() as u64;
+        let (rest, why_limited) = (channel.limited_until(now), channel.why_limited(now));
+        let limited_by = channel.limited_by(now).map(str::to_owned);
         let mut news = Vec::new();
         match (before.is_limited, marks.is_limited) {
             (false, true) => {
-                let message = format!("it said we ask too often; used after the others for {} s", rest_ms.div_ceil(1000));
+                let rest_ms = rest.map(|until| until.since(now).as_millis() as u64);
                 let limited = self.about("provider.rate_limited", Level::Warn, id, now).with("retry_after_ms", rest_ms);
-                news.push(limited.with("message", message));
+                news.push(limited.with("told_to", limited_by).with("message", why_limited));
             }
             (true, false) => news.push(self.recovered("rate_limited", "its rest is over", id, now)),
             (false, false) | (true, true) => {}

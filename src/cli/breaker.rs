@@ -15,6 +15,8 @@ pub struct Options {
     pub order: Order,
     pub provider: String,
     pub chain: String,
+    /// On every node of the cluster.
+    pub is_for_all: bool,
     pub json: bool,
 }
 
@@ -31,6 +33,7 @@ impl Options {
             order: Order::from_word(order).ok_or_else(unknown)?,
             provider: provider.clone(),
             chain,
+            is_for_all: settings.switch("cluster")?,
             json: settings.switch("json")?,
             asking,
         })
@@ -38,24 +41,33 @@ impl Options {
 }
 
 /// What became of the circuits, as `lasso top` and the command tell it.
-pub fn give(client: &Client, profile: &str, chain: &str, provider: &str, order: Order) -> Result<Value, Fault> {
-    let path = format!("/api/breakers/{}/{}/{}/{}", part(profile), part(chain), part(provider), order.word());
+pub fn give(
+    client: &Client,
+    profile: &str,
+    [chain, provider]: [&str; 2],
+    order: Order,
+    is_for_all: bool,
+) -> Result<Value, Fault> {
+    let cluster = if is_for_all { "?cluster=true" } else { "" };
+    let path = format!("/api/breakers/{}/{}/{}/{}{cluster}", part(profile), part(chain), part(provider), order.word());
     client.post(&path)
 }
 
 pub fn run(options: &Options) -> Result<String, Fault> {
     let (profile, client) = (options.asking.one_profile(), Client::new(&options.asking.node));
     let before = client.get(&format!("/api/providers/{}?profile={}", part(&options.chain), part(profile)))?;
-    let after = give(&client, profile, &options.chain, &options.provider, options.order)?;
+    let after = give(&client, profile, [&options.chain, &options.provider], options.order, options.is_for_all)?;
     let changes = changes(options, &before, &after);
     if options.json {
         let value = json!({
             "shape": 1, "profile": profile, "chain": options.chain, "provider": options.provider, "order": options.order.word(),
+            "cluster": options.is_for_all,
             "circuits": changes.into_iter().map(Change::json).collect::<Map<String, Value>>(),
         });
         return Ok(format!("{value}\n"));
     }
-    Ok(sentences(options, profile, &changes))
+    let is_told = after.get("told_to_the_cluster").and_then(Value::as_bool);
+    Ok(sentences(options, profile, &changes, is_told))
 }
 
 struct Change {
@@ -90,7 +102,7 @@ fn changes(options: &Options, before: &Value, after: &Value) -> Vec<Change> {
     circuits.map(change).collect()
 }
 
-fn sentences(options: &Options, profile: &str, changes: &[Change]) -> String {
+fn sentences(options: &Options, profile: &str, changes: &[Change], is_told: Option<bool>) -> String {
     let Options { provider, chain, .. } = options;
     let done = match options.order {
         Order::Open => "held open by hand: it gets no calls",
@@ -104,9 +116,15 @@ fn sentences(options: &Options, profile: &str, changes: &[Change]) -> String {
             false => writeln!(out, "  {}: {} -> {}", change.transport, change.was, change.is),
         };
     }
+    match is_told {
+        None => {}
+        Some(true) => out.push_str("The other nodes are told; lasso stats there says who ordered it.\n"),
+        Some(false) => out.push_str("The other nodes are not told: too many orders wait. Try again in a second.\n"),
+    }
     if options.order != Order::Auto {
         let of_profile = if profile == "default" { String::new() } else { format!(" --profile {profile}") };
-        let _ = writeln!(out, "It stays so until: lasso breaker auto {provider} --chain {chain}{of_profile}");
+        let of_all = if options.is_for_all { " --cluster" } else { "" };
+        let _ = writeln!(out, "It stays so until: lasso breaker auto {provider} --chain {chain}{of_profile}{of_all}");
     }
     out
 }

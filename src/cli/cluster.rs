@@ -3,6 +3,7 @@
 use crate::base::limits::CLUSTER_PORT;
 use crate::cli::env::Env;
 use crate::cli::options::{Settings, Usage};
+use crate::cluster::advice::AdvicePolicy;
 use crate::cluster::discovery::ClusterQuery;
 use crate::cluster::secret::{ClusterSecrets, SecretFault};
 use crate::cluster::services;
@@ -36,7 +37,10 @@ pub(super) fn cluster(settings: &Settings, env: &Env) -> Result<Option<ClusterSe
     if matches!(query, ClusterQuery::Services(_)) && name_servers.is_empty() {
         return Err(settings.bad_because("cluster-dns-query", &format!("asks for services, and {RESOLV_CONF} names no server")));
     }
-    Ok(Some(ClusterSettings { query, listen, secrets, name_servers }))
+    let advice = settings.text("cluster-advice").map(AdvicePolicy::from_word);
+    let advice = advice.map(|known| known.ok_or_else(|| settings.bad("cluster-advice", "usual, all or off")));
+    let advice = advice.transpose()?.unwrap_or_default();
+    Ok(Some(ClusterSettings { query, listen, secrets, advice, name_servers }))
 }
 
 /// What is set for a cluster although there is none, as sentences.
@@ -44,7 +48,7 @@ pub(super) fn notices(settings: &Settings, env: &Env) -> Vec<String> {
     if settings.text("cluster-dns-query").is_some() {
         return Vec::new();
     }
-    let flags = ["cluster-node-basename", "cluster-listen", "cluster-port"].into_iter();
+    let flags = ["cluster-node-basename", "cluster-listen", "cluster-port", "cluster-advice"].into_iter();
     let given = flags.filter(|name| settings.text(name).is_some()).map(|name| format!("--{name}"));
     let secrets = SECRET_VARIABLES.into_iter().filter(|name| env.get(name).is_some()).map(str::to_owned);
     let names: Vec<String> = given.chain(secrets).collect();

@@ -3,6 +3,7 @@
 //! It joins the parts: what arrives goes through `sessions`; who is met is greeted no more (`discovery`), introduced to the members
 //! (`membership`) and checked (`health`). Nothing here is on a request's path, and nothing that a request needs comes from here.
 
+use super::advice::{AdviceBook, AdvicePolicy, Counsel, OwnWord, UpstreamKey};
 use super::discovery::Contacts;
 use super::frame::{Frame, NodeCard};
 use super::health::{Checkup, PeerChange, PeerNews, PeerState};
@@ -13,6 +14,7 @@ use super::view::{ClusterView, DatagramCounts, PeerView};
 use crate::base::limits::{CLUSTER_COMPLAINT_MS, CLUSTER_DISCOVERY_MS, CLUSTER_FRESH_MS, CLUSTER_QUIET_MS};
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, WallTime};
+use crate::observe::question::Order;
 use std::net::SocketAddr;
 
 /// What people should be told.
@@ -31,6 +33,8 @@ pub enum ClusterEvent {
     },
     /// What should name the other nodes names none.
     NobodyNamed,
+    /// An order for every node found no room among those that stand.
+    OrderUntold,
 }
 
 /// When something happens: for rules, and for display.
@@ -40,12 +44,19 @@ pub struct ClusterMoment {
     pub wall: WallTime,
 }
 
+/// What a cluster's nodes have agreed on, each by its own settings.
+pub struct ClusterTerms {
+    pub secrets: ClusterSecrets,
+    pub advice: AdvicePolicy,
+}
+
 pub struct Cluster {
     card: NodeCard,
     sessions: Sessions,
     membership: Membership,
     contacts: Contacts,
     checkup: Checkup,
+    advice: AdviceBook,
     rng: Rng,
     out: Vec<(SocketAddr, Vec<u8>)>,
     events: Vec<ClusterEvent>,
@@ -59,7 +70,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// `seed` must be unguessable and new at each start.
-    pub fn new(card: NodeCard, secrets: ClusterSecrets, seed: [u8; 32], mut rng: Rng, bug: SessionBug) -> Cluster {
+    pub fn new(card: NodeCard, terms: ClusterTerms, seed: [u8; 32], mut rng: Rng, bug: SessionBug) -> Cluster {
+        let ClusterTerms { secrets, advice } = terms;
         let sessions = Sessions::new(secrets, seed, bug);
         Cluster {
             card,
@@ -67,6 +79,7 @@ impl Cluster {
             sessions,
             contacts: Contacts::default(),
             checkup: Checkup::default(),
+            advice: AdviceBook::new(advice),
             rng,
             out: Vec::new(),
             events: Vec::new(),
@@ -120,8 +133,10 @@ impl Cluster {
             Frame::Answer { number, wall_ms, card } => {
                 self.checkup.answered(session, (number, wall_ms, *card), at.now, at.wall);
             }
+            Frame::Advice(advice) => self.advice.hear(session, *advice, at.now),
             Frame::Bye => {
                 self.checkup.left(session);
+                self.advice.forget(session);
                 self.membership.replace(session, at.now);
                 self.sessions.forget(session);
             }
@@ -133,6 +148,7 @@ impl Cluster {
         self.checkup.met(met.session, from, met.replaced, now);
         met.replaced.into_iter().for_each(|old| self.membership.replace(old, now));
         if met.is_new {
+            self.advice.on_met(now);
             self.membership.introduce(met.session, from, now);
         }
     }
@@ -173,10 +189,44 @@ impl Cluster {
             if change.to == Some(PeerState::Disconnected) {
                 // A datagram of it that somebody held back must not bring it to life: it has to answer a challenge again.
                 self.sessions.forget(change.session);
+                self.advice.forget(change.session);
             }
             self.events.push(ClusterEvent::Changed(Box::new(change)));
         }
+        self.advise(now);
         self.carry(now);
+    }
+
+    /// Everybody who can be heard is told what is due.
+    fn advise(&mut self, now: Instant) {
+        for advice in self.advice.tick(now) {
+            let frame = Frame::Advice(Box::new(advice));
+            for session in self.sessions.all() {
+                if self.sessions.heard(session).is_some_and(|at| now.since(at).as_millis() as u64 <= CLUSTER_QUIET_MS) {
+                    self.say(session, &frame);
+                }
+            }
+        }
+    }
+
+    /// What this node knows of providers by itself.
+    pub fn know(&mut self, own: &[OwnWord], now: Instant) {
+        self.advice.know(own, now);
+    }
+
+    /// An operator wants this on every node. False: there is no room for another order.
+    pub fn order(&mut self, upstream: UpstreamKey, order: Order, now: Instant) -> bool {
+        self.advice.order(upstream, order, (self.sessions.own(), self.card.node_id), now)
+    }
+
+    /// What the others advise, when that has changed.
+    pub fn take_counsel(&mut self) -> Option<Counsel> {
+        let checkup = &self.checkup;
+        let name = |session| {
+            let peer = checkup.peers().find(|(of, _)| *of == session);
+            peer.and_then(|(_, peer)| peer.card.as_ref()).map(|card| card.node_id).unwrap_or_default()
+        };
+        self.advice.take_counsel(self.sessions.own(), name)
     }
 
     /// Who can be heard and is no member, or is thought to be down, is introduced again; members whom we never met are worth

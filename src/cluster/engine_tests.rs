@@ -5,7 +5,8 @@ use super::*;
 fn cluster(n: u8, secret: &str) -> Cluster {
     let secrets = ClusterSecrets::new(Some(secret), None, "lasso").unwrap();
     let card = NodeCard::new(&format!("node-{n}"), "eu", "0.1.0", 1);
-    Cluster::new(card, secrets, [n; 32], Rng::new(u64::from(n)), SessionBug::None)
+    let terms = ClusterTerms { secrets, advice: AdvicePolicy::Usual };
+    Cluster::new(card, terms, [n; 32], Rng::new(u64::from(n)), SessionBug::None)
 }
 
 fn place(n: u8) -> SocketAddr {

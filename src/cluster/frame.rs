@@ -1,9 +1,13 @@
 //! What is said inside a sealed datagram: one frame, a byte for its kind and its fields after it.
 //!
 //! Whoever reads skips what follows the fields it knows, so a later version may add some at the end; a kind that it does not
-//! know is counted and ignored. FrameFields that vary have a length before them and a bound. Written by hand: five kinds need no
+//! know is counted and ignored. FrameFields that vary have a length before them and a bound. Written by hand: six kinds need no
 //! code generator, and a reader that cannot ask for memory needs no trust.
 
+use super::advice::{Advice, AdviceKind, SharedOrder, UpstreamKey, Word};
+use super::secret::SessionId;
+use crate::base::ids::Transport;
+use crate::observe::question::Order;
 use arrayvec::ArrayString;
 
 /// A number that nobody can guess, used once. All zeros: none.
@@ -55,6 +59,8 @@ pub enum Frame {
     Answer { number: u64, wall_ms: u64, card: Box<NodeCard> },
     /// The node ends.
     Bye,
+    /// What the node advises of providers.
+    Advice(Box<Advice>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +102,10 @@ impl Frame {
                 }
             }
             Frame::Bye => out.push(5),
+            Frame::Advice(advice) => {
+                out.push(8);
+                write_advice(&mut out, advice);
+            }
         }
         out
     }
@@ -112,9 +122,43 @@ impl Frame {
             3 => fields.number().map(|number| Frame::Check { number }),
             4 => fields.answer(),
             5 => Some(Frame::Bye),
+            8 => fields.advice().map(|advice| Frame::Advice(Box::new(advice))),
             _ => return Err(NoFrame::OtherKind),
         };
         frame.ok_or(NoFrame::Unreadable)
+    }
+}
+
+/// Words have one length, so that one of a kind that is not known yet can be skipped.
+fn write_advice(out: &mut Vec<u8>, advice: &Advice) {
+    // Whoever makes one keeps it to what a datagram takes.
+    out.push(advice.words.len() as u8);
+    for word in &advice.words {
+        write_upstream(out, word.upstream);
+        out.extend_from_slice(&[word.transport as u8, word.kind.code()]);
+        out.extend_from_slice(&word.value.to_be_bytes());
+    }
+    out.push(advice.orders.len() as u8);
+    for order in &advice.orders {
+        write_upstream(out, order.upstream);
+        out.push(order_code(order.order));
+        out.extend_from_slice(&order.number.to_be_bytes());
+        out.extend_from_slice(&order.session.0);
+        out.push(order.node_id.len() as u8);
+        out.extend_from_slice(order.node_id.as_bytes());
+    }
+}
+
+fn write_upstream(out: &mut Vec<u8>, upstream: UpstreamKey) {
+    out.extend_from_slice(&upstream.chain_number.to_be_bytes());
+    out.extend_from_slice(&upstream.tag.to_be_bytes());
+}
+
+fn order_code(order: Order) -> u8 {
+    match order {
+        Order::Open => 1,
+        Order::Close => 2,
+        Order::Auto => 3,
     }
 }
 
@@ -149,6 +193,37 @@ impl<'a> FrameFields<'a> {
         ArrayString::from(text).ok().filter(|_| !text.chars().any(char::is_control))
     }
 
+    fn upstream(&mut self) -> Option<UpstreamKey> {
+        Some(UpstreamKey { chain_number: self.number()?, tag: u32::from_be_bytes(self.array()?) })
+    }
+
+    fn advice(&mut self) -> Option<Advice> {
+        let mut advice = Advice::default();
+        for _ in 0..self.byte()? {
+            advice.words.extend(self.word()?);
+        }
+        for _ in 0..self.byte()? {
+            advice.orders.extend(self.order()?);
+        }
+        Some(advice)
+    }
+
+    /// Nothing inside: a kind that only a later version knows.
+    fn word(&mut self) -> Option<Option<Word>> {
+        let upstream = self.upstream()?;
+        let ([transport, kind], value) = (self.array()?, self.number()?);
+        let transport = [Transport::Http, Transport::Ws].into_iter().find(|known| *known as u8 == transport);
+        let kind = AdviceKind::ALL.into_iter().find(|known| known.code() == kind);
+        Some(transport.zip(kind).map(|(transport, kind)| Word { upstream, transport, kind, value }))
+    }
+
+    fn order(&mut self) -> Option<Option<SharedOrder>> {
+        let (upstream, code) = (self.upstream()?, self.byte()?);
+        let (number, session, node_id) = (self.number()?, SessionId(self.array()?), self.text()?);
+        let order = [Order::Open, Order::Close, Order::Auto].into_iter().find(|known| order_code(*known) == code);
+        Some(order.map(|order| SharedOrder { upstream, order, number, session, node_id }))
+    }
+
     fn answer(&mut self) -> Option<Frame> {
         let (number, wall_ms) = (self.number()?, self.number()?);
         let (schema, config_revision) = (u16::from_be_bytes(self.array()?), self.number()?);
@@ -159,6 +234,7 @@ impl<'a> FrameFields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::advice::{ORDERS_AT_ONCE, WORDS_AT_ONCE};
     use super::super::seal::{PLAIN_BYTES_MAX, PLAIN_BYTES_MIN};
     use super::*;
 
@@ -172,14 +248,25 @@ mod tests {
             Frame::Answer { number: 1, wall_ms: 2, card: Box::new(NodeCard::new("eu-1", "eu", "0.1.0", 7)) },
             Frame::Answer { number: 1, wall_ms: 2, card: Box::new(NodeCard::new(&long, &long, &long, 7)) },
             Frame::Bye,
+            Frame::Advice(Box::default()),
+            Frame::Advice(Box::new(full_advice())),
         ]
+    }
+
+    /// As much as is said at once.
+    fn full_advice() -> Advice {
+        let upstream = UpstreamKey { chain_number: u64::MAX, tag: 7 };
+        let (transport, kind) = (Transport::Ws, AdviceKind::Depth);
+        let node_id = NodeCard::new(&"x".repeat(300), "", "", 0).node_id;
+        let order = SharedOrder { upstream, order: Order::Auto, number: 3, session: SessionId([9; 16]), node_id };
+        Advice { words: vec![Word { upstream, transport, kind, value: 5 }; WORDS_AT_ONCE], orders: vec![order; ORDERS_AT_ONCE] }
     }
 
     #[test]
     fn what_is_written_is_read_and_later_fields_are_skipped() {
         for frame in all() {
             let mut bytes = frame.write();
-            assert!(bytes.len() < PLAIN_BYTES_MAX / 2, "{frame:?}");
+            assert!(bytes.len() + 32 < PLAIN_BYTES_MAX, "{frame:?}");
             assert_eq!(Frame::read(&bytes), Ok(frame.clone()));
             bytes.extend_from_slice(b"a field of a later version");
             assert_eq!(Frame::read(&bytes), Ok(frame));
@@ -196,6 +283,19 @@ mod tests {
             }
         }
         assert_eq!(Frame::read(&[99, 1, 2, 3]), Err(NoFrame::OtherKind));
+    }
+
+    #[test]
+    fn words_and_orders_of_a_later_version_are_skipped() {
+        let mut advice = full_advice();
+        advice.words.truncate(2);
+        advice.orders.truncate(2);
+        let mut bytes = Frame::Advice(Box::new(advice.clone())).write();
+        bytes[2 + 13] = 99; // the first word's kind
+        bytes[2 + 2 * 22 + 1 + 12] = 99; // what the first order wants
+        advice.words.remove(0);
+        advice.orders.remove(0);
+        assert_eq!(Frame::read(&bytes), Ok(Frame::Advice(Box::new(advice))));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //!
 //! Reading order: `engine` joins the parts. `secret` and `seal` make a datagram that only the cluster's nodes can read; `sessions` (with
 //! `window`) decides whom to listen to; `frame` is what is said. `discovery` (with `services`) knows whom to greet, `membership` (with
-//! `identity`) who belongs to the cluster, `health` how each of them is, `view` what people are shown.
+//! `identity`) who belongs to the cluster, `health` how each of them is, `view` what people are shown. `advice` is what nodes tell each
+//! other of providers.
 //!
 //! All of it is pure: datagrams and moments in, datagrams out. `control::cluster` carries them.
 
+pub mod advice;
 pub mod discovery;
 pub mod engine;
 pub mod frame;

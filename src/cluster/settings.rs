@@ -1,5 +1,6 @@
 //! What a node's part in the cluster is started with.
 
+use super::advice::AdvicePolicy;
 use super::discovery::ClusterQuery;
 use super::secret::ClusterSecrets;
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ pub struct ClusterSettings {
     /// Where this node takes datagrams; the port is also where others are looked for whose records name none.
     pub listen: SocketAddr,
     pub secrets: ClusterSecrets,
+    pub advice: AdvicePolicy,
     /// Who is asked for services; others' addresses are the system's resolver's business.
     pub name_servers: Vec<SocketAddr>,
 }

@@ -71,7 +71,7 @@ pub fn start<W: World>(shard: &Rc<Shard<W>>, wishes: Inbox<Wish>) {
 fn cluster_seat<W: World>(shard: &Rc<Shard<W>>) -> ClusterSeat {
     let settings = &shard.node().settings;
     let card = NodeCard::new(&settings.node_id, &settings.region, env!("CARGO_PKG_VERSION"), CONFIG_REVISION);
-    let [shows, tells, ends] = [(); 3].map(|()| shard.node().clone());
+    let [shows, tells, ends, knows, orders, hears] = [(); 6].map(|()| shard.node().clone());
     ClusterSeat {
         card,
         publish: Box::new(move |view| {
@@ -82,6 +82,11 @@ fn cluster_seat<W: World>(shard: &Rc<Shard<W>>) -> ClusterSeat {
             tells.cluster_notes.leave(event);
         }),
         is_ending: Box::new(move || ends.draining.is_raised()),
+        own_words: Box::new(move || knows.own_words.latest()),
+        next_order: Box::new(move || orders.shared_orders.take()),
+        counsel: Box::new(move |counsel| {
+            hears.counsel.publish(counsel);
+        }),
         bug: SessionBug::None,
     }
 }

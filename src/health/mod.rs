@@ -1,5 +1,6 @@
 //! What follows from what was seen: machines that take events and the time, and say how a provider stands.
 
+pub mod advised;
 pub mod breaker;
 pub mod cooldown;
 pub mod ending;

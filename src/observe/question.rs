@@ -42,8 +42,8 @@ pub enum Question {
     Snapshot { profile: ProfileId, chain: ChainId },
     /// `/metrics`.
     Prometheus { format: Format },
-    /// `POST /api/breakers/...`: what an operator wants of a provider's circuit.
-    Breaker { entry: EntryId, order: Order },
+    /// `POST /api/breakers/...`: what an operator wants of a provider's circuit, here or on every node.
+    Breaker { entry: EntryId, order: Order, is_for_all: bool },
 }
 
 /// Held open or closed by hand, or left to the rules.

@@ -3,6 +3,7 @@
 
 use crate::base::ids::{ChainId, ProfileId};
 use crate::base::limits;
+use crate::cluster::advice::AdvicePolicy;
 use crate::config::topology::{Profile, Topology};
 use crate::observe::expose::Format;
 use crate::observe::question::{Answer, Asked, Order, Question};
@@ -89,7 +90,7 @@ fn find(topology: &Topology, slug: &str, chain: &str) -> Result<(ProfileId, Chai
     scope.chain_by_name.get(chain).map(|chain| (profile, *chain)).ok_or_else(missing)
 }
 
-/// `POST /api/breakers/:profile/:chain/:provider/{open,close,auto}`.
+/// `POST /api/breakers/:profile/:chain/:provider/{open,close,auto}`; with `?cluster=true` for every node.
 fn order<W: World>(
     client: &Client<W>,
     topology: &Topology,
@@ -110,7 +111,13 @@ fn order<W: World>(
         let body = json!({ "error": "Provider not found", "provider": provider, "available_providers": all });
         return Err(Answer::json(404, body.to_string()));
     };
-    Ok(Question::Breaker { entry: configured.entry(*id), order })
+    let is_for_all = query_value(head.query.of(buf), "cluster").as_deref() == Some("true");
+    let advice = client.shard.node.settings.cluster.as_ref().map_or(AdvicePolicy::Off, |cluster| cluster.advice);
+    if is_for_all && advice == AdvicePolicy::Off {
+        let hint = "CLUSTER_DNS_QUERY makes it part of one, and --cluster-advice must not be off; without --cluster the order is for this node";
+        return Err(refused(409, "this node tells no others of orders", hint));
+    }
+    Ok(Question::Breaker { entry: configured.entry(*id), order, is_for_all })
 }
 
 /// CONTRACT §2: a front proxy on this machine makes every client a loopback peer, and a browser on it sends what any page

@@ -5,11 +5,12 @@
 use crate::base::ids::ProfileId;
 use crate::base::limits;
 use crate::base::time::{Instant, WallTime};
+use crate::cluster::advice::{Counsel, OwnWord, UpstreamKey};
 use crate::cluster::engine::ClusterEvent;
 use crate::cluster::settings::ClusterSettings;
 use crate::cluster::view::ClusterView;
 use crate::dashboard::Page;
-use crate::observe::question::{Answer, Asked};
+use crate::observe::question::{Answer, Asked, Order};
 use crate::route::classify::Classifier;
 use crate::route::limit::{TrustedProxies, client_name};
 use crate::runtime::admission::Admissions;
@@ -92,6 +93,10 @@ pub struct Node {
     /// Other nodes, as the control thread sees them, and what it wants told of them.
     pub cluster: Arc<Published<ClusterView>>,
     pub cluster_notes: Notes<ClusterEvent>,
+    /// What this node knows of providers by itself, orders given here for every node, and what the others advise.
+    pub own_words: Arc<Published<Vec<OwnWord>>>,
+    pub shared_orders: Notes<(UpstreamKey, Order)>,
+    pub counsel: Arc<Published<Counsel>>,
     pub page: Page,
     /// Every chain had an answer from a provider, or has had its time.
     pub ready: Flag,
@@ -126,6 +131,9 @@ impl Node {
             errands: Directory::new(settings.shards as usize),
             cluster: Published::new(ClusterView::default()),
             cluster_notes: Notes::new(limits::CLUSTER_NODES),
+            own_words: Published::new(Vec::new()),
+            shared_orders: Notes::new(limits::CLUSTER_UNTOLD_ORDERS),
+            counsel: Published::new(Counsel::default()),
             page: Page::new(),
             ready: Flag::default(),
             draining: Flag::default(),

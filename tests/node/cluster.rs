@@ -2,7 +2,8 @@
 
 use crate::api::get;
 use crate::harness::{Lasso, no_limit};
-use crate::provider::Provider;
+use crate::http;
+use crate::provider::{Provider, answer, ok, with_status, write};
 use serde_json::Value;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -131,4 +132,88 @@ fn a_start_that_cannot_be_secured_or_bound_says_what_to_do() {
     let at = held.local_addr().expect("an address").to_string();
     let taken = refused(&[("CLUSTER_DNS_QUERY", &at), ("LASSO_CLUSTER_LISTEN", &at)]);
     assert!(taken.code == Some(1) && taken.output.contains(&at), "{taken:?}");
+}
+
+/// A provider that both nodes are configured with, as `/api/providers` of one shows it.
+fn provider(lasso: &Lasso, id: &str) -> Value {
+    let all = get(lasso.address, "/api/providers/one").1;
+    let found = all["providers"].as_array().expect("a list").iter().find(|provider| provider["id"] == id).cloned();
+    found.expect("the provider")
+}
+
+fn until_provider(lasso: &Lasso, id: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let now = provider(lasso, id);
+        if is_so(&now) {
+            return now;
+        }
+        assert!(began.elapsed() < WITHIN, "not {what}: {now:#}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// One account on two nodes: a rest that one of them was told of is heeded by the other, unless advice is off; what its own call shows
+/// stands above it; and an operator's order reaches both.
+#[test]
+fn a_rest_and_an_order_at_one_node_are_known_at_the_others() {
+    let limited = Provider::new(|got, stream| {
+        let is_limited = got.method == "eth_getBalance";
+        let body = ok(&got.id, "\"0x1\"");
+        write(
+            stream,
+            &if is_limited { with_status("429 Too Many Requests", "retry-after: 50\r\n", &body) } else { answer(&body) },
+        )
+    });
+    let good = Provider::good("\"0x2\"");
+    let profile = no_limit(&[limited.address, good.address]);
+    let ports = ports::<3>();
+    let query = list(&ports);
+    let nodes = [("n0", ports[0], "usual"), ("n1", ports[1], "usual"), ("n2", ports[2], "off")].map(|(id, port, advice)| {
+        let listen = format!("127.0.0.1:{port}");
+        let flags = ["--node-id", id, "--cluster-listen", &listen, "--cluster-advice", advice];
+        Lasso::start_in(&profile, &flags, &[("CLUSTER_DNS_QUERY", &query), ("LASSO_CLUSTER_SECRET", SECRET)])
+    });
+    nodes.iter().for_each(|node| _ = until(node, WITHIN, "complete", |c| responding(c) == 3));
+    let call = |node: &Lasso, path: &str, method: &str| {
+        http::post(node.address, path, &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":["0x0","latest"]}}"#))
+            .json()
+    };
+    assert_eq!(call(&nodes[0], "/rpc/one", "eth_getBalance")["result"], "0x2", "another one answered");
+    let own = until_provider(&nodes[0], "a", "resting", |p| p["status"] == "rate_limited");
+    assert_eq!(own["rate_limited_by"], Value::Null);
+    let theirs = until_provider(&nodes[1], "a", "resting", |p| p["status"] == "rate_limited");
+    assert_eq!(theirs["rate_limited_by"], "n0");
+    assert!(
+        theirs["reason"].as_str().is_some_and(|why| why.starts_with("it said to node n0 that we ask too often")),
+        "{theirs:#}"
+    );
+    assert_eq!(provider(&nodes[2], "a")["status"], "healthy", "its advice is off");
+    // Its own call is answered there: the word of another node counts no more, however often it is repeated.
+    assert_eq!(call(&nodes[1], "/rpc/provider/a/one", "eth_call")["result"], "0x1");
+    until_provider(&nodes[1], "a", "healthy", |p| p["status"] == "healthy");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(provider(&nodes[1], "a")["status"], "healthy");
+    // An order for all, and its end, given at different nodes.
+    let order = |node: &Lasso, word: &str| {
+        let mut client = http::Client::new(node.address);
+        client.send(
+            format!(
+                "POST /api/breakers/default/one/b/{word}?cluster=true HTTP/1.1\r\nhost: 127.0.0.1\r\n\
+                 content-type: application/json\r\ncontent-length: 0\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        let answer = client.answer().expect("an answer");
+        (answer.status, answer.json())
+    };
+    let (status, told) = order(&nodes[0], "open");
+    assert_eq!((status, &told["told_to_the_cluster"]), (200, &true.into()), "{told:#}");
+    let held = until_provider(&nodes[1], "b", "held", |p| p["circuit"]["manual"] == "open");
+    assert_eq!(held["circuit"]["manual_by"], "n0");
+    assert_eq!(provider(&nodes[0], "b")["circuit"]["manual_by"], Value::Null);
+    assert_eq!(provider(&nodes[2], "b")["circuit"]["manual"], Value::Null);
+    assert_eq!(order(&nodes[2], "open").0, 409, "who hears nothing tells nothing");
+    assert_eq!(order(&nodes[1], "auto").0, 200);
+    until_provider(&nodes[0], "b", "let go", |p| p["circuit"]["manual"] == Value::Null);
 }

@@ -3,7 +3,8 @@
 //!
 //! While faults last, laws hold: what a node is shown are the cluster's nodes and nobody else; no datagram is heard twice; who never
 //! proved itself gets no more bytes than it sends. Then the network heals, and within `CONVERGES_MS` every node shows every other as
-//! responding. Then one is killed for good and must be gone everywhere within `GONE_MS`.
+//! responding, and holds the same orders of operators, whoever gave them and when. Then one is killed for good and must be gone everywhere
+//! within `GONE_MS`.
 //!
 //! Cases that others met, which are among the draws: processes that come back at once at their address with an id that was declared down
 //! (consul#4879, memberlist#157); two sides that have declared each other down (foca#25, foca#15); a node that hears nobody and is heard,
@@ -14,6 +15,7 @@ use crate::seeds;
 use crate::world::{Ended, Letter, Link, Sim, Trace};
 use lasso::base::rng::Rng;
 use lasso::base::time::Instant;
+use lasso::cluster::advice::{AdvicePolicy, Counsel, UpstreamKey};
 use lasso::cluster::discovery::ClusterQuery;
 use lasso::cluster::frame::NodeCard;
 use lasso::cluster::health::PeerState;
@@ -22,9 +24,10 @@ use lasso::cluster::sessions::SessionBug;
 use lasso::cluster::settings::ClusterSettings;
 use lasso::cluster::view::ClusterView;
 use lasso::control::cluster::{ClusterSeat, run};
+use lasso::observe::question::Order;
 use lasso::runtime::world::World;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -62,6 +65,9 @@ fn deliberate_bugs_are_found() {
 /// One process of the cluster.
 struct Process {
     view: Rc<RefCell<ClusterView>>,
+    /// What its operator wants on every node, and what it heard of others' wishes.
+    orders: Rc<RefCell<VecDeque<(UpstreamKey, Order)>>>,
+    counsel: Rc<RefCell<Counsel>>,
     /// How many datagrams were on the tape when it began.
     began: usize,
 }
@@ -92,6 +98,7 @@ fn settings(at: SocketAddr, secret: &str) -> ClusterSettings {
         query: ClusterQuery::Name(NAME.to_owned()),
         listen: at,
         secrets: ClusterSecrets::new(Some(secret), None, "lasso").expect("a good secret"),
+        advice: AdvicePolicy::Usual,
         name_servers: Vec::new(),
     }
 }
@@ -99,15 +106,20 @@ fn settings(at: SocketAddr, secret: &str) -> ClusterSettings {
 fn start(host: &Sim, at: SocketAddr, secret: &str, id: &str, bug: SessionBug) -> Process {
     let view = Rc::new(RefCell::new(ClusterView::default()));
     let (shown, teller) = (view.clone(), host.clone());
+    let (orders, counsel) = (Rc::<RefCell<VecDeque<_>>>::default(), Rc::<RefCell<Counsel>>::default());
+    let (given, heard) = (orders.clone(), counsel.clone());
     let seat = ClusterSeat {
         card: NodeCard::new(id, "region", "0.1.0", 1),
         publish: Box::new(move |view| *shown.borrow_mut() = view),
         tell: Box::new(move |event| teller.say(|| format!("{at} tells {event:?}"))),
         is_ending: Box::new(|| false),
+        own_words: Box::new(Default::default),
+        next_order: Box::new(move || given.borrow_mut().pop_front()),
+        counsel: Box::new(move |counsel| *heard.borrow_mut() = counsel),
         bug,
     };
     host.spawn("cluster", run(host.clone(), settings(at, secret), seat));
-    Process { view, began: host.taped().len() }
+    Process { view, orders, counsel, began: host.taped().len() }
 }
 
 impl Theatre {
@@ -306,6 +318,32 @@ impl Theatre {
     }
 
     /// What is wrong with what a node shows, if every other one should be responding.
+    /// An operator at some node wants something everywhere.
+    fn order(&self) {
+        let index = self.below(self.places.len() as u64) as usize;
+        let upstream = UpstreamKey { chain_number: 1, tag: self.below(3) as u32 };
+        let order = [Order::Open, Order::Close, Order::Auto][self.below(3) as usize];
+        if let Some(process) = self.places[index].process.borrow().as_ref() {
+            self.sim.say(|| format!("{} orders {order:?} for {}", self.places[index].at, upstream.tag));
+            process.orders.borrow_mut().push_back((upstream, order));
+        }
+    }
+
+    /// Whose orders differ. A node is not told what was ordered at itself, so one of them may not show the order that stands.
+    fn divided(&self) -> Option<String> {
+        let processes = || self.places.iter().filter(|place| place.process.borrow().is_some());
+        let mut shown: BTreeMap<UpstreamKey, Vec<(u64, Vec<u8>, Order)>> = BTreeMap::new();
+        for place in processes() {
+            let process = place.process.borrow();
+            for order in process.iter().flat_map(|process| process.counsel.borrow().orders.clone()) {
+                shown.entry(order.upstream).or_default().push((order.number, order.session.0.to_vec(), order.order));
+            }
+        }
+        let count = processes().count();
+        let wrong = shown.into_iter().find(|(_, all)| all.windows(2).any(|two| two[0] != two[1]) || all.len() + 1 < count);
+        wrong.map(|(upstream, all)| format!("of {count} nodes these show orders for {}: {all:?}", upstream.tag))
+    }
+
     fn incomplete(&self) -> Option<String> {
         for place in &self.places {
             let process = place.process.borrow();
@@ -398,12 +436,16 @@ async fn play(theatre: &Theatre, faults_end: Instant) {
         theatre.wait(1_000 + theatre.below(10_000)).await;
         theatre.repeat_recorded();
         theatre.check_laws();
+        if theatre.chance(300_000) {
+            theatre.order();
+        }
         if theatre.sim.now() < faults_end {
             theatre.trouble(faults_end).await;
         }
     }
     theatre.name(false);
     settles(theatre, "converged", CONVERGES_MS, || theatre.incomplete()).await;
+    settles(theatre, "of one mind", CONVERGES_MS, || theatre.divided()).await;
     let victim = theatre.below(theatre.places.len() as u64) as usize;
     theatre.kill(victim);
     let at = theatre.places[victim].at;

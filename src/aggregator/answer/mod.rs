@@ -13,7 +13,6 @@ use crate::aggregator::Aggregator;
 use crate::base::ids::{ChainId, EntryId, ProfileId};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::config::topology::{Chain, Profile};
-use crate::health::breaker::Manual;
 use crate::observe::question::{Answer, Asked, Order, Question};
 use serde_json::{Map, Value, json};
 
@@ -58,7 +57,7 @@ impl Aggregator {
             Question::Snapshot { profile, chain } => {
                 self.place(profile, chain).and_then(|(p, c)| serde_json::to_value(self.kept(p, c, at)).ok())
             }
-            Question::Breaker { entry, order } => self.order(entry, order, at),
+            Question::Breaker { entry, order, is_for_all } => self.order(entry, order, is_for_all, at),
         };
         match body {
             Some(body) => Answer::json(200, body.to_string()),
@@ -72,24 +71,21 @@ impl Aggregator {
     }
 
     /// Holds a provider's circuits, or lets them go. Profiles that share the instance share them.
-    fn order(&mut self, entry: EntryId, order: Order, at: Moment) -> Option<Value> {
+    fn order(&mut self, entry: EntryId, order: Order, is_for_all: bool, at: Moment) -> Option<Value> {
         let instance = self.topology.entries.get(entry)?.instance;
-        let manual = match order {
-            Order::Open => Some(Manual::Open),
-            Order::Close => Some(Manual::Close),
-            Order::Auto => None,
-        };
         let mut circuits = Map::new();
-        for id in self.channels_of(instance) {
-            let transition = self.channels.get_mut(id)?.breaker.set_manual(manual, at.now);
-            self.tell_circuit(id, transition, at.now);
-        }
+        self.hold(instance, order, None, at.now);
+        let is_told = is_for_all && self.node.shared_orders.leave((self.upstream_key(instance)?, order));
         let (profile, _, provider) = self.topology.of_entry(entry)?;
         for id in self.channels_of(instance) {
             circuits.insert(id.transport().word().to_owned(), self.circuit(id, at));
         }
         let circuit = circuits.values().next().cloned();
-        Some(json!({ "profile": profile.slug, "provider": provider.id, "circuit": circuit, "circuits": circuits }))
+        let mut out = json!({ "profile": profile.slug, "provider": provider.id, "circuit": circuit, "circuits": circuits });
+        if is_for_all && let Value::Object(out) = &mut out {
+            out.insert("told_to_the_cluster".to_owned(), json!(is_told));
+        }
+        Some(out)
     }
 }
 

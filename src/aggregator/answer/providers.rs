@@ -90,13 +90,14 @@ impl Aggregator {
     /// A channel's circuit, rests and lessons.
     fn state(&self, id: ChannelId, at: Moment) -> Map<String, Value> {
         let channel = &self.channels[id];
-        let limited_until = channel.cooldown.is_limited(at.now).then(|| at.wall_in(channel.cooldown.until()));
+        let limited_until = channel.limited_until(at.now).map(|until| at.wall_in(until));
         let last_failure =
             channel.last_failure.map(|(category, when)| json!({ "category": category.word(), "at": at.wall_of(when) }));
         let probe_us = self.evidence.standing(id, method::UNKNOWN, at.now).prior_us;
         [
             ("circuit", self.circuit(id, at)),
             ("rate_limited_until", json!(limited_until)),
+            ("rate_limited_by", json!(channel.limited_by(at.now))),
             ("misconfigured_since", json!(channel.misconfigured_since.map(|since| at.wall_of(since)))),
             ("wrong_chain_id", json!(channel.wrong_chain)),
             ("last_failure", json!(last_failure)),
@@ -145,7 +146,7 @@ impl Aggregator {
         }
         let breaker = &channel.breaker;
         match breaker.gate() {
-            Gate::Open if breaker.manual() == Some(Manual::Open) => return ("circuit_open", HELD_OPEN.to_owned()),
+            Gate::Open if breaker.manual() == Some(Manual::Open) => return ("circuit_open", held_open(channel)),
             Gate::Open => return ("circuit_open", channel.why(at.now)),
             Gate::HalfOpen => return ("recovering", channel.why(at.now)),
             Gate::Closed => {}
@@ -153,9 +154,8 @@ impl Aggregator {
         if channel.misconfigured_since.is_some() {
             return ("misconfigured", "it refuses our credentials: correct its key or headers".to_owned());
         }
-        if channel.cooldown.is_limited(at.now) {
-            let left_s = channel.cooldown.until().since(at.now).as_millis().div_ceil(1000);
-            return ("rate_limited", format!("it said we ask too often; used after the others for {left_s} s"));
+        if channel.limited_until(at.now).is_some() {
+            return ("rate_limited", channel.why_limited(at.now));
         }
         if behind > chain.max_lag_blocks {
             return ("lagging", format!("{behind} blocks behind the chain; max_lag_blocks is {}", chain.max_lag_blocks));
@@ -177,7 +177,7 @@ impl Aggregator {
     }
 
     pub(super) fn circuit(&self, id: ChannelId, at: Moment) -> Value {
-        let breaker = &self.channels[id].breaker;
+        let (breaker, ordered_by) = (&self.channels[id].breaker, &self.channels[id].advised.ordered_by);
         let manual = breaker.manual().map(|manual| match manual {
             Manual::Open => "open",
             Manual::Close => "close",
@@ -190,6 +190,8 @@ impl Aggregator {
             "opens": breaker.opens(),
             "retry_in_ms": breaker.retry_at().map(|retry| retry.since(at.now).as_millis() as u64),
             "manual": manual,
+            // The node where the order was given; nobody's when it was here.
+            "manual_by": ordered_by.as_deref().filter(|_| manual.is_some()),
         })
     }
 }
@@ -198,8 +200,15 @@ fn with_cause(what: &str, channel: &Channel) -> String {
     channel.unreached.map_or(what.to_owned(), |why| format!("{what}: {}", why.text()))
 }
 
+fn held_open(channel: &Channel) -> String {
+    match &channel.advised.ordered_by {
+        None => HELD_OPEN.to_owned(),
+        Some(by) => format!("{HELD_OPEN} (ordered at node {by})"),
+    }
+}
+
 fn learnt(channel: &Channel, at: Moment) -> Value {
-    let view = channel.learnt.view(at.now);
+    let view = channel.learnt_view(at.now);
     let methods: Vec<&str> = view.methods.iter().map(MethodKey::name).collect();
     json!({ "max_log_range": view.max_log_range, "max_depth": view.max_depth, "lacking_methods": methods })
 }

@@ -66,3 +66,13 @@ pub const CLUSTER_SOCKET_RETRY_MS: u64 = 1_000;
 
 const _: () = assert!(CLUSTER_PROBE_RTT_MS * 2 < CLUSTER_PROBE_MS);
 const _: () = assert!(CLUSTER_CHECK_TIMEOUT_MS < CLUSTER_CHECK_MS);
+/// Advice: words of one node, of all, and operators' orders that are kept.
+pub const CLUSTER_WORDS_OF_ONE: usize = 256;
+pub const CLUSTER_WORDS: usize = 16_384;
+pub const CLUSTER_ORDERS: usize = 64;
+/// What is true is told again so often, what is new at most so often, and a word that was not repeated is forgotten after this.
+pub const CLUSTER_ADVICE_REPEAT_MS: u64 = 15_000;
+pub const CLUSTER_ADVICE_GAP_MS: u64 = 1_000;
+pub const CLUSTER_ADVICE_KEPT_MS: u64 = 60_000;
+/// Orders given here that wait to be told.
+pub const CLUSTER_UNTOLD_ORDERS: usize = 16;

@@ -129,7 +129,7 @@ impl Poller {
     fn obey(&self) -> bool {
         let Some(((target, order), reply)) = self.orders.next() else { return false };
         let Target { profile, chain, provider } = &target;
-        let given = breaker::give(&self.client, profile, chain, provider, order);
+        let given = breaker::give(&self.client, profile, [chain, provider], order, false);
         let told = |_| match order {
             Order::Open => format!("{provider} on {chain} is held open: it gets no calls until a gives it back"),
             Order::Close => format!("{provider} on {chain} is held closed until a gives it back"),

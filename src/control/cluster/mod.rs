@@ -10,15 +10,18 @@ use crate::base::limits::{
     CLUSTER_VIEW_MS,
 };
 use crate::base::time::Instant;
-use crate::cluster::engine::{Cluster, ClusterEvent, ClusterMoment};
+use crate::cluster::advice::{Counsel, OwnWord, UpstreamKey};
+use crate::cluster::engine::{Cluster, ClusterEvent, ClusterMoment, ClusterTerms};
 use crate::cluster::frame::NodeCard;
 use crate::cluster::sessions::SessionBug;
 use crate::cluster::settings::ClusterSettings;
 use crate::cluster::view::ClusterView;
+use crate::observe::question::Order;
 use crate::runtime::world::{Datagrams, World};
 use lookup::Lookup;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What the tasks need of the node around them.
 pub struct ClusterSeat {
@@ -29,6 +32,11 @@ pub struct ClusterSeat {
     pub tell: Box<dyn Fn(ClusterEvent)>,
     /// Whether the node ends: then the others are told so.
     pub is_ending: Box<dyn Fn() -> bool>,
+    /// What this node knows of providers by itself, and orders for every node that were given here.
+    pub own_words: Box<dyn Fn() -> Arc<Vec<OwnWord>>>,
+    pub next_order: Box<dyn Fn() -> Option<(UpstreamKey, Order)>>,
+    /// Takes what the others advise.
+    pub counsel: Box<dyn Fn(Counsel)>,
     pub bug: SessionBug,
 }
 
@@ -45,6 +53,7 @@ pub async fn run<W: World>(world: W, settings: ClusterSettings, seat: ClusterSea
         if is_ending {
             cluster.borrow_mut().leave(now);
         } else {
+            advise(&seat, &mut cluster.borrow_mut(), now);
             cluster.borrow_mut().tick(now);
         }
         send_all(&socket, &cluster).await;
@@ -57,7 +66,19 @@ pub async fn run<W: World>(world: W, settings: ClusterSettings, seat: ClusterSea
             shown = now;
         }
         events.into_iter().for_each(&seat.tell);
+        let counsel = cluster.borrow_mut().take_counsel();
+        counsel.into_iter().for_each(&seat.counsel);
         world.sleep_until(now.plus_ms(CLUSTER_TICK_MS)).await;
+    }
+}
+
+/// What the others should know.
+fn advise(seat: &ClusterSeat, cluster: &mut Cluster, now: Instant) {
+    cluster.know(&(seat.own_words)(), now);
+    while let Some((upstream, order)) = (seat.next_order)() {
+        if !cluster.order(upstream, order, now) {
+            (seat.tell)(ClusterEvent::OrderUntold);
+        }
     }
 }
 
@@ -67,7 +88,8 @@ async fn begin<W: World>(world: &W, settings: &ClusterSettings, seat: &ClusterSe
     while !(seat.is_ending)() {
         match world.datagrams(settings.listen).and_then(|socket| Ok((socket, world.unguessable()?))) {
             Ok((socket, seed)) => {
-                let cluster = Cluster::new(seat.card.clone(), settings.secrets.clone(), seed, world.rng(), seat.bug);
+                let terms = ClusterTerms { secrets: settings.secrets.clone(), advice: settings.advice };
+                let cluster = Cluster::new(seat.card.clone(), terms, seed, world.rng(), seat.bug);
                 return Some((socket, cluster));
             }
             Err(why) if !has_complained => {

@@ -112,7 +112,7 @@ impl Aggregator {
         let help = "Failures in a row that count against it.";
         of_channels(Family::gauge("lasso_circuit_failures_in_a_row", help), &|_, c| Some(c.breaker.run().into()));
         let help = "1 while it rests because it said that we ask too often.";
-        of_channels(Family::gauge("lasso_provider_rate_limited", help), &|_, c| Some(c.cooldown.is_limited(at.now).into()));
+        of_channels(Family::gauge("lasso_provider_rate_limited", help), &|_, c| Some(c.limited_until(at.now).is_some().into()));
         let help = "1 while it refuses our credentials.";
         of_channels(Family::gauge("lasso_provider_misconfigured", help), &|_, c| Some(c.misconfigured_since.is_some().into()));
         let help = "1 while it serves another chain than configured.";

@@ -3,7 +3,8 @@
 
 use lasso::base::rng::Rng;
 use lasso::base::time::{Instant, WallTime};
-use lasso::cluster::engine::{Cluster, ClusterMoment};
+use lasso::cluster::advice::AdvicePolicy;
+use lasso::cluster::engine::{Cluster, ClusterMoment, ClusterTerms};
 use lasso::cluster::frame::{Frame, NodeCard};
 use lasso::cluster::secret::ClusterSecrets;
 use lasso::cluster::services::{RecordKind, answer};
@@ -18,7 +19,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let secrets = || ClusterSecrets::new(Some("a secret that is long enough"), None, "lasso").expect("a good secret");
     let [here, there] = [1, 2].map(|n| SocketAddr::from(([10, 0, 0, n], 7946)));
     let at = |ms| ClusterMoment { now: Instant::ZERO.plus_ms(ms), wall: WallTime(ms) };
-    let mut node = Cluster::new(NodeCard::new("a", "b", "c", 1), secrets(), [1; 32], Rng::new(1), SessionBug::None);
+    let terms = ClusterTerms { secrets: secrets(), advice: AdvicePolicy::All };
+    let mut node = Cluster::new(NodeCard::new("a", "b", "c", 1), terms, [1; 32], Rng::new(1), SessionBug::None);
     node.arrive(there, data, at(0));
     assert!(node.take_datagrams().is_empty(), "nothing is sent to who did not open");
     // A peer with the secret, which says whatever it likes.

@@ -139,6 +139,8 @@ pub struct Feed {
     counts: Arc<Mutex<HashMap<String, Count>>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     is_dead: Arc<AtomicBool>,
+    /// Its subscriptions tell nothing; whoever asks is answered.
+    is_mute: Arc<AtomicBool>,
     /// How often all connections were ended: what an earlier one still does counts for nothing.
     cuts: Arc<AtomicU64>,
 }
@@ -147,8 +149,8 @@ impl Feed {
     pub fn new(chain: &Chain) -> Feed {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
-        let (counts, open, is_dead, cuts) = Default::default();
-        let feed = Feed { address, chain: chain.clone(), counts, open, is_dead, cuts };
+        let (counts, open, is_dead, is_mute, cuts) = Default::default();
+        let feed = Feed { address, chain: chain.clone(), counts, open, is_dead, is_mute, cuts };
         feed.accept(listener);
         feed
     }
@@ -190,6 +192,10 @@ impl Feed {
     pub fn revive(&self) {
         self.is_dead.store(false, Ordering::SeqCst);
         self.accept(TcpListener::bind(self.address).expect("its port again"));
+    }
+
+    pub fn mute(&self, is_mute: bool) {
+        self.is_mute.store(is_mute, Ordering::SeqCst);
     }
 
     /// What was subscribed to, by canonical parameters.
@@ -306,10 +312,12 @@ impl Feed {
     /// What is new to each subscription; whether the connection goes on.
     fn tell(&self, ws: &mut WebSocket<TcpStream>, subscriptions: &mut [Subscription]) -> bool {
         let height = self.chain.height();
+        let is_mute = self.is_mute.load(Ordering::SeqCst);
         subscriptions.iter_mut().all(|one| {
             (one.told + 1..=height).all(|number| {
                 one.told = number;
                 let event = match one.params[0].as_str() {
+                    _ if is_mute => None,
                     Some("newHeads") => self.chain.at(number).map(|block| block.head),
                     Some("logs") if matches_filter(&one.params[1]) => Some(log(number)),
                     Some("newPendingTransactions") => Some(json!(hash(number << 16))),

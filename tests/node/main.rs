@@ -47,6 +47,7 @@ mod scenario;
 mod schema;
 mod shortage;
 mod snapshots;
+mod standing;
 mod traces;
 mod vectors;
 mod watchers;

@@ -116,6 +116,8 @@ pub const POLL_FAILURES: u32 = 3;
 pub const POLL_AGAIN_MS: u64 = 1_000;
 /// One poll, over one transport: who is slower than this has nothing new to tell on most chains.
 pub const POLL_TIMEOUT_MS: u64 = 3_000;
+/// So long before a silent subscription is given up, at most, it is asked whether its chain stands still.
+pub const SILENCE_DOUBT_MS: u64 = 2_000;
 /// A chain whose block time is not configured is polled as if it were this.
 pub const POLLED_BLOCK_MS: u64 = 2_000;
 /// A block that nobody has after so many answers is given up, if the provider has announced a newer one.

@@ -15,6 +15,7 @@ use crate::chain::method;
 use crate::route::classify::{Classifier, Context};
 use crate::runtime::world::World;
 use crate::shard::{CallFault, Link, Shard};
+use crate::stream::event::Head;
 use crate::stream::key::Key;
 use crate::wire::jsonrpc::{Answer, AnswerKind, scan_answer};
 use futures_util::future::{Either, select};
@@ -69,6 +70,17 @@ pub async fn subscribe_to<W: World>(link: Rc<Link<W>>, shard: Rc<Shard<W>>, key:
 
 fn tell(feed: &Feed, key: Key, answer: Result<Box<[u8]>, NoSubscription>) {
     feed.incoming.answer((key, answer));
+    feed.changed.ring();
+}
+
+/// The newest block, asked for on the connection whose subscription is silent. Any other answer, or none, shows nothing.
+pub async fn newest_of<W: World>(link: Rc<Link<W>>, feed: Rc<Feed>, deadline: Instant) {
+    let answer = link.call(b"eth_getBlockByNumber", br#"["latest",false]"#, deadline).await;
+    let newest = answer.ok().and_then(|message| match scan_answer(&message) {
+        Ok(Answer { kind: AnswerKind::Result(result), .. }) => Head::of_block(result.of(&message)),
+        Ok(Answer { kind: AnswerKind::Error { .. }, .. }) | Err(_) => None,
+    });
+    feed.incoming.found(newest.map(|head| head.hash));
     feed.changed.ring();
 }
 

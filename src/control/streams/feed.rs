@@ -9,7 +9,7 @@ use crate::base::time::{Duration, Instant};
 use crate::config::topology::Topology;
 use crate::runtime::world::World;
 use crate::shard::{Bell, Shard, Word};
-use crate::stream::event::Head;
+use crate::stream::event::{BlockHash, Head};
 use crate::stream::key::Key;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +75,8 @@ pub struct Feed {
     has_ended: Cell<bool>,
     /// Not asked for before then, on whatever connection.
     rests: RefCell<BTreeMap<Key, Instant>>,
+    /// The newest block that it announced or was found to have, on whatever connection.
+    pub tip: Cell<Option<BlockHash>>,
     /// Rung when that changes.
     pub changed: Bell,
     /// From the instance's WebSocket.
@@ -91,6 +93,7 @@ impl Feed {
             is_urgent: Cell::new(is_urgent),
             has_ended: Cell::new(false),
             rests: RefCell::default(),
+            tip: Cell::new(None),
             changed: Bell::default(),
             incoming: Incoming::default(),
             news,
@@ -108,9 +111,10 @@ impl Feed {
         self.changed.ring();
     }
 
-    /// What the provider wished of the feed before this one still holds.
+    /// What the provider wished of the feed before this one still holds, and what it had.
     pub fn take_over(&self, before: &Feed) {
         *self.rests.borrow_mut() = before.rests.take();
+        self.tip.set(before.tip.get());
     }
 
     /// The provider wishes not to be asked for it for so long.

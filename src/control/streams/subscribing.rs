@@ -4,10 +4,13 @@
 //! confirmation wait for it. Of others that nobody asked for the provider is told so: it may hold a subscription that it
 //! said it would not make, and each time it is asked again it would hold one more. Where it goes on it is told once more, and
 //! then the connection ends. A newHeads subscription that is silent for longer
-//! than the chain's `new_heads_timeout_ms` ends the connection: half-open sockets and stalled nodes look like that.
+//! than the chain's `new_heads_timeout_ms` ends the connection: half-open sockets and stalled nodes look like that. So does a chain that
+//! stands still (a development node without transactions), whose connection is worth keeping: it carries pending transactions. So shortly
+//! before, the newest block is asked for on that connection; where it is the one that was heard of last, the subscription is said to be
+//! stalled, and whether another provider is ahead the followers find out, as with a polled one.
 //! Rejected: subscribing again on the same connection (what stalled it once will stall it again).
 
-use super::asking::{Answered, NoSubscription, decline, subscribe_to, unsubscribe};
+use super::asking::{Answered, NoSubscription, decline, newest_of, subscribe_to, unsubscribe};
 use super::feed::{Feed, Said};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
@@ -15,10 +18,10 @@ use crate::health::ending::{Ending, How};
 use crate::observe::report::{Event, Streaming};
 use crate::runtime::world::World;
 use crate::shard::{Link, Shard, Word};
-use crate::stream::event::Head;
+use crate::stream::event::{BlockHash, Head};
 use crate::stream::key::Key;
 use futures_util::future::select;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::rc::Rc;
@@ -29,12 +32,14 @@ use std::sync::Arc;
 pub struct Incoming {
     words: RefCell<VecDeque<Word>>,
     answered: RefCell<VecDeque<Answered>>,
+    newest: Cell<Option<BlockHash>>,
 }
 
 impl Incoming {
     fn clear(&self) {
         self.words.borrow_mut().clear();
         self.answered.borrow_mut().clear();
+        self.newest.set(None);
     }
 
     pub fn hear(&self, word: Word) {
@@ -43,6 +48,10 @@ impl Incoming {
 
     pub fn answer(&self, answered: Answered) {
         self.answered.borrow_mut().push_back(answered);
+    }
+
+    pub fn found(&self, newest: Option<BlockHash>) {
+        self.newest.set(newest);
     }
 }
 
@@ -108,6 +117,8 @@ struct Carried<W: World> {
     /// Ids that nobody knows.
     declined: BTreeMap<Box<[u8]>, Declined>,
     last_head: Instant,
+    /// Which silence the newest block was asked for in: the one that began then.
+    doubted: Option<Instant>,
 }
 
 impl<W: World> Carried<W> {
@@ -122,6 +133,7 @@ impl<W: World> Carried<W> {
             ended: BTreeSet::new(),
             declined: BTreeMap::new(),
             last_head: now,
+            doubted: None,
         }
     }
 
@@ -141,14 +153,34 @@ impl<W: World> Carried<W> {
                 if self.asked.is_empty() {
                     return;
                 }
-            } else if self.live.contains_key(&Key::NewHeads) && now.since(self.last_head) >= silence {
-                say(shard, feed, Streaming::Silent);
-                self.link.close();
+            } else if self.live.contains_key(&Key::NewHeads) {
+                self.hear_silence(shard, feed, silence, now);
             }
             let again = shard.world().sleep_until(now.plus_ms(limits::IDLE_SWEEP_MS));
             if feed.incoming.words.borrow().is_empty() {
                 select(pin!(again), pin!(feed.changed.heard())).await;
             }
+        }
+    }
+
+    /// After too much of it the connection ends, unless the chain is found to stand still.
+    fn hear_silence(&mut self, shard: &Rc<Shard<W>>, feed: &Rc<Feed>, silence: Duration, now: Instant) {
+        let quiet = now.since(self.last_head);
+        let doubt = Duration::from_millis(limits::SILENCE_DOUBT_MS).min(silence / 2);
+        if quiet >= silence {
+            say(shard, feed, Streaming::Silent);
+            self.link.close();
+        } else if quiet >= silence - doubt && self.doubted != Some(self.last_head) {
+            self.doubted = Some(self.last_head);
+            shard.world().spawn("newest", newest_of(self.link.clone(), feed.clone(), self.last_head + silence));
+        }
+    }
+
+    /// The newest block of a silent subscription. One that was not heard of is remembered: it may have come before this connection.
+    fn on_newest(&mut self, feed: &Feed, newest: BlockHash, now: Instant) {
+        if self.doubted == Some(self.last_head) && feed.tip.replace(Some(newest)) == Some(newest) {
+            self.last_head = now;
+            feed.say(Said::Stalled);
         }
     }
 
@@ -169,6 +201,9 @@ impl<W: World> Carried<W> {
                 }
                 Word::Ended(ending) => return Some(ending),
             }
+        }
+        if let Some(newest) = feed.incoming.newest.take() {
+            self.on_newest(feed, newest, now);
         }
         None
     }
@@ -244,6 +279,7 @@ impl<W: World> Carried<W> {
             Key::NewHeads => {
                 let Some(head) = Head::announced(event) else { return };
                 self.last_head = now;
+                feed.tip.set(Some(head.hash));
                 Said::Head(Arc::new(head))
             }
             Key::NewPendingTransactions { .. } | Key::Syncing => Said::Other(key.clone(), event.into()),

@@ -79,21 +79,25 @@ impl Process {
 
     /// The first line that starts so.
     pub fn says(&self, start: &str) -> String {
+        self.line(start, |line| line.starts_with(start))
+    }
+
+    fn line(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         let mut said = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            if line.starts_with(start) {
+            if is_it(&line) {
                 return line;
             }
             said.push(line);
         }
-        panic!("it never said {start:?}, but: {said:#?}")
+        panic!("it never said {what:?}, but: {said:#?}")
     }
 
-    /// Where a node listens, from the line that starts so.
-    pub fn address(&self, start: &str) -> SocketAddr {
-        let line = self.says(start);
-        let text = line[line.find("127.0.0.1:").expect("an address")..].trim_end_matches('/');
-        text.parse().unwrap_or_else(|e| panic!("{line}: {e}"))
+    /// Where a node listens, from the line in which these words stand; some put the time before them.
+    pub fn address(&self, words: &str) -> SocketAddr {
+        let line = self.line(words, |line| line.contains(words));
+        let text = line[line.find("127.0.0.1:").expect("an address")..].split_whitespace().next().unwrap_or("");
+        text.trim_end_matches('/').parse().unwrap_or_else(|e| panic!("{line}: {e}"))
     }
 
     pub fn signal(&self, name: &str) {
@@ -203,9 +207,14 @@ fn compare_bytes(direct: SocketAddr, lasso: SocketAddr, path: &str, contract: &s
         ("eth_sendRawTransaction", r#"["0xf86b"]"#.to_owned()),
         ("eth_nothing", "[]".to_owned()),
     ];
+    assert_same_answers((direct, lasso), path, &calls);
+}
+
+/// Each call, asked of the node itself and then through lasso.
+pub fn assert_same_answers(at: (SocketAddr, SocketAddr), path: &str, calls: &[(&str, impl std::fmt::Display)]) {
     for (method, params) in calls {
         let body = format!(r#"{{"jsonrpc":"2.0","id":"a-1","method":"{method}","params":{params}}}"#);
-        let (wanted, got) = (http::post(direct, "/", &body), http::post(lasso, path, &body));
+        let (wanted, got) = (http::post(at.0, "/", &body), http::post(at.1, path, &body));
         assert_eq!(got.text(), wanted.text(), "{path}: {body}");
         assert_eq!(got.status, 200, "{path}: {body}");
     }

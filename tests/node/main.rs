@@ -8,6 +8,7 @@ mod alerts;
 mod api;
 mod autobahn;
 mod behaviour;
+mod bells;
 mod clients;
 mod cluster;
 mod dialects;

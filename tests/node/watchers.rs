@@ -5,28 +5,19 @@
 //! every block from here, and one that was restarted gets all of them again. hardhat's chain is another, and has no second
 //! provider: what it says after a stall is all that there is.
 
+use crate::bells::{FUNDED, ask, height, profile};
 use crate::clients::{CLIENTS, Process, Tools, tools};
 use crate::harness::{DRIVERS, Lasso};
-use crate::http;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The first account that both nodes fund and sign for; a published address.
-const FUNDED: &str = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266";
 /// The selector of the contract's `note(uint256)`.
-const NOTE: &str = "0x5284a245";
+pub const NOTE: &str = "0x5284a245";
 const PAUSE: Duration = Duration::from_millis(300);
 
-fn ask(at: SocketAddr, method: &str, params: &Value) -> Value {
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-    let mut got = http::post(at, "/", &body).json();
-    assert!(got.get("error").is_none(), "{method} {params}: {got}");
-    got["result"].take()
-}
-
 /// What deploys the contract of tests/clients.
-fn bytecode() -> String {
+pub fn bytecode() -> String {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/contract.json")).expect("it");
     let contract: Value = serde_json::from_str(&text).expect("JSON");
     let hex = |part: &str| -> String {
@@ -105,28 +96,14 @@ fn mine(at: SocketAddr) {
     ask(at, "anvil_mine", &json!(["0x1"]));
 }
 
-fn height(at: SocketAddr) -> u64 {
-    let text = ask(at, "eth_blockNumber", &json!([]));
-    u64::from_str_radix(text.as_str().expect("hex").trim_start_matches("0x"), 16).expect("hex")
-}
-
 fn contract_of(at: SocketAddr) -> String {
     let block = ask(at, "eth_getBlockByNumber", &json!(["latest", false]));
     let receipt = ask(at, "eth_getTransactionReceipt", &json!([block["transactions"][0]]));
     receipt["contractAddress"].as_str().expect("a contract").to_owned()
 }
 
-fn profile(providers: &[(&str, SocketAddr)]) -> String {
-    let mut text = "---\nname: t\nslug: default\nrps_limit: 0\n---\nchains:\n  one:\n    chain_id: 31337\n".to_owned();
-    text.push_str("    block_time_ms: 400\n    providers:\n");
-    for (priority, (id, at)) in providers.iter().enumerate() {
-        text += &format!("      - id: {id}\n        url: http://{at}\n        ws_url: ws://{at}\n        priority: {priority}\n");
-    }
-    text
-}
-
 /// Every client, watching.
-fn watch(tools: &Tools, lasso: &Lasso, contract: &str) -> Vec<(&'static str, Process)> {
+pub fn watch(tools: &Tools, lasso: &Lasso, contract: &str) -> Vec<(&'static str, Process)> {
     let url = format!("ws://{}/ws/rpc/one", lasso.address);
     let all: Vec<_> = CLIENTS.iter().map(|script| (*script, tools.client(script, &url, &["watch", contract]))).collect();
     all.iter().for_each(|(_, client)| drop(client.says("watching")));
@@ -136,7 +113,7 @@ fn watch(tools: &Tools, lasso: &Lasso, contract: &str) -> Vec<(&'static str, Pro
 }
 
 /// What one client said, against what happened: `height` is the last block's, `value` the last event's.
-fn judge(what: &str, said: &[String], height: u64, value: u64) -> u64 {
+pub fn judge(what: &str, said: &[String], height: u64, value: u64) -> u64 {
     let of = |kind: &str| -> Vec<Vec<&str>> {
         let words = said.iter().map(|line| line.split(' ').collect::<Vec<_>>());
         words.filter(|words| words[0] == kind).map(|words| words[1..].to_vec()).collect()
@@ -175,7 +152,7 @@ fn a_killed_and_restarted_node_is_seen_by_no_watcher() {
         let contract = contract_of(chain.at[0]);
         // What was killed is tried again soon: a second after its circuit opened, not a minute.
         let flags = ["--driver", driver, "--breaker-recovery-ms", "1000"];
-        let mut lasso = Lasso::start_with(&profile(&[("first", chain.at[0]), ("second", chain.at[1])]), &flags);
+        let mut lasso = Lasso::start_with(&profile(31337, &[("first", chain.at[0]), ("second", chain.at[1])]), &flags);
         let clients = watch(&tools, &lasso, &contract);
         let mut value = 0;
         let mut note = |chain: &mut Anvils, times: u32| {
@@ -212,7 +189,7 @@ fn a_stalled_node_is_a_pause_to_its_watchers() {
         let at = hardhat.address("Started HTTP");
         ask(at, "eth_sendTransaction", &transaction(0, None, &bytecode()));
         let contract = contract_of(at);
-        let mut lasso = Lasso::start(&profile(&[("hardhat", at)]), driver);
+        let mut lasso = Lasso::start(&profile(31337, &[("hardhat", at)]), driver);
         let clients = watch(&tools, &lasso, &contract);
         let mut value = 0;
         let mut note = |times: u32| {

@@ -10,6 +10,7 @@ mod answer;
 mod build;
 mod channel;
 mod cluster;
+mod digest;
 mod tell;
 
 use crate::base::ids::{ChainId, ChannelId, Id, IdVec, InstanceId, MethodId, PermitId, ProfileId, Transport};
@@ -33,6 +34,7 @@ use crate::shard::Node;
 use crate::snapshot::{Grant, Snapshot};
 use answer::node::Heard;
 use channel::Channel;
+use digest::DigestMaking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tell::Told;
@@ -89,6 +91,7 @@ pub struct Aggregator {
     counsel: Reader<Counsel>,
     told_words: Arc<Vec<OwnWord>>,
     heeded_orders: BTreeMap<UpstreamKey, (u64, SessionId)>,
+    digests: DigestMaking,
 }
 
 impl Aggregator {
@@ -140,6 +143,7 @@ impl Aggregator {
             unfiled_samples: 0,
             dropped_events: 0,
             last_forgotten: Instant::ZERO,
+            digests: DigestMaking::default(),
         }
     }
 
@@ -160,6 +164,7 @@ impl Aggregator {
         if moved {
             self.node.snapshot.publish(self.next.clone());
         }
+        self.share_digest(now);
         self.tell_changes(now);
         self.tell_cluster(now);
         // Shards report one after the other what happened at the same time.

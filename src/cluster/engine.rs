@@ -6,9 +6,11 @@
 use super::advice::{AdviceBook, AdvicePolicy, Counsel, OwnWord, UpstreamKey};
 use super::discovery::Contacts;
 use super::frame::{Frame, NodeCard};
+use super::gathering::Gatherer;
 use super::health::{Checkup, PeerChange, PeerNews, PeerState};
 use super::membership::{Membership, Standing};
 use super::secret::{ClusterSecrets, SessionId};
+use super::serving::DigestServer;
 use super::sessions::{DatagramArrival, Met, SessionBug, Sessions, Unheard};
 use super::view::{ClusterView, DatagramCounts, PeerView};
 use crate::base::limits::{CLUSTER_COMPLAINT_MS, CLUSTER_DISCOVERY_MS, CLUSTER_FRESH_MS, CLUSTER_QUIET_MS};
@@ -51,12 +53,14 @@ pub struct ClusterTerms {
 }
 
 pub struct Cluster {
-    card: NodeCard,
+    pub(super) card: NodeCard,
     sessions: Sessions,
     membership: Membership,
     contacts: Contacts,
-    checkup: Checkup,
+    pub(super) checkup: Checkup,
     advice: AdviceBook,
+    pub(super) server: DigestServer,
+    pub(super) gatherer: Gatherer,
     rng: Rng,
     out: Vec<(SocketAddr, Vec<u8>)>,
     events: Vec<ClusterEvent>,
@@ -80,6 +84,8 @@ impl Cluster {
             contacts: Contacts::default(),
             checkup: Checkup::default(),
             advice: AdviceBook::new(advice),
+            server: DigestServer::default(),
+            gatherer: Gatherer::default(),
             rng,
             out: Vec::new(),
             events: Vec::new(),
@@ -140,6 +146,16 @@ impl Cluster {
                 self.membership.replace(session, at.now);
                 self.sessions.forget(session);
             }
+            Frame::DigestAsk(ask) => {
+                for part in self.server.answer(&ask, at.now) {
+                    self.say(session, &Frame::DigestPart(part));
+                }
+            }
+            Frame::DigestPart(part) => {
+                if let Some(ask) = self.gatherer.arrive(session, part, at.now) {
+                    self.say(session, &Frame::DigestAsk(ask));
+                }
+            }
         }
     }
 
@@ -194,6 +210,9 @@ impl Cluster {
             self.events.push(ClusterEvent::Changed(Box::new(change)));
         }
         self.advise(now);
+        for (session, ask) in self.digests_due(now) {
+            self.say(session, &Frame::DigestAsk(ask));
+        }
         self.carry(now);
     }
 
@@ -308,7 +327,7 @@ impl Cluster {
             })
             .collect();
         peers.sort_by_key(|peer| peer.address);
-        ClusterView { peers, datagrams: self.datagrams.clone() }
+        ClusterView { peers, datagrams: self.datagrams.clone(), digests: self.digest_counts() }
     }
 }
 

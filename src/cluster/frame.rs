@@ -1,10 +1,12 @@
 //! What is said inside a sealed datagram: one frame, a byte for its kind and its fields after it.
 //!
 //! Whoever reads skips what follows the fields it knows, so a later version may add some at the end; a kind that it does not
-//! know is counted and ignored. FrameFields that vary have a length before them and a bound. Written by hand: six kinds need no
+//! know is counted and ignored. Fields that vary have a length before them and a bound. Written by hand: eight kinds need no
 //! code generator, and a reader that cannot ask for memory needs no trust.
 
 use super::advice::{Advice, AdviceKind, SharedOrder, UpstreamKey, Word};
+use super::digest::DigestTopic;
+use super::seal::PLAIN_BYTES_MAX;
 use super::secret::SessionId;
 use crate::base::ids::Transport;
 use crate::observe::question::Order;
@@ -30,8 +32,9 @@ pub struct NodeCard {
     pub config_revision: u64,
 }
 
-/// The schema that this version speaks.
-pub const SCHEMA: u16 = 1;
+/// The schema that this version speaks, and the first one that has figures.
+pub const SCHEMA: u16 = 2;
+pub const SCHEMA_OF_DIGESTS: u16 = 2;
 
 impl NodeCard {
     /// Texts are cut to what fits.
@@ -41,7 +44,8 @@ impl NodeCard {
     }
 }
 
-fn cut<const N: usize>(text: &str) -> ArrayString<N> {
+/// What of `text` fits.
+pub(super) fn cut<const N: usize>(text: &str) -> ArrayString<N> {
     let mut out = ArrayString::new();
     text.chars().take_while(|c| out.try_push(*c).is_ok()).for_each(drop);
     out
@@ -59,9 +63,46 @@ pub enum Frame {
     Answer { number: u64, wall_ms: u64, card: Box<NodeCard> },
     /// The node ends.
     Bye,
+    /// Which parts of your figures are wanted.
+    DigestAsk(DigestAsk),
+    /// One of them.
+    DigestPart(DigestPart),
     /// What the node advises of providers.
     Advice(Box<Advice>),
 }
+
+/// A question for figures: all of them, or what has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DigestAsk {
+    /// Comes back with each part.
+    pub number: u64,
+    /// The publication that the asking node has whole; 0: none.
+    pub have: u64,
+    /// The one that it is being told; 0: the newest.
+    pub publication: u64,
+    /// The parts that are wanted: bit n stands for part `first` + n.
+    pub first: u16,
+    pub wanted: u64,
+    /// What they are about.
+    pub topic: DigestTopic,
+}
+
+/// Bytes of an answer, to be put together by their places. Of no publication, and no parts: there is none yet, ask again soon.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DigestPart {
+    pub number: u64,
+    /// The publication that this is the difference to; 0: it is whole.
+    pub base: u64,
+    pub publication: u64,
+    pub index: u16,
+    pub count: u16,
+    /// How old the figures are.
+    pub age_ms: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// What of an answer one datagram holds, beside kind, numbers and length.
+pub const DIGEST_PART_BYTES: usize = PLAIN_BYTES_MAX - (1 + 3 * 8 + 2 * 2 + 4 + 2);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoFrame {
@@ -102,6 +143,8 @@ impl Frame {
                 }
             }
             Frame::Bye => out.push(5),
+            Frame::DigestAsk(ask) => ask.write(&mut out),
+            Frame::DigestPart(part) => part.write(&mut out),
             Frame::Advice(advice) => {
                 out.push(8);
                 write_advice(&mut out, advice);
@@ -122,6 +165,8 @@ impl Frame {
             3 => fields.number().map(|number| Frame::Check { number }),
             4 => fields.answer(),
             5 => Some(Frame::Bye),
+            6 => fields.digest_ask().map(Frame::DigestAsk),
+            7 => fields.digest_part().map(Frame::DigestPart),
             8 => fields.advice().map(|advice| Frame::Advice(Box::new(advice))),
             _ => return Err(NoFrame::OtherKind),
         };
@@ -159,6 +204,34 @@ fn order_code(order: Order) -> u8 {
         Order::Open => 1,
         Order::Close => 2,
         Order::Auto => 3,
+    }
+}
+
+impl DigestAsk {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(6);
+        for number in [self.number, self.have, self.publication] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(&self.first.to_be_bytes());
+        out.extend_from_slice(&self.wanted.to_be_bytes());
+        out.extend_from_slice(&self.topic.chain_number.to_be_bytes());
+        out.push(self.topic.profile.len() as u8);
+        out.extend_from_slice(self.topic.profile.as_bytes());
+    }
+}
+
+impl DigestPart {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(7);
+        for number in [self.number, self.base, self.publication] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(&self.index.to_be_bytes());
+        out.extend_from_slice(&self.count.to_be_bytes());
+        out.extend_from_slice(&self.age_ms.to_be_bytes());
+        out.extend_from_slice(&(self.bytes.len() as u16).to_be_bytes());
+        out.extend_from_slice(&self.bytes);
     }
 }
 
@@ -230,12 +303,29 @@ impl<'a> FrameFields<'a> {
         let card = NodeCard { schema, config_revision, node_id: self.text()?, region: self.text()?, version: self.text()? };
         Some(Frame::Answer { number, wall_ms, card: Box::new(card) })
     }
+
+    fn digest_ask(&mut self) -> Option<DigestAsk> {
+        let (number, have, publication) = (self.number()?, self.number()?, self.number()?);
+        let first = u16::from_be_bytes(self.array()?);
+        let (wanted, chain_number) = (self.number()?, self.number()?);
+        let topic = DigestTopic { chain_number, profile: self.text()? };
+        Some(DigestAsk { number, have, publication, first, wanted, topic })
+    }
+
+    fn digest_part(&mut self) -> Option<DigestPart> {
+        let (number, base, publication) = (self.number()?, self.number()?, self.number()?);
+        let [index, count] = [self.array()?, self.array()?].map(u16::from_be_bytes);
+        let age_ms = u32::from_be_bytes(self.array()?);
+        let length = usize::from(u16::from_be_bytes(self.array()?));
+        let bytes = self.take(length)?.to_vec();
+        Some(DigestPart { number, base, publication, index, count, age_ms, bytes })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::advice::{ORDERS_AT_ONCE, WORDS_AT_ONCE};
-    use super::super::seal::{PLAIN_BYTES_MAX, PLAIN_BYTES_MIN};
+    use super::super::seal::PLAIN_BYTES_MIN;
     use super::*;
 
     fn all() -> Vec<Frame> {
@@ -248,6 +338,23 @@ mod tests {
             Frame::Answer { number: 1, wall_ms: 2, card: Box::new(NodeCard::new("eu-1", "eu", "0.1.0", 7)) },
             Frame::Answer { number: 1, wall_ms: 2, card: Box::new(NodeCard::new(&long, &long, &long, 7)) },
             Frame::Bye,
+            Frame::DigestAsk(DigestAsk {
+                number: 1,
+                have: 2,
+                publication: 3,
+                first: 4,
+                wanted: u64::MAX,
+                topic: DigestTopic::new("default", 1),
+            }),
+            Frame::DigestPart(DigestPart {
+                number: 1,
+                base: 2,
+                publication: 3,
+                index: 4,
+                count: 5,
+                age_ms: 6,
+                bytes: vec![7; 9],
+            }),
             Frame::Advice(Box::default()),
             Frame::Advice(Box::new(full_advice())),
         ]
@@ -260,6 +367,12 @@ mod tests {
         let node_id = NodeCard::new(&"x".repeat(300), "", "", 0).node_id;
         let order = SharedOrder { upstream, order: Order::Auto, number: 3, session: SessionId([9; 16]), node_id };
         Advice { words: vec![Word { upstream, transport, kind, value: 5 }; WORDS_AT_ONCE], orders: vec![order; ORDERS_AT_ONCE] }
+    }
+
+    #[test]
+    fn the_largest_part_fills_a_datagram() {
+        let part = DigestPart { bytes: vec![1; DIGEST_PART_BYTES], ..DigestPart::default() };
+        assert_eq!(Frame::DigestPart(part).write().len(), PLAIN_BYTES_MAX);
     }
 
     #[test]

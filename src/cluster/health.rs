@@ -101,6 +101,10 @@ impl Checkup {
         self.peers.iter().map(|(session, peer)| (*session, peer))
     }
 
+    pub fn peer(&self, session: SessionId) -> Option<&PeerHealth> {
+        self.peers.get(&session)
+    }
+
     pub fn take_changes(&mut self) -> Vec<PeerChange> {
         std::mem::take(&mut self.changes)
     }

@@ -6,19 +6,30 @@
 //! `identity`) who belongs to the cluster, `health` how each of them is, `view` what people are shown. `advice` is what nodes tell each
 //! other of providers.
 //!
+//! What nodes tell each other of their figures: `digest` is what, `difference` how it is written, `serving` and `gathering` who is told what and
+//! when (`sharing` joins them to the engine), `merging` what several nodes' figures are together, `telling` how people are shown that.
+//!
 //! All of it is pure: datagrams and moments in, datagrams out. `control::cluster` carries them.
 
 pub mod advice;
+pub mod difference;
+pub mod digest;
 pub mod discovery;
 pub mod engine;
 pub mod frame;
+pub mod gathering;
 pub mod health;
 pub mod identity;
 pub mod membership;
+pub mod merging;
+pub mod numbers;
 pub mod seal;
 pub mod secret;
 pub mod services;
+pub mod serving;
 pub mod sessions;
 pub mod settings;
+pub mod sharing;
+pub mod telling;
 pub mod view;
 pub mod window;

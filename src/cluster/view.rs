@@ -1,6 +1,7 @@
 //! What people are shown of the cluster: made by the control thread, never changed, read by whoever is asked.
 
 use super::frame::NodeCard;
+use super::gathering::GatheringCounts;
 use super::health::PeerState;
 use super::sessions::Unheard;
 use crate::base::time::Instant;
@@ -37,11 +38,21 @@ impl DatagramCounts {
     }
 }
 
+/// Figures that went to and came from other nodes, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DigestCounts {
+    pub sent_bytes: u64,
+    /// Questions of others that came when as much was sent as may be.
+    pub held_back: u64,
+    pub gathered: GatheringCounts,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ClusterView {
     /// The others, in order of their addresses.
     pub peers: Vec<PeerView>,
     pub datagrams: DatagramCounts,
+    pub digests: DigestCounts,
 }
 
 impl ClusterView {

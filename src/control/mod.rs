@@ -12,13 +12,10 @@ mod streams;
 use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
-use crate::cluster::frame::NodeCard;
-use crate::cluster::sessions::SessionBug;
 use crate::runtime::mailbox::Inbox;
 use crate::runtime::world::World;
-use crate::shard::{CONFIG_REVISION, Shard};
+use crate::shard::Shard;
 use crate::stream::fanout::Wish;
-use cluster::ClusterSeat;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -56,7 +53,7 @@ pub fn start<W: World>(shard: &Rc<Shard<W>>, wishes: Inbox<Wish>) {
     let announced = Rc::new(Announced::default());
     shard.world().spawn("streams", streams::run(shard.clone(), wishes, announced.clone()));
     if let Some(settings) = shard.node().settings.cluster.clone() {
-        shard.world().spawn("cluster", cluster::run(shard.world().clone(), settings, cluster_seat(shard)));
+        shard.world().spawn("cluster", cluster::run(shard.world().clone(), settings, cluster::seat::of_node(shard.node())));
     }
     let by_chain = watched(shard);
     let unanswered = Rc::new(RefCell::new(by_chain.keys().copied().collect::<BTreeSet<u64>>()));
@@ -64,30 +61,6 @@ pub fn start<W: World>(shard: &Rc<Shard<W>>, wishes: Inbox<Wish>) {
     for (_, instances) in by_chain {
         let watch = probing::watch(shard.clone(), instances, unanswered.clone(), announced.clone(), under_way.clone());
         shard.world().spawn("probes", watch);
-    }
-}
-
-/// The cluster's tasks see the node through this.
-fn cluster_seat<W: World>(shard: &Rc<Shard<W>>) -> ClusterSeat {
-    let settings = &shard.node().settings;
-    let card = NodeCard::new(&settings.node_id, &settings.region, env!("CARGO_PKG_VERSION"), CONFIG_REVISION);
-    let [shows, tells, ends, knows, orders, hears] = [(); 6].map(|()| shard.node().clone());
-    ClusterSeat {
-        card,
-        publish: Box::new(move |view| {
-            shows.cluster.publish(view);
-        }),
-        // What finds no room is still in the next view.
-        tell: Box::new(move |event| {
-            tells.cluster_notes.leave(event);
-        }),
-        is_ending: Box::new(move || ends.draining.is_raised()),
-        own_words: Box::new(move || knows.own_words.latest()),
-        next_order: Box::new(move || orders.shared_orders.take()),
-        counsel: Box::new(move |counsel| {
-            hears.counsel.publish(counsel);
-        }),
-        bug: SessionBug::None,
     }
 }
 

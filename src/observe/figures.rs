@@ -64,6 +64,34 @@ impl Latencies {
         here.zip(counts).for_each(|(to, from)| *to += (*from).into());
     }
 
+    /// The first bucket that is kept, and the counts from there on.
+    pub fn stretch(&self) -> (usize, &[u64]) {
+        (self.lo, &self.counts)
+    }
+
+    pub fn of_bucket(&self, bucket: usize) -> u64 {
+        bucket.checked_sub(self.lo).and_then(|offset| self.counts.get(offset)).copied().unwrap_or(0)
+    }
+
+    /// The counts of the buckets from `first` up to `end`, to be changed; `None` for buckets that do not exist.
+    pub fn opened(&mut self, first: usize, end: usize) -> Option<&mut [u64]> {
+        if first >= end || end > BUCKETS {
+            return None;
+        }
+        self.add(first, &[0u64]);
+        self.add(end - 1, &[0u64]);
+        self.counts.get_mut(first - self.lo..end - self.lo)
+    }
+
+    /// Lets go of empty buckets at both ends, so that what is equal is the same.
+    pub fn trim(&mut self) {
+        let end = self.counts.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+        self.counts.truncate(end);
+        let empty = self.counts.iter().position(|count| *count > 0).unwrap_or(0);
+        self.counts.drain(..empty);
+        self.lo = if self.counts.is_empty() { 0 } else { self.lo + empty };
+    }
+
     /// The buckets that hold something, ascending: what their latencies are below, in microseconds, and how many there are.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
         let filled = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -131,14 +159,49 @@ impl Counts {
         self.by_category.iter().copied()
     }
 
+    pub fn of_category(&self, category: Category) -> u64 {
+        self.by_category.iter().find(|(have, _)| *have == category).map_or(0, |(_, n)| *n)
+    }
+
+    pub fn set_category(&mut self, category: Category, n: u64) {
+        match (self.by_category.binary_search_by_key(&category, |(have, _)| *have), n) {
+            (Ok(place), 0) => drop(self.by_category.remove(place)),
+            (Ok(place), _) => self.by_category[place].1 = n,
+            (Err(_), 0) => {}
+            (Err(place), _) => self.by_category.insert(place, (category, n)),
+        }
+    }
+
+    /// In the one form that equal counts have.
+    pub fn canonical(mut self) -> Counts {
+        self.by_category.retain(|(_, n)| *n > 0);
+        self.by_category.sort_unstable_by_key(|(category, _)| *category);
+        self.latencies.trim();
+        self
+    }
+
+    /// Keeps its memory.
+    pub fn clear(&mut self) {
+        let (mut by_category, mut latencies) = (std::mem::take(&mut self.by_category), std::mem::take(&mut self.latencies));
+        by_category.clear();
+        latencies.counts.clear();
+        *self = Counts { by_category, latencies, ..Counts::default() };
+    }
+
     pub fn add(&mut self, other: &Counts) {
+        self.add_plain(other);
+        self.latencies.merge(&other.latencies);
+    }
+
+    /// Adds all but the distribution.
+    pub fn add_plain(&mut self, other: &Counts) {
         self.successes += other.successes;
-        self.sum_us += other.sum_us;
+        // What another node tells is bounded, but not so low that no sum of times could overflow.
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
         self.max_us = self.max_us.max(other.max_us);
         self.retries += other.retries;
         self.penalised += other.penalised;
         other.by_category.iter().for_each(|(category, n)| self.count(*category, *n));
-        self.latencies.merge(&other.latencies);
     }
 
     /// `lo` and `latencies`: the row's buckets, spills included.
@@ -218,6 +281,35 @@ impl Figure {
             Window::Total => sum.add(&self.settled),
         }
         sum
+    }
+}
+
+/// A figure's windows, for whoever wants all of them; used again and again.
+#[derive(Default)]
+pub struct FigureWindows {
+    /// Without its distribution.
+    pub total: Counts,
+    pub hour: Counts,
+    pub minute: Counts,
+}
+
+impl FigureWindows {
+    /// Takes those of `figure` in place of what was here. Each slice is added once.
+    pub fn take(&mut self, figure: &Figure, now: Instant) {
+        let FigureWindows { total, hour, minute } = self;
+        [&mut *total, hour, minute].into_iter().for_each(Counts::clear);
+        let is_in_hour = |slot: u64| slot + LONG_SLICES > now.as_ms() / LONG_MS;
+        for (slot, counts) in &figure.short {
+            total.add_plain(counts);
+            if *slot + SHORT_SLICES > now.as_ms() / SHORT_MS {
+                minute.add(counts);
+            } else if is_in_hour(*slot * SHORT_MS / LONG_MS) {
+                hour.add(counts);
+            }
+        }
+        figure.long.iter().filter(|(slot, _)| is_in_hour(*slot)).for_each(|(_, counts)| hour.add(counts));
+        hour.add(minute);
+        total.add_plain(&figure.settled);
     }
 }
 

@@ -142,3 +142,28 @@ fn a_window_grows_to_its_length() {
     check(Window::Hour, 7_201_000, 3_301_000);
     check(Window::Total, 7_201_000, 7_201_000);
 }
+
+#[test]
+fn all_windows_at_once_are_the_same_as_each() {
+    let mut figures = Figures::default();
+    let mut rng = Rng::new(3);
+    let mut windows = FigureWindows::default();
+    let mut now = Instant::ZERO;
+    for _ in 0..400 {
+        now = now.plus_ms(rng.below(60_000));
+        let mut tally = Tally::new(1, 1);
+        for _ in 0..rng.below(20) {
+            let category = rng.chance(200_000).then_some(Category::RateLimit);
+            tally.record(&attempted(1 + rng.below(90_000), category));
+        }
+        merge(&mut figures, &tally, now);
+        for (_, _, figure) in figures.of_entry(EntryId(0)) {
+            windows.take(figure, now);
+            let mut total = figure.counts(Window::Total, now);
+            total.latencies = Latencies::default();
+            let all = [&windows.total, &windows.hour, &windows.minute].map(|counts| counts.clone().canonical());
+            let each = [total, figure.counts(Window::Hour, now), figure.counts(Window::Minute, now)].map(Counts::canonical);
+            assert_eq!(all, each);
+        }
+    }
+}

@@ -12,6 +12,7 @@ pub mod kept;
 pub mod question;
 pub mod report;
 pub mod shortage;
+pub mod shown;
 pub mod spans;
 pub mod tally;
 pub mod unreached;

@@ -4,10 +4,13 @@
 use crate::base::ids::{ChainId, ProfileId};
 use crate::base::limits;
 use crate::cluster::advice::AdvicePolicy;
+use crate::cluster::merging::ClusterScope;
+use crate::cluster::telling::ClusterQuestion;
 use crate::config::topology::{Profile, Topology};
 use crate::observe::expose::Format;
 use crate::observe::question::{Answer, Asked, Order, Question};
 use crate::route::resolve::{DEFAULT_PROFILE, Local, arguments, query_value};
+use crate::runtime::desk::Ticket;
 use crate::runtime::world::World;
 use crate::shard::Shard;
 use crate::shard::client_http::Client;
@@ -29,6 +32,7 @@ pub async fn answer<W: World>(client: &Client<W>, what: Local, head: &RequestHea
         Local::Region => Question::Region,
         Local::Prometheus => Question::Prometheus { format: Format::of_accept(head.field(Field::Accept).of(buf)) },
         Local::Providers | Local::Metrics => match find(topology, &profile, argument(2)) {
+            Ok(place) if what == Local::Metrics && scope(query).is_some() => return compared(client, place, query).await,
             Ok((profile, chain)) if what == Local::Metrics => {
                 let histograms = query_value(query, "histograms").as_deref() == Some("true");
                 Question::Metrics { profile, chain, histograms }
@@ -54,6 +58,43 @@ pub async fn answer<W: World>(client: &Client<W>, what: Local, head: &RequestHea
     ask(&client.shard, question).await
 }
 
+/// Whose figures are wanted, when they are not this node's as they stand: `scope=cluster`, `region=R` or `node=ID`.
+fn scope(query: &[u8]) -> Option<Result<ClusterScope, Answer>> {
+    let given = ["scope", "region", "node"].map(|name| query_value(query, name));
+    Some(Ok(match given.map(|value| value.filter(|value| !value.is_empty())) {
+        [None, None, None] => return None,
+        [Some(scope), None, None] if scope == "node" => return None,
+        [Some(scope), None, None] if scope == "cluster" => ClusterScope::Everybody,
+        [None, Some(region), None] => ClusterScope::Region(region.into()),
+        [None, None, Some(id)] => ClusterScope::Node(id.into()),
+        _ => return Some(Err(refused(400, "whose figures?", "one of scope=cluster, region=REGION and node=NODE_ID"))),
+    }))
+}
+
+/// The figures of several nodes about one chain.
+async fn compared<W: World>(client: &Client<W>, (profile, chain): (ProfileId, ChainId), query: &[u8]) -> Answer {
+    let shard = &client.shard;
+    let scope = match scope(query) {
+        Some(Ok(scope)) => scope,
+        Some(Err(refusal)) => return refusal,
+        None => return elsewhere(),
+    };
+    let topology = shard.snapshot().topology.clone();
+    let (profile, chain) = (&topology.profiles[profile], &topology.profiles[profile].chains[chain]);
+    let question = ClusterQuestion {
+        profile: profile.slug.clone(),
+        chain: chain.key.clone(),
+        chain_number: chain.chain_number,
+        scope,
+        histograms: query_value(query, "histograms").as_deref() == Some("true"),
+        wall: shard.world.wall(),
+    };
+    match shard.node.cluster_desk.ask(question) {
+        Some(ticket) => awaited(shard, ticket).await,
+        None => refused(503, "too many questions at once", "ask again in a second"),
+    }
+}
+
 /// Were one of `local`'s to come here.
 fn elsewhere() -> Answer {
     refused(404, "nothing answers here", "GET /api/openapi.json lists the interfaces")
@@ -63,6 +104,10 @@ async fn ask<W: World>(shard: &Shard<W>, what: Question) -> Answer {
     let Some(ticket) = shard.node.desk.ask(Asked { what, wall: shard.world.wall() }) else {
         return refused(503, "too many questions at once", "ask again in a second");
     };
+    awaited(shard, ticket).await
+}
+
+async fn awaited<W: World>(shard: &Shard<W>, ticket: Ticket<Answer>) -> Answer {
     let until = shard.now().plus_ms(limits::ANSWER_WAIT_MS);
     while shard.now() < until {
         if let Some(answer) = ticket.take() {

@@ -32,6 +32,7 @@ pub fn answer(node: &Node, now: Instant) -> Value {
     let (responding, total) = view.coverage();
     let mut nodes = vec![own(node, now)];
     nodes.extend(view.peers.iter().map(|peer| other(peer, now)));
+    let gathered = view.digests.gathered;
     let unheard: Map<String, Value> =
         Unheard::ALL.iter().map(|why| (why.word().to_owned(), view.datagrams.unheard(*why).into())).collect();
     json!({
@@ -45,6 +46,15 @@ pub fn answer(node: &Node, now: Instant) -> Value {
             "sent": view.datagrams.sent,
             "received": view.datagrams.received,
             "refused": unheard,
+        },
+        "digests": {
+            "sent_bytes": view.digests.sent_bytes,
+            "received_bytes": gathered.received_bytes,
+            "taken": gathered.taken,
+            "taken_whole": gathered.whole,
+            "refused": gathered.refused,
+            "unanswered": gathered.unanswered,
+            "held_back": view.digests.held_back,
         },
         "nodes": nodes,
     })

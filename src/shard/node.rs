@@ -6,8 +6,10 @@ use crate::base::ids::ProfileId;
 use crate::base::limits;
 use crate::base::time::{Instant, WallTime};
 use crate::cluster::advice::{Counsel, OwnWord, UpstreamKey};
+use crate::cluster::digest::NodeDigest;
 use crate::cluster::engine::ClusterEvent;
 use crate::cluster::settings::ClusterSettings;
+use crate::cluster::telling::ClusterQuestion;
 use crate::cluster::view::ClusterView;
 use crate::dashboard::Page;
 use crate::observe::question::{Answer, Asked, Order};
@@ -97,6 +99,11 @@ pub struct Node {
     pub own_words: Arc<Published<Vec<OwnWord>>>,
     pub shared_orders: Notes<(UpstreamKey, Order)>,
     pub counsel: Arc<Published<Counsel>>,
+    /// People's questions about several nodes.
+    pub cluster_desk: Arc<Desk<ClusterQuestion, Answer>>,
+    /// Until when digests of this node are wanted (control), and the newest one (aggregator).
+    pub digests_wanted: Arc<Published<Instant>>,
+    pub digest: Arc<Published<NodeDigest>>,
     pub page: Page,
     /// Every chain had an answer from a provider, or has had its time.
     pub ready: Flag,
@@ -134,6 +141,9 @@ impl Node {
             own_words: Published::new(Vec::new()),
             shared_orders: Notes::new(limits::CLUSTER_UNTOLD_ORDERS),
             counsel: Published::new(Counsel::default()),
+            cluster_desk: Desk::new(limits::CLUSTER_QUESTIONS),
+            digests_wanted: Published::new(Instant::ZERO),
+            digest: Published::new(NodeDigest::default()),
             page: Page::new(),
             ready: Flag::default(),
             draining: Flag::default(),

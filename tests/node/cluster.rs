@@ -9,15 +9,15 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 const SECRET: &str = "a secret that is long enough";
-const WITHIN: Duration = Duration::from_secs(10);
+pub const WITHIN: Duration = Duration::from_secs(10);
 
 /// Ports that were free a moment ago.
-fn ports<const N: usize>() -> [u16; N] {
+pub fn ports<const N: usize>() -> [u16; N] {
     let sockets = [(); N].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
     sockets.map(|socket| socket.local_addr().expect("an address").port())
 }
 
-fn list(ports: &[u16]) -> String {
+pub fn list(ports: &[u16]) -> String {
     ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }
 
@@ -27,11 +27,18 @@ fn start(providers: &str, id: &str, port: u16, query: &str, secret: &str, driver
     Lasso::start_in(providers, &flags, &[("CLUSTER_DNS_QUERY", query), ("LASSO_CLUSTER_SECRET", secret)])
 }
 
+/// A node of a region, with the usual secret.
+pub fn start_in(providers: &str, id: &str, region: &str, port: u16, query: &str) -> Lasso {
+    let listen = format!("127.0.0.1:{port}");
+    let flags = ["--node-id", id, "--region", region, "--cluster-listen", &listen];
+    Lasso::start_in(providers, &flags, &[("CLUSTER_DNS_QUERY", query), ("LASSO_CLUSTER_SECRET", SECRET)])
+}
+
 fn cluster(lasso: &Lasso) -> Value {
     get(lasso.address, "/api/cluster").1
 }
 
-fn until(lasso: &Lasso, within: Duration, what: &str, is_so: impl Fn(&Value) -> bool) -> Duration {
+pub fn until(lasso: &Lasso, within: Duration, what: &str, is_so: impl Fn(&Value) -> bool) -> Duration {
     let began = Instant::now();
     loop {
         let now = cluster(lasso);
@@ -43,7 +50,7 @@ fn until(lasso: &Lasso, within: Duration, what: &str, is_so: impl Fn(&Value) -> 
     }
 }
 
-fn responding(cluster: &Value) -> u64 {
+pub fn responding(cluster: &Value) -> u64 {
     cluster["coverage"]["responding"].as_u64().expect("a number")
 }
 

@@ -51,6 +51,7 @@ mod schema;
 mod shortage;
 mod snapshots;
 mod standing;
+mod together;
 mod traces;
 mod vectors;
 mod watchers;

@@ -111,11 +111,14 @@ fn start(host: &Sim, at: SocketAddr, secret: &str, id: &str, bug: SessionBug) ->
     let seat = ClusterSeat {
         card: NodeCard::new(id, "region", "0.1.0", 1),
         publish: Box::new(move |view| *shown.borrow_mut() = view),
+        exchange: Box::new(move |cluster, now| {
+            while let Some((upstream, order)) = given.borrow_mut().pop_front() {
+                cluster.order(upstream, order, now);
+            }
+            cluster.take_counsel().into_iter().for_each(|counsel| *heard.borrow_mut() = counsel);
+        }),
         tell: Box::new(move |event| teller.say(|| format!("{at} tells {event:?}"))),
         is_ending: Box::new(|| false),
-        own_words: Box::new(Default::default),
-        next_order: Box::new(move || given.borrow_mut().pop_front()),
-        counsel: Box::new(move |counsel| *heard.borrow_mut() = counsel),
         bug,
     };
     host.spawn("cluster", run(host.clone(), settings(at, secret), seat));

@@ -3,13 +3,14 @@
 //! `?histograms=true` adds the last hour's latencies as pairs of a bound and a count, in the tallies' own buckets, so that
 //! whoever merges several answers (regions, nodes) can do so exactly.
 
-use super::{Moment, ms, rounded};
+use super::Moment;
 use crate::aggregator::Aggregator;
 use crate::base::ids::{EntryId, MethodId, Transport};
 use crate::base::time::{Duration, Instant};
 use crate::chain::method;
 use crate::config::topology::{Chain, Profile, Provider};
 use crate::observe::figures::{Counts, Window, span_of};
+use crate::observe::shown::{PERCENTILES, histogram, latencies, ms, rounded, window};
 use crate::runtime::process;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -152,12 +153,6 @@ fn summary(provider: &Provider, sum: &Figures, histograms: bool) -> Value {
     row
 }
 
-/// The latencies of successes by bucket: what they are below, in milliseconds, and how many there are.
-fn histogram(counts: &Counts, is_wanted: bool) -> Option<(String, Value)> {
-    let pairs = || counts.latencies.buckets().map(|(below_us, count)| json!([ms(below_us), count])).collect();
-    is_wanted.then(|| ("latency_histogram".to_owned(), Value::Array(pairs())))
-}
-
 fn of_method(id: MethodId, figures: &Figures, histograms: bool, at: Moment) -> Value {
     let mut out = Map::new();
     out.insert("method".to_owned(), json!(method::info(id).name));
@@ -167,37 +162,6 @@ fn of_method(id: MethodId, figures: &Figures, histograms: bool, at: Moment) -> V
     out.insert("last_minute".to_owned(), Value::Object(window(&figures.minute)));
     out.extend(histogram(&figures.hour, histograms));
     Value::Object(out)
-}
-
-fn window(counts: &Counts) -> Map<String, Value> {
-    let mut out = latencies(counts);
-    out.insert("total_calls".to_owned(), json!(counts.attempts()));
-    out.insert("success_rate".to_owned(), json!(rounded(counts.success_rate())));
-    out
-}
-
-/// Names of percentiles; two have a shorter one that existing clients read.
-const PERCENTILES: [(&str, &str, f64); 4] = [
-    ("p50_latency_ms", "p50_latency", 0.5),
-    ("p90_latency_ms", "", 0.9),
-    ("p95_latency_ms", "p95_latency", 0.95),
-    ("p99_latency_ms", "", 0.99),
-];
-
-/// Of successes; null where there was none.
-fn latencies(counts: &Counts) -> Map<String, Value> {
-    let histogram = counts.latencies.histogram();
-    let known = |us: u64| if counts.successes == 0 { Value::Null } else { json!(ms(us)) };
-    let mut out = Map::from_iter([("avg_latency_ms".to_owned(), known(counts.mean_us()))]);
-    for (name, short, quantile) in PERCENTILES {
-        let value = known(histogram.value_at_quantile(quantile).min(counts.max_us));
-        if !short.is_empty() {
-            out.insert(short.to_owned(), value.clone());
-        }
-        out.insert(name.to_owned(), value);
-    }
-    out.insert("max_latency_ms".to_owned(), known(counts.max_us));
-    out
 }
 
 /// `cpu_percent` is the mean since the start, 100 for each busy core; `run_queue` is what waits for providers.

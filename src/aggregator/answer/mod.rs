@@ -12,15 +12,22 @@ mod providers;
 use crate::aggregator::Aggregator;
 use crate::base::ids::{ChainId, EntryId, ProfileId};
 use crate::base::time::{Duration, Instant, WallTime};
+use crate::cluster::frame::NodeCard;
+use crate::cluster::health::PeerState;
+use crate::cluster::merging::KnownNode;
+use crate::cluster::sharing::own_figures;
+use crate::cluster::telling::{self, ClusterQuestion};
 use crate::config::topology::{Chain, Profile};
 use crate::observe::question::{Answer, Asked, Order, Question};
+use crate::observe::shown::{ms, rounded};
+use crate::shard::CONFIG_REVISION;
 use serde_json::{Map, Value, json};
 
 /// The moment of an answer, on both clocks.
 #[derive(Clone, Copy)]
-struct Moment {
-    now: Instant,
-    wall: WallTime,
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    pub(super) wall: WallTime,
 }
 
 impl Moment {
@@ -41,6 +48,22 @@ impl Aggregator {
         while let Some((asked, reply)) = node.desk.next() {
             reply.give(self.answer(&asked, now));
         }
+        // With others the control thread answers, which has their figures.
+        if node.settings.cluster.is_none() {
+            while let Some((question, reply)) = node.cluster_desk.next() {
+                let (status, body) = self.answer_alone(&question, now);
+                reply.give(Answer::json(status, body.to_string()));
+            }
+        }
+    }
+
+    /// A question about all nodes to a node that works alone.
+    fn answer_alone(&mut self, question: &ClusterQuestion, now: Instant) -> (u16, Value) {
+        let digest = self.make_digest(now);
+        let settings = &self.node.settings;
+        let card = NodeCard::new(&settings.node_id, &settings.region, env!("CARGO_PKG_VERSION"), CONFIG_REVISION);
+        let figures = Some(own_figures(&digest, question.topic(), now));
+        telling::answer(question, &[KnownNode { card: Some(&card), state: PeerState::Connected, is_own: true, figures }])
     }
 
     fn answer(&mut self, asked: &Asked, now: Instant) -> Answer {
@@ -89,16 +112,6 @@ impl Aggregator {
     }
 }
 
-/// Milliseconds with three digits behind the point.
-fn ms(us: u64) -> f64 {
-    us as f64 / 1000.0
-}
-
 fn ms_of(duration: Duration) -> f64 {
     ms(duration.as_micros() as u64)
-}
-
-/// Rounded for people.
-fn rounded(x: f64) -> f64 {
-    (x * 10_000.0).round() / 10_000.0
 }

@@ -9,11 +9,8 @@ use crate::chain::method_key::MethodKey;
 use crate::config::topology::{Chain, Instance, Profile, Provider};
 use crate::health::breaker::{Gate, HELD_OPEN, Manual};
 use crate::observe::figures::{Counts, Window};
+use crate::observe::shown::STATUS_WORDS;
 use serde_json::{Map, Value, json};
-
-/// How a channel may be, best first.
-pub(super) const WORDS: [&str; 9] =
-    ["healthy", "unsteady", "lagging", "rate_limited", "unknown", "misconfigured", "recovering", "circuit_open", "wrong_chain"];
 
 impl Aggregator {
     pub(super) fn providers(&self, profile: &Profile, chain: &Chain, at: Moment) -> Value {
@@ -74,14 +71,14 @@ impl Aggregator {
     }
 
     /// The channel that is best off, and how it is.
-    pub(super) fn best_channel(
+    pub(in crate::aggregator) fn best_channel(
         &self,
         chain: &Chain,
         instance: InstanceId,
         lag: Option<i64>,
         at: Moment,
     ) -> (ChannelId, (&'static str, String)) {
-        let rank = |status: &str| WORDS.iter().position(|word| *word == status).unwrap_or(WORDS.len());
+        let rank = |status: &str| STATUS_WORDS.iter().position(|word| *word == status).unwrap_or(STATUS_WORDS.len());
         let all = self.channels_of(instance).map(|id| (id, self.status_of(chain, &self.channels[id], lag, at)));
         let best = all.min_by_key(|(_, (status, _))| rank(status));
         best.unwrap_or_else(|| (ChannelId::of(instance, Transport::Http), ("unknown", String::new())))

@@ -64,6 +64,46 @@ pub const CLUSTER_SERVICE_HOSTS: usize = 64;
 /// After an error of the socket.
 pub const CLUSTER_SOCKET_RETRY_MS: u64 = 1_000;
 
+// --- figures of other nodes ---
+/// After a question about other nodes their figures are fetched for so long, each node's anew after `CLUSTER_DIGEST_MS`.
+pub const CLUSTER_DIGEST_WANTED_MS: u64 = 60_000;
+pub const CLUSTER_DIGEST_MS: u64 = 5_000;
+/// A node's figures that are older are told to be stale; those that are much older are left out, and forgotten.
+pub const CLUSTER_DIGEST_STALE_MS: u64 = 15_000;
+pub const CLUSTER_DIGEST_KEPT_MS: u64 = 300_000;
+/// Digests that a node keeps of itself, to tell differences to them.
+pub const CLUSTER_DIGESTS_KEPT: usize = 8;
+/// Differences that are ready to be sent, one for each chain and digest that somebody has.
+pub const CLUSTER_DIGEST_ANSWERS: usize = 64;
+/// What an answer may be: datagrams. Rows of one node's chain, and of all of them.
+pub const CLUSTER_DIGEST_PARTS: usize = 1_024;
+pub const CLUSTER_DIGEST_ROWS: usize = 2_048;
+pub const CLUSTER_DIGEST_ROWS_IN_ALL: usize = 262_144;
+/// Any one count of a digest, so that no sum over all rows of all nodes overflows; and any one time or height.
+pub const CLUSTER_DIGEST_COUNT: u64 = 1 << 40;
+pub const CLUSTER_DIGEST_NUMBER: u64 = 1 << 56;
+/// Datagrams of one answer that are asked for at once, and answers that come at once.
+pub const CLUSTER_DIGEST_WINDOW: u32 = 16;
+pub const CLUSTER_DIGEST_PULLS: usize = 16;
+/// Who has no digest yet makes one: it is asked again after this.
+pub const CLUSTER_DIGEST_SOON_MS: u64 = 400;
+/// Profiles' chains that are looked at at once.
+pub const CLUSTER_DIGEST_TOPICS: usize = 256;
+/// A window that brings nothing more for so long is asked for again, so often.
+pub const CLUSTER_DIGEST_QUIET_MS: u64 = 600;
+pub const CLUSTER_DIGEST_ATTEMPTS: u32 = 5;
+/// How long an answer may take in all.
+pub const CLUSTER_DIGEST_PULL_MS: u64 = 60_000;
+/// Digests' bytes in a second, fetched and served each; beyond it figures become older.
+pub const CLUSTER_DIGEST_BYTES_PER_SECOND: u64 = 512 * 1024;
+/// How long a question waits for nodes whose figures are not here yet.
+pub const CLUSTER_DIGEST_PATIENCE_MS: u64 = 2_000;
+/// Questions about other nodes that wait at once.
+pub const CLUSTER_QUESTIONS: usize = 32;
+
+const _: () = assert!(CLUSTER_DIGEST_MS * 2 < CLUSTER_DIGEST_STALE_MS && CLUSTER_DIGEST_STALE_MS < CLUSTER_DIGEST_KEPT_MS);
+const _: () = assert!((CLUSTER_DIGEST_ROWS_IN_ALL as u64) <= u64::MAX / CLUSTER_DIGEST_COUNT / 32, "and thirty categories");
+const _: () = assert!(CLUSTER_DIGEST_PARTS <= u16::MAX as usize && CLUSTER_DIGEST_WINDOW <= 64);
 const _: () = assert!(CLUSTER_PROBE_RTT_MS * 2 < CLUSTER_PROBE_MS);
 const _: () = assert!(CLUSTER_CHECK_TIMEOUT_MS < CLUSTER_CHECK_MS);
 /// Advice: words of one node, of all, and operators' orders that are kept.

@@ -4,45 +4,44 @@
 //! (a predecessor that drains still holds the port) is tried again: the node works alone meanwhile, and says so.
 
 mod lookup;
+pub(super) mod seat;
 
 use crate::base::limits::{
     CLUSTER_DATAGRAM_BYTES, CLUSTER_DISCOVERY_MS, CLUSTER_RECEIVED_AT_ONCE, CLUSTER_SOCKET_RETRY_MS, CLUSTER_TICK_MS,
     CLUSTER_VIEW_MS,
 };
 use crate::base::time::Instant;
-use crate::cluster::advice::{Counsel, OwnWord, UpstreamKey};
 use crate::cluster::engine::{Cluster, ClusterEvent, ClusterMoment, ClusterTerms};
 use crate::cluster::frame::NodeCard;
 use crate::cluster::sessions::SessionBug;
 use crate::cluster::settings::ClusterSettings;
 use crate::cluster::view::ClusterView;
-use crate::observe::question::Order;
 use crate::runtime::world::{Datagrams, World};
 use lookup::Lookup;
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
+
+/// What a node and its cluster have for each other, once in a tick.
+pub type TickExchange = Box<dyn FnMut(&mut Cluster, Instant)>;
 
 /// What the tasks need of the node around them.
 pub struct ClusterSeat {
     pub card: NodeCard,
     /// Takes a new view.
     pub publish: Box<dyn Fn(ClusterView)>,
+    /// Once in a tick: this node's figures and questions about those of all, and what nodes advise each other.
+    pub exchange: TickExchange,
     /// Takes what people should be told.
     pub tell: Box<dyn Fn(ClusterEvent)>,
     /// Whether the node ends: then the others are told so.
     pub is_ending: Box<dyn Fn() -> bool>,
-    /// What this node knows of providers by itself, and orders for every node that were given here.
-    pub own_words: Box<dyn Fn() -> Arc<Vec<OwnWord>>>,
-    pub next_order: Box<dyn Fn() -> Option<(UpstreamKey, Order)>>,
-    /// Takes what the others advise.
-    pub counsel: Box<dyn Fn(Counsel)>,
     pub bug: SessionBug,
 }
 
 /// Runs until the node ends.
-pub async fn run<W: World>(world: W, settings: ClusterSettings, seat: ClusterSeat) {
+pub async fn run<W: World>(world: W, settings: ClusterSettings, mut seat: ClusterSeat) {
     let Some((socket, cluster)) = begin(&world, &settings, &seat).await else { return };
+    let mut exchange = std::mem::replace(&mut seat.exchange, Box::new(|_, _| {}));
     let (cluster, seat) = (Rc::new(RefCell::new(cluster)), Rc::new(seat));
     world.spawn("cluster reader", read(world.clone(), socket.clone(), cluster.clone()));
     let lookup = Lookup::new(world.clone(), settings.query, settings.listen.port(), settings.name_servers);
@@ -53,7 +52,7 @@ pub async fn run<W: World>(world: W, settings: ClusterSettings, seat: ClusterSea
         if is_ending {
             cluster.borrow_mut().leave(now);
         } else {
-            advise(&seat, &mut cluster.borrow_mut(), now);
+            exchange(&mut cluster.borrow_mut(), now);
             cluster.borrow_mut().tick(now);
         }
         send_all(&socket, &cluster).await;
@@ -66,19 +65,7 @@ pub async fn run<W: World>(world: W, settings: ClusterSettings, seat: ClusterSea
             shown = now;
         }
         events.into_iter().for_each(&seat.tell);
-        let counsel = cluster.borrow_mut().take_counsel();
-        counsel.into_iter().for_each(&seat.counsel);
         world.sleep_until(now.plus_ms(CLUSTER_TICK_MS)).await;
-    }
-}
-
-/// What the others should know.
-fn advise(seat: &ClusterSeat, cluster: &mut Cluster, now: Instant) {
-    cluster.know(&(seat.own_words)(), now);
-    while let Some((upstream, order)) = (seat.next_order)() {
-        if !cluster.order(upstream, order, now) {
-            (seat.tell)(ClusterEvent::OrderUntold);
-        }
     }
 }
 

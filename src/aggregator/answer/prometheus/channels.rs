@@ -2,7 +2,6 @@
 
 use super::{Moment, Seat, each};
 use crate::aggregator::Aggregator;
-use crate::aggregator::answer::providers::WORDS;
 use crate::aggregator::channel::Channel;
 use crate::base::ids::{ChannelId, Transport};
 use crate::chain::method;
@@ -10,6 +9,7 @@ use crate::config::topology::Chain;
 use crate::health::breaker::Gate;
 use crate::observe::expose::{Exposition, Family, Labels, Value};
 use crate::observe::report::FeedState;
+use crate::observe::shown::STATUS_WORDS;
 
 const GATES: [Gate; 3] = [Gate::Closed, Gate::HalfOpen, Gate::Open];
 
@@ -54,7 +54,7 @@ impl Aggregator {
         let lag = |seat: &Seat<'_>| heads(seat)?.lag(seat.instance(), at.now);
         for seat in seats {
             let (_, (status, _)) = self.best_channel(seat.chain, seat.instance(), lag(seat), at);
-            for word in WORDS {
+            for word in STATUS_WORDS {
                 out.sample_of(&seat.labels, "status", word, word == status);
             }
         }

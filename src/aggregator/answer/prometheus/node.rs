@@ -128,6 +128,15 @@ impl Aggregator {
         for why in Unheard::ALL {
             out.sample_of(&none, "reason", why.word(), view.datagrams.unheard(why));
         }
+        let gathered = view.digests.gathered;
+        out.family(&Family::counter("lasso_cluster_digest_bytes", "Figures that went to and came from other nodes."));
+        for (direction, bytes) in [("sent", view.digests.sent_bytes), ("received", gathered.received_bytes)] {
+            out.sample_of(&none, "direction", direction, bytes);
+        }
+        out.family(&Family::counter("lasso_cluster_digests", "Other nodes' figures that were asked for, by what became of it."));
+        for (result, count) in [("taken", gathered.taken), ("refused", gathered.refused), ("unanswered", gathered.unanswered)] {
+            out.sample_of(&none, "result", result, count);
+        }
     }
 
     pub(super) fn write_shards(&self, out: &mut Exposition, at: Moment) {

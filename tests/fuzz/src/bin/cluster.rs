@@ -4,11 +4,15 @@
 use lasso::base::rng::Rng;
 use lasso::base::time::{Instant, WallTime};
 use lasso::cluster::advice::AdvicePolicy;
+use lasso::cluster::difference::{self, ReadDigest};
+use lasso::cluster::digest::{DigestTopic, NodeDigest};
 use lasso::cluster::engine::{Cluster, ClusterMoment, ClusterTerms};
-use lasso::cluster::frame::{Frame, NodeCard};
+use lasso::cluster::frame::{DIGEST_PART_BYTES, DigestPart, Frame, NodeCard};
+use lasso::cluster::merging::ClusterScope;
 use lasso::cluster::secret::ClusterSecrets;
 use lasso::cluster::services::{RecordKind, answer};
-use lasso::cluster::sessions::{SessionBug, Sessions};
+use lasso::cluster::sessions::{DatagramArrival, SessionBug, Sessions};
+use lasso::cluster::telling::ClusterQuestion;
 use std::net::SocketAddr;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -16,6 +20,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(frame) = Frame::read(data) {
         assert_eq!(Frame::read(&frame.write()), Ok(frame));
     }
+    let mut held = ReadDigest::default();
+    let _ = difference::read(&mut held, data).and_then(|()| difference::read(&mut held, data));
     let secrets = || ClusterSecrets::new(Some("a secret that is long enough"), None, "lasso").expect("a good secret");
     let [here, there] = [1, 2].map(|n| SocketAddr::from(([10, 0, 0, n], 7946)));
     let at = |ms| ClusterMoment { now: Instant::ZERO.plus_ms(ms), wall: WallTime(ms) };
@@ -29,7 +35,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     while let Some(datagram) = next.take() {
         node.arrive(there, &datagram, at(1));
         for (_, back) in node.take_datagrams() {
-            if let lasso::cluster::sessions::DatagramArrival::Meeting { answer: Some(answer), .. } = peer.arrive(here, &back, at(1).now) {
+            if let DatagramArrival::Meeting { answer: Some(answer), .. } = peer.arrive(here, &back, at(1).now) {
                 next = Some(answer);
             }
         }
@@ -41,8 +47,49 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    for ms in [100, 5_000, 20_000, 400_000] {
+    // It says who it is, and gives what it likes for its figures.
+    for ms in (100..6_000).step_by(100) {
+        node.want_figures(DigestTopic::new("default", 1), at(ms).now);
+        node.offer_digest(std::sync::Arc::new(NodeDigest { made: at(ms).now, ..NodeDigest::default() }));
+        node.tick(at(ms).now);
+        for (_, back) in node.take_datagrams() {
+            let DatagramArrival::Said { session, frame } = peer.arrive(here, &back, at(ms).now) else { continue };
+            for answer in answers(&frame, data) {
+                if let Some((_, datagram)) = peer.say(session, &answer) {
+                    node.arrive(there, &datagram, at(ms));
+                }
+            }
+        }
+    }
+    let question = ClusterQuestion {
+        profile: "default".into(),
+        chain: "one".into(),
+        chain_number: 1,
+        scope: ClusterScope::Everybody,
+        histograms: true,
+        wall: WallTime(0),
+    };
+    assert_eq!(node.answer_question(&question, at(6_000).now).0, 200);
+    for ms in [10_000, 20_000, 400_000] {
         node.tick(at(ms).now);
         node.take_datagrams();
     }
 });
+
+fn answers(frame: &Frame, data: &[u8]) -> Vec<Frame> {
+    match frame {
+        Frame::Check { number } => {
+            vec![Frame::Answer { number: *number, wall_ms: 0, card: Box::new(NodeCard::new("b", "b", "c", 1)) }]
+        }
+        Frame::DigestAsk(ask) => {
+            let count = data.len().div_ceil(DIGEST_PART_BYTES) as u16;
+            let part = |(index, bytes): (usize, &[u8])| {
+                let (number, publication, base) = (ask.number, ask.have + 1, ask.have);
+                let bytes = bytes.to_vec();
+                Frame::DigestPart(DigestPart { number, base, publication, index: index as u16, count, age_ms: 0, bytes })
+            };
+            data.chunks(DIGEST_PART_BYTES).enumerate().map(part).collect()
+        }
+        _ => Vec::new(),
+    }
+}

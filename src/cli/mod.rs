@@ -17,6 +17,7 @@ pub mod flags;
 pub mod help;
 pub mod log;
 pub mod node_id;
+pub mod nodes;
 pub mod options;
 pub mod picture;
 pub mod profiles;

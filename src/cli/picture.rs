@@ -135,8 +135,8 @@ fn list<'a>(json: &'a Value, at: &str) -> &'a [Value] {
     json.pointer(at).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Asks for everything; `asking` narrows it down.
-pub fn take(client: &Client, asking: &Asking) -> Result<Picture, Fault> {
+/// The node and the chains that are asked for, without figures.
+pub fn begin(client: &Client, asking: &Asking) -> Result<Picture, Fault> {
     let status = client.get("/api/status")?;
     if status.get("profiles").is_none() {
         return Err(client.other_version(&text(&status, "/version")));
@@ -152,6 +152,12 @@ pub fn take(client: &Client, asking: &Asking) -> Result<Picture, Fault> {
         let what = [asking.profile.as_deref(), asking.chain.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("/");
         return Err(Fault { text: format!("the node has no {what} (it has {all})"), is_gone: false });
     }
+    Ok(picture)
+}
+
+/// Asks for everything; `asking` narrows it down.
+pub fn take(client: &Client, asking: &Asking) -> Result<Picture, Fault> {
+    let mut picture = begin(client, asking)?;
     for chain in &mut picture.chains {
         let (name, profile) = (part(&chain.chain), part(&chain.profile));
         let providers = client.get(&format!("/api/providers/{name}?profile={profile}"))?;

@@ -4,6 +4,7 @@
 
 use crate::cli::ask::{Client, Fault};
 use crate::cli::asking::Asking;
+use crate::cli::nodes::{self, NodeScope};
 use crate::cli::options::{Settings, Usage};
 use crate::cli::picture::{self, ChainState, MethodState, Picture, ProviderState, ShardState};
 use crate::cli::table::{self, Cell, Column, Paper, Tone, ms, percent, whole};
@@ -26,6 +27,8 @@ pub struct Options {
     /// Seconds between two pictures.
     pub watch: Option<u64>,
     pub from: Option<PathBuf>,
+    /// Of several nodes.
+    pub scope: Option<NodeScope>,
 }
 
 impl Options {
@@ -38,7 +41,11 @@ impl Options {
         if from.is_some() && watch.is_some() {
             return Err(Usage("--from shows a file once: leave --watch or --from out".to_owned()));
         }
-        Ok(Options { asking: Asking::read(settings)?, json: settings.switch("json")?, watch, from })
+        let scope = NodeScope::read(settings)?;
+        if from.is_some() && scope.is_some() {
+            return Err(Usage("--from shows a file of one node: leave it or --cluster out".to_owned()));
+        }
+        Ok(Options { asking: Asking::read(settings)?, json: settings.switch("json")?, watch, from, scope })
     }
 }
 
@@ -48,19 +55,29 @@ pub fn run(options: &Options) -> i32 {
         return finish(&of_file(file, options.json, paper));
     }
     let client = Client::new(&options.asking.node);
-    let first = picture::take(&client, &options.asking);
-    let Some(seconds) = options.watch else { return finish(&first.map(|picture| shown(&picture, options, paper))) };
-    let mut next = match first {
-        Ok(picture) => Ok(shown(&picture, options, paper)),
-        Err(fault) => return finish(&Err(fault)),
-    };
+    let mut next = asked(&client, options, paper);
+    let Some(seconds) = options.watch else { return finish(&next) };
+    if next.is_err() {
+        return finish(&next);
+    }
     loop {
         if !show_again(&next, options.json) {
             return 0;
         }
         background::pause(Duration::from_secs(seconds));
-        next = picture::take(&client, &options.asking).map(|picture| shown(&picture, options, self::paper()));
+        next = asked(&client, options, self::paper());
     }
+}
+
+fn asked(client: &Client, options: &Options, paper: Paper) -> Result<String, Fault> {
+    let Some(scope) = &options.scope else {
+        return picture::take(client, &options.asking).map(|picture| shown(&picture, options, paper));
+    };
+    let chains = nodes::take(client, &options.asking, scope)?;
+    Ok(match options.json {
+        true => format!("{}\n", serde_json::json!({ "shape": 1, "chains": chains })),
+        false => nodes::tables(&chains, options.asking.node.shown(), paper),
+    })
 }
 
 /// Colours and cuts are for terminals; `NO_COLOR` set to anything forbids colours (no-color.org).

@@ -67,6 +67,8 @@ fn recorded(path: &str, head: &str) -> Answer {
         "/api/status" => "status",
         "/api/shards" => "shards",
         "/api/health" => "health",
+        "/api/metrics/base?profile=default&scope=cluster" => "cluster-base",
+        "/api/metrics/base?profile=default&region=a%20b" => return (404, answer_file("cluster-no-region")),
         "/api/explain/default/arbitrum/eth_gasPrice?strategy=fastest" => "explain",
         "/api/explain/default/base/eth_call?strategy=latency-weighted&block=latest" => "explain-drawn",
         "/api/breakers/default/arbitrum/harbor/open" if head.starts_with("POST ") => "breaker",
@@ -85,6 +87,9 @@ fn tables() {
     golden("stats", &node.ask(&["stats"]));
     golden("stats-json", &node.ask(&["stats", "--json"]));
     golden("stats-chain", &node.ask(&["stats", "--chain", "8453", "--profile=default"]));
+    golden("stats-cluster", &node.ask(&["stats", "--chain", "8453", "--cluster"]));
+    golden("stats-cluster-region", &node.ask(&["stats", "--chain", "8453", "--cluster-region", "a b"]));
+    golden("stats-cluster-two", &node.ask(&["stats", "--cluster", "--cluster-node=x"]));
     assert!(!node.ask(&["stats"]).out.contains('\x1b'), "no colours where there is no terminal");
 }
 

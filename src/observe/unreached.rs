@@ -16,6 +16,8 @@ pub enum Unreached {
     WrongName,
     Expired,
     NotYetValid,
+    /// It shows an authority's own certificate, which may stand for no server.
+    AuthorityCertificate,
     BadCertificate,
     /// The server ended the handshake, or there was no common ground.
     HandshakeRefused,
@@ -42,6 +44,7 @@ impl Unreached {
             U::WrongName => "wrong_name",
             U::Expired => "expired",
             U::NotYetValid => "not_yet_valid",
+            U::AuthorityCertificate => "authority_certificate",
             U::BadCertificate => "bad_certificate",
             U::HandshakeRefused => "handshake_refused",
             U::TlsBroken => "tls_broken",
@@ -66,6 +69,10 @@ impl Unreached {
             U::WrongName => "its certificate is for another name (check the host in its url)",
             U::Expired => "its certificate has expired (the provider must renew it; check this machine's clock)",
             U::NotYetValid => "its certificate is not valid yet (check this machine's clock)",
+            U::AuthorityCertificate => {
+                "its certificate is an authority's own, CA:TRUE (let it use one for its host without CA:TRUE, and name the signer's \
+                 PEM file in ca_file)"
+            }
             U::BadCertificate => "its certificate is refused (ask the provider)",
             U::HandshakeRefused => "it refused the TLS handshake (check the host in its url; it must speak TLS 1.2 or 1.3)",
             U::TlsBroken => "the TLS handshake failed (check the port; ask the provider)",

@@ -42,6 +42,8 @@ pub enum TlsFault {
     },
     Expired,
     NotYetValid,
+    /// An authority's certificate in a server's place, which is refused whatever is trusted.
+    AuthorityCertificate,
     /// Another fault of the certificate.
     BadCertificate(String),
     /// The server ended the handshake with this alert.
@@ -80,6 +82,7 @@ impl fmt::Display for TlsFault {
                 write!(f, "its certificate has expired (the provider must renew it; check this machine's clock)")
             }
             TlsFault::NotYetValid => write!(f, "its certificate is not valid yet (check this machine's clock)"),
+            TlsFault::AuthorityCertificate => write!(f, "{}", self.kind().text()),
             TlsFault::BadCertificate(why) => write!(f, "its certificate is refused: {why} (ask the provider)"),
             TlsFault::Alert(alert) => {
                 write!(
@@ -114,6 +117,7 @@ impl TlsFault {
             TlsFault::WrongName { .. } | TlsFault::BadHost(_) => Unreached::WrongName,
             TlsFault::Expired => Unreached::Expired,
             TlsFault::NotYetValid => Unreached::NotYetValid,
+            TlsFault::AuthorityCertificate => Unreached::AuthorityCertificate,
             TlsFault::BadCertificate(_) | TlsFault::BadCaFile { .. } => Unreached::BadCertificate,
             TlsFault::Alert(_) | TlsFault::NothingInCommon(_) => Unreached::HandshakeRefused,
             TlsFault::Closed | TlsFault::Io(_) => Unreached::Ended,
@@ -139,6 +143,8 @@ impl TlsFault {
             CertificateError::NotValidForNameContext { presented, .. } => TlsFault::WrongName { host, presented },
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsFault::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => TlsFault::NotYetValid,
+            // The verifier's own error has no other name here; a test holds it.
+            CertificateError::Other(why) if why.to_string() == "CaUsedAsEndEntity" => TlsFault::AuthorityCertificate,
             other => TlsFault::BadCertificate(other.to_string()),
         }
     }

@@ -51,20 +51,33 @@ impl Authority {
         let mut params = CertificateParams::new(names.iter().map(|n| n.to_string()).collect::<Vec<_>>()).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key);
-        Arc::new(config.unwrap())
+        showing(params.signed_by(&key, &self.issuer).unwrap().der(), &key, versions)
+    }
+
+    /// Shows the authority's own certificate in a server's place, as a hasty `openssl req -x509` makes it.
+    fn itself(&self) -> Arc<ServerConfig> {
+        let own = CertificateDer::from_pem_file(&self.file).unwrap();
+        showing(&own, self.issuer.key(), BOTH)
     }
 
     /// For `localhost`, valid, both versions.
     fn usual(&self) -> Arc<ServerConfig> {
         self.server(&["localhost"], (2020, 2100), BOTH)
     }
+}
+
+fn showing(
+    certificate: &CertificateDer<'static>,
+    key: &KeyPair,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key);
+    Arc::new(config.unwrap())
 }
 
 impl Drop for Authority {
@@ -240,6 +253,9 @@ fn every_refusal_is_explained() {
     let plain = raw_server(|mut socket| drop(socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")));
     let cases = [
         (serve(theirs.usual()), "localhost", "authority unknown here"),
+        (serve(theirs.itself()), "localhost", "without CA:TRUE"),
+        // Trust does not help.
+        (serve(ours.itself()), "localhost", "without CA:TRUE"),
         (serve(ours.server(&["a.example", "b.example"], (2020, 2100), BOTH)), "localhost", "a.example"),
         (serve(ours.server(&["localhost"], (2020, 2021), BOTH)), "localhost", "has expired"),
         (serve(ours.server(&["localhost"], (2090, 2100), BOTH)), "localhost", "not valid yet"),

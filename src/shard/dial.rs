@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 pub enum ConnectFault {
     /// The resolver has no address for the name.
     Unresolved,
-    /// Every address refused or was unreachable; the last one's reason.
+    /// Every address refused or was unreachable; the reason of the one that got furthest.
     Refused(std::io::ErrorKind),
     /// This node or its machine had no means to make one.
     Ours(Shortage),
@@ -111,11 +111,34 @@ impl ConnectFault {
         }
     }
 
-    /// The fault of all addresses, this one's after `before`. A machine without a way to one kind of address has one to the
-    /// other, so what an address itself did says more than that there was no way to it.
+    /// The fault of all addresses, this one's after `before`: of whichever got furthest, because a name whose IPv6 address
+    /// nobody serves is mended where its IPv4 address fails. Of two that got equally far it is the later one.
     fn after(self, before: ConnectFault) -> ConnectFault {
-        let is_no_way = self == ConnectFault::Ours(Shortage::Network);
-        if is_no_way && before != ConnectFault::Unresolved { before } else { self }
+        if self.progress() < before.progress() { before } else { self }
+    }
+
+    /// How far an address got before this fault; higher is further.
+    fn progress(&self) -> u8 {
+        use std::io::ErrorKind as Kind;
+        match self {
+            ConnectFault::Tls(Unreached::Ended) => 4,
+            ConnectFault::Tls(_) => 5,
+            ConnectFault::Refused(Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe) => 4,
+            ConnectFault::Late | ConnectFault::Refused(Kind::TimedOut) => 3,
+            ConnectFault::Refused(_) => 2,
+            // A machine without a way to one kind of address has one to the other.
+            ConnectFault::Ours(_) => 1,
+            // Before any address, and what no single address causes.
+            ConnectFault::Unresolved
+            | ConnectFault::QueueLate
+            | ConnectFault::ClientGone
+            | ConnectFault::TooManyWaiting
+            | ConnectFault::NoEndpoint
+            | ConnectFault::NotUpgraded(_)
+            | ConnectFault::Resting
+            | ConnectFault::NoHttp2
+            | ConnectFault::TurnedAway => 0,
+        }
     }
 }
 
@@ -187,20 +210,38 @@ fn refusal(fault: &std::io::Error) -> ConnectFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::ErrorKind::ConnectionRefused;
+    use std::io::ErrorKind;
 
+    /// Every order of the same faults comes to the same one.
     #[test]
-    fn no_way_to_one_address_does_not_hide_what_another_did() {
-        let (refused, no_way) = (ConnectFault::Refused(ConnectionRefused), ConnectFault::Ours(Shortage::Network));
-        let check = |faults: &[&ConnectFault], want: &ConnectFault| {
-            let last = faults.iter().fold(ConnectFault::Unresolved, |before, fault| (*fault).clone().after(before));
-            assert_eq!(&last, want, "{faults:?}");
+    fn the_fault_of_the_address_that_got_furthest_is_told() {
+        let no_way = ConnectFault::Ours(Shortage::Network);
+        let [refused, no_route] = [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable].map(ConnectFault::Refused);
+        let [timed_out, reset] = [ErrorKind::TimedOut, ErrorKind::ConnectionReset].map(ConnectFault::Refused);
+        let [closed, wrong_name] = [Unreached::Ended, Unreached::WrongName].map(ConnectFault::Tls);
+        let fault_of = |faults: &[&ConnectFault]| {
+            faults.iter().fold(ConnectFault::Unresolved, |before, fault| (*fault).clone().after(before))
         };
-        check(&[&no_way], &no_way);
-        check(&[&no_way, &no_way], &no_way);
-        check(&[&no_way, &refused], &refused);
-        check(&[&refused, &no_way], &refused);
-        check(&[&ConnectFault::Late, &no_way], &ConnectFault::Late);
-        check(&[], &ConnectFault::Unresolved);
+        let groups = [
+            vec![&no_way],
+            vec![&refused, &no_route],
+            vec![&timed_out, &ConnectFault::Late],
+            vec![&reset, &closed],
+            vec![&wrong_name],
+        ];
+        for (place, further) in groups.iter().enumerate() {
+            for fault in further {
+                assert_eq!(&fault_of(&[fault]), *fault);
+                for less in groups[..place].iter().flatten() {
+                    for faults in [[*less, *fault], [*fault, *less]] {
+                        assert_eq!(&fault_of(&faults), *fault, "{faults:?}");
+                    }
+                }
+                for alike in further {
+                    assert_eq!(&fault_of(&[fault, alike]), *alike, "the later one of {fault:?} and {alike:?}");
+                }
+            }
+        }
+        assert_eq!(fault_of(&[]), ConnectFault::Unresolved);
     }
 }

@@ -294,9 +294,9 @@ impl Aggregator {
             }
             Event::Served { channel, blocks } => self.with(channel, |c| c.on_served(blocks)),
             Event::Head { instance, height } => self.on_head(instance, height, now),
-            Event::HeadServed { instance, height } => {
+            Event::HeadServed { instance, height, is_shared } => {
                 if let Some(heads) = self.topology.instances.get(instance).and_then(|i| self.heads.get_mut(&i.chain_number)) {
-                    heads.on_served(instance, height, now);
+                    heads.on_served(instance, height, is_shared, now);
                 }
             }
             Event::Streaming { channel, what } => {

@@ -6,6 +6,7 @@
 //! return.
 
 pub mod cluster;
+mod heights;
 mod probing;
 mod streams;
 

@@ -3,11 +3,12 @@
 use crate::base::ids::{ChannelId, InstanceId, PermitId, Transport};
 use crate::base::limits;
 use crate::chain::{hex, method};
-use crate::control::{Announced, Watched};
+use crate::control::{Announced, Watched, heights};
 use crate::health::probe::{ProbeEnd, Schedule, Urgency};
 use crate::observe::report::{Event, Probe, TrialEnd};
 use crate::runtime::world::World;
 use crate::shard::{Found, Shard, inquire};
+use crate::snapshot::Snapshot;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -24,6 +25,8 @@ struct Chain<W: World> {
     announced: Rc<Announced>,
     /// Polls of an instance that were left out in a row.
     unpolled: RefCell<BTreeMap<InstanceId, u32>>,
+    /// Instances whose chain is being compared with the others'.
+    comparing: Rc<RefCell<BTreeSet<InstanceId>>>,
     /// Probes under way, over all chains.
     under_way: Rc<Cell<usize>>,
 }
@@ -44,6 +47,21 @@ impl Drop for UnderWay {
     }
 }
 
+/// A comparison under way: one for an instance at a time.
+struct Comparison(Rc<RefCell<BTreeSet<InstanceId>>>, InstanceId);
+
+impl Comparison {
+    fn begin(all: &Rc<RefCell<BTreeSet<InstanceId>>>, instance: InstanceId) -> Option<Comparison> {
+        all.borrow_mut().insert(instance).then(|| Comparison(all.clone(), instance))
+    }
+}
+
+impl Drop for Comparison {
+    fn drop(&mut self) {
+        self.0.borrow_mut().remove(&self.1);
+    }
+}
+
 /// Probes until the node drains.
 pub(super) async fn watch<W: World>(
     shard: Rc<Shard<W>>,
@@ -54,7 +72,8 @@ pub(super) async fn watch<W: World>(
 ) {
     let intervals: Vec<_> = channels.iter().map(|w| (w.channel, w.interval_ms)).collect();
     let schedule = RefCell::new(Schedule::new(&intervals, shard.world().now()));
-    let chain = Rc::new(Chain { shard, channels, schedule, unanswered, announced, unpolled: RefCell::default(), under_way });
+    let (unpolled, comparing) = Default::default();
+    let chain = Rc::new(Chain { shard, channels, schedule, unanswered, announced, unpolled, comparing, under_way });
     let world = chain.shard.world().clone();
     let mut last_permit = PermitId(0);
     while !chain.shard.node().draining.is_raised() {
@@ -123,8 +142,8 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
     let (probe, end) = read(&found, watched.chain_number);
     if matches!(probe, Some(Probe::Ok { .. })) {
         answered(&chain, watched.chain_number);
-        if watched.polls_head && must_poll(&chain, watched.channel.instance()) {
-            poll_head(shard, watched).await;
+        if watched.polls_head && must_poll(&chain, watched) {
+            poll_head(&chain, watched).await;
         }
     }
     if let Some(permit) = permit {
@@ -144,57 +163,54 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
 }
 
 /// A height that is announced is asked for less often, but never not at all: a subscription may be the one part of a node
-/// that still works.
-fn must_poll<W: World>(chain: &Chain<W>, instance: InstanceId) -> bool {
+/// that still works. One that is far above the chain's is held against the others' at once, which follows from a poll.
+fn must_poll<W: World>(chain: &Chain<W>, watched: Watched) -> bool {
+    let instance = watched.channel.instance();
     let mut unpolled = chain.unpolled.borrow_mut();
     let left_out = unpolled.entry(instance).or_default();
-    let may_rest = chain.announced.is_fresh(instance, chain.shard.world().now()) && *left_out < limits::HEAD_POLLS_LEFT_OUT;
+    let is_known = chain.announced.is_fresh(instance, chain.shard.world().now()) && !is_apart(chain, watched);
+    let may_rest = is_known && *left_out < limits::HEAD_POLLS_LEFT_OUT;
     *left_out = if may_rest { *left_out + 1 } else { 0 };
     !may_rest
 }
 
 /// Asks for the height; a provider that has just answered a probe is not judged by it.
-async fn poll_head<W: World>(shard: &Shard<W>, watched: Watched) {
+async fn poll_head<W: World>(chain: &Rc<Chain<W>>, watched: Watched) {
     const QUESTION: &[u8] = br#"{"jsonrpc":"2.0","id":"lasso-head","method":"eth_blockNumber","params":[]}"#;
-    let method = method::lookup(b"eth_blockNumber");
+    let (shard, method) = (&chain.shard, method::lookup(b"eth_blockNumber"));
     let found = inquire(shard, watched.entry, watched.channel.transport(), method, QUESTION, limits::PROBE_TIMEOUT_MS).await;
     if let Found::Result(result, _) = found
         && let Some(height) = number(&result)
     {
         shard.tell(Event::Head { instance: watched.channel.instance(), height });
         // The first word of all rests on nobody else's.
-        let consensus = shard.latest().consensus_of(watched.entry);
-        if consensus.is_none_or(|consensus| height > consensus.saturating_add(limits::HEAD_SLACK_BLOCKS)) {
-            verify_height(shard, watched, height).await;
+        if is_beyond(&shard.latest(), watched, height) && heights::verify(shard, watched, height).await {
+            compare(chain, watched, height);
         }
     }
 }
 
-/// A height that nobody else is near is believed when its block is served, with a time that can be.
-async fn verify_height<W: World>(shard: &Shard<W>, watched: Watched, height: u64) {
-    let question =
-        format!(r#"{{"jsonrpc":"2.0","id":"lasso-block","method":"eth_getBlockByNumber","params":["{height:#x}",false]}}"#);
-    let method = method::lookup(b"eth_getBlockByNumber");
-    let found =
-        inquire(shard, watched.entry, watched.channel.transport(), method, question.as_bytes(), limits::PROBE_TIMEOUT_MS).await;
-    if let Found::Result(result, _) = found
-        && let Some((number, timestamp_s)) = block_of(&result)
-        && number == height
-        && timestamp_s <= shard.world().wall().0 / 1_000 + limits::BLOCK_AHEAD_S
-    {
-        shard.tell(Event::HeadServed { instance: watched.channel.instance(), height });
-    }
+/// What it said last is beyond the chain's height.
+fn is_apart<W: World>(chain: &Chain<W>, watched: Watched) -> bool {
+    let snapshot = chain.shard.latest();
+    snapshot.height_of(watched.entry, watched.channel).is_some_and(|height| is_beyond(&snapshot, watched, height.reported))
 }
 
-/// Number and time of a block object.
-fn block_of(result: &[u8]) -> Option<(u64, u64)> {
-    #[derive(serde::Deserialize)]
-    struct Block {
-        number: Box<str>,
-        timestamp: Box<str>,
-    }
-    let block: Block = serde_json::from_slice(result).ok()?;
-    Some((hex::parse_quantity(block.number.as_bytes())?, hex::parse_quantity(block.timestamp.as_bytes())?))
+/// The chain's height does not account for it.
+fn is_beyond(snapshot: &Snapshot, watched: Watched, height: u64) -> bool {
+    let consensus = snapshot.consensus_of(watched.entry);
+    consensus.is_none_or(|consensus| height > consensus.saturating_add(limits::HEAD_SLACK_BLOCKS))
+}
+
+/// Holds a provider that is far above all others against them. A probe does not wait for it, because others answer here.
+fn compare<W: World>(chain: &Rc<Chain<W>>, watched: Watched, height: u64) {
+    let Some(rivals) = heights::rivals(&chain.shard.latest(), &chain.channels, watched, height) else { return };
+    let Some(begun) = Comparison::begin(&chain.comparing, watched.channel.instance()) else { return };
+    let shard = chain.shard.clone();
+    chain.shard.world().spawn("height", async move {
+        heights::compare(&shard, watched, height, rivals).await;
+        drop(begun);
+    });
 }
 
 /// What a probe says of its provider, and to the schedule.
@@ -233,16 +249,9 @@ mod tests {
 
     #[test]
     fn answers_are_read_strictly() {
-        let check = |result: &str, want_number, want_block| {
-            assert_eq!((number(result.as_bytes()), block_of(result.as_bytes())), (want_number, want_block), "{result}");
-        };
-        check("\"0x2105\"", Some(0x2105), None);
-        check(r#"{"hash":"0xab","number":"0x10","timestamp":"0x5","transactions":[]}"#, None, Some((16, 5)));
-        check(r#"{"hash":"0xab","number":"0x10"}"#, None, None);
-        for wrong in
-            ["null", "{}", "17", "\"2105\"", r#"{"number":16}"#, r#"{"number":"16"}"#, r#"{"number":null}"#, "\"0x\"", ""]
-        {
-            check(wrong, None, None);
+        assert_eq!(number(b"\"0x2105\""), Some(0x2105));
+        for wrong in ["null", "{}", "17", "\"2105\"", "\"0x\"", ""] {
+            assert_eq!(number(wrong.as_bytes()), None, "{wrong}");
         }
     }
 }

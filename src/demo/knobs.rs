@@ -35,6 +35,8 @@ pub struct Knobs {
     pub rate: Option<Rate>,
     /// Blocks that it is behind the network, always.
     pub lag_blocks: u64,
+    /// Blocks that it is ahead of the network, always: blocks that nobody else has, and another chain on a `branch` of its own.
+    pub ahead_blocks: u64,
     /// Per million blocks: how many reach it only when the next one is there.
     pub late_blocks: u32,
     /// How late each block comes to it.
@@ -87,6 +89,7 @@ impl Default for Knobs {
             event_faults: Vec::new(),
             rate: None,
             lag_blocks: 0,
+            ahead_blocks: 0,
             late_blocks: 0,
             arrival: Arrival::default(),
             absent: Absent::Geth,

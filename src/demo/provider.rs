@@ -165,6 +165,7 @@ impl Provider {
         let tip = knobs.arrival.round(chain, self.salt, now, is_http);
         // One block at most, so a head never goes back: the next block is there when the late one is.
         let late = digest(&[self.salt, tip]).number() % 1_000_000 < u64::from(knobs.late_blocks);
+        let tip = tip.saturating_add(knobs.ahead_blocks);
         let head = tip.saturating_sub(knobs.lag_blocks + u64::from(late) + chain.forks.fallen(branch));
         Tip { branch, height: chain.floor(branch, head.min(knobs.frozen_at.unwrap_or(u64::MAX))) }
     }

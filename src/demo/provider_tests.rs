@@ -88,6 +88,7 @@ fn the_head_follows_the_knobs() {
     assert_eq!(height(Knobs { lag_blocks: 330, ..Knobs::default() }, 0), hex(START - 330));
     assert_eq!(height(Knobs { frozen_at: Some(START + 1), ..Knobs::default() }, 120_000), hex(START + 1));
     assert_eq!(height(Knobs { announce_ahead: 5, ..Knobs::default() }, 0), hex(START + 5));
+    assert_eq!(height(Knobs { ahead_blocks: 5, ..Knobs::default() }, 0), hex(START + 5));
     let boaster = provider(Knobs { announce_ahead: 5, ..Knobs::default() });
     assert_eq!(ask(&boaster, "eth_getBlockByNumber", json!([hex(START + 5), false])), Ok(Value::Null));
     let behind = provider(Knobs { lag_blocks: 2, ..Knobs::default() });

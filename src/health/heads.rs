@@ -8,9 +8,14 @@
 //! not known yet, a sole provider after a pause), the second highest report holds, or the only one, and so a height that
 //! rests on one word ranks nobody. Reports of different times are near when the later one is where the earlier provider
 //! may be by then.
-//! Rejected: the median (trails fast chains), trust by reputation (a liar is honest until it lies).
+//! Whoever serves another chain has blocks of every height, so a block of its own is no proof against two others that agree
+//! on less: then it must be on their chain too, by the hash that its chain has at a height of theirs (`control` compares
+//! them), or the past must rest on more than such a block. One against one, its own block is enough.
+//! Rejected: the median (trails fast chains), trust by reputation (a liar is honest until it lies), the word of two alone (both
+//! may be stuck behind one upstream, and the one that is right would be disbelieved for as long).
 //! How it fails: one that lies at up to twice the pace is followed; a stuck provider holds a lone honest one back until
-//! that one has served a block.
+//! that one has served a block; one that passes on the true chain and invents blocks above it is on the others' chain; while
+//! two agree on a block that the chain has dropped, a third that is right and far ahead is not believed.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +34,8 @@ struct Head {
     rose: Instant,
     /// Highest block whose content it has served, never above `height`'s last fall.
     served: Option<u64>,
+    /// The same, of a chain on which another provider is too.
+    shared: Option<u64>,
     /// An episode of lag has been told.
     alerted: bool,
 }
@@ -39,6 +46,8 @@ struct Past {
     height: u64,
     /// When it came to that height.
     at: Instant,
+    /// It rests on more than one provider's word and blocks.
+    is_firm: bool,
 }
 
 /// Heights of one chain's instances. Rows are made on demand; an instance too many takes the place of the stalest.
@@ -62,7 +71,22 @@ struct Claim {
     height: u64,
     /// The instance has served the block of that height.
     is_served: bool,
+    /// So it has, and it is on the chain of another one.
+    is_shared: bool,
     at: Instant,
+}
+
+/// What speaks for a claim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Support {
+    /// Nothing but what its own provider says and serves, and two others agree on less.
+    Outvoted,
+    /// What its own provider says.
+    Word,
+    /// Its provider has served that block.
+    Block,
+    /// Another provider is near it, or on the same chain.
+    Others,
 }
 
 impl Heads {
@@ -78,6 +102,7 @@ impl Heads {
             Some(head) => {
                 if height < head.height {
                     head.served = head.served.map(|served| served.min(height));
+                    head.shared = head.shared.map(|shared| shared.min(height));
                 }
                 if height != head.height {
                     let blocks = height.checked_sub(head.height);
@@ -88,7 +113,7 @@ impl Heads {
             }
             None => {
                 self.make_room();
-                self.rows.insert(instance, Head { height, at: now, rose: now, served: None, alerted: false });
+                self.rows.insert(instance, Head { height, at: now, rose: now, served: None, shared: None, alerted: false });
             }
         }
         if let Some((elapsed, blocks)) = risen {
@@ -107,10 +132,14 @@ impl Heads {
         }
     }
 
-    /// It has served the content of that block, so a lone report of the height is true. Nothing if it reported none.
-    pub fn on_served(&mut self, instance: InstanceId, height: u64, now: Instant) {
+    /// It has served the content of that block, so a lone report of the height is true where no two others agree on less.
+    /// `is_shared`: it also has a block that another provider has, at that one's height. Nothing if it reported none.
+    pub fn on_served(&mut self, instance: InstanceId, height: u64, is_shared: bool, now: Instant) {
         let Some(head) = self.rows.get_mut(&instance) else { return };
         head.served = head.served.max(Some(height));
+        if is_shared {
+            head.shared = head.shared.max(Some(height));
+        }
         self.settle(now);
     }
 
@@ -118,8 +147,13 @@ impl Heads {
     pub fn consensus(&self, now: Instant) -> Option<u64> {
         let reports = self.fresh(now);
         let counted: Vec<u64> = (0..reports.len())
-            .filter(|place| self.is_witnessed(&reports, *place) || self.is_expected(&reports, *place, now))
-            .filter_map(|place| reports.get(place).map(|claim| claim.height))
+            .filter_map(|place| reports.get(place).map(|claim| (claim.height, self.support(&reports, place))))
+            .filter(|(height, support)| match support {
+                Support::Block | Support::Others => true,
+                Support::Word => self.is_expected(*height, now),
+                Support::Outvoted => self.past.is_some_and(|past| past.is_firm) && self.is_expected(*height, now),
+            })
+            .map(|(height, _)| height)
             .collect();
         let alone = || reports.get(1).or(reports.first()).map(|claim| claim.height);
         counted.get(counted.len() / 4).copied().or_else(alone)
@@ -129,8 +163,8 @@ impl Heads {
     fn fresh(&self, now: Instant) -> Vec<Claim> {
         let is_fresh = |head: &&Head| now.since(head.at) <= Duration::from_millis(limits::HEAD_FRESH_MS);
         let report = |head: &Head| {
-            let is_served = head.served.is_some_and(|served| served >= head.height);
-            Claim { height: head.height, is_served, at: head.at }
+            let reaches = |height: Option<u64>| height.is_some_and(|height| height >= head.height);
+            Claim { height: head.height, is_served: reaches(head.served), is_shared: reaches(head.shared), at: head.at }
         };
         let mut reports: Vec<Claim> = self.rows.values().filter(is_fresh).map(report).collect();
         reports.sort_unstable_by(|a, b| b.cmp(a));
@@ -138,36 +172,49 @@ impl Heads {
     }
 
     /// The past allows it.
-    fn is_expected(&self, reports: &[Claim], place: usize, now: Instant) -> bool {
-        let Some(claim) = reports.get(place) else { return false };
-        self.past.is_some_and(|past| claim.height <= self.pace.reach(past, now).saturating_add(limits::HEAD_SLACK_BLOCKS))
+    fn is_expected(&self, height: u64, now: Instant) -> bool {
+        let reach = |past: Past| self.pace.reach(past.height, past.at, now).saturating_add(limits::HEAD_SLACK_BLOCKS);
+        self.past.is_some_and(|past| height <= reach(past))
     }
 
-    /// It has served that block, or another provider is near it.
-    fn is_witnessed(&self, reports: &[Claim], place: usize) -> bool {
-        let Some(claim) = reports.get(place) else { return false };
+    fn support(&self, reports: &[Claim], place: usize) -> Support {
+        let Some(claim) = reports.get(place) else { return Support::Word };
         let mut others = reports.iter().enumerate().filter(|(other, _)| *other != place);
-        claim.is_served || others.any(|(_, other)| self.are_near(claim, other))
+        if claim.is_shared || others.any(|(_, other)| self.are_near(claim, other)) {
+            return Support::Others;
+        }
+        // Nobody is near it, so whoever is below is far below; of two that agree there are two next to each other that do.
+        let below = reports.get(place + 1..).unwrap_or_default();
+        if below.windows(2).any(|pair| matches!(pair, [high, low] if self.are_near(low, high))) {
+            return Support::Outvoted;
+        }
+        if claim.is_served { Support::Block } else { Support::Word }
     }
 
     fn are_near(&self, one: &Claim, other: &Claim) -> bool {
         let (low, high) = if one.height <= other.height { (one, other) } else { (other, one) };
-        let since = Past { height: low.height, at: low.at };
-        high.height <= self.pace.reach(since, high.at).saturating_add(limits::HEAD_SLACK_BLOCKS)
+        high.height <= self.pace.reach(low.height, low.at, high.at).saturating_add(limits::HEAD_SLACK_BLOCKS)
     }
 
     /// Moves the past after an event.
     fn settle(&mut self, now: Instant) {
         let reports = self.fresh(now);
-        let witnessed = (0..reports.len()).find(|place| self.is_witnessed(&reports, *place));
-        let agreed = witnessed.and_then(|place| reports.get(place)).map(|claim| claim.height);
+        let supported = |wanted: &[Support]| {
+            let place = (0..reports.len()).find(|place| wanted.contains(&self.support(&reports, *place)));
+            place.and_then(|place| reports.get(place)).map(|claim| claim.height)
+        };
+        let (agreed, shared) = (supported(&[Support::Block, Support::Others]), supported(&[Support::Others]));
         let Some(past) = self.past else {
-            self.past = agreed.map(|height| Past { height, at: now });
+            self.past = agreed.map(|height| Past { height, at: now, is_firm: shared >= Some(height) });
             return;
         };
         let Some(height) = self.consensus(now) else { return };
-        if height != past.height && (agreed >= Some(height) || height <= self.pace.reach(past, now)) {
-            self.past = Some(Past { height, at: now });
+        let is_usual = height <= self.pace.reach(past.height, past.at, now);
+        let is_firm = shared >= Some(height) || (past.is_firm && is_usual);
+        if height == past.height {
+            self.past = Some(Past { is_firm, ..past });
+        } else if agreed >= Some(height) || is_usual {
+            self.past = Some(Past { height, at: now, is_firm });
         }
     }
 
@@ -232,9 +279,9 @@ impl Pace {
         u64::try_from(blocks).unwrap_or(u64::MAX)
     }
 
-    /// The height that twice the usual pace has come to since then.
-    fn reach(&self, past: Past, now: Instant) -> u64 {
-        past.height.saturating_add(self.blocks_in(now.since(past.at).saturating_mul(2)))
+    /// The height that twice the usual pace has come to since it was `height` at `at`.
+    fn reach(&self, height: u64, at: Instant, now: Instant) -> u64 {
+        height.saturating_add(self.blocks_in(now.since(at).saturating_mul(2)))
     }
 
     fn sample(&mut self, ms: f64) {

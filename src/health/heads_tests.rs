@@ -1,4 +1,5 @@
-//! Stories are text: `12:a=100` is a report of height 100 by `a` at second 12, `12:a!100` that it served that block.
+//! Stories are text: `12:a=100` is a report of height 100 by `a` at second 12, `12:a!100` that it served that block,
+//! `12:a#100` that it did so and is on the chain of another one.
 
 use super::*;
 use proptest::prelude::*;
@@ -15,9 +16,10 @@ fn told(block_time_ms: Option<u64>, story: &str) -> Heads {
     let mut heads = Heads::new(block_time_ms);
     for event in story.split_whitespace() {
         let (time, what) = event.split_once(':').expect("time");
-        let (name, height) = what.split_once(['=', '!']).expect("= or !");
+        let (name, height) = what.split_once(['=', '!', '#']).expect("=, ! or #");
         let (now, height) = (at(time.parse().expect("seconds")), height.parse().expect("height"));
-        if what.contains('!') { heads.on_served(id(name), height, now) } else { heads.on_head(id(name), height, now) }
+        let is_served = !what.contains('=');
+        if is_served { heads.on_served(id(name), height, what.contains('#'), now) } else { heads.on_head(id(name), height, now) }
     }
     heads
 }
@@ -54,9 +56,9 @@ fn consensus_is_a_quarter_from_the_top_of_the_fresh_and_believed() {
     check("0:a=100 1:c=9000 1:d=8997", 1.0, Some(9000));
     check("0:a=100 0:b=100 1:c=9000 1:d=8997", 1.0, Some(8997));
     check("0:a=100 0:b=100 1:c=9000 1:d=8996", 1.0, Some(100));
-    check("0:a=100 0:b=100 1:c=9000 2:c!9000", 2.0, Some(9000));
-    check("0:a=100 0:b=100 1:c=9000 2:c!8999", 2.0, Some(100));
-    check("0:a=100 0:b=100 1:c=9000 2:c!9000 13:c=9001", 13.0, Some(9001));
+    check("0:a=100 1:c=9000 2:c!9000", 2.0, Some(9000));
+    check("0:a=100 1:c=9000 2:c!8999", 2.0, Some(100));
+    check("0:a=100 1:c=9000 2:c!9000 13:c=9001", 13.0, Some(9001));
     check("0:a=100 0:b=100 1:c=90 2:c!9000 3:c=89 4:c=9000", 4.0, Some(100));
     check("0:a=100 0:b!9000", 0.0, Some(100));
     // Before any agreement nobody is believed above another, the first to speak neither, but for a block that was served.
@@ -102,6 +104,36 @@ fn lag_credits_the_blocks_since_the_report() {
     let apart = "0:a=18446744073709551615 0:c=18446744073709551615 0:b=0";
     check(None, apart, "b", 0.0, (Some(0), Some(-i64::MAX)));
     assert_eq!(told(None, "0:a=100 3:a=100").height(id("a")), Some((100, at(3.0))));
+}
+
+#[test]
+fn a_block_of_its_own_is_no_proof_against_two_that_agree() {
+    let check = |story: &str, now: f64, want: u64| {
+        assert_eq!(told(None, story).consensus(at(now)), Some(want), "{story} at {now}");
+    };
+    // Whoever comes first, and whenever the other chain's block is served.
+    check("0:a=100 0:b=100 1:c=150 2:c!150", 2.0, 100);
+    check("0:c=150 0.2:c!150 1:a=100 1:b=100", 1.0, 100);
+    check("0:c=150 0.2:c!150 1:a=100", 1.0, 150);
+    check("0:c=150 0.2:c!150 1:a=100 2:b=101 14:c=151 14.2:c!151", 14.2, 101);
+    check("0:c=150 0.2:c!150 1:a=100 1:b=100 12:c=151 13:a=101 13:b=101 24:c=152 25:a=102 25:b=102", 25.0, 102);
+    // Nor after both of them were away, nor beside a third that agrees with them.
+    check("0:a=100 0:b=100 1:c=150 1.2:c!150 32:c=152 32.2:c!152", 33.0, 152);
+    check("0:a=100 0:b=100 1:c=150 1.2:c!150 32:c=152 32.2:c!152 40:a=103 40:b=103", 40.0, 103);
+    check("0:a=100 0:b=100 0:d=100 1:c=150 1.2:c!150", 2.0, 100);
+    // Two that do not agree outweigh nothing.
+    check("0:a=100 0:b=110 1:c=150 2:c!150", 2.0, 150);
+    // On the others' chain it is believed, and at the usual pace from then on, while they stand still.
+    check("0:a=100 0:b=100 1:c=150 2:c#150", 2.0, 150);
+    check("0:a=100 0:b=100 1:c=150 2:c#149", 2.0, 100);
+    check("0:a=100 0:b=100 1:c=150 2:c#150 13:c=151 14:a=100 14:b=100 25:c=152", 25.0, 152);
+    check("0:a=100 0:b=100 1:c=150 2:c#150 13:c=190 14:c!190", 14.0, 100);
+    check("0:a=100 0:b=100 1:c=150 2:c#150 3:c=140", 3.0, 140);
+    check("0:a=100 0:b=100 1:c=150 2:c#150 3:c=140 4:c=150", 4.0, 100);
+    // Nor do two that are stuck hold back one that has agreed with them before.
+    check("0:a=100 0:b=100 0:c=100 24:a=100 24:b=100 24:c=104 36:a=100 36:b=100 48:c=106", 48.0, 106);
+    // When they come to where it is, it is one of them.
+    check("0:a=100 0:b=100 1:c=150 2:c!150 20:a=148", 20.0, 150);
 }
 
 #[test]
@@ -202,7 +234,14 @@ fn rows_are_bounded_and_the_stalest_gives_way() {
         .map(|n| {
             (
                 InstanceId(n),
-                Head { height: 5, at: at(if n == 7 { 1.0 } else { 2.0 }), rose: at(0.0), served: None, alerted: false },
+                Head {
+                    height: 5,
+                    at: at(if n == 7 { 1.0 } else { 2.0 }),
+                    rose: at(0.0),
+                    served: None,
+                    shared: None,
+                    alerted: false,
+                },
             )
         })
         .collect();
@@ -218,7 +257,7 @@ proptest! {
         let (mut heads, mut now) = (Heads::new(Some(2_000)), Instant::ZERO);
         for (instance, height, pause_ms, serves) in events {
             now = now.plus_ms(pause_ms);
-            if serves { heads.on_served(InstanceId(instance), height, now) } else { heads.on_head(InstanceId(instance), height, now) }
+            if serves { heads.on_served(InstanceId(instance), height, height % 2 == 0, now) } else { heads.on_head(InstanceId(instance), height, now) }
             let fresh: Vec<u64> = (0..6)
                 .filter_map(|n| heads.height(InstanceId(n)))
                 .filter(|(_, at)| now.since(*at) <= Duration::from_secs(30))

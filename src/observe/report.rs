@@ -162,6 +162,8 @@ pub enum Event {
     HeadServed {
         instance: InstanceId,
         height: u64,
+        /// At a lower height it has the block that another provider has there.
+        is_shared: bool,
     },
     /// Something about its subscriptions (control).
     Streaming {

@@ -83,6 +83,20 @@ impl Snapshot {
         })
     }
 
+    /// Nothing speaks against a question of our own: its circuit is closed, and it does not rest after a refusal.
+    pub fn may_be_asked(&self, entry: EntryId, transport: Transport) -> bool {
+        let is_not = |gates: &Gates| gates.open | gates.half_open | gates.limited | gates.misconfigured | gates.wrong_chain;
+        !self.is_in(entry, transport, is_not)
+    }
+
+    /// How high the provider of one of an entry's channels is.
+    pub fn height_of(&self, entry: EntryId, channel: ChannelId) -> Option<Height> {
+        let place = self.topology.entries.get(entry)?;
+        let plan = self.plan(place.profile, place.chain);
+        let (slot, _) = plan.fixed.channels.iter().find(|(_, of)| **of == channel)?;
+        plan.heights.get(slot).copied()
+    }
+
     /// The height of an entry's chain.
     pub fn consensus_of(&self, entry: EntryId) -> Option<u64> {
         self.topology.entries.get(entry).and_then(|e| self.plan(e.profile, e.chain).consensus)

@@ -1,8 +1,9 @@
 //! Heights that lie, fall and race: none of them may take calls from the provider that is preferred and well, nor refuse one.
 //!
 //! The first provider is honest and preferred; beside it stand one that boasts of a far height from its first word on, one
-//! that keeps only the newest state, a chain that is set back for everybody at once, blocks of a quarter of a second and of
-//! twelve seconds under default settings. Every call of a client must come to a result, nearly all of them at the first
+//! that serves another chain and is far ahead on it, two that agree on what is far behind, one that keeps only the newest
+//! state, a chain that is set back for everybody at once, blocks of a quarter of a second and of twelve seconds under
+//! default settings. Every call of a client must come to a result, nearly all of them at the first
 //! provider, and in the end the height that the node believes is the chain's.
 
 use super::launch::Way;
@@ -42,11 +43,19 @@ enum Worry {
     Pruned,
     /// Everyone's chain is set back.
     Fall,
+    /// One has another chain from its first word on, is ahead of the others by far, and serves every block that it claims.
+    Foreign,
+    /// The preferred one is right, and the others agree on what is far behind it.
+    Ahead,
     /// Nothing is wrong; blocks come fast or slowly, and to each provider at its own time.
     Pace,
 }
 
-const WORRIES: [Worry; 4] = [Worry::Liar, Worry::Pruned, Worry::Fall, Worry::Pace];
+const WORRIES: [Worry; 6] = [Worry::Liar, Worry::Pruned, Worry::Fall, Worry::Pace, Worry::Foreign, Worry::Ahead];
+/// By so much the other chain is ahead, or are those behind that agree.
+const APART_BLOCKS: u64 = 50;
+/// The branch of the other chain: the first one.
+const FOREIGN: u32 = 1;
 
 struct Outcome {
     trace: Trace,
@@ -55,8 +64,13 @@ struct Outcome {
 }
 
 fn parts(draw: &mut Rng, worry: Worry, block_ms: u64) -> Vec<Part> {
-    let count = 2 + draw.below(2);
-    let liar = if worry == Worry::Liar { 1 + draw.below(count - 1) } else { u64::MAX };
+    let count = match worry {
+        // Two agree, and one is apart from them.
+        Worry::Foreign | Worry::Ahead => 3,
+        _ => 2 + draw.below(2),
+    };
+    let is_lied = matches!(worry, Worry::Liar | Worry::Foreign);
+    let liar = if is_lied { 1 + draw.below(count - 1) } else { u64::MAX };
     let one = |draw: &mut Rng, place: u64| {
         // Within what optimistic lag allows for at the default settings.
         let most_ms = if worry == Worry::Pace { pick(draw, &[0, 100, block_ms / 4]) } else { 0 };
@@ -65,11 +79,16 @@ fn parts(draw: &mut Rng, worry: Worry, block_ms: u64) -> Vec<Part> {
             arrival: Arrival { most_ms, http_behind_ms: 0 },
             ..Knobs::default()
         };
-        if place == liar {
+        match worry {
             // Beyond what may have come between two polls.
-            knobs.announce_ahead = pick(draw, &[60, 1_000, 1 << 40]);
+            Worry::Liar if place == liar => knobs.announce_ahead = pick(draw, &[60, 1_000, 1 << 40]),
+            Worry::Foreign if place == liar => (knobs.branch, knobs.ahead_blocks) = (Some(FOREIGN), APART_BLOCKS),
+            Worry::Ahead if place > 0 => knobs.lag_blocks = APART_BLOCKS,
+            _ => {}
         }
-        let mut part = Part::new(knobs, if place != liar && one_in(draw, 3) { Way::Both } else { Way::Http });
+        // A foreign chain is announced too; a boast is not.
+        let announces = place != liar || worry == Worry::Foreign;
+        let mut part = Part::new(knobs, if announces && one_in(draw, 3) { Way::Both } else { Way::Http });
         if worry == Worry::Pruned && place == 0 {
             part.knobs.archive_depth = Some(256);
             part.lines = "        archival: false\n";
@@ -81,12 +100,16 @@ fn parts(draw: &mut Rng, worry: Worry, block_ms: u64) -> Vec<Part> {
 
 fn run(seed: u64) -> Outcome {
     let mut draw = Rng::new(seed).fork(75);
-    let worry = WORRIES[draw.below(4) as usize];
+    let worry = WORRIES[draw.below(WORRIES.len() as u64) as usize];
     let block_ms = if worry == Worry::Pace { pick(&mut draw, &[250, 12_000]) } else { 2_000 };
     let parts = parts(&mut draw, worry, block_ms);
-    let liars: BTreeSet<usize> = (0..parts.len()).filter(|place| parts[*place].knobs.announce_ahead > 0).collect();
+    let lies = |part: &Part| part.knobs.announce_ahead + part.knobs.ahead_blocks > 0;
+    let liars: BTreeSet<usize> = (0..parts.len()).filter(|place| lies(&parts[*place])).collect();
     let mut setting = Setting::new(seed, block_ms, parts);
     let fallen = setting.chain.start_height + 3;
+    // Nothing that a client asks for is on both chains.
+    let foreign = setting.chain.forks.fork(0, setting.chain.start_height - 1_000_000);
+    assert_eq!(foreign, FOREIGN);
     let branch = setting.chain.forks.fork(0, fallen);
     let stage = Stage::new(seed, setting);
     if worry == Worry::Fall {
@@ -145,7 +168,7 @@ fn start_clients(stage: &Rc<Stage>, worry: Worry, results: &Rc<Cell<u64>>) {
 fn judge_places(stage: &Stage, worry: Worry, liars: &BTreeSet<usize>) {
     let got = stage.ear.got.borrow();
     let known_ms = match worry {
-        Worry::Liar | Worry::Pruned => KNOWN_MS,
+        Worry::Liar | Worry::Pruned | Worry::Foreign | Worry::Ahead => KNOWN_MS,
         Worry::Fall => FALL_MS + FALLEN_MS,
         // A block more or less at a quarter of a second each is no lag, and no lie: every call is served, wherever.
         Worry::Pace => return,
@@ -191,10 +214,10 @@ fn replay() {
 #[test]
 fn every_corner_is_reached() {
     let (mut worries, mut results) = (BTreeSet::new(), 0);
-    for seed in 0..16 {
+    for seed in 0..24 {
         let outcome = run(seed);
         worries.insert(outcome.worry);
         results += outcome.results;
     }
-    assert!(worries.len() == WORRIES.len() && results > 2_000, "{worries:?} {results}");
+    assert!(worries.len() == WORRIES.len() && results > 3_000, "{worries:?} {results}");
 }

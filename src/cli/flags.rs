@@ -357,15 +357,6 @@ pub static FLAGS: &[Flag] = &[
         commands: NODE,
     },
     Flag {
-        name: "cluster",
-        value: "",
-        kind: Kind::Switch,
-        vars: &[],
-        default: "false",
-        help: "the order is for every node of the cluster",
-        commands: &[Name::Breaker],
-    },
-    Flag {
         name: "print",
         value: "",
         kind: Kind::Switch,
@@ -434,8 +425,8 @@ pub static FLAGS: &[Flag] = &[
         kind: Kind::Switch,
         vars: &[],
         default: "false",
-        help: "all nodes of the cluster together, by provider, region and node",
-        commands: &[Name::Stats],
+        help: "all nodes of the cluster: shown together, by provider, region and node; the order is for each of them",
+        commands: &[Name::Stats, Name::Breaker],
     },
     Flag {
         name: "cluster-region",

@@ -194,7 +194,7 @@ impl Client {
 fn refusal(json: &Value) -> String {
     let text = |name: &str| json.get(name).and_then(Value::as_str);
     let mut out = text("error").unwrap_or("refused").to_owned();
-    for name in ["profile", "chain", "provider", "region", "node"] {
+    for name in ["profile", "chain", "provider"] {
         if let Some(value) = text(name) {
             out.push_str(&format!(": {value}"));
         }

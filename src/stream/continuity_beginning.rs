@@ -211,6 +211,7 @@ impl Heads {
         match self.reach_down(vec![newest], false) {
             Err(_) if self.walked > self.limit() => self.close(Reason::TooManyMissing { limit: self.limit() }),
             Err((number, parent)) => {
+                self.open_hole(now);
                 self.wanted.retain(|wanted| !matches!(wanted.ask, Ask::Hash(other) if other != parent));
                 self.fill_down(number, now);
                 if self.given_up.contains(&parent) {

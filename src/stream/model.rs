@@ -435,6 +435,8 @@ impl Story {
                     if is_strange && !self.unwitnessed.contains(&head.hash) {
                         return Err(format!("{} is of no chain that anybody else knows", head.number));
                     }
+                    // What it pushed aside comes with the next head.
+                    self.newest_fed = self.newest_fed.filter(|_| !is_strange);
                     if self.client.first == 0 {
                         // Announced before the newest block was known: its own logs are promised too.
                         self.client.first = head.number;

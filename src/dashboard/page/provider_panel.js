@@ -102,7 +102,8 @@ export class ProviderPanel {
       h('section', { class: 'panel-part' }, h('h3', null, 'Circuits'), parts.circuits),
       h('section', { class: 'panel-part' }, h('h3', null, 'Issues'), parts.noAlerts, parts.alerts,
         h('details', { class: 'fold', open: true }, parts.eventsTitle, parts.noEvents, parts.events)),
-      h('section', { class: 'panel-part' }, h('h3', null, 'Methods in the last hour'), parts.noMethods, h('div', { class: 'scroll-x' }, parts.table)),
+      h('section', { class: 'panel-part' }, h('h3', null, 'Methods in the last hour'), parts.noMethods,
+        h('div', { class: 'scroll-x', tabindex: '0', role: 'region', 'aria-label': 'Methods in the last hour' }, parts.table)),
       h('section', { class: 'panel-part is-last' }, h('h3', null, 'Send calls to this provider only'), parts.endpoint.el, parts.facts));
   }
 

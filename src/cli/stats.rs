@@ -27,7 +27,7 @@ pub struct Options {
     /// Seconds between two pictures.
     pub watch: Option<u64>,
     pub from: Option<PathBuf>,
-    /// Of several nodes.
+    /// Which nodes it is about, when not only the one that is asked.
     pub scope: Option<NodeScope>,
 }
 

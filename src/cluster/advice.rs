@@ -76,7 +76,7 @@ pub struct SharedOrder {
     /// Above every number that its node had heard; the node's session decides between equal ones.
     pub number: u64,
     pub session: SessionId,
-    /// Of the node at which it was given.
+    /// The name of the node at which it was given.
     pub node_id: ArrayString<NAME_BYTES>,
 }
 

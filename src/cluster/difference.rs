@@ -38,7 +38,7 @@ const WINDOW: usize = 5;
 const TOTAL: usize = 4;
 const HOUR: usize = TOTAL + WINDOW;
 const MINUTE: usize = HOUR + WINDOW;
-/// Of a window's numbers, the two that are times; the latter does not add up.
+/// The two of a window's numbers that are times; the latter does not add up.
 const SUM: usize = 1;
 const MAX: usize = 2;
 

@@ -90,7 +90,7 @@ pub struct Gatherer {
     shown: Vec<SessionId>,
     /// Who is asked, about what.
     asked: (Vec<SessionId>, Vec<DigestTopic>),
-    /// Of all that is kept.
+    /// The sum over all that is kept.
     rows: usize,
     next_clearing: Instant,
     numbers: u64,
@@ -119,7 +119,7 @@ impl Gatherer {
         Some((&peer.digest, now.since(peer.as_of?)))
     }
 
-    /// Of whom something is kept, or was asked.
+    /// Those of whom something is kept, or was asked.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
         self.peers.keys().map(|(session, _)| *session)
     }

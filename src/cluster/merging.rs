@@ -142,7 +142,7 @@ pub struct MergedFigures<'a> {
     /// Nodes whose figures are in it and fresh, and all that are known.
     pub responding: usize,
     pub total: usize,
-    /// Of those that are in it.
+    /// How old the oldest figures are of those that are in it.
     pub oldest: Duration,
 }
 

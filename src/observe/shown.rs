@@ -40,7 +40,7 @@ pub const PERCENTILES: [(&str, &str, f64); 4] = [
     ("p99_latency_ms", "", 0.99),
 ];
 
-/// Of successes; null where there was none.
+/// What successes took; null where there was none.
 pub fn latencies(counts: &Counts) -> Map<String, Value> {
     let histogram = counts.latencies.histogram();
     let known = |us: u64| if counts.successes == 0 { Value::Null } else { json!(ms(us)) };

@@ -45,7 +45,7 @@ pub(super) struct Member<W: World> {
     pub waiting: Option<Unanswered>,
     /// It goes on from an earlier life.
     pub resumed: Option<Resumed>,
-    /// Of logs.
+    /// From which told block on its logs count as told.
     pub first: FirstTold,
     /// Its client's, of the topics that one may have.
     _share: Option<Hold<Arc<Topic>>>,

@@ -27,7 +27,7 @@ pub struct Ranking {
     pub measured: Set,
     /// (best / latency)^beta; 0 where nothing was measured.
     weights: ArrayVec<f32, SLOTS_PER_CHAIN>,
-    /// Of all the qualified together, among whom a draw is usually made.
+    /// The sum over all the qualified, among whom a draw is usually made.
     qualified_weight: f32,
     /// Four times the 99th percentile; 0 where too little is known.
     patience_ms: ArrayVec<u32, SLOTS_PER_CHAIN>,

@@ -78,7 +78,7 @@ pub struct LogTurn {
 pub struct FirstTold(Option<u64>);
 
 impl FirstTold {
-    /// Of whoever resumes: it was told of earlier blocks in an earlier life.
+    /// Whoever resumes was told of earlier blocks in an earlier life.
     pub const EARLIER: FirstTold = FirstTold(Some(0));
 
     /// Whether a log is for it too.

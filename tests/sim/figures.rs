@@ -71,7 +71,7 @@ struct Run {
     names: Vec<Arc<DigestAbout>>,
     /// What it shows.
     shown: RefCell<Shown>,
-    /// Of each run, what was shown last.
+    /// What each run showed last.
     before: RefCell<BTreeMap<u64, u64>>,
     wrong: RefCell<Vec<String>>,
 }

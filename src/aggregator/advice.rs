@@ -7,7 +7,7 @@
 use crate::aggregator::Aggregator;
 use crate::base::ids::{ChannelId, Id, InstanceId};
 use crate::base::time::Instant;
-use crate::cluster::advice::{AdviceKind, AdvicePolicy, Counsel, HeardWord, OwnWord, SharedOrder, UpstreamKey, Word};
+use crate::cluster::advice::{AdviceKind, AdvicePolicy, AdviceWord, Counsel, HeardWord, OwnWord, SharedOrder, UpstreamKey};
 use crate::health::breaker::Manual;
 use crate::health::learnt::Lesson;
 use crate::observe::category::Category;
@@ -20,9 +20,9 @@ impl Aggregator {
     pub(super) fn advise(&mut self, now: Instant) -> bool {
         let Some(policy) = self.node.settings.cluster.as_ref().map(|cluster| cluster.advice) else { return false };
         let own = self.own_words(policy, now);
-        if own != *self.told_words {
-            self.told_words = Arc::new(own);
-            self.node.own_words.publish(self.told_words.to_vec());
+        if own != self.told_words {
+            self.node.own_words.publish(own.clone());
+            self.told_words = own;
         }
         if !self.counsel.refresh() {
             return false;
@@ -59,7 +59,7 @@ impl Aggregator {
             ];
             let all = rest.into_iter().chain(more.into_iter().flatten()).filter(|(kind, ..)| policy.allows(*kind));
             words.extend(all.map(|(kind, value, until)| {
-                let word = Word { upstream, transport: id.transport(), kind, value };
+                let word = AdviceWord { upstream, transport: id.transport(), kind, value };
                 OwnWord { word, until }
             }));
         }

@@ -89,7 +89,7 @@ pub struct Aggregator {
     last_forgotten: Instant,
     /// What the other nodes advise, what they were told last, and the newest of their orders that was carried out for each upstream.
     counsel: Reader<Counsel>,
-    told_words: Arc<Vec<OwnWord>>,
+    told_words: Vec<OwnWord>,
     heeded_orders: BTreeMap<UpstreamKey, (u64, SessionId)>,
     digests: DigestMaking,
 }
@@ -119,7 +119,7 @@ impl Aggregator {
             heard: node.lanes.iter().map(|_| Heard::default()).collect(),
             control: (node.lanes.len() - 1) as u16,
             counsel: node.counsel.reader(),
-            told_words: Arc::default(),
+            told_words: Vec::new(),
             heeded_orders: BTreeMap::new(),
             node,
             next,

@@ -61,7 +61,7 @@ impl AdviceKind {
 
 /// One word on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Word {
+pub struct AdviceWord {
     pub upstream: UpstreamKey,
     pub transport: Transport,
     pub kind: AdviceKind,
@@ -83,7 +83,7 @@ pub struct SharedOrder {
 /// What one datagram carries.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Advice {
-    pub words: Vec<Word>,
+    pub words: Vec<AdviceWord>,
     pub orders: Vec<SharedOrder>,
 }
 
@@ -125,14 +125,14 @@ impl AdvicePolicy {
 /// What this node knows by itself. For a rest, its end; other words hold until they are left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnWord {
-    pub word: Word,
+    pub word: AdviceWord,
     pub until: Instant,
 }
 
 /// What another node says, as long as it holds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HeardWord {
-    pub word: Word,
+    pub word: AdviceWord,
     pub session: SessionId,
     /// For a rest, its end; else when it is believed no more unless it is repeated.
     pub until: Instant,
@@ -245,7 +245,7 @@ impl AdviceBook {
         }
     }
 
-    fn hear_word(&mut self, session: SessionId, word: Word, now: Instant) {
+    fn hear_word(&mut self, session: SessionId, word: AdviceWord, now: Instant) {
         let key = (session, word.upstream, word.transport, word.kind);
         let kept_until = now.plus_ms(CLUSTER_ADVICE_KEPT_MS);
         let until = match word.kind {
@@ -302,10 +302,10 @@ impl AdviceBook {
         }
         (self.told, self.due) = (Some(now), now.plus_ms(CLUSTER_ADVICE_REPEAT_MS));
         let left = |own: &OwnWord| match own.word.kind {
-            AdviceKind::Rest => Word { value: own.until.since(now).as_millis() as u64, ..own.word },
+            AdviceKind::Rest => AdviceWord { value: own.until.since(now).as_millis() as u64, ..own.word },
             _ => own.word,
         };
-        let words: Vec<Word> = self.own.iter().filter(|own| own.until > now).map(left).collect();
+        let words: Vec<AdviceWord> = self.own.iter().filter(|own| own.until > now).map(left).collect();
         let orders: Vec<&SharedOrder> = self.orders.values().collect();
         let words = words.chunks(WORDS_AT_ONCE).map(|words| Advice { words: words.to_vec(), orders: Vec::new() });
         let orders = orders
@@ -321,7 +321,7 @@ impl AdviceBook {
         }
         let word = |(key, kept): (&(SessionId, UpstreamKey, Transport, AdviceKind), &KeptWord)| {
             let (session, upstream, transport, kind) = *key;
-            let word = Word { upstream, transport, kind, value: kept.value };
+            let word = AdviceWord { upstream, transport, kind, value: kept.value };
             (HeardWord { word, session, until: kept.until }, name(session))
         };
         let orders = self.orders.values().filter(|order| order.session != own);

@@ -15,8 +15,8 @@ fn upstream(n: u32) -> UpstreamKey {
     UpstreamKey { chain_number: 1, tag: n }
 }
 
-fn word(n: u32, kind: AdviceKind, value: u64) -> Word {
-    Word { upstream: upstream(n), transport: Transport::Http, kind, value }
+fn word(n: u32, kind: AdviceKind, value: u64) -> AdviceWord {
+    AdviceWord { upstream: upstream(n), transport: Transport::Http, kind, value }
 }
 
 fn rest(n: u32, until: Instant) -> OwnWord {
@@ -27,7 +27,7 @@ fn name(session: SessionId) -> ArrayString<NAME_BYTES> {
     ArrayString::from(&format!("node-{}", session.0[0])).unwrap()
 }
 
-fn words(advice: &[Advice]) -> Vec<Word> {
+fn words(advice: &[Advice]) -> Vec<AdviceWord> {
     advice.iter().flat_map(|one| one.words.iter().copied()).collect()
 }
 

@@ -4,7 +4,7 @@
 //! know is counted and ignored. Fields that vary have a length before them and a bound. Written by hand: eight kinds need no
 //! code generator, and a reader that cannot ask for memory needs no trust.
 
-use super::advice::{Advice, AdviceKind, SharedOrder, UpstreamKey, Word};
+use super::advice::{Advice, AdviceKind, AdviceWord, SharedOrder, UpstreamKey};
 use super::digest::DigestTopic;
 use super::seal::PLAIN_BYTES_MAX;
 use super::secret::SessionId;
@@ -282,12 +282,12 @@ impl<'a> FrameFields<'a> {
     }
 
     /// Nothing inside: a kind that only a later version knows.
-    fn word(&mut self) -> Option<Option<Word>> {
+    fn word(&mut self) -> Option<Option<AdviceWord>> {
         let upstream = self.upstream()?;
         let ([transport, kind], value) = (self.array()?, self.number()?);
         let transport = [Transport::Http, Transport::Ws].into_iter().find(|known| *known as u8 == transport);
         let kind = AdviceKind::ALL.into_iter().find(|known| known.code() == kind);
-        Some(transport.zip(kind).map(|(transport, kind)| Word { upstream, transport, kind, value }))
+        Some(transport.zip(kind).map(|(transport, kind)| AdviceWord { upstream, transport, kind, value }))
     }
 
     fn order(&mut self) -> Option<Option<SharedOrder>> {
@@ -366,7 +366,10 @@ mod tests {
         let (transport, kind) = (Transport::Ws, AdviceKind::Depth);
         let node_id = NodeCard::new(&"x".repeat(300), "", "", 0).node_id;
         let order = SharedOrder { upstream, order: Order::Auto, number: 3, session: SessionId([9; 16]), node_id };
-        Advice { words: vec![Word { upstream, transport, kind, value: 5 }; WORDS_AT_ONCE], orders: vec![order; ORDERS_AT_ONCE] }
+        Advice {
+            words: vec![AdviceWord { upstream, transport, kind, value: 5 }; WORDS_AT_ONCE],
+            orders: vec![order; ORDERS_AT_ONCE],
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A peer's word is advice: a rest that it was told of ranks the channel behind others, as our own rests do, until a call of ours
 //! succeeds there; the same rest is then not believed again, however often it is repeated. Limits of log ranges and depths that it
-//! met are lessons of its own kind beside ours, refuted by the same successes. Rejected: adding them to our own lessons (two nodes
+//! met are lessons of its own kind beside ours, which hold for as long as ours do and are refuted by the same successes. Rejected: adding them to our own lessons (two nodes
 //! would go on telling each other what neither had met for hours).
 
 use crate::base::time::{Duration, Instant};

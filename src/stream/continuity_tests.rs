@@ -468,17 +468,26 @@ fn a_number_without_a_block_is_no_hole() {
     assert_eq!((said(&mut heads, NOW), heads.wake_at()), (String::new(), Instant::NEVER));
 }
 
+fn at(timestamp_s: u64, head: Head) -> Head {
+    Head { timestamp_s: Some(timestamp_s), ..head }
+}
+
+/// Blocks 10 to 12 of a chain were told.
+fn begun_with_times() -> Heads {
+    let mut heads = begun_at(RULES, at(10, plain(10)));
+    (11..=12).for_each(|number| heads.on_head(at(number, plain(number)), NOW));
+    assert_eq!(said(&mut heads, NOW), "11a 12a");
+    heads
+}
+
+/// A block of a younger chain.
+fn lower(number: u64) -> Head {
+    at(20 + number, head(number, b'n', b'n'))
+}
+
 #[test]
 fn a_chain_that_begins_anew_lower_is_told_from_there() {
-    let at = |timestamp_s: u64, head: Head| Head { timestamp_s: Some(timestamp_s), ..head };
-    let begun = || {
-        let mut heads = begun_at(RULES, at(10, plain(10)));
-        (11..=12).for_each(|number| heads.on_head(at(number, plain(number)), NOW));
-        assert_eq!(said(&mut heads, NOW), "11a 12a");
-        heads
-    };
-    let lower = |number: u64| at(20 + number, head(number, b'n', b'n'));
-    let mut heads = begun();
+    let mut heads = begun_with_times();
     heads.on_head(lower(4), NOW);
     heads.on_head(lower(5), NOW);
     assert_eq!(said(&mut heads, NOW), "?");
@@ -504,7 +513,7 @@ fn a_chain_that_begins_anew_lower_is_told_from_there() {
     assert!(all_fail(&mut late, NOW.plus_ms(30_000)).is_some_and(|end| end.starts_with("missing blocks did not come")));
 
     // Reverted below the beginning: the block that it falls to is old, and only what comes after it is told.
-    let mut heads = begun();
+    let mut heads = begun_with_times();
     heads.on_head(at(8, plain(8)), NOW);
     assert_eq!(said(&mut heads, NOW), "?");
     let next = at(20, head(9, b'n', b'a'));
@@ -516,9 +525,12 @@ fn a_chain_that_begins_anew_lower_is_told_from_there() {
         now = now.plus_ms(FILL_RETRY_MS);
     }
     assert_eq!((said(&mut heads, now), heads.wake_at()), ("9n".into(), Instant::NEVER));
+}
 
+#[test]
+fn a_lower_head_alone_is_no_new_beginning() {
     // Somebody has what was told: the leader is alone.
-    let mut heads = begun();
+    let mut heads = begun_with_times();
     heads.on_head(lower(5), NOW);
     said(&mut heads, NOW);
     heads.on_filled(Ask::Latest, lower(5), NOW);
@@ -527,7 +539,7 @@ fn a_chain_that_begins_anew_lower_is_told_from_there() {
     assert_eq!(said(&mut heads, NOW), "forsaken");
 
     // One such head is no new beginning, nor is a provider that is behind: it is asked again, for as long as a hole may last.
-    let mut heads = begun();
+    let mut heads = begun_with_times();
     heads.on_head(lower(5), NOW);
     heads.on_head(at(13, plain(13)), NOW);
     assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("13a".into(), Instant::NEVER));

@@ -383,23 +383,13 @@ impl Theatre {
     }
 }
 
-/// Waits until nothing is wrong any more; says what is, after `limit_ms`.
+/// Waits until nothing is wrong any more, under the laws and while old datagrams come again.
 async fn settles(theatre: &Theatre, what: &str, limit_ms: u64, wrong: impl Fn() -> Option<String>) {
-    let began = theatre.sim.now();
-    loop {
-        theatre.wait(500).await;
+    let look = || {
         theatre.repeat_recorded();
         theatre.check_laws();
-        let took = theatre.sim.now().since(began).as_millis() as u64;
-        match wrong() {
-            None => {
-                theatre.sim.note(took);
-                return theatre.sim.say(|| format!("{what} after {took} ms"));
-            }
-            Some(why) if took >= limit_ms => return theatre.sim.violation(format!("not {what} after {took} ms: {why}")),
-            Some(_) => {}
-        }
-    }
+    };
+    theatre.sim.settles(what, limit_ms, look, wrong).await;
 }
 
 fn story(seed: u64, bug: SessionBug) -> Trace {

@@ -305,20 +305,7 @@ impl Town {
     }
 
     async fn settles(&self, what: &str, limit_ms: u64, wrong: impl Fn() -> Option<String>) {
-        let began = self.sim.now();
-        loop {
-            self.wait(500).await;
-            self.check_laws();
-            let took = self.sim.now().since(began).as_millis() as u64;
-            match wrong() {
-                None => {
-                    self.sim.note(took);
-                    return self.sim.say(|| format!("{what} after {took} ms"));
-                }
-                Some(why) if took >= limit_ms => return self.sim.violation(format!("not {what} after {took} ms: {why}")),
-                Some(_) => {}
-            }
-        }
+        self.sim.settles(what, limit_ms, || self.check_laws(), wrong).await;
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the machines ask for: a block, or a block's logs, of one provider at a time.
+//! What the machines ask for: a block, or a block's logs, of one provider, and of a second one where the first is silent for a
+//! while.
 //!
 //! Logs are asked for by block hash, so an answer cannot be of another fork (EIP-234). A node that does not know that form is
 //! asked by number, with the block's hash looked at before and after; one that finds a block's logs too many is asked for

@@ -169,6 +169,24 @@ impl Sim {
         self.shared.executor.mix(fact);
     }
 
+    /// Waits until nothing is wrong any more, looking twice a second; says what still is after `limit_ms`.
+    pub async fn settles(&self, what: &str, limit_ms: u64, look: impl Fn(), wrong: impl Fn() -> Option<String>) {
+        let began = self.now();
+        loop {
+            self.sleep_until(self.now().plus_ms(500)).await;
+            look();
+            let took = self.now().since(began).as_millis() as u64;
+            match wrong() {
+                None => {
+                    self.note(took);
+                    return self.say(|| format!("{what} after {took} ms"));
+                }
+                Some(why) if took >= limit_ms => return self.violation(format!("not {what} after {took} ms: {why}")),
+                Some(_) => {}
+            }
+        }
+    }
+
     /// Ends the run after the current poll.
     pub fn stop(&self) {
         self.shared.executor.stop();

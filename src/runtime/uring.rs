@@ -308,6 +308,10 @@ impl Closer for TcpCloser {
         })
         .unwrap_or(false)
     }
+
+    fn id(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
 }
 
 /// A listening socket on this shard.

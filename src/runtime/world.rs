@@ -41,6 +41,8 @@ pub trait Closer: Clone + 'static {
     fn close(&self);
     /// Whether the peer reset the connection (not: merely finished sending). Never blocks.
     fn is_reset(&self) -> bool;
+    /// Tells connections of one thread apart that exist at the same time.
+    fn id(&self) -> usize;
 }
 
 /// A connected byte stream. Both halves must be dropped for the connection to close.

@@ -114,7 +114,8 @@ pub async fn ask_aside<W: World>(
     let mut may_send = Some(may_send);
     let mut may_send = || may_send.take().is_none_or(|may_send| may_send());
     for rule in [terms.rule, ConnectionRule::New] {
-        let aside = shard.asides.take(shard, watch, terms.instance, rule, terms.time.connect_by).await;
+        let taken = shard.asides.take(shard, watch, terms.instance, rule, terms.time.connect_by).await;
+        let aside = taken.map_err(Unanswered::NotSent)?;
         terms.now = shard.now();
         let Some(aside) = aside else { break };
         let link = aside.link();

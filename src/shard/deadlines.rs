@@ -42,6 +42,14 @@ impl<W: World> Patron<W> {
             Patron::Socket(is_gone) => is_gone.get(),
         }
     }
+
+    /// Tells client connections of one shard apart.
+    fn id(&self) -> usize {
+        match self {
+            Patron::Http(closer) => closer.id(),
+            Patron::Socket(is_gone) => Rc::as_ptr(is_gone).addr(),
+        }
+    }
 }
 
 /// What became of a watched thing.
@@ -203,6 +211,11 @@ impl<W: World> Watch<W> {
 
     pub fn state(&self) -> Watched {
         self.with(|e| e.state).unwrap_or(Watched::Late)
+    }
+
+    /// The connection of the client that waits for it, if that is one of this shard.
+    pub fn patron_id(&self) -> Option<usize> {
+        self.with(|e| e.client.as_ref().map(Patron::id)).flatten()
     }
 
     pub fn set_deadline(&self, at: Instant) {

@@ -304,11 +304,22 @@ impl<W: World> Links<W> {
         self.all.borrow().iter().filter(|(_, link)| link.instance() == instance).for_each(|(_, link)| link.share());
     }
 
-    /// One that was reserved for a call which has been waiting for a while, with the fewest others on it.
-    pub fn to_join(&self, instance: InstanceId, now: Instant) -> Option<Rc<Link<W>>> {
+    /// One that was reserved for a call which has been waiting for a while, with the fewest others on it; of one client's
+    /// connection where that is named.
+    pub fn to_join(&self, instance: InstanceId, holder: Option<Option<usize>>, now: Instant) -> Option<Rc<Link<W>>> {
+        let is_its = |link: &Link<W>| holder.is_none_or(|holder| link.reserved_for() == holder);
+        self.least_busy(instance, |link| is_its(link) && link.may_be_joined(now))
+    }
+
+    /// One that carries calls of that client's connection, with the fewest on it.
+    pub fn least_busy_of(&self, instance: InstanceId, holder: Option<usize>) -> Option<Rc<Link<W>>> {
+        self.least_busy(instance, |link| link.is_free_to(holder))
+    }
+
+    fn least_busy(&self, instance: InstanceId, is_fit: impl Fn(&Link<W>) -> bool) -> Option<Rc<Link<W>>> {
         let all = self.all.borrow();
-        let quiet = all.iter().map(|(_, link)| link).filter(|link| link.instance() == instance && link.may_be_joined(now));
-        quiet.min_by_key(|link| link.calls()).cloned()
+        let fit = all.iter().map(|(_, link)| link).filter(|link| link.instance() == instance && is_fit(link));
+        fit.min_by_key(|link| link.calls()).cloned()
     }
 
     /// Ends those on which a message stands still. Asked every few moments while calls wait.

@@ -72,6 +72,8 @@ pub struct Link<W: World> {
     stall: Cell<StallTimer>,
     /// Since when it is there for one call; which must not be sent again; and which another one has joined.
     reserved_at: Cell<Option<Instant>>,
+    /// The client's connection on which that call came.
+    reserved_for: Cell<Option<usize>>,
     is_unrepeatable: Cell<bool>,
     is_joined: Cell<bool>,
     /// After the end: when the connection is cut.
@@ -106,6 +108,7 @@ impl<W: World> Link<W> {
             hindered_at: Cell::new(Instant::ZERO),
             stall: Cell::new(StallTimer::new(MinRate::ALONE)),
             reserved_at: Cell::new(None),
+            reserved_for: Cell::new(None),
             is_unrepeatable: Cell::new(false),
             is_joined: Cell::new(false),
             end_by: Cell::new(Instant::NEVER),
@@ -205,9 +208,11 @@ impl<W: World> Link<W> {
         (self.hear)(Word::Ended(Ending { how, was_stable, has_answered, pending }));
     }
 
-    /// It carries one call from `now` on; what comes of one that `is_unrepeatable` is waited for whoever else waits.
-    pub fn reserve(&self, is_unrepeatable: bool, now: Instant) {
+    /// It carries one call from `now` on, which came on the client's connection `holder`; what comes of one that `is_unrepeatable`
+    /// is waited for whoever else waits.
+    pub fn reserve(&self, is_unrepeatable: bool, holder: Option<usize>, now: Instant) {
         self.reserved_at.set(Some(now));
+        self.reserved_for.set(holder);
         self.is_unrepeatable.set(is_unrepeatable);
         self.with_stall(|stall| stall.set_rate(MinRate::ALONE));
     }
@@ -216,6 +221,16 @@ impl<W: World> Link<W> {
     pub fn may_be_joined(&self, now: Instant) -> bool {
         let is_quiet = self.reserved_at.get().is_some_and(|at| now >= at.plus_ms(limits::LINK_STALL_MS));
         is_quiet && self.calls() > 0 && self.is_open() && !self.is_unrepeatable.get() && !self.stall.get().is_amid()
+    }
+
+    /// It carries repeatable calls of one client's connection, which is that one, and no message is under way.
+    pub fn is_free_to(&self, holder: Option<usize>) -> bool {
+        let is_its = self.reserved_at.get().is_some() && self.reserved_for.get() == holder;
+        is_its && self.calls() > 0 && self.is_open() && !self.is_unrepeatable.get() && !self.stall.get().is_amid()
+    }
+
+    pub fn reserved_for(&self) -> Option<usize> {
+        self.reserved_for.get()
     }
 
     /// Another call joins the one that it was reserved for.

@@ -230,6 +230,10 @@ impl Closer for SimCloser {
     fn is_reset(&self) -> bool {
         self.sim.network().is_reset(self.socket)
     }
+
+    fn id(&self) -> usize {
+        2 * self.socket.slot + self.socket.end
+    }
 }
 
 impl SimCloser {

@@ -100,8 +100,10 @@ fn urgency<W: World>(chain: &Chain<W>) -> Vec<(ChannelId, Urgency)> {
     let (snapshot, schedule) = (chain.shard.latest(), chain.schedule.borrow());
     let of = |w: &Watched| {
         let is_back = schedule.was_refused(w.channel) && !snapshot.is_misconfigured(w.entry, w.channel.transport());
+        let is_unreached = snapshot.is_on_wrong_chain(w.entry, w.channel.transport());
+        let urgent = if is_unreached { Urgency::Unreached } else { Urgency::Urgent };
         let is_urgent = snapshot.urgent.contains(&w.channel);
-        let urgency = if is_back { Some(Urgency::Back) } else { is_urgent.then_some(Urgency::Urgent) };
+        let urgency = if is_back { Some(Urgency::Back) } else { is_urgent.then_some(urgent) };
         Some((w.channel, urgency?))
     };
     chain.channels.iter().filter_map(of).collect()

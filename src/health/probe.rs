@@ -2,7 +2,8 @@
 //!
 //! A healthy one is due every interval, whatever the number of channels; among the due, the one that has waited longest goes
 //! first. Failing ones back off, but the first failure is looked into at once: most are over by then. One that calls wait for,
-//! or that is suspected of something, is asked every second, but never before the moment that it named itself. First probes
+//! or that is suspected of something, is asked every second, but never before the moment that it named itself, and ever less
+//! often where it refuses our credentials and no call can find that it takes them again. First probes
 //! are spread over two seconds, those of many channels over as much of the interval as they need to come one by one; later
 //! ones keep that distance. Few channels stay close together on purpose: heights that were asked for at one moment can be
 //! compared without knowing how fast the chain is.
@@ -38,6 +39,8 @@ pub enum Urgency {
     Usual,
     /// Calls have nobody else, or what it is suspected of is to be decided.
     Urgent,
+    /// Calls have nobody else, and none reaches it because it was last seen on another chain: only a probe finds it well again.
+    Unreached,
     /// It had refused our credentials and has served a call since.
     Back,
 }
@@ -52,7 +55,8 @@ struct Probed {
     not_before: Instant,
     /// A probe is under way.
     is_out: bool,
-    was_refused: bool,
+    /// How often in a row our credentials were refused.
+    refusals: u32,
     failures: u32,
 }
 
@@ -76,7 +80,7 @@ impl Schedule {
                 ended: now,
                 not_before: Instant::ZERO,
                 is_out: false,
-                was_refused: false,
+                refusals: 0,
                 failures: 0,
             }
         };
@@ -89,6 +93,8 @@ impl Schedule {
         let due = |p: &Probed| match urgency(p.channel) {
             Urgency::Usual => p.due,
             Urgency::Urgent => soon(p).max(p.not_before),
+            Urgency::Unreached if p.refusals > 0 => p.ended.plus_ms(refused_ms(p.refusals)),
+            Urgency::Unreached => soon(p).max(p.not_before),
             Urgency::Back => soon(p),
         };
         let waiting = self.all.iter_mut().filter(|p| !p.is_out && due(p) <= now);
@@ -104,13 +110,14 @@ impl Schedule {
 
     /// Its last probe was turned away for our credentials.
     pub fn was_refused(&self, channel: ChannelId) -> bool {
-        self.all.iter().any(|p| p.channel == channel && p.was_refused)
+        self.all.iter().any(|p| p.channel == channel && p.refusals > 0)
     }
 
     /// The probe of `channel` ended.
     pub fn on_end(&mut self, channel: ChannelId, end: ProbeEnd, now: Instant, rng: &mut Rng) {
         let Some(probed) = self.all.iter_mut().find(|p| p.channel == channel) else { return };
-        (probed.is_out, probed.ended, probed.was_refused) = (false, now, end == ProbeEnd::Auth);
+        (probed.is_out, probed.ended) = (false, now);
+        probed.refusals = if end == ProbeEnd::Auth { probed.refusals.saturating_add(1) } else { 0 };
         probed.failures = match end {
             ProbeEnd::Ok => 0,
             ProbeEnd::Failed | ProbeEnd::WrongChain => probed.failures.saturating_add(1),
@@ -127,6 +134,12 @@ impl Schedule {
         let is_told = matches!(end, ProbeEnd::Auth | ProbeEnd::Limited { .. });
         probed.not_before = if is_told { probed.due } else { Instant::ZERO };
     }
+}
+
+/// How long after so many refusals of our credentials one that no call reaches is asked again: whoever keeps saying no is not
+/// asked every second.
+fn refused_ms(refusals: u32) -> u64 {
+    (limits::TRIAL_PAUSE_MS << refusals.saturating_sub(1).min(16)).min(limits::PROBE_AUTH_MS)
 }
 
 /// By failures in a row, ±20 %.
@@ -219,7 +232,26 @@ mod tests {
         check(limited, Urgency::Urgent, 20_000);
         check(limited, Urgency::Usual, 20_000);
         check(ProbeEnd::Auth, Urgency::Urgent, limits::PROBE_AUTH_MS);
+        check(ProbeEnd::Auth, Urgency::Unreached, limits::TRIAL_PAUSE_MS);
+        check(limited, Urgency::Unreached, 20_000);
         check(ProbeEnd::Auth, Urgency::Back, limits::PROBE_URGENT_MS);
+    }
+
+    #[test]
+    fn whoever_keeps_refusing_our_credentials_is_asked_ever_less_often() {
+        let waits = [1, 2, 3, 6, 7, 8, u32::MAX].map(refused_ms);
+        assert_eq!(waits, [2_000, 4_000, 8_000, 64_000, 120_000, 120_000, 120_000]);
+        let (mut schedule, mut rng) = (Schedule::new(&[(ChannelId(3), 60_000)], at(0)), Rng::new(1));
+        let mut now = at(0);
+        assert!(schedule.begin(ChannelId(3)));
+        let ends = [(ProbeEnd::Auth, 2_000), (ProbeEnd::Auth, 4_000), (ProbeEnd::WrongChain, 1_000), (ProbeEnd::Auth, 2_000)];
+        for (end, wait_ms) in ends {
+            schedule.on_end(ChannelId(3), end, now, &mut rng);
+            let soonest = schedule.all[0].due.min(now.plus_ms(wait_ms));
+            assert_eq!(schedule.next(Instant(soonest.0 - 1), |_| Urgency::Unreached), None, "{end:?}");
+            now = now.plus_ms(wait_ms);
+            assert_eq!(schedule.next(now, |_| Urgency::Unreached), Some(ChannelId(3)), "{end:?}");
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Aggregator {
         let plan = &self.next.plans[profile][chain];
         let healthy =
             plan.tiers()[0] & plan.fixed.together[0] & !plan.gates.misconfigured & !plan.gates.lagging & !plan.gates.wrong_chain;
+        let healthy = healthy & !plan.gates.forked;
         let able = healthy & plan.supports(method, b"");
         let old = Duration::from_millis(limits::REMEASURE_MS);
         let is_old = |s: &Standing| s.last.is_none_or(|last| now.since(last) >= old);
@@ -94,8 +95,10 @@ impl Aggregator {
     fn urgent(&mut self, now: Instant) -> Vec<ChannelId> {
         let mut dark = vec![false; self.channels.len()];
         for plan in self.next.plans.values().flat_map(|plans| plans.values()).filter(|plan| plan.has_nobody()) {
-            let open = plan.fixed.channels.iter().filter(|(id, _)| plan.is_dark(*id) && plan.gates.held & bit(*id) == 0);
-            for (_, channel) in open {
+            // One that was last seen on another chain gets no call whatever its circuit: only a probe finds it well again.
+            let gets_none = |id: SlotId| plan.is_dark(id) || plan.gates.wrong_chain & bit(id) != 0;
+            let waited_for = plan.fixed.channels.iter().filter(|(id, _)| gets_none(*id) && plan.gates.held & bit(*id) == 0);
+            for (_, channel) in waited_for {
                 if let Some(mark) = dark.get_mut(channel.index()) {
                     *mark = true;
                 }
@@ -130,6 +133,9 @@ impl Aggregator {
             let lag = heads.lag(channel.instance(), now);
             if lag.is_some_and(|lag| lag < 0 && lag.unsigned_abs() > configured.max_lag_blocks) {
                 health.gates.lagging |= bit(id);
+            }
+            if heads.forked(channel.instance(), now).is_some() {
+                health.gates.forked |= bit(id);
             }
             health.heights.push(Height { reported, optimistic, lag: lag.unwrap_or(0) });
         }

@@ -295,8 +295,13 @@ impl Aggregator {
             Event::Served { channel, blocks } => self.with(channel, |c| c.on_served(blocks)),
             Event::Head { instance, height } => self.on_head(instance, height, now),
             Event::HeadServed { instance, height, is_shared } => {
-                if let Some(heads) = self.topology.instances.get(instance).and_then(|i| self.heads.get_mut(&i.chain_number)) {
+                if let Some(heads) = self.heads_of(instance) {
                     heads.on_served(instance, height, is_shared, now);
+                }
+            }
+            Event::HeadForked { instance, height } => {
+                if let Some(heads) = self.heads_of(instance) {
+                    heads.on_forked(instance, height);
                 }
             }
             Event::Streaming { channel, what } => {
@@ -339,6 +344,16 @@ impl Aggregator {
             }
         }
         self.tell_circuit(id, transition, now);
+    }
+
+    fn heads_of(&mut self, instance: InstanceId) -> Option<&mut Heads> {
+        self.topology.instances.get(instance).and_then(|instance| self.heads.get_mut(&instance.chain_number))
+    }
+
+    /// Where an instance has another block than two others of its chain, which agree.
+    fn forked(&self, id: ChannelId, now: Instant) -> Option<u64> {
+        let instance = self.topology.instances.get(id.instance())?;
+        self.heads.get(&instance.chain_number)?.forked(id.instance(), now)
     }
 
     /// A height, and once per episode a word about who is far behind (CONTRACT §5).

@@ -11,6 +11,7 @@ use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::health::breaker::{Gate, HELD_OPEN, Transition};
 use crate::health::heads::Alert;
+use crate::health::heads::forked_at;
 use crate::observe::category::Category;
 use crate::observe::decision::{Decision, Ended};
 use crate::observe::happening::{Happening, Level};
@@ -45,6 +46,8 @@ struct Marks {
     is_limited: bool,
     is_misconfigured: bool,
     wrong_chain: Option<u64>,
+    /// Where it has another block than others.
+    forked: Option<u64>,
 }
 
 impl Told {
@@ -55,11 +58,12 @@ impl Told {
 }
 
 impl Marks {
-    fn of(channel: &Channel, now: Instant) -> Marks {
+    fn of(channel: &Channel, forked: Option<u64>, now: Instant) -> Marks {
         Marks {
             is_limited: channel.limited_until(now).is_some(),
             is_misconfigured: channel.misconfigured_since.is_some(),
             wrong_chain: channel.wrong_chain,
+            forked,
         }
     }
 }
@@ -219,7 +223,7 @@ impl Aggregator {
 
     fn tell_marks(&mut self, id: ChannelId, now: Instant) {
         let Some(channel) = self.channels.get(id) else { return };
-        let marks = Marks::of(channel, now);
+        let marks = Marks::of(channel, self.forked(id, now), now);
         let Some(told) = self.told.channels.get_mut(id.index()) else { return };
         let before = std::mem::replace(told, marks);
         if before == marks {
@@ -252,6 +256,14 @@ impl Aggregator {
             }
             (Some(_), None) => news.push(self.recovered("wrong_chain", "it serves the right chain now", id, now)),
             (_, _) => {}
+        }
+        match (before.forked, marks.forked) {
+            (None, Some(height)) => {
+                let message = format!("{}: it is tried last (look where its chain comes from)", forked_at(height));
+                news.push(self.about("provider.fork", Level::Warn, id, now).with("height", height).with("message", message));
+            }
+            (Some(_), None) => news.push(self.recovered("wrong_chain", "nothing speaks for another fork any more", id, now)),
+            (Some(_), Some(_)) | (None, None) => {}
         }
         self.happenings.append(&mut news);
     }

@@ -3,7 +3,8 @@
 //! Whoever claims such a height is asked for the block, which a boaster does not have. Where at least two others are far
 //! below, that is not enough, for another chain has blocks of every height: the claimant is asked for the block at a height
 //! that both of the highest others have, and so are they. The same hash at one of them: it is on their chain, and ahead of
-//! them. One question to each decides, because a hash covers all that is below it; what it means is `health::heads`'s.
+//! them. Another one than both of them, which agree: it is on another chain, and comes last until that has changed.
+//! One question to each decides, because a hash covers all that is below it; what it means is `health::heads`'s.
 //! Rejected: waiting until the others come to that height (two that are stuck behind one upstream never do), walking from
 //! their block up to the claimed one (its blocks are its own word in any case).
 //! How it fails: blocks that are invented above the true chain pass; where the others' block was dropped by the chain, one
@@ -51,19 +52,27 @@ fn highest_two(mut others: Vec<(Watched, Height)>, height: u64) -> Option<Rivals
     Some(Rivals { height: lower.reported, channels: [*first, *second] })
 }
 
-/// Tells that the claim is of a chain that another provider is on too, if it is. Whoever rests is left alone.
+/// Tells that the claim is of a chain that another provider is on too, or that it is not, by a block on which both others
+/// agree. Whoever rests is left alone, and whoever has not answered says nothing.
 pub(super) async fn compare<W: World>(shard: &Shard<W>, claimant: Watched, height: u64, rivals: Rivals) {
     let may_be_asked = |of: Watched| shard.latest().may_be_asked(of.entry, of.channel.transport());
     if !may_be_asked(claimant) {
         return;
     }
-    let own = block_at(shard, claimant, rivals.height).await;
-    for rival in rivals.channels.into_iter().filter(|rival| own.is_some() && may_be_asked(*rival)) {
+    let Some(own) = block_at(shard, claimant, rivals.height).await else { return };
+    let (mut others, instance) = (Vec::new(), claimant.channel.instance());
+    for rival in rivals.channels.into_iter().filter(|rival| may_be_asked(*rival)) {
         let theirs = block_at(shard, rival, rivals.height).await;
-        if theirs.zip(own.as_ref()).is_some_and(|(theirs, own)| own.is_same(&theirs)) {
-            let instance = claimant.channel.instance();
+        if theirs.as_ref().is_some_and(|theirs| own.is_same(theirs)) {
             return shard.tell(Event::HeadServed { instance, height, is_shared: true });
         }
+        others.extend(theirs);
+    }
+    if let [one, other] = others.as_slice()
+        && one.is_same(other)
+        && own.hash.is_some()
+    {
+        shard.tell(Event::HeadForked { instance, height: rivals.height });
     }
 }
 

@@ -11,6 +11,7 @@
 //! Whoever serves another chain has blocks of every height, so a block of its own is no proof against two others that agree
 //! on less: then it must be on their chain too, by the hash that its chain has at a height of theirs (`control` compares
 //! them), or the past must rest on more than such a block. One against one, its own block is enough.
+//! One that was found on another chain than two others, by that hash, is apart for as long as it is above them like that.
 //! Rejected: the median (trails fast chains), trust by reputation (a liar is honest until it lies), the word of two alone (both
 //! may be stuck behind one upstream, and the one that is right would be disbelieved for as long).
 //! How it fails: one that lies at up to twice the pace is followed; a stuck provider holds a lone honest one back until
@@ -36,6 +37,8 @@ struct Head {
     served: Option<u64>,
     /// The same, of a chain on which another provider is too.
     shared: Option<u64>,
+    /// Where it had another block than two others that agree.
+    forked: Option<u64>,
     /// An episode of lag has been told.
     alerted: bool,
 }
@@ -63,6 +66,11 @@ pub struct Heads {
 pub enum Alert {
     Lags { blocks: u64 },
     CaughtUp,
+}
+
+/// What a fork comes to, in words.
+pub fn forked_at(height: u64) -> String {
+    format!("it follows another fork than two others, which agree: its block {height} is not theirs")
 }
 
 /// A fresh report of a height.
@@ -103,6 +111,7 @@ impl Heads {
                 if height < head.height {
                     head.served = head.served.map(|served| served.min(height));
                     head.shared = head.shared.map(|shared| shared.min(height));
+                    head.forked = None;
                 }
                 if height != head.height {
                     let blocks = height.checked_sub(head.height);
@@ -113,7 +122,10 @@ impl Heads {
             }
             None => {
                 self.make_room();
-                self.rows.insert(instance, Head { height, at: now, rose: now, served: None, shared: None, alerted: false });
+                self.rows.insert(
+                    instance,
+                    Head { height, at: now, rose: now, served: None, shared: None, forked: None, alerted: false },
+                );
             }
         }
         if let Some((elapsed, blocks)) = risen {
@@ -139,8 +151,26 @@ impl Heads {
         head.served = head.served.max(Some(height));
         if is_shared {
             head.shared = head.shared.max(Some(height));
+            head.forked = None;
         }
         self.settle(now);
+    }
+
+    /// At `height` it has another block than two others, which agree. Nothing if it reported no height.
+    pub fn on_forked(&mut self, instance: InstanceId, height: u64) {
+        if let Some(head) = self.rows.get_mut(&instance) {
+            (head.forked, head.shared) = (Some(height), None);
+        }
+    }
+
+    /// It follows another chain than two others that agree, which differs from theirs at this height: while it is far above
+    /// them and nobody near it speaks for it.
+    pub fn forked(&self, instance: InstanceId, now: Instant) -> Option<u64> {
+        let head = self.rows.get(&instance)?;
+        let at = head.forked?;
+        let reports = self.fresh(now);
+        let place = reports.iter().position(|claim| claim.height == head.height && claim.at == head.at)?;
+        (self.support(&reports, place) == Support::Outvoted).then_some(at)
     }
 
     /// The chain's height; `None` without a fresh report.

@@ -1,5 +1,5 @@
 //! Stories are text: `12:a=100` is a report of height 100 by `a` at second 12, `12:a!100` that it served that block,
-//! `12:a#100` that it did so and is on the chain of another one.
+//! `12:a#100` that it did so and is on the chain of another one, `12:a?100` that it has another block there than two others.
 
 use super::*;
 use proptest::prelude::*;
@@ -16,10 +16,13 @@ fn told(block_time_ms: Option<u64>, story: &str) -> Heads {
     let mut heads = Heads::new(block_time_ms);
     for event in story.split_whitespace() {
         let (time, what) = event.split_once(':').expect("time");
-        let (name, height) = what.split_once(['=', '!', '#']).expect("=, ! or #");
+        let (name, height) = what.split_once(['=', '!', '#', '?']).expect("=, !, # or ?");
         let (now, height) = (at(time.parse().expect("seconds")), height.parse().expect("height"));
-        let is_served = !what.contains('=');
-        if is_served { heads.on_served(id(name), height, what.contains('#'), now) } else { heads.on_head(id(name), height, now) }
+        match what.get(name.len()..name.len() + 1) {
+            Some("=") => heads.on_head(id(name), height, now),
+            Some("?") => heads.on_forked(id(name), height),
+            _ => heads.on_served(id(name), height, what.contains('#'), now),
+        }
     }
     heads
 }
@@ -228,6 +231,28 @@ fn an_episode_of_lag_is_told_when_it_begins_and_when_it_ends() {
 }
 
 #[test]
+fn another_fork_is_one_for_as_long_as_it_is_far_above_two_that_agree() {
+    let check = |story: &str, now: f64, want: Option<u64>| {
+        assert_eq!(told(None, story).forked(id("c"), at(now)), want, "{story} at {now}");
+    };
+    let found = "0:a=100 0:b=100 1:c=150 2:c!150 3:c?99";
+    check(found, 3.0, Some(99));
+    check("0:a=100 0:b=100 1:c=150 2:c!150", 3.0, None);
+    check("0:a=100 0:b=100 3:c?99", 3.0, None);
+    // It goes on, and so do they.
+    check(&format!("{found} 12:c=151 13:a=101 13:b=101"), 13.0, Some(99));
+    // It fell, so it may have changed its mind; it was found to be on theirs; theirs came near it.
+    check(&format!("{found} 12:c=149"), 12.0, None);
+    check(&format!("{found} 12:c#150"), 12.0, None);
+    check(&format!("{found} 12:a=148 12:b=149"), 12.0, None);
+    check(&format!("{found} 12:d=151"), 12.0, None);
+    // Nobody is heard of but itself, or one beside it: no two that agree.
+    check(&format!("{found} 40:c=152"), 40.0, None);
+    check(&format!("{found} 29:a=102 40:c=152"), 40.0, None);
+    check(&format!("{found} 40:c=152 40:a=103 41:b=103"), 41.0, Some(99));
+}
+
+#[test]
 fn rows_are_bounded_and_the_stalest_gives_way() {
     let mut heads = Heads::new(None);
     heads.rows = (0..limits::INSTANCES as u16)
@@ -240,6 +265,7 @@ fn rows_are_bounded_and_the_stalest_gives_way() {
                     rose: at(0.0),
                     served: None,
                     shared: None,
+                    forked: None,
                     alerted: false,
                 },
             )

@@ -158,6 +158,12 @@ pub enum Event {
         instance: InstanceId,
         height: u64,
     },
+    /// It is far above two others, and has another block than both of them at a height of theirs (control).
+    HeadForked {
+        instance: InstanceId,
+        /// Where they differ.
+        height: u64,
+    },
     /// It has served the block of that height (control).
     HeadServed {
         instance: InstanceId,

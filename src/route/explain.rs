@@ -99,11 +99,12 @@ pub struct Part {
     /// Of being asked first.
     pub odds: f32,
     /// What puts it behind others: seen failing by this shard a moment ago, behind the block or the chain, no archive for the
-    /// old state that is asked for, misconfigured.
+    /// old state that is asked for, misconfigured, on another fork than others.
     pub is_vetoed: bool,
     pub is_behind: bool,
     pub is_pruned: bool,
     pub is_misconfigured: bool,
+    pub is_forked: bool,
     /// By its circuit and its rests, from 1.
     pub tier: Option<usize>,
     /// Of the preferred region, or of none.
@@ -123,7 +124,7 @@ pub fn explain(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> IdVec<SlotId, Part
         }
     }
     let part = |id: SlotId| {
-        let [is_vetoed, is_behind, is_pruned, is_misconfigured] = whole.demotions(id);
+        let [is_vetoed, is_behind, is_pruned, is_misconfigured, is_forked] = whole.demotions(id);
         Part {
             stage: Stage::of(&sieve, plan, id),
             turn: turns.get(usize::from(id.0)).copied().flatten(),
@@ -132,6 +133,7 @@ pub fn explain(plan: &ChainPlan, ask: &Ask, rng: &mut Rng) -> IdVec<SlotId, Part
             is_behind,
             is_pruned,
             is_misconfigured,
+            is_forked,
             tier: plan.tiers().iter().position(|tier| tier & bit(id) != 0).map(|tier| tier + 1),
             is_local: ask.local & bit(id) != 0,
         }

@@ -28,6 +28,7 @@ fn random_plan(base: &ChainPlan, draw: &mut Rng) -> ChainPlan {
         limited: mask(),
         misconfigured: mask(),
         wrong_chain: mask(),
+        forked: mask(),
         lagging: mask(),
         ..Gates::default()
     };

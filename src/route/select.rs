@@ -136,9 +136,9 @@ pub struct Walk {
     strategy: Strategy,
     method: MethodId,
     local: Set,
-    /// Least first: just seen failing, behind, without the old state that is asked for, misconfigured, on an instance that has
+    /// Least first: just seen failing, behind, without the old state that is asked for, misconfigured, on another fork, on an instance that has
     /// failed this call over the other transport.
-    demoted: [Set; 5],
+    demoted: [Set; 6],
 }
 
 impl Walk {
@@ -146,7 +146,7 @@ impl Walk {
     pub fn new(plan: &ChainPlan, ask: &Ask) -> Walk {
         let remaining = Sieve::new(plan, ask).fit;
         let pruned = if ask.archival { !plan.fixed.archival } else { 0 };
-        let demoted = [ask.vetoed, plan.gates.lagging | ask.behind, pruned, plan.gates.misconfigured, 0];
+        let demoted = [ask.vetoed, plan.gates.lagging | ask.behind, pruned, plan.gates.misconfigured, plan.gates.forked, 0];
         let troubled = demoted.into_iter().fold(0, |all, set| all | set);
         let untroubled = remaining & !troubled & plan.tiers()[0];
         let remeasure = ask.remeasure.map_or(0, bit) & untroubled;
@@ -217,10 +217,10 @@ impl Walk {
     /// The same walk by newer knowledge: whoever was asked is not asked again.
     pub fn renew(&mut self, plan: &ChainPlan, ask: &Ask) {
         let fresh = Walk::new(plan, ask);
-        let over_the_other = self.demoted[4];
+        let over_the_other = self.demoted[5];
         let gone = self.gone;
         *self = Walk { remaining: fresh.remaining & !gone, gone, ..fresh };
-        self.demoted[4] = over_the_other;
+        self.demoted[5] = over_the_other;
     }
 
     /// Whether somebody is left who answers this method within `left_ms`, as far as that is known.
@@ -230,7 +230,7 @@ impl Walk {
 
     /// `slot` failed: its instance's other transport is tried after all other instances.
     pub fn demote_instance_of(&mut self, plan: &ChainPlan, slot: SlotId) {
-        self.demoted[4] |= plan.fixed.same_instance.get(slot).copied().unwrap_or(0);
+        self.demoted[5] |= plan.fixed.same_instance.get(slot).copied().unwrap_or(0);
     }
 
     pub fn is_empty(&self) -> bool {
@@ -247,10 +247,10 @@ impl Walk {
         members(set).map(|id| (id, total.map_or_else(|| alike(id), |total| draw.weight(id, ranking) / total))).collect()
     }
 
-    /// What put a channel behind others: just seen failing, behind, no archive, misconfigured.
-    pub fn demotions(&self, slot: SlotId) -> [bool; 4] {
-        let [vetoed, behind, pruned, misconfigured, _] = self.demoted.map(|set| set & bit(slot) != 0);
-        [vetoed, behind, pruned, misconfigured]
+    /// What put a channel behind others: just seen failing, behind, no archive, misconfigured, on another fork.
+    pub fn demotions(&self, slot: SlotId) -> [bool; 5] {
+        let [vetoed, behind, pruned, misconfigured, forked, _] = self.demoted.map(|set| set & bit(slot) != 0);
+        [vetoed, behind, pruned, misconfigured, forked]
     }
 
     /// Those whom nothing but the strategy ranks.

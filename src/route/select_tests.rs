@@ -138,6 +138,7 @@ fn tiers_and_demotions_stand_over_the_strategy() {
     check("lagging", Gates { lagging: 0b0011, ..none }, plain, &[2, 3, 0, 1]);
     check("vetoed", none, Ask { vetoed: 0b0001, ..plain }, &[1, 2, 3, 0]);
     check("behind", none, Ask { behind: 0b0111, ..plain }, &[3, 0, 1, 2]);
+    check("another fork last", Gates { forked: 0b0001, misconfigured: 0b0010, ..none }, plain, &[2, 3, 1, 0]);
     check("misconfigured last", Gates { misconfigured: 0b0001, lagging: 0b0010, ..none }, plain, &[2, 3, 1, 0]);
     check("other regions", none, Ask { local: 0b1100, ..plain }, &[2, 3, 0, 1]);
     check("region inside the tier", Gates { limited: 0b0100, ..none }, Ask { local: 0b0100, ..plain }, &[0, 1, 3, 2]);
@@ -246,6 +247,7 @@ fn a_walk_visits_exactly_the_sieve_in_order_of_class() {
             limited: mask(&mut draw),
             misconfigured: mask(&mut draw),
             wrong_chain: mask(&mut draw),
+            forked: mask(&mut draw),
             lagging: mask(&mut draw),
             ..Gates::default()
         };
@@ -267,7 +269,7 @@ fn a_walk_visits_exactly_the_sieve_in_order_of_class() {
             let is = |set: Set| set & bit != 0;
             let behind = is(plan.gates.lagging | ask.behind);
             let tier = plan.tiers().iter().position(|tier| is(*tier)).expect("everybody is of a tier");
-            (is(plan.gates.misconfigured), behind, is(ask.vetoed), tier, !is(ask.local))
+            (is(plan.gates.forked), is(plan.gates.misconfigured), behind, is(ask.vetoed), tier, !is(ask.local))
         };
         assert!(order.iter().map(class).is_sorted(), "seed {seed}: {order:?}");
     }

@@ -147,6 +147,7 @@ fn provider(plan: &ChainPlan, chain: &Chain, ask: &Ask, (id, part): (SlotId, &Pa
         "circuit": plan.circuit(id),
         "is_rate_limited": is(gates.limited),
         "is_misconfigured": part.is_misconfigured,
+        "is_forked": part.is_forked,
         "is_behind": part.is_behind,
         "is_pruned": part.is_pruned,
         "is_vetoed_here": part.is_vetoed,
@@ -168,6 +169,7 @@ fn reason(part: &Part, trouble: Option<String>, (is_unmeasured, gates, id): (boo
         (stage, _) => return stage.reason().to_owned(),
     }
     let demotions = [
+        (part.is_forked, "it follows another fork than two others that agree, so it is tried last"),
         (part.is_misconfigured, "it refuses our credentials, so it is tried last"),
         (part.is_pruned, "the state asked for is old and it is not marked `archival: true`, so archives go first"),
         (part.is_behind, "it is behind the chain or the block asked for, so others go first"),

@@ -75,6 +75,11 @@ impl Snapshot {
         self.is_in(entry, transport, |gates| gates.misconfigured)
     }
 
+    /// An entry's channel was last seen on another chain than configured.
+    pub fn is_on_wrong_chain(&self, entry: EntryId, transport: Transport) -> bool {
+        self.is_in(entry, transport, |gates| gates.wrong_chain)
+    }
+
     fn is_in(&self, entry: EntryId, transport: Transport, of: impl Fn(&Gates) -> Set) -> bool {
         self.topology.entries.get(entry).is_some_and(|e| {
             let plan = self.plan(e.profile, e.chain);

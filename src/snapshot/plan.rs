@@ -27,6 +27,8 @@ pub struct Gates {
     pub misconfigured: Set,
     /// They serve another chain than configured.
     pub wrong_chain: Set,
+    /// They follow another chain than two others that agree, and are far above them on it.
+    pub forked: Set,
     /// Further behind than `max_lag_blocks`.
     pub lagging: Set,
 }

@@ -8,6 +8,7 @@ use crate::chain::method;
 use crate::chain::method_key::MethodKey;
 use crate::config::topology::{Chain, Instance, Profile, Provider};
 use crate::health::breaker::{Gate, HELD_OPEN, Manual};
+use crate::health::heads::forked_at;
 use crate::observe::figures::{Counts, Window};
 use crate::observe::shown::STATUS_WORDS;
 use serde_json::{Map, Value, json};
@@ -55,7 +56,7 @@ impl Aggregator {
             "last_minute": self.last_minute(entry, None, at),
         });
         let channel = |id: ChannelId| {
-            let (status, reason) = self.status_of(chain, &self.channels[id], lag, at);
+            let (status, reason) = self.status_of(chain, id, lag, at);
             let mut row = self.state(id, at);
             row.insert("transport".to_owned(), json!(id.transport().word()));
             row.insert("status".to_owned(), json!(status));
@@ -79,7 +80,7 @@ impl Aggregator {
         at: Moment,
     ) -> (ChannelId, (&'static str, String)) {
         let rank = |status: &str| STATUS_WORDS.iter().position(|word| *word == status).unwrap_or(STATUS_WORDS.len());
-        let all = self.channels_of(instance).map(|id| (id, self.status_of(chain, &self.channels[id], lag, at)));
+        let all = self.channels_of(instance).map(|id| (id, self.status_of(chain, id, lag, at)));
         let best = all.min_by_key(|(_, (status, _))| rank(status));
         best.unwrap_or_else(|| (ChannelId::of(instance, Transport::Http), ("unknown", String::new())))
     }
@@ -135,7 +136,8 @@ impl Aggregator {
     }
 
     /// The worst thing known of it in a word, and why in a sentence.
-    pub(super) fn status_of(&self, chain: &Chain, channel: &Channel, lag: Option<i64>, at: Moment) -> (&'static str, String) {
+    fn status_of(&self, chain: &Chain, id: ChannelId, lag: Option<i64>, at: Moment) -> (&'static str, String) {
+        let channel = &self.channels[id];
         let behind = lag.map_or(0, |lag| lag.min(0).unsigned_abs());
         if let Some(got) = channel.wrong_chain {
             let text = format!("its eth_chainId says {got}, not {}: correct its url or the chain_id", chain.chain_number);
@@ -147,6 +149,9 @@ impl Aggregator {
             Gate::Open => return ("circuit_open", channel.why(at.now)),
             Gate::HalfOpen => return ("recovering", channel.why(at.now)),
             Gate::Closed => {}
+        }
+        if let Some(height) = self.forked(id, at.now) {
+            return ("wrong_chain", format!("{}: it is tried last", forked_at(height)));
         }
         if channel.misconfigured_since.is_some() {
             return ("misconfigured", "it refuses our credentials: correct its key or headers".to_owned());

@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(25);
 const RECONNECT: Duration = Duration::from_secs(2);
 /// What people want to hear of; calls and heads are figures.
 const TYPES: &str = "provider.circuit,provider.rate_limited,provider.misconfigured,provider.unreachable,provider.recovered,provider.chain,\
-                     provider.lag,provider.caught_up,provider.connected,provider.disconnected,provider.silent,\
+                     provider.fork,provider.lag,provider.caught_up,provider.connected,provider.disconnected,provider.silent,\
                      stream.leads,stream.lost,stream.closed,client.slow_consumer,node.ready,node.draining,node.panic,\
                      node.log_dropped,node.shortage,config.problem";
 

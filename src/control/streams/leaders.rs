@@ -1,6 +1,6 @@
 //! Whose feed may lead: a route's providers, the best first.
 //!
-//! Subscribing providers come before polled ones, then whoever is not behind, then by priority, as everywhere. A provider
+//! Whoever is found on another chain than two others comes last. Subscribing providers come before polled ones, then whoever is not behind, then by priority, as everywhere. A provider
 //! whose credentials are refused or that serves another chain is no candidate. One whose circuit is open comes last, and never
 //! takes a leader's place; while nobody leads it is asked too, for it may be back before its circuit is. What the chain's
 //! clients are told does not depend on strategies: a leader is kept while it is well.
@@ -37,10 +37,10 @@ pub fn candidates(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bo
     feeds
 }
 
-/// Whether a feed's provider is still fit to lead: reachable, and not behind.
+/// Whether a feed's provider is still fit to lead: reachable, on the others' chain, and not behind.
 pub fn is_well(snapshot: &Snapshot, topic: &Topic, feed: FeedId) -> bool {
     let plan = snapshot.plan(topic.profile, topic.chain);
-    is_usable(plan, feed) && !is_open(plan, feed) && !is_behind(plan, feed)
+    is_usable(plan, feed) && !is_open(plan, feed) && !is_forked(plan, feed) && !is_behind(plan, feed)
 }
 
 /// Whether the configuration lets anybody serve the topic.
@@ -52,17 +52,21 @@ pub fn anybody(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bool)
     })
 }
 
-/// Not the pinned one; its circuit is open; polled; behind; priority; place.
-type Rank = (bool, bool, bool, bool, u32, ProviderId);
+/// Not the pinned one; on another chain than others; its circuit is open; polled; behind; priority; place.
+type Rank = (bool, bool, bool, bool, bool, u32, ProviderId);
 
 fn rank(plan: &ChainPlan, topic: &Topic, chain: &Chain, id: ProviderId, feed: FeedId) -> Rank {
     let priority = chain.providers.get(id).map_or(u32::MAX, |p| p.priority);
     let is_other = topic.pin.is_some_and(|pin| pin != id);
-    (is_other, is_open(plan, feed), feed.mode == Mode::Polling, is_behind(plan, feed), priority, id)
+    (is_other, is_forked(plan, feed), is_open(plan, feed), feed.mode == Mode::Polling, is_behind(plan, feed), priority, id)
 }
 
 fn is_behind(plan: &ChainPlan, feed: FeedId) -> bool {
     plan.gates.lagging & set_of(plan, feed) != 0
+}
+
+fn is_forked(plan: &ChainPlan, feed: FeedId) -> bool {
+    plan.gates.forked & set_of(plan, feed) != 0
 }
 
 fn is_open(plan: &ChainPlan, feed: FeedId) -> bool {

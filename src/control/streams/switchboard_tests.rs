@@ -313,6 +313,19 @@ fn a_leader_that_falls_behind_leads_until_another_is_confirmed() {
     assert_eq!(bench.step(), ["event 0 3", "event 0 4"]);
 }
 
+#[test]
+fn a_leader_on_another_fork_comes_last_however_it_is_preferred() {
+    let mut bench = Bench::standing();
+    Arc::make_mut(&mut bench.snapshot.plans[ProfileId(0)][ChainId(0)]).gates.forked |= bit(SlotId(0)) | bit(SlotId(1));
+    bench.look();
+    assert_eq!(bench.step(), ["feed b"]);
+    bench.say("b", Said::Confirmed(Key::NewHeads));
+    assert_eq!(bench.step_with(Some(head(2))), ["fill", "tell b Leads", "feed a"]);
+    bench.say("a", said(90));
+    bench.say("b", said(2));
+    assert_eq!(bench.step(), ["event 0 2"]);
+}
+
 /// One question for a block, whatever the number of filters, and nothing of them is subscribed to upstream.
 #[test]
 fn logs_run_beside_heads_and_are_asked_for_once_a_block() {

@@ -27,6 +27,7 @@ const STAGES = {
 };
 // What puts a candidate behind the others, gravest first.
 const DEMOTIONS = [
+  ['is_forked', 'other fork', 'wrong_chain', 'it follows another fork than two others that agree, so it comes last'],
   ['is_misconfigured', 'misconfigured', 'misconfigured', 'it refuses our key or address, so it comes last'],
   ['is_pruned', 'no archive', 'misconfigured', 'the state asked for is old and it is not marked archival: true, so archives come first'],
   ['is_behind', 'behind', 'lagging', 'it is behind the chain or the block asked for, so the others come first'],

@@ -12,7 +12,7 @@ export const STATUSES = {
   wrong_chain: {
     label: 'Wrong chain',
     path: 'M-5-1.8H5M-5 1.8H5M2.5-5L-2.5 5',
-    hint: 'It serves another chain than the one configured: it gets no calls.',
+    hint: 'It serves another chain than the one configured and gets no calls, or follows another fork than others and comes last.',
   },
   misconfigured: {
     label: 'Misconfigured',

@@ -1,9 +1,9 @@
 //! Heights that lie, fall and race: none of them may take calls from the provider that is preferred and well, nor refuse one.
 //!
-//! The first provider is honest and preferred; beside it stand one that boasts of a far height from its first word on, one
-//! that serves another chain and is far ahead on it, two that agree on what is far behind, one that keeps only the newest
+//! One provider is honest and preferred; beside it stand one that boasts of a far height from its first word on, one
+//! that serves another chain and is far ahead on it, also as the first of all, two that agree on what is far behind, one that keeps only the newest
 //! state, a chain that is set back for everybody at once, blocks of a quarter of a second and of twelve seconds under
-//! default settings. Every call of a client must come to a result, nearly all of them at the first
+//! default settings. Every call of a client must come to a result, nearly all of them at the preferred
 //! provider, and in the end the height that the node believes is the chain's.
 
 use super::launch::Way;
@@ -70,7 +70,12 @@ fn parts(draw: &mut Rng, worry: Worry, block_ms: u64) -> Vec<Part> {
         _ => 2 + draw.below(2),
     };
     let is_lied = matches!(worry, Worry::Liar | Worry::Foreign);
-    let liar = if is_lied { 1 + draw.below(count - 1) } else { u64::MAX };
+    let liar = match worry {
+        // Even one with the first priority of all.
+        Worry::Foreign => draw.below(count),
+        _ if is_lied => 1 + draw.below(count - 1),
+        _ => u64::MAX,
+    };
     let one = |draw: &mut Rng, place: u64| {
         // Within what optimistic lag allows for at the default settings.
         let most_ms = if worry == Worry::Pace { pick(draw, &[0, 100, block_ms / 4]) } else { 0 };
@@ -105,6 +110,7 @@ fn run(seed: u64) -> Outcome {
     let parts = parts(&mut draw, worry, block_ms);
     let lies = |part: &Part| part.knobs.announce_ahead + part.knobs.ahead_blocks > 0;
     let liars: BTreeSet<usize> = (0..parts.len()).filter(|place| lies(&parts[*place])).collect();
+    let preferred = usize::from(liars.contains(&0));
     let mut setting = Setting::new(seed, block_ms, parts);
     let fallen = setting.chain.start_height + 3;
     // Nothing that a client asks for is on both chains.
@@ -116,10 +122,10 @@ fn run(seed: u64) -> Outcome {
         fall(&stage, branch, pick(&mut draw, &[3, 10]), one_in(&mut draw, 2));
     }
     let results = Rc::new(Cell::new(0));
-    start_clients(&stage, worry, &results);
+    start_clients(&stage, (worry, preferred), &results);
     let trace = stage.play(Instant::ZERO.plus_ms(END_MS), |stage| {
-        judge_places(stage, worry, &liars);
-        judge_height(stage, worry);
+        judge_places(stage, (worry, preferred), &liars);
+        judge_height(stage, (worry, preferred));
     });
     Outcome { trace, worry, results: results.get() }
 }
@@ -138,13 +144,13 @@ fn fall(stage: &Rc<Stage>, branch: u32, blocks: u64, is_reset: bool) {
     });
 }
 
-fn start_clients(stage: &Rc<Stage>, worry: Worry, results: &Rc<Cell<u64>>) {
+fn start_clients(stage: &Rc<Stage>, (worry, preferred): (Worry, usize), results: &Rc<Cell<u64>>) {
     let host = stage.client_host();
     for (place, begins_ms) in (CALLS_MS.0..CALLS_MS.1).step_by(STEP_MS as usize).enumerate() {
         let (world, stage, results) = (host.clone(), stage.clone(), results.clone());
         host.spawn("client", async move {
             world.sleep_until(Instant::ZERO.plus_ms(begins_ms)).await;
-            let head = stage.providers[0].head_at(world.now());
+            let head = stage.providers[preferred].head_at(world.now());
             let number = format!("{:#x}", head - if worry == Worry::Pace { OLD_BLOCKS } else { 40 } - place as u64 % 20);
             let old = format!("{:#x}", head - 200_000 - place as u64);
             let (method, params) = match place % 5 {
@@ -165,7 +171,7 @@ fn start_clients(stage: &Rc<Stage>, worry: Worry, results: &Rc<Cell<u64>>) {
 }
 
 /// Who got the calls.
-fn judge_places(stage: &Stage, worry: Worry, liars: &BTreeSet<usize>) {
+fn judge_places(stage: &Stage, (worry, preferred): (Worry, usize), liars: &BTreeSet<usize>) {
     let got = stage.ear.got.borrow();
     let known_ms = match worry {
         Worry::Liar | Worry::Pruned | Worry::Foreign | Worry::Ahead => KNOWN_MS,
@@ -174,7 +180,7 @@ fn judge_places(stage: &Stage, worry: Worry, liars: &BTreeSet<usize>) {
         Worry::Pace => return,
     };
     let calls: Vec<_> = got.iter().filter(|of| !of.is_own && of.at.as_ms() >= known_ms).collect();
-    let elsewhere: Vec<_> = calls.iter().filter(|of| of.provider != 0).collect();
+    let elsewhere: Vec<_> = calls.iter().filter(|of| of.provider != preferred).collect();
     if 100 * elsewhere.len() > ELSEWHERE_PERCENT * calls.len() {
         let (of, first) = (calls.len(), elsewhere[0]);
         let to_liars = elsewhere.iter().filter(|of| liars.contains(&of.provider)).count();
@@ -189,8 +195,8 @@ fn judge_places(stage: &Stage, worry: Worry, liars: &BTreeSet<usize>) {
 }
 
 /// What the node believes, long after the last surprise.
-fn judge_height(stage: &Stage, worry: Worry) {
-    let (now, honest) = (stage.node.now(), &stage.providers[0]);
+fn judge_height(stage: &Stage, (worry, preferred): (Worry, usize)) {
+    let (now, honest) = (stage.node.now(), &stage.providers[preferred]);
     let polled_before = Instant(now.0.saturating_sub(FALLEN_MS * 1_000_000));
     let truth = honest.head_at(polled_before).saturating_sub(1)..=honest.head_at(now) + 3;
     let snapshot = stage.shared.snapshot.latest();

@@ -115,8 +115,10 @@ impl Aggregator {
         of_channels(Family::gauge("lasso_provider_rate_limited", help), &|_, c| Some(c.limited_until(at.now).is_some().into()));
         let help = "1 while it refuses our credentials.";
         of_channels(Family::gauge("lasso_provider_misconfigured", help), &|_, c| Some(c.misconfigured_since.is_some().into()));
-        let help = "1 while it serves another chain than configured.";
-        of_channels(Family::gauge("lasso_provider_wrong_chain", help), &|_, c| Some(c.wrong_chain.is_some().into()));
+        let help = "1 while it serves another chain than configured, or follows another fork than two others that agree.";
+        of_channels(Family::gauge("lasso_provider_wrong_chain", help), &|id, c| {
+            Some((c.wrong_chain.is_some() || self.forked(id, at.now).is_some()).into())
+        });
         let probe = |id: ChannelId| self.evidence.standing(id, method::UNKNOWN, at.now).prior_us;
         let help = "Time that our own probes of it take, smoothed.";
         of_channels(Family::gauge("lasso_probe_latency_seconds", help), &|id, _| Some(Value::Micros(probe(id)?.into())));

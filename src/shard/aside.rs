@@ -244,7 +244,7 @@ enum Room<'a, W: World> {
     Beside(Rc<Link<W>>),
 }
 
-/// Until one that is at work comes free or may be joined: for a while, and where the client's own ones are in the way to the end.
+/// Until one that is at work comes free or may be joined.
 async fn wait_for_room<'a, W: World>(
     shard: &Shard<W>,
     watch: &Watch<W>,
@@ -273,12 +273,17 @@ async fn wait_for_room<'a, W: World>(
     if !watch.revive(by, shard.now()) {
         watch.set_deadline(by);
     }
-    let found = freed.ok().or_else(look);
-    if found.is_some() || !wish.is_among_its_own() {
-        return Ok(found);
+    if let Some(room) = freed.ok().or_else(look) {
+        return Ok(Some(room));
     }
-    let look_again = || look().or_else(|| links.least_busy_of(wish.instance, wish.holder).map(Room::Beside));
-    watch.bound(poll_fn(|cx| wait(&look_again, cx))).await.map(Some).map_err(|_| ConnectFault::TooManyWaiting)
+    // All of them have an answer under way, or stand still in one and are soon cut; the shared one would hardly do better.
+    let own = || wish.is_among_its_own().then(|| links.least_busy_of(wish.instance, wish.holder)).flatten().map(Room::Beside);
+    let look_again = || look().or_else(own);
+    match watch.bound(poll_fn(|cx| wait(&look_again, cx))).await {
+        Ok(room) => Ok(Some(room)),
+        Err(_) if wish.is_among_its_own() => Err(ConnectFault::TooManyWaiting),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The connection of one call. Dropped, it waits for another one where the call was answered, and is closed where it was not, or

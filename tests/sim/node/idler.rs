@@ -58,7 +58,7 @@ pub async fn idler(world: Sim, node: SocketAddr, silence: Silence, crowd: Rc<Cro
     {
         let link = crowd.link;
         let waited = world.now().since(began).as_millis() as u64;
-        let way_ms = 8 * (link.latency_us + link.jitter_us) / 1000 + 1_000 * 300 / link.bandwidth.max(300);
+        let way_ms = (8 * (link.latency_us + link.jitter_us)).div_ceil(1000) + 1_000 * 300 / link.bandwidth.max(300);
         let stalled_ms = world.stalled_since(began).as_millis() as u64;
         let most = silence.patience() + GRAIN_MS + way_ms + stalled_ms + limits::LINGER_MS;
         let excused = link.reset_ppm > 0 && waited < silence.patience();

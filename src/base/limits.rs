@@ -368,6 +368,8 @@ pub const TRIAL_PAUSE_MS: u64 = 2_000;
 pub const DARK_WAITERS: usize = 1_024;
 /// How often the first of them looks whether it may go.
 pub const DARK_LOOK_MS: u64 = 10;
+/// A height that is far above all others' is held against them so often within seconds; then with each poll.
+pub const HEAD_COMPARISONS: u32 = 3;
 /// Polls of the height that may be left out in a row while it is announced.
 pub const HEAD_POLLS_LEFT_OUT: u32 = 2;
 /// First probes are spread over this, or with this between two of them where they are many.

@@ -27,6 +27,8 @@ struct Chain<W: World> {
     unpolled: RefCell<BTreeMap<InstanceId, u32>>,
     /// Instances whose chain is being compared with the others'.
     comparing: Rc<RefCell<BTreeSet<InstanceId>>>,
+    /// How often that was begun since its height is far above theirs.
+    compared: RefCell<BTreeMap<InstanceId, u32>>,
     /// Probes under way, over all chains.
     under_way: Rc<Cell<usize>>,
 }
@@ -72,8 +74,8 @@ pub(super) async fn watch<W: World>(
 ) {
     let intervals: Vec<_> = channels.iter().map(|w| (w.channel, w.interval_ms)).collect();
     let schedule = RefCell::new(Schedule::new(&intervals, shard.world().now()));
-    let (unpolled, comparing) = Default::default();
-    let chain = Rc::new(Chain { shard, channels, schedule, unanswered, announced, unpolled, comparing, under_way });
+    let (unpolled, comparing, compared) = Default::default();
+    let chain = Rc::new(Chain { shard, channels, schedule, unanswered, announced, unpolled, comparing, compared, under_way });
     let world = chain.shard.world().clone();
     let mut last_permit = PermitId(0);
     while !chain.shard.node().draining.is_raised() {
@@ -94,15 +96,15 @@ fn start_due<W: World>(chain: &Rc<Chain<W>>) {
     }
 }
 
-/// Channels whose next probe should not wait for its turn: as the aggregator says, or one that had refused our credentials and
-/// has served a call since.
+/// Channels whose next probe should not wait for its turn: as the aggregator says, one that had refused our credentials and
+/// has served a call since, or one that is to be held against the others.
 fn urgency<W: World>(chain: &Chain<W>) -> Vec<(ChannelId, Urgency)> {
     let (snapshot, schedule) = (chain.shard.latest(), chain.schedule.borrow());
     let of = |w: &Watched| {
         let is_back = schedule.was_refused(w.channel) && !snapshot.is_misconfigured(w.entry, w.channel.transport());
         let is_unreached = snapshot.is_on_wrong_chain(w.entry, w.channel.transport());
         let urgent = if is_unreached { Urgency::Unreached } else { Urgency::Urgent };
-        let is_urgent = snapshot.urgent.contains(&w.channel);
+        let is_urgent = snapshot.urgent.contains(&w.channel) || is_to_be_compared(chain, &snapshot, *w);
         let urgency = if is_back { Some(Urgency::Back) } else { is_urgent.then_some(urgent) };
         Some((w.channel, urgency?))
     };
@@ -192,6 +194,18 @@ async fn poll_head<W: World>(chain: &Rc<Chain<W>>, watched: Watched) {
     }
 }
 
+/// It is far above the others, and was not held against them yet: nobody waits for its next turn, because meanwhile it leads.
+fn is_to_be_compared<W: World>(chain: &Chain<W>, snapshot: &Snapshot, watched: Watched) -> bool {
+    let instance = watched.channel.instance();
+    let Some(height) = snapshot.height_of(watched.entry, watched.channel).filter(|_| watched.polls_head) else { return false };
+    let rivals = || heights::rivals(snapshot, &chain.channels, watched, height.reported);
+    if !is_beyond(snapshot, watched, height.reported) || rivals().is_none() {
+        chain.compared.borrow_mut().remove(&instance);
+        return false;
+    }
+    chain.compared.borrow().get(&instance).is_none_or(|times| *times < limits::HEAD_COMPARISONS)
+}
+
 /// What it said last is beyond the chain's height.
 fn is_apart<W: World>(chain: &Chain<W>, watched: Watched) -> bool {
     let snapshot = chain.shard.latest();
@@ -208,6 +222,7 @@ fn is_beyond(snapshot: &Snapshot, watched: Watched, height: u64) -> bool {
 fn compare<W: World>(chain: &Rc<Chain<W>>, watched: Watched, height: u64) {
     let Some(rivals) = heights::rivals(&chain.shard.latest(), &chain.channels, watched, height) else { return };
     let Some(begun) = Comparison::begin(&chain.comparing, watched.channel.instance()) else { return };
+    *chain.compared.borrow_mut().entry(watched.channel.instance()).or_default() += 1;
     let shard = chain.shard.clone();
     chain.shard.world().spawn("height", async move {
         heights::compare(&shard, watched, height, rivals).await;

@@ -65,7 +65,8 @@ fn is_behind(plan: &ChainPlan, feed: FeedId) -> bool {
     plan.gates.lagging & set_of(plan, feed) != 0
 }
 
-fn is_forked(plan: &ChainPlan, feed: FeedId) -> bool {
+/// Its provider follows another fork than two others.
+pub fn is_forked(plan: &ChainPlan, feed: FeedId) -> bool {
     plan.gates.forked & set_of(plan, feed) != 0
 }
 

@@ -27,9 +27,14 @@ pub struct Views<'a> {
 }
 
 impl Views<'_> {
-    /// Whom a fetch may be asked of, the best first: the leader, then the others in their order.
+    /// Whom a fetch may be asked of, the best first: the leader, then the others in their order. Whoever is on another fork has
+    /// blocks that are nobody's: it is asked only while it leads, or all are.
     fn all(&self) -> Vec<InstanceId> {
-        let candidates = leaders::candidates(self.around.snapshot, self.route, self.around.region, true);
+        let mut candidates = leaders::candidates(self.around.snapshot, self.route, self.around.region, true);
+        let plan = self.around.snapshot.plan(self.route.profile, self.route.chain);
+        if candidates.iter().any(|feed| !leaders::is_forked(plan, *feed)) {
+            candidates.retain(|feed| !leaders::is_forked(plan, *feed));
+        }
         instances_of(self.leader.into_iter().chain(candidates))
     }
 

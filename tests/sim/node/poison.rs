@@ -33,8 +33,9 @@ const BURST_CALLS: u64 = 1_000;
 const BURST_POISON_STEP_MS: u64 = 50;
 /// Every call has ended, and everything is told.
 const END_MS: u64 = 60_000;
-/// What poison may cost another's call: a re-send, and the wait behind a long answer on a shared connection.
-const SLACK_MS: u64 = 2_500;
+/// What poison may cost another's call: a second for each connection that stands still under it. That is the shared one, one that it
+/// joins where all others are taken, and the next provider's shared one.
+const SLACK_MS: u64 = 3_500;
 const PATIENCE_MS: u64 = 30_000;
 /// A body that a thin way up carries for seconds.
 const BULK_BYTES: usize = 5_000_000;

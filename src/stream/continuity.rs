@@ -9,8 +9,8 @@
 //! as announced.
 //! A hole has one deadline, from the first announcement that met it; only a block above it ends it, so neither later
 //! announcements nor other leaders restart it.
-//! One provider's word ends nothing: a head too far to be linked is asked of somebody else first, and where nobody confirms
-//! it, it is dropped and its announcer leads no more. Nor does it begin anything: a block below which nothing was told is held
+//! One provider's word ends nothing: a head too far to be linked, or whose parent nobody has, is asked of somebody else, and
+//! where nobody confirms it, it is dropped and its announcer leads no more: what others have may come meanwhile. Nor does it begin anything: a block below which nothing was told is held
 //! against what others have (`beginning`). A head lower than everything that is kept is a late repeat, a provider that is
 //! behind, or a chain that began anew. It is the last when the leader's newest block is lower too, is younger than what was
 //! told, so that it cannot be below it, and nobody has the newest told block any more; then the stream begins anew with a head
@@ -365,6 +365,10 @@ impl Heads {
                     let (hash, limit) = (head.hash, self.limit());
                     return self.confirm(hash, Reason::TooManyMissing { limit }, now);
                 }
+                Walk::Missing { hash, .. } if self.is_doubtful(head, hash) => {
+                    let hash = head.hash;
+                    return self.ask_witness(hash, now);
+                }
                 Walk::Missing { number, hash } => return self.fill(number, hash, now),
                 Walk::Below => {
                     if !self.go_below(now) {
@@ -465,6 +469,15 @@ impl Heads {
         if self.witnessed == Some(hash) || self.follows {
             return self.close(reason);
         }
+        self.ask_witness(hash, now);
+    }
+
+    /// Nobody has its parent, and nobody but the leader has said that there is such a head.
+    fn is_doubtful(&self, head: &Head, parent: BlockHash) -> bool {
+        !self.follows && self.given_up.contains(&parent) && self.witnessed != Some(head.hash)
+    }
+
+    fn ask_witness(&mut self, hash: BlockHash, now: Instant) {
         self.open_hole(now);
         self.wanted.retain(|wanted| matches!(wanted.ask, Ask::Latest | Ask::Witness(_)));
         self.want(Ask::Witness(hash), now);

@@ -10,6 +10,7 @@ mod calls;
 mod channels;
 mod check;
 mod circuits;
+mod company;
 mod client;
 mod continuity;
 mod dark;

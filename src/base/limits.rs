@@ -372,8 +372,7 @@ pub const DARK_LOOK_MS: u64 = 10;
 pub const HEAD_COMPARISONS: u32 = 3;
 /// Polls of the height that may be left out in a row while it is announced.
 pub const HEAD_POLLS_LEFT_OUT: u32 = 2;
-/// First probes are spread over this, or with this between two of them where they are many.
-pub const PROBE_SPREAD_MS: u64 = 2_000;
+/// Between two first probes, where that leaves time for all of them.
 pub const PROBE_GAP_MS: u64 = 50;
 /// A provider that refuses our credentials is asked again this often.
 pub const PROBE_AUTH_MS: u64 = 120_000;

@@ -30,8 +30,8 @@ impl Options {
         for name in ["strategy", "transport"] {
             query.extend(settings.choice(name)?.map(|word| (name, word.to_owned())));
         }
-        for name in ["block", "provider"] {
-            query.extend(settings.text(name).map(|text| (name, text.to_owned())));
+        for (name, flag) in [("block", "block"), ("provider", "provider"), ("region", "client-region")] {
+            query.extend(settings.text(flag).map(|text| (name, text.to_owned())));
         }
         Ok(Options { method: method.clone(), chain, json: settings.switch("json")?, query, asking })
     }

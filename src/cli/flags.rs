@@ -482,6 +482,15 @@ pub static FLAGS: &[Flag] = &[
         help: "as if the call's path named this provider",
         commands: &[Name::Explain],
     },
+    Flag {
+        name: "client-region",
+        value: "R",
+        kind: Kind::Text,
+        vars: &[],
+        default: "the node's",
+        help: "as if the call's X-Lasso-Region named this region",
+        commands: &[Name::Explain],
+    },
 ];
 
 /// The flags of one command, in table order.

@@ -120,13 +120,14 @@ impl Running {
         let listeners = Listeners::bind(at, seats.len(), options.reuse_port).map_err(|fault| fault.to_string())?;
         let ca_files: BTreeSet<&str> = topology.instances.values().filter_map(|i| i.ca_file.as_deref()).collect();
         let tls = TlsSettings::load(ca_files).map_err(|fault| fault.to_string())?;
-        let resolver = resolve_names(&topology, log)?;
         let address = listeners.address();
+        let room = Descriptors::share_out(file_limit, seats.len(), &topology);
+        let settings = settings(options, address, seats.len(), room, log)?;
+        let resolver = resolve_names(&topology, &settings.region, log)?;
         let mut cluster = ClusterParts::prepare(options.cluster.as_ref(), options.reuse_port)?;
         let traces = Wish::from_env(&options.env)?;
         let spans = traces.as_ref().map(|wish| Spans::new(wish.sampler, wish.queue));
-        let room = Descriptors::share_out(file_limit, seats.len(), &topology);
-        let settings = Settings { spans: spans.clone(), ..settings(options, address, seats.len(), room, log)? };
+        let settings = Settings { spans: spans.clone(), ..settings };
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
         let export = |(wish, spans)| Exporter::start(wish, spans, &node, log);
@@ -371,8 +372,9 @@ fn stop_on_signal(start: &Start, log: &Log) -> Result<(), String> {
     signals::watch(act).map_err(|e| format!("signals: {e}"))
 }
 
-fn resolve_names(topology: &Topology, log: &Log) -> Result<Resolver, String> {
-    let endpoints = topology.instances.values().flat_map(|i| i.http.iter().chain(&i.ws));
+/// The hosts that a node of this region calls.
+fn resolve_names(topology: &Topology, region: &str, log: &Log) -> Result<Resolver, String> {
+    let endpoints = topology.instances.values().flat_map(|i| i.http_from(region).into_iter().chain(i.ws_from(region)));
     let hosts: BTreeSet<&str> = endpoints.map(|e| e.host.as_ref()).collect();
     let resolver = Resolver::start(hosts).map_err(|e| format!("resolver: {e}"))?;
     if !resolver.ready(NAMES_WAIT) {

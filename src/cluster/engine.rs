@@ -343,3 +343,7 @@ fn lives(sessions: &Sessions, session: SessionId, now: Instant) -> bool {
 #[cfg(test)]
 #[path = "engine_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "strangers_tests.rs"]
+mod strangers;

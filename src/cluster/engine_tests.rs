@@ -2,18 +2,18 @@
 
 use super::*;
 
-fn cluster(n: u8, secret: &str) -> Cluster {
+pub(super) fn cluster(n: u8, secret: &str) -> Cluster {
     let secrets = ClusterSecrets::new(Some(secret), None, "lasso").unwrap();
     let card = NodeCard::new(&format!("node-{n}"), "eu", "0.1.0", 1);
     let terms = ClusterTerms { secrets, advice: AdvicePolicy::Usual };
     Cluster::new(card, terms, [n; 32], Rng::new(u64::from(n)), SessionBug::None)
 }
 
-fn place(n: u8) -> SocketAddr {
+pub(super) fn place(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 7946))
 }
 
-fn moment(ms: u64) -> ClusterMoment {
+pub(super) fn moment(ms: u64) -> ClusterMoment {
     ClusterMoment { now: Instant::ZERO.plus_ms(ms), wall: WallTime(1_000_000 + ms) }
 }
 
@@ -48,7 +48,7 @@ fn run(nodes: &mut [(u8, Cluster)], from_ms: u64, to_ms: u64) {
     }
 }
 
-const SECRET: &str = "a secret that is long enough";
+pub(super) const SECRET: &str = "a secret that is long enough";
 
 #[test]
 fn three_nodes_see_each_other_within_seconds_and_one_that_leaves_is_forgotten() {

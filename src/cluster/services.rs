@@ -115,10 +115,13 @@ pub fn answer(message: &[u8], id: u16, name: &str, kind: RecordKind) -> Result<R
     }
     let mut records = Records::default();
     let count = usize::from(answers) + usize::from(authorities) + usize::from(additional);
-    for _ in 0..count {
-        // What was cut off ends the answer; what came before it stands.
-        if reading.record(&mut records).is_none() {
-            break;
+    for nth in 0..count {
+        match reading.record(&mut records) {
+            Some(()) => {}
+            // Somebody else's, perhaps: a better one may come.
+            None if nth == 0 => return Err(NoRecords("it cannot be read")),
+            // What was cut off ends the answer; what came before it stands.
+            None => break,
         }
     }
     Ok(records)
@@ -283,6 +286,9 @@ mod tests {
             }
         }
         assert_eq!(most, 2);
+        // One whose first record cannot be read says nothing at all: the true one may come after it.
+        let cut = &whole[..question(7, NAME, RecordKind::Service).unwrap().len() - 11 + 6];
+        assert_eq!(answer(cut, 7, NAME, RecordKind::Service), Err(NoRecords("it cannot be read")));
         let mut looping = whole;
         looping[12] = 0xc0;
         looping[13] = 12;

@@ -30,6 +30,8 @@ pub struct DatagramCounts {
     pub heard: u64,
     /// By reason.
     pub unheard: BTreeMap<Unheard, u64>,
+    /// Found no room in the socket's buffer: they came faster than they were read.
+    pub overflowed: u64,
 }
 
 impl DatagramCounts {

@@ -3,10 +3,9 @@
 //! A healthy one is due every interval, whatever the number of channels; among the due, the one that has waited longest goes
 //! first. Failing ones back off, but the first failure is looked into at once: most are over by then. One that calls wait for,
 //! or that is suspected of something, is asked every second, but never before the moment that it named itself, and ever less
-//! often where it refuses our credentials and no call can find that it takes them again. First probes
-//! are spread over two seconds, those of many channels over as much of the interval as they need to come one by one; later
-//! ones keep that distance. Few channels stay close together on purpose: heights that were asked for at one moment can be
-//! compared without knowing how fast the chain is.
+//! often where it refuses our credentials and no call can find that it takes them again. First probes come one by one, a moment
+//! apart, because the first calls of clients are ranked by them; later ones keep that distance. Few channels stay close together
+//! on purpose: heights that were asked for at one moment can be compared without knowing how fast the chain is.
 //! Rejected: one channel a tick, by which three hundred channels were asked every minute instead of every twelve seconds.
 
 use crate::base::ids::ChannelId;
@@ -66,12 +65,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `channels` with their intervals; first probes fall into the first two seconds, later when they are many, and never after the
-    /// first interval.
+    /// `channels` with their intervals; first probes come one by one, and never after the first interval.
     pub fn new(channels: &[(ChannelId, u64)], now: Instant) -> Schedule {
         let count = channels.len().max(1) as u64;
         let first = |(place, (channel, interval_ms)): (usize, &(ChannelId, u64))| {
-            let spread_ms = (count * limits::PROBE_GAP_MS).max(limits::PROBE_SPREAD_MS).min(*interval_ms);
+            let spread_ms = (count * limits::PROBE_GAP_MS).min(*interval_ms);
             let due = now.plus_ms(spread_ms * place as u64 / count);
             Probed {
                 channel: *channel,
@@ -268,7 +266,7 @@ mod tests {
                     in_tick += 1;
                     schedule.on_end(channel, ProbeEnd::Ok, now, &mut rng);
                 }
-                most = most.max(if now > at(limits::PROBE_SPREAD_MS) { in_tick } else { 0 });
+                most = most.max(in_tick);
             }
             assert!(seen.iter().all(|n| (5..=6).contains(n)), "{seen:?}");
             assert!(most <= 3 + count / 40, "{most} of {count} in one tick");

@@ -8,12 +8,12 @@
 //! whether anybody serves them or not. Whoever bound in between and listens first wins, and the other is told.
 //! A port is retried for a second: a process on io_uring holds its port some milliseconds past its exit.
 
-use crate::base::limits::LISTEN_BACKLOG;
+use crate::base::limits::{CLUSTER_SOCKET_BYTES, LISTEN_BACKLOG};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     fmt, io,
     net::{SocketAddr, TcpListener, UdpSocket},
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, RawFd},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -131,8 +131,23 @@ pub(super) fn bind_datagrams(at: SocketAddr) -> io::Result<UdpSocket> {
     if at.is_ipv6() {
         socket.set_only_v6(false)?;
     }
+    // The kernel gives what net.core.rmem_max allows, and says nothing; what is lost all the same is counted.
+    socket.set_recv_buffer_size(CLUSTER_SOCKET_BYTES)?;
     socket.bind(&at.into())?;
     Ok(socket.into())
+}
+
+/// Datagrams that a socket's buffer had no room for, since it was made.
+pub(super) fn datagrams_overflowed(socket: RawFd) -> u64 {
+    /// Place of the drops among what the kernel tells of a socket's memory (linux/sock_diag.h).
+    const DROPS: usize = 8;
+    let mut told = [0u32; DROPS + 1];
+    let mut length = size_of_val(&told) as libc::socklen_t;
+    // SAFETY: `told` is a live local of `length` bytes, and the kernel writes no more than that.
+    let failed =
+        unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, told.as_mut_ptr().cast(), &raw mut length) };
+    // An older kernel tells less, and leaves the rest as it was.
+    if failed == 0 { told[DROPS].into() } else { 0 }
 }
 
 fn bound(at: SocketAddr, share: bool) -> io::Result<TcpListener> {

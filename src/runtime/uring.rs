@@ -233,6 +233,10 @@ impl Datagrams for UdpDatagrams {
         };
         self.socket.send_to(datagram, to).await.0.map(drop)
     }
+
+    fn overflowed(&self) -> u64 {
+        super::listen::datagrams_overflowed(self.socket.as_raw_fd())
+    }
 }
 
 /// A TCP connection, as two halves of one socket.

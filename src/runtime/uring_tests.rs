@@ -208,3 +208,21 @@ fn randomness_has_independent_streams() {
         assert!(world.addresses("unknown.invalid", 80).is_empty());
     });
 }
+
+/// What a socket's buffer does not hold is lost; that it was is known.
+#[test]
+fn datagrams_that_find_no_room_are_counted() {
+    const SENT: u64 = 4_000;
+    on_both(|world| async move {
+        let socket = world.datagrams(any_port()).unwrap();
+        assert_eq!(socket.overflowed(), 0);
+        let sender = std::net::UdpSocket::bind(any_port()).unwrap();
+        (0..SENT).for_each(|_| _ = sender.send_to(&[7; 1_200], socket.local().unwrap()).unwrap());
+        let lost = socket.overflowed();
+        assert!(lost > 0 && lost < SENT, "{lost}");
+        for _ in lost..SENT {
+            assert!(socket.receive(Vec::with_capacity(1_200)).await.0.is_ok());
+        }
+        assert_eq!(socket.overflowed(), lost);
+    });
+}

@@ -69,6 +69,8 @@ pub trait Datagrams: Clone + 'static {
     fn receive(&self, buffer: Vec<u8>) -> impl Future<Output = (io::Result<SocketAddr>, Vec<u8>)>;
     /// Hands a datagram to the network, which may lose it.
     fn send(&self, datagram: Vec<u8>, to: SocketAddr) -> impl Future<Output = io::Result<()>>;
+    /// How many came and found no room, so far; 0 where the system does not say.
+    fn overflowed(&self) -> u64;
 }
 
 pub trait World: Clone + 'static {

@@ -46,6 +46,7 @@ pub fn answer(node: &Node, now: Instant) -> Value {
             "sent": view.datagrams.sent,
             "received": view.datagrams.received,
             "refused": unheard,
+            "overflowed": view.datagrams.overflowed,
         },
         "digests": {
             "sent_bytes": view.digests.sent_bytes,

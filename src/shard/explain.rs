@@ -44,6 +44,7 @@ pub fn answer<W: World>(
     };
     let method = method::lookup(name.as_bytes());
     let mut ask = select::ask(plan, &route, method, name.as_bytes());
+    ask.local = plan.fixed.preferred(configured, &asked.region);
     Fit::at_block(plan, method, name.as_bytes(), asked.block).apply_to(&mut ask);
     let gate = method::gate(name.as_bytes());
     if let Gate::Guarded(category) = gate {
@@ -96,6 +97,8 @@ struct Thought {
     block: BlockAsk,
     transport: Option<Transport>,
     pin: Option<ProviderId>,
+    /// The one that the client prefers, or empty.
+    region: String,
 }
 
 impl Thought {
@@ -123,7 +126,7 @@ impl Thought {
                 refused(404, &format!("no provider \"{id}\" on this chain"), "GET /api/providers/:chain lists them")
             })?),
         };
-        Ok(Thought { strategy, block, transport, pin })
+        Ok(Thought { strategy, block, transport, pin, region: query_value(query, "region").unwrap_or_default() })
     }
 }
 

@@ -65,22 +65,15 @@ impl<W: World> Context<W> {
         patron: Patron<W>,
         may_stream: bool,
     ) -> Context<W> {
-        let wanted = match region {
-            "" => 0,
-            region => {
-                let fixed = &snapshot.plan(route.profile, route.chain).fixed;
-                fixed.in_region(snapshot.chain(route.profile, route.chain), region)
-            }
-        };
-        let own = snapshot.plan(route.profile, route.chain).fixed.local;
+        let fixed = &snapshot.plan(route.profile, route.chain).fixed;
+        let local = fixed.preferred(snapshot.chain(route.profile, route.chain), region);
         Context {
             route,
             started,
             client: Some(patron),
             may_stream,
             rng: shard.rng.borrow_mut().fork(0),
-            // A region that no provider is of prefers nobody.
-            local: if wanted == 0 { own } else { wanted },
+            local,
             client_trace: ClientTrace::default(),
             passed: None,
             snapshot,

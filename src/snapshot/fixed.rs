@@ -185,9 +185,10 @@ impl Fixed {
         self.providers.iter().filter(|(_, provider)| holds(provider)).fold(0, |set, (id, _)| set | bit(id))
     }
 
-    /// Channels of providers of a region that a client asks for.
-    pub fn in_region(&self, chain: &Chain, region: &str) -> Set {
-        self.of_providers(chain, |p| p.regions.iter().any(|r| **r == *region))
+    /// Channels of providers of the region that a client asks for. Empty, and a region that no provider is of, prefer as the node does.
+    pub fn preferred(&self, chain: &Chain, region: &str) -> Set {
+        let wanted = if region.is_empty() { 0 } else { self.of_providers(chain, |p| p.regions.iter().any(|r| **r == *region)) };
+        if wanted == 0 { self.local } else { wanted }
     }
 }
 

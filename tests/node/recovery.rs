@@ -192,9 +192,12 @@ fn breaker_settings_act() {
         let wanted = successes.to_string();
         let variables = [("LASSO_BREAKER_SUCCESSES", wanted.as_str())];
         let lasso = Lasso::start_in(&no_limit(&[bad.address, good.address]), &flags, &variables);
-        // The only probes for 12 s: what comes later are trials. Each is two questions, and the first height of all is
-        // proven by its block.
-        within(20 * SECOND, "the first probes", || bad.own() == 3 && good.own() == 2);
+        // The only probes for 12 s: what comes later are trials. Each is two questions, and a height that nobody else has said yet
+        // is proven by its block.
+        within(20 * SECOND, "the first probes", || bad.own() >= 2 && good.own() >= 2);
+        std::thread::sleep(SECOND / 2);
+        let first = bad.own();
+        assert!(first <= 3 && good.own() <= 3, "{first} {}", good.own());
         let mut said = String::new();
         let mut until = |what: &str, each: &dyn Fn()| {
             within(20 * SECOND, what, || {
@@ -214,7 +217,7 @@ fn breaker_settings_act() {
         let seen_late = EPOCHS.as_millis() as u64 + 100;
         assert!((recovery_ms..recovery_ms + 1_500).contains(&(open + seen_late)), "{recovery_ms}: half-open after {open} ms");
         until(r#""from":"half_open","to":"closed""#, &|| {});
-        assert_eq!(bad.own(), 3 + 2 * successes, "trials until it closed");
+        assert_eq!(bad.own(), first + 2 * successes, "trials until it closed");
     }
 }
 

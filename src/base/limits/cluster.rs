@@ -2,6 +2,9 @@
 
 /// What one datagram may be: below every tunnel's MTU, so that none is fragmented.
 pub const CLUSTER_DATAGRAM_BYTES: usize = 1_200;
+/// What the kernel may keep of them for us. An answer of figures is up to 256 at once, and the kernel counts 2,304 bytes for one of full length:
+/// its usual 208 KiB hold 92.
+pub const CLUSTER_SOCKET_BYTES: usize = 1 << 20;
 /// Shorter secrets can be guessed from one recorded datagram.
 pub const CLUSTER_SECRET_BYTES_MIN: usize = 16;
 pub const CLUSTER_PORT: u16 = 7946;

@@ -61,7 +61,9 @@ pub async fn run<W: World>(world: W, settings: ClusterSettings, mut seat: Cluste
         }
         let events = cluster.borrow_mut().take_events();
         if !events.is_empty() || now.since(shown).as_millis() as u64 >= CLUSTER_VIEW_MS {
-            (seat.publish)(cluster.borrow().view());
+            let mut view = cluster.borrow().view();
+            view.datagrams.overflowed = socket.overflowed();
+            (seat.publish)(view);
             shown = now;
         }
         events.into_iter().for_each(&seat.tell);

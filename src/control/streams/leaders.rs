@@ -1,6 +1,8 @@
 //! Whose feed may lead: a route's providers, the best first.
 //!
-//! Whoever is found on another chain than two others comes last. Subscribing providers come before polled ones, then whoever is not behind, then by priority, as everywhere. A provider
+//! Whoever is found on another chain than two others comes last. Subscribing providers come before polled ones, then whoever is
+//! not behind, then those of this node's region, then by priority, as everywhere; what a client says of regions does not count,
+//! because what it is told is told to others too. A provider
 //! whose credentials are refused or that serves another chain is no candidate. One whose circuit is open comes last, and never
 //! takes a leader's place; while nobody leads it is asked too, for it may be back before its circuit is. What the chain's
 //! clients are told does not depend on strategies: a leader is kept while it is well.
@@ -52,13 +54,15 @@ pub fn anybody(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bool)
     })
 }
 
-/// Not the pinned one; on another chain than others; its circuit is open; polled; behind; priority; place.
-type Rank = (bool, bool, bool, bool, bool, u32, ProviderId);
+/// Not the pinned one; on another chain than others; its circuit is open; polled; behind; of another region; priority; place.
+type Rank = (bool, (bool, bool, bool, bool), bool, u32, ProviderId);
 
 fn rank(plan: &ChainPlan, topic: &Topic, chain: &Chain, id: ProviderId, feed: FeedId) -> Rank {
     let priority = chain.providers.get(id).map_or(u32::MAX, |p| p.priority);
     let is_other = topic.pin.is_some_and(|pin| pin != id);
-    (is_other, is_forked(plan, feed), is_open(plan, feed), feed.mode == Mode::Polling, is_behind(plan, feed), priority, id)
+    let is_far = plan.fixed.local & set_of(plan, feed) == 0;
+    let faults = (is_forked(plan, feed), is_open(plan, feed), feed.mode == Mode::Polling, is_behind(plan, feed));
+    (is_other, faults, is_far, priority, id)
 }
 
 fn is_behind(plan: &ChainPlan, feed: FeedId) -> bool {

@@ -11,6 +11,7 @@ use crate::world::{Link, Sim, SimStream, Trace};
 use lasso::aggregator::{Aggregator, Rules};
 use lasso::base::limits;
 use lasso::base::rng::Rng;
+use lasso::cluster::settings::ClusterSettings;
 use lasso::config::topology::{Strategy, Topology};
 use lasso::config::{SourceFile, load};
 use lasso::demo::chain_model::ChainModel;
@@ -20,7 +21,7 @@ use lasso::demo::provider::Provider;
 use lasso::demo::rpc::Network;
 use lasso::health::breaker::Policy;
 use lasso::runtime::world::{Duplex, Duration, Instant, ReadHalf, World};
-use lasso::shard::{Fault, Node, Shard};
+use lasso::shard::{Fault, Node, Settings, Shard};
 use lasso::snapshot::{Gates, Snapshot};
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use serde_json::Value;
@@ -68,6 +69,8 @@ pub struct Setting {
     /// The providers are dealt out to so many profiles, `default` and others, which serve the same chain.
     pub profiles: usize,
     pub fault: Fault,
+    /// `None`: the node works alone.
+    pub cluster: Option<ClusterSettings>,
 }
 
 impl Setting {
@@ -80,6 +83,7 @@ impl Setting {
             chain_lines: String::new(),
             profiles: 1,
             fault: Fault::None,
+            cluster: None,
         }
     }
 
@@ -198,7 +202,8 @@ impl Stage {
             providers.push(provider);
         }
         let snapshot = Snapshot::new(topology, setting.strategy, "sim", setting.shards as usize + 1);
-        let shared = Node::new(launch::settings(&node, setting.shards), snapshot, [draw.next(), draw.next()]);
+        let settings = Settings { cluster: setting.cluster, ..launch::settings(&node, setting.shards) };
+        let shared = Node::new(settings, snapshot, [draw.next(), draw.next()]);
         let shards = launch::start_shards(&node, &shared, setting.fault);
         let judge = Aggregator::new(shared.clone(), Rules { breaker: Policy::default(), beta: 3.0 }, draw.fork(7));
         node.spawn("aggregator", aggregate(node.clone(), shared.clone(), judge, ear.clone()));
@@ -338,7 +343,9 @@ fn of_reply(text: &str, status: u16) -> End {
         result: Option<&'a serde_json::value::RawValue>,
         error: Option<Value>,
     }
-    let Ok(reply) = serde_json::from_str::<Reply>(text) else { return End::Result(text.to_owned()) };
+    // A list would be taken for the fields in their order.
+    let reply = serde_json::from_str::<Reply>(text).ok().filter(|_| text.starts_with('{'));
+    let Some(reply) = reply else { return End::Result(text.to_owned()) };
     match (reply.error, reply.result) {
         (Some(error), _) => {
             let message = error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned);

@@ -22,6 +22,7 @@ const LARGEST: usize = 65_507;
 #[derive(Default)]
 struct Unread {
     letters: VecDeque<(SocketAddr, Vec<u8>)>,
+    overflowed: u64,
     reader: Option<Waker>,
 }
 
@@ -118,6 +119,11 @@ impl Datagrams for SimDatagrams {
         (Ok(from), buffer)
     }
 
+    fn overflowed(&self) -> u64 {
+        let binding = &self.0;
+        binding.sim.post().bound.get(&binding.at).map_or(0, |(_, unread)| unread.overflowed)
+    }
+
     async fn send(&self, datagram: Vec<u8>, to: SocketAddr) -> io::Result<()> {
         if datagram.len() > LARGEST {
             return Err(io::Error::from_raw_os_error(90)); // EMSGSIZE
@@ -203,7 +209,8 @@ impl Sim {
                 unread.letters.push_back((letter.from, letter.bytes));
                 unread.reader.take()
             }
-            _ => {
+            unheard => {
+                unheard.into_iter().for_each(|(_, unread)| unread.overflowed += 1);
                 post.tally.dropped += 1;
                 None
             }

@@ -128,6 +128,9 @@ impl Aggregator {
         for why in Unheard::ALL {
             out.sample_of(&none, "reason", why.word(), view.datagrams.unheard(why));
         }
+        let overflowed = "Datagrams that found no room in the socket's buffer; a larger net.core.rmem_max gives it up to 1 MiB.";
+        out.family(&Family::counter("lasso_cluster_datagrams_overflowed", overflowed));
+        out.sample(&none, view.datagrams.overflowed);
         let gathered = view.digests.gathered;
         out.family(&Family::counter("lasso_cluster_digest_bytes", "Figures that went to and came from other nodes."));
         for (direction, bytes) in [("sent", view.digests.sent_bytes), ("received", gathered.received_bytes)] {

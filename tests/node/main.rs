@@ -44,6 +44,7 @@ mod page;
 mod prometheus;
 mod provider;
 mod recovery;
+mod regions;
 mod relay;
 mod resume;
 mod scenario;

@@ -20,6 +20,7 @@ mod feed;
 mod geth;
 mod hand_over;
 mod harness;
+mod hearsay;
 mod headers;
 mod hostile;
 mod http;

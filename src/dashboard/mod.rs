@@ -55,6 +55,7 @@ const ASSETS: &[Asset] = &[
     asset!("comparison.js", SCRIPT),
     asset!("trouble.js", SCRIPT),
     asset!("methods.js", SCRIPT),
+    asset!("happenings.js", SCRIPT),
     asset!("tester.js", SCRIPT),
     asset!("explain.js", SCRIPT),
     asset!("parts.js", SCRIPT),

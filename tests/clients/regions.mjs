@@ -15,7 +15,7 @@ const browser = await launch();
 const open = (how = {}) => openPage(browser, { at: base, ...how });
 const tab = (query) => `${base}/dashboard/default?tab=regions${query ?? ''}`;
 const isScoped = (url) => /[?&](scope|region|node)=/.test(url);
-const answerTo = async (page, part) => (await page.waitForResponse((answer) => answer.url().includes(part) && answer.status() === 200)).json();
+const answerTo = async (page, part) => (await page.waitForResponse((answer) => answer.url().includes('/api/metrics/') && answer.url().includes(part) && answer.status() === 200)).json();
 const picture = (page, name) => page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
 
 // Texts of a table's row, by the name of its first cell.
@@ -83,6 +83,8 @@ async function nodesAndRegions() {
     return getComputedStyle(rows.find((row) => row.firstChild.textContent === id).children[at]).backgroundColor;
   }, [id, at]);
   assert.notEqual(await shade('llama', 3), await shade('llama', 2), 'slow and fast have one shade');
+  // What happens elsewhere is told with its place, and once.
+  await shows(page, ['What happens on the nodes', 'us-1 (us)', 'alchemy on one over http: circuit open', 'ap-1 (ap)']);
   await byProvider(page);
   assert.deepEqual(missteps, []);
   await close();
@@ -163,7 +165,9 @@ async function onlyWhileSeen() {
   await page.waitForTimeout(REFRESH_MS);
   assert.deepEqual(asked, []);
   await Promise.all([answerTo(page, 'scope=cluster'), toTab(page, 'Regions')]);
+  const ended = page.waitForEvent('requestfailed', (request) => request.url().includes('/api/events?scope=cluster'));
   await toTab(page, 'System');
+  await ended;
   const before = asked.length;
   await page.waitForTimeout(REFRESH_MS * 1.5);
   assert.equal(asked.length, before, 'a tab that was left still asks');
@@ -209,7 +213,7 @@ async function killed() {
   await shows(page, ['3 of 3 nodes responding']);
   const begun = Date.now();
   console.log('kill us');
-  await shows(page, ['No node of region us answers', '2 of 3 nodes responding', 'no answer', 'old figures of us-1', 'Not all is fresh: us-1 is'], '#view', GONE_MS);
+  await shows(page, ['No node of region us answers', '2 of 3 nodes responding', 'no answer', 'old figures of us-1', 'Not all is fresh: us-1 is', 'node us-1 is disconnected'], '#view', GONE_MS);
   say(`a killed region was shown so after ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   const [, , , state] = await row(page, 'Nodes', 'us-1');
   assert.match(state, /unresponsive|disconnected/);

@@ -62,7 +62,13 @@ fn load(at: SocketAddr, ended: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         while !ended.load(Ordering::Relaxed) && TcpStream::connect(at).is_ok() {
             for id in PROVIDERS {
-                http::post(at, &format!("/rpc/provider/{id}/one"), http::READ);
+                let (mut client, body) = (http::Client::new(at), http::READ);
+                let length = body.len();
+                let head = format!("POST /rpc/provider/{id}/one HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+                client.send([head.as_bytes(), body.as_bytes()].concat().as_slice());
+                if client.answer().is_none() {
+                    return;
+                }
             }
             std::thread::sleep(Duration::from_millis(100));
         }

@@ -6,6 +6,7 @@ import { bar } from './charts.js';
 import { paths } from './api.js';
 import { comparison } from './comparison.js';
 import { empty, failure, fmt, h, loading } from './dom.js';
+import { Happenings, happeningsCard } from './happenings.js';
 import { act, latest, painter } from './morph.js';
 import { nodesCard } from './nodes.js';
 import { body, cell, head, note, providerLink, smallTable, stale, table, title } from './parts.js';
@@ -18,7 +19,8 @@ export function mount(root, app) {
   const { api, navigate, store } = app;
   const state = { region: null, cluster: null, error: null };
   const compared = { chain: null, window: 'last_hour', answer: null, error: null };
-  const { paint, every, close } = painter(root, () => draw(state, compared, app));
+  const happenings = new Happenings(() => paint());
+  const { paint, every, close } = painter(root, () => draw(state, { compared, happenings }, app));
   const [questions, figures] = [latest(), latest()];
   const ask = async (signal) => {
     const [region, cluster] = await Promise.all([api.get('/api/region', { signal }), api.get('/api/cluster', { signal })]);
@@ -31,6 +33,7 @@ export function mount(root, app) {
   const compare = () => {
     const chain = store.chainOf(store.chain)?.chain ?? store.chains[0]?.chain;
     if (!chain || !hasOthers(store)) return;
+    happenings.listen(store.profile);
     const key = `${store.profile} ${chain}`;
     if (key !== compared.key) Object.assign(compared, { key, chain, answer: null, error: null });
     const path = `${paths.metrics(store.profile, chain)}&scope=cluster`;
@@ -54,12 +57,17 @@ export function mount(root, app) {
       paint();
     },
   });
+  // A page that nobody sees does not listen either; the refresh that follows its return does.
+  const hidden = () => document.hidden && happenings.close();
+  document.addEventListener('visibilitychange', hidden);
   every(REFRESH_MS, refresh);
   store.addEventListener('status', paint);
   store.addEventListener('selection', selected);
   return () => {
     store.removeEventListener('status', paint);
     store.removeEventListener('selection', selected);
+    document.removeEventListener('visibilitychange', hidden);
+    happenings.close();
     questions.close();
     figures.close();
     stop();
@@ -67,7 +75,7 @@ export function mount(root, app) {
   };
 }
 
-function draw({ region, cluster, error }, compared, app) {
+function draw({ region, cluster, error }, { compared, happenings }, app) {
   if (!region) return h('div', {}, title('Regions'), error ? failure(error) : loading('Asking the node where it is'));
   const mine = region.providers.filter(({ profile }) => profile === app.store.profile);
   const hinted = mine.some(({ regions }) => regions.length > 0);
@@ -78,7 +86,7 @@ function draw({ region, cluster, error }, compared, app) {
     'div',
     {},
     h('div', { class: 'stack' }, title('Regions'), stale(error)),
-    hasOthers(app.store) ? [nodesCard(app.store.cluster), comparison(compared, app)] : place(region, cluster),
+    hasOthers(app.store) ? [nodesCard(app.store.cluster), comparison(compared, app), happeningsCard(happenings, app.store.cluster)] : place(region, cluster),
     h(
       'section',
       { class: 'card', 'aria-labelledby': 'v-near' },

@@ -271,7 +271,7 @@ async function tasks(page, during) {
 async function scale() {
   const served = await serveScale(base, { chains: 10, providers: 30, rate: 60 });
   const { page, missteps, close } = await open({ at: served.url, size: [1920, 1080], init: watchFrames });
-  const views = [['overview', '', 10], ['chain', '?chain=chain-3', 5], ['provider', '?chain=chain-3&provider=provider-07', 5], ['metrics', '?tab=metrics&chain=chain-3', 10], ['system', '?tab=system', 5], ['regions', '?tab=regions', 5], ['explain', '?tab=explain&chain=chain-3', 5]];
+  const views = [['overview', '', 10], ['chain', '?chain=chain-3', 5], ['provider', '?chain=chain-3&provider=provider-07', 5], ['metrics', '?tab=metrics&chain=chain-3', 10], ['system', '?tab=system', 5], ['regions', '?tab=regions&chain=chain-3&provider=provider-07', 10], ['together', '?tab=metrics&chain=chain-3&whose=cluster', 5], ['explain', '?tab=explain&chain=chain-3', 5]];
   const wrong = [];
   for (const [name, query, seconds] of views) {
     await page.goto(`${served.url}/dashboard/default${query}`);

@@ -13,16 +13,16 @@ const SHADES = 5;
 const POOR_SUCCESS = 0.95;
 const TROUBLES_SHOWN = 8;
 
-/** `state`: chain, window, answer, error. */
+/** The inside of a card that is labelled by `v-compare`. `state`: chain, window, answer, error. */
 export function comparison(state, app) {
   const { answer, chain, window, error } = state;
   const chains = app.store.chains.map(({ chain: key }) => [key, key]);
   const controls = [segmented('Chain', 'chain', chains, chain), segmented('Window', 'window', Object.entries(WINDOWS), window)];
-  const section = (...parts) => h('section', { class: 'card', 'aria-labelledby': 'v-compare', 'data-key': 'compare' }, head('v-compare', 'Regions compared', ...controls), parts);
-  if (!answer) return section(error ? failure(error) : loading('Asking the nodes for their figures'));
+  const card = (...parts) => h('div', {}, head('v-compare', 'Regions compared', ...controls), parts);
+  if (!answer) return card(error ? failure(error) : loading('Asking the nodes for their figures'));
   const chart = chartOf(answer, window);
-  if (chart.rows.length === 0) return section(body(coverageNote(answer), empty('No figures yet', 'They are shown as soon as a node that serves this chain has told them.')));
-  return section(
+  if (chart.rows.length === 0) return card(body(coverageNote(answer), empty('No figures yet', 'They are shown as soon as a node that serves this chain has told them.')));
+  return card(
     body(coverageNote(answer), error && h('p', { class: 'bad small', role: 'status' }, `Not up to date: ${error.message}`), troubles(chart, chain, app), note(`Slow end (p95) and share of successes, ${WINDOWS[window].toLowerCase()}. The stronger the colour, the slower.`)),
     heat(chart, window, chain, app),
     h('div', { class: 'card-body' }, legend(chart, window)),

@@ -53,11 +53,12 @@ export class Happenings {
   }
 }
 
+/** The inside of a card that is labelled by `v-happenings`. */
 export function happeningsCard({ list }, { nodes }) {
   const silent = nodes.filter((node) => node.tells_events === false).map((node) => node.node_id);
   return h(
-    'section',
-    { class: 'card', 'aria-labelledby': 'v-happenings', 'data-key': 'happenings' },
+    'div',
+    {},
     head('v-happenings', 'What happens on the nodes'),
     body(
       silent.length > 0 && note(`Of ${silent.join(', ')} nothing is told here: it is an older version.`),

@@ -17,12 +17,13 @@ const HINTS = {
 
 const nameOf = (node) => node.node_id ?? node.address ?? 'not known yet';
 
+/** The inside of a card that is labelled by `v-nodes`. */
 export function nodesCard(cluster) {
   const { nodes, coverage, node_id: id, region } = cluster;
   const own = nodes.find((node) => node.self);
   return h(
-    'section',
-    { class: 'card', 'aria-labelledby': 'v-nodes' },
+    'div',
+    {},
     head('v-nodes', 'Nodes'),
     h(
       'div',

@@ -19,8 +19,26 @@ export function mount(root, app) {
   const { api, navigate, store } = app;
   const state = { region: null, cluster: null, error: null };
   const compared = { chain: null, window: 'last_hour', answer: null, error: null };
-  const happenings = new Happenings(() => paint());
-  const { paint, every, close } = painter(root, () => draw(state, { compared, happenings }, app));
+  // Each block is drawn for itself: an event redraws the list of events and nothing else.
+  const section = (name) => h('section', { class: 'card', 'aria-labelledby': name, hidden: true });
+  const blocks = { head: h('div', { class: 'stack' }), nodes: section('v-nodes'), compare: section('v-compare'), happenings: section('v-happenings'), near: section('v-near') };
+  root.append(...Object.values(blocks));
+  const happenings = new Happenings(() => painters.happenings.paint());
+  const others = (draw) => () => (hasOthers(store) ? draw() : h('div'));
+  const painters = {
+    head: painter(blocks.head, () => heading(state)),
+    nodes: painter(blocks.nodes, () => (hasOthers(store) ? nodesCard(store.cluster) : place(state.region, state.cluster))),
+    compare: painter(blocks.compare, others(() => comparison(compared, app))),
+    happenings: painter(blocks.happenings, others(() => happeningsCard(happenings, store.cluster))),
+    near: painter(blocks.near, () => nearby(state.region, app)),
+  };
+  const paint = () => {
+    painters.head.paint();
+    if (!state.region) return;
+    for (const [name, block] of Object.entries(blocks)) block.hidden = ['compare', 'happenings'].includes(name) && !hasOthers(store);
+    Object.values(painters).forEach((each) => each.paint());
+  };
+
   const [questions, figures] = [latest(), latest()];
   const ask = async (signal) => {
     const [region, cluster] = await Promise.all([api.get('/api/region', { signal }), api.get('/api/cluster', { signal })]);
@@ -37,7 +55,7 @@ export function mount(root, app) {
     const key = `${store.profile} ${chain}`;
     if (key !== compared.key) Object.assign(compared, { key, chain, answer: null, error: null });
     const path = `${paths.metrics(store.profile, chain)}&scope=cluster`;
-    figures.ask((signal) => api.get(path, { signal }), (answer) => Object.assign(compared, { answer, error: null }), (error) => Object.assign(compared, { error })).then(paint);
+    figures.ask((signal) => api.get(path, { signal }), (answer) => Object.assign(compared, { answer, error: null }), (error) => Object.assign(compared, { error })).then(painters.compare.paint);
   };
   const selected = () => {
     compare();
@@ -54,29 +72,34 @@ export function mount(root, app) {
     chain: (chain) => navigate({ chain }),
     window: (window) => {
       compared.window = window;
-      paint();
+      painters.compare.paint();
     },
   });
+  const turned = () => state.region && painters.near.paint();
   // A page that nobody sees does not listen either; the refresh that follows its return does.
   const hidden = () => document.hidden && happenings.close();
   document.addEventListener('visibilitychange', hidden);
-  every(REFRESH_MS, refresh);
-  store.addEventListener('status', paint);
+  painters.head.every(REFRESH_MS, refresh);
+  store.addEventListener('status', turned);
   store.addEventListener('selection', selected);
   return () => {
-    store.removeEventListener('status', paint);
+    store.removeEventListener('status', turned);
     store.removeEventListener('selection', selected);
     document.removeEventListener('visibilitychange', hidden);
     happenings.close();
     questions.close();
     figures.close();
     stop();
-    close();
+    Object.values(painters).forEach((each) => each.close());
   };
 }
 
-function draw({ region, cluster, error }, { compared, happenings }, app) {
-  if (!region) return h('div', {}, title('Regions'), error ? failure(error) : loading('Asking the node where it is'));
+function heading({ region, error }) {
+  const first = !region && (error ? failure(error) : loading('Asking the node where it is'));
+  return h('div', {}, title('Regions'), region && stale(error), first);
+}
+
+function nearby(region, app) {
   const mine = region.providers.filter(({ profile }) => profile === app.store.profile);
   const hinted = mine.some(({ regions }) => regions.length > 0);
   const words = hinted
@@ -85,14 +108,8 @@ function draw({ region, cluster, error }, { compared, happenings }, app) {
   return h(
     'div',
     {},
-    h('div', { class: 'stack' }, title('Regions'), stale(error)),
-    hasOthers(app.store) ? [nodesCard(app.store.cluster), comparison(compared, app), happeningsCard(happenings, app.store.cluster)] : place(region, cluster),
-    h(
-      'section',
-      { class: 'card', 'aria-labelledby': 'v-near' },
-      head('v-near', 'Providers, seen from here'),
-      body(note(words), mine.length === 0 ? empty('This profile has no providers') : h('div', { class: 'grid v-methods' }, groups(mine).map(([chain, rows]) => card(chain, rows, region.region, app)))),
-    ),
+    head('v-near', 'Providers, seen from here'),
+    body(note(words), mine.length === 0 ? empty('This profile has no providers') : h('div', { class: 'grid v-methods' }, groups(mine).map(([chain, rows]) => card(chain, rows, region.region, app)))),
   );
 }
 
@@ -113,8 +130,8 @@ function place(region, { nodes = [], coverage, enabled }) {
     : `A single node: ${region.node_id}, in region ${region.region}. Every figure on this page is its own.`;
   const unnamed = region.region === region.node_id && ' The region is the node’s name because none is set: start it with --region or LASSO_REGION to name it.';
   return h(
-    'section',
-    { class: 'card', 'aria-labelledby': 'v-nodes' },
+    'div',
+    {},
     head('v-nodes', 'This node'),
     h('div', { class: 'card-body' }, h('p', {}, sentence), unnamed && note(unnamed)),
     nodes.length > 0 && table('Nodes', [['Node'], ['Region'], ['State'], ['Version'], ['Up for', 'num']], nodes.map(line)),

@@ -39,10 +39,16 @@ fn changed(change: &PeerChange, now: Instant) -> Happening {
     };
     let word = |state: Option<PeerState>| state.map(PeerState::word);
     let card = change.peer.card.as_ref();
+    let who = card.map_or_else(|| change.peer.address.to_string(), |card| card.node_id.to_string());
+    let how = match change.to {
+        Some(state) => format!("is {}", state.word()),
+        None => "has left".to_owned(),
+    };
     Happening::new("cluster.node", level, now)
         .with("peer_id", card.map(|card| card.node_id.to_string()))
         .with("peer_region", card.map(|card| card.region.to_string()))
         .with("address", change.peer.address.to_string())
         .with("from", word(change.from))
         .with("to", word(change.to).unwrap_or("left"))
+        .with("message", format!("node {who} {how}"))
 }

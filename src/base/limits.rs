@@ -209,6 +209,8 @@ pub const BACKLOG_BYTES: usize = 4 << 20;
 /// Events in one message, and the time between two.
 pub const EVENT_BATCH: usize = 100;
 pub const EVENT_BATCH_MS: u64 = 50;
+/// A message that is told where there is no room for the rest.
+pub const EVENT_MESSAGE_BYTES: usize = 4_096;
 /// A reader hears something at least this often.
 pub const EVENT_HEARTBEAT_MS: u64 = 15_000;
 /// Readers of the whole node; one more is told to come again.

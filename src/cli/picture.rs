@@ -119,19 +119,19 @@ pub struct MethodState {
     pub p99_ms: Option<f64>,
 }
 
-fn text(json: &Value, at: &str) -> String {
+pub fn text(json: &Value, at: &str) -> String {
     json.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn whole(json: &Value, at: &str) -> Option<u64> {
+pub fn whole(json: &Value, at: &str) -> Option<u64> {
     json.pointer(at)?.as_u64()
 }
 
-fn number(json: &Value, at: &str) -> Option<f64> {
+pub fn number(json: &Value, at: &str) -> Option<f64> {
     json.pointer(at)?.as_f64()
 }
 
-fn list<'a>(json: &'a Value, at: &str) -> &'a [Value] {
+pub fn list<'a>(json: &'a Value, at: &str) -> &'a [Value] {
     json.pointer(at).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 

@@ -5,10 +5,11 @@
 
 use super::advice::{AdviceBook, AdvicePolicy, Counsel, OwnWord, UpstreamKey};
 use super::discovery::Contacts;
-use super::frame::{Frame, NodeCard};
+use super::frame::{Frame, NewsAsk, NodeCard};
 use super::gathering::Gatherer;
 use super::health::{Checkup, PeerChange, PeerNews, PeerState};
 use super::membership::{Membership, Standing};
+use super::news::NewsReader;
 use super::secret::{ClusterSecrets, SessionId};
 use super::serving::DigestServer;
 use super::sessions::{DatagramArrival, Met, SessionBug, Sessions, Unheard};
@@ -17,6 +18,7 @@ use crate::base::limits::{CLUSTER_COMPLAINT_MS, CLUSTER_DISCOVERY_MS, CLUSTER_FR
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, WallTime};
 use crate::observe::question::Order;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// What people should be told.
@@ -61,6 +63,9 @@ pub struct Cluster {
     advice: AdviceBook,
     pub(super) server: DigestServer,
     pub(super) gatherer: Gatherer,
+    pub(super) news: NewsReader,
+    pub(super) news_wanted: bool,
+    pub(super) news_asks: BTreeMap<SessionId, NewsAsk>,
     rng: Rng,
     out: Vec<(SocketAddr, Vec<u8>)>,
     events: Vec<ClusterEvent>,
@@ -86,6 +91,9 @@ impl Cluster {
             advice: AdviceBook::new(advice),
             server: DigestServer::default(),
             gatherer: Gatherer::default(),
+            news: NewsReader::default(),
+            news_wanted: false,
+            news_asks: BTreeMap::new(),
             rng,
             out: Vec::new(),
             events: Vec::new(),
@@ -156,6 +164,12 @@ impl Cluster {
                     self.say(session, &Frame::DigestAsk(ask));
                 }
             }
+            Frame::NewsAsk(ask) => self.hear_news_ask(session, ask),
+            Frame::NewsPart(part) => {
+                if let Some(ask) = self.hear_news_part(session, part, at.now) {
+                    self.say(session, &Frame::NewsAsk(ask));
+                }
+            }
         }
     }
 
@@ -212,6 +226,9 @@ impl Cluster {
         self.advise(now);
         for (session, ask) in self.digests_due(now) {
             self.say(session, &Frame::DigestAsk(ask));
+        }
+        for (session, ask) in self.news_due(now) {
+            self.say(session, &Frame::NewsAsk(ask));
         }
         self.carry(now);
     }
@@ -293,7 +310,7 @@ impl Cluster {
         }
     }
 
-    fn say(&mut self, session: SessionId, frame: &Frame) {
+    pub(super) fn say(&mut self, session: SessionId, frame: &Frame) {
         if let Some((to, datagram)) = self.sessions.say(session, frame) {
             self.send(to, datagram);
         }
@@ -327,7 +344,7 @@ impl Cluster {
             })
             .collect();
         peers.sort_by_key(|peer| peer.address);
-        ClusterView { peers, datagrams: self.datagrams.clone(), digests: self.digest_counts() }
+        ClusterView { peers, datagrams: self.datagrams.clone(), digests: self.digest_counts(), news: self.news.counts }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whole parts, carried by hand: the simulator has the networks.
 
+use super::super::frame::SCHEMA_OF_NEWS;
 use super::*;
 
 pub(super) fn cluster(n: u8, secret: &str) -> Cluster {
@@ -49,6 +50,22 @@ fn run(nodes: &mut [(u8, Cluster)], from_ms: u64, to_ms: u64) {
 }
 
 pub(super) const SECRET: &str = "a secret that is long enough";
+
+/// Who is asked by a node where somebody listens: those that know what events are. An older one answers what it knows, as before.
+#[test]
+fn a_node_of_an_older_version_is_not_asked_what_happens_there() {
+    let mut nodes: Vec<(u8, Cluster)> = (1..=3).map(|n| (n, cluster(n, SECRET))).collect();
+    nodes[2].1.card.schema = SCHEMA_OF_NEWS - 1;
+    nodes[0].1.want_news(true);
+    run(&mut nodes, 0, 3_000);
+    let asks: Vec<usize> = nodes.iter_mut().map(|(_, node)| node.take_news_asks().len()).collect();
+    assert_eq!(asks, [0, 1, 0]);
+    assert_eq!(nodes[0].1.view().coverage(), (3, 3));
+    nodes[0].1.want_news(false);
+    run(&mut nodes, 3_000, 8_000);
+    let asks: Vec<usize> = nodes.iter_mut().map(|(_, node)| node.take_news_asks().len()).collect();
+    assert_eq!(asks, [0, 0, 0], "nobody listens");
+}
 
 #[test]
 fn three_nodes_see_each_other_within_seconds_and_one_that_leaves_is_forgotten() {

@@ -1,7 +1,7 @@
 //! What is said inside a sealed datagram: one frame, a byte for its kind and its fields after it.
 //!
 //! Whoever reads skips what follows the fields it knows, so a later version may add some at the end; a kind that it does not
-//! know is counted and ignored. Fields that vary have a length before them and a bound. Written by hand: eight kinds need no
+//! know is counted and ignored. Fields that vary have a length before them and a bound. Written by hand: ten kinds need no
 //! code generator, and a reader that cannot ask for memory needs no trust.
 
 use super::advice::{Advice, AdviceKind, AdviceWord, SharedOrder, UpstreamKey};
@@ -32,9 +32,10 @@ pub struct NodeCard {
     pub config_revision: u64,
 }
 
-/// The schema that this version speaks, and the first one that has figures.
-pub const SCHEMA: u16 = 2;
+/// The schema that this version speaks, and the first ones that have figures, and news of what happens.
+pub const SCHEMA: u16 = 3;
 pub const SCHEMA_OF_DIGESTS: u16 = 2;
+pub const SCHEMA_OF_NEWS: u16 = 3;
 
 impl NodeCard {
     /// Texts are cut to what fits.
@@ -69,6 +70,10 @@ pub enum Frame {
     DigestPart(DigestPart),
     /// What the node advises of providers.
     Advice(Box<Advice>),
+    /// What has happened at you?
+    NewsAsk(NewsAsk),
+    /// A piece of that.
+    NewsPart(NewsPart),
 }
 
 /// A question for figures: all of them, or what has changed.
@@ -103,6 +108,33 @@ pub struct DigestPart {
 
 /// What of an answer one datagram holds, beside kind, numbers and length.
 pub const DIGEST_PART_BYTES: usize = PLAIN_BYTES_MAX - (1 + 3 * 8 + 2 * 2 + 4 + 2);
+
+/// A question for events from number `next` on; of that one `skip` bytes are there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NewsAsk {
+    /// Comes back with each part.
+    pub number: u64,
+    pub next: u64,
+    pub skip: u32,
+}
+
+/// A piece of an event: its number, where the piece stands in it, and how long it is. Of no length: there is no newer event.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NewsPart {
+    pub number: u64,
+    /// The number of the oldest event that is kept, and the one that the next gets.
+    pub oldest: u64,
+    pub end: u64,
+    pub event: u64,
+    pub skip: u32,
+    pub length: u32,
+    /// How many parts of this answer follow.
+    pub left: u8,
+    pub bytes: Vec<u8>,
+}
+
+/// What of an event one datagram holds, beside kind, numbers and length.
+pub const NEWS_PART_BYTES: usize = PLAIN_BYTES_MAX - (1 + 4 * 8 + 2 * 4 + 1 + 2);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoFrame {
@@ -149,6 +181,8 @@ impl Frame {
                 out.push(8);
                 write_advice(&mut out, advice);
             }
+            Frame::NewsAsk(ask) => ask.write(&mut out),
+            Frame::NewsPart(part) => part.write(&mut out),
         }
         out
     }
@@ -168,6 +202,8 @@ impl Frame {
             6 => fields.digest_ask().map(Frame::DigestAsk),
             7 => fields.digest_part().map(Frame::DigestPart),
             8 => fields.advice().map(|advice| Frame::Advice(Box::new(advice))),
+            9 => fields.news_ask().map(Frame::NewsAsk),
+            10 => fields.news_part().map(Frame::NewsPart),
             _ => return Err(NoFrame::OtherKind),
         };
         frame.ok_or(NoFrame::Unreadable)
@@ -230,6 +266,29 @@ impl DigestPart {
         out.extend_from_slice(&self.index.to_be_bytes());
         out.extend_from_slice(&self.count.to_be_bytes());
         out.extend_from_slice(&self.age_ms.to_be_bytes());
+        out.extend_from_slice(&(self.bytes.len() as u16).to_be_bytes());
+        out.extend_from_slice(&self.bytes);
+    }
+}
+
+impl NewsAsk {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(9);
+        out.extend_from_slice(&self.number.to_be_bytes());
+        out.extend_from_slice(&self.next.to_be_bytes());
+        out.extend_from_slice(&self.skip.to_be_bytes());
+    }
+}
+
+impl NewsPart {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(10);
+        for number in [self.number, self.oldest, self.end, self.event] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        out.extend_from_slice(&self.skip.to_be_bytes());
+        out.extend_from_slice(&self.length.to_be_bytes());
+        out.push(self.left);
         out.extend_from_slice(&(self.bytes.len() as u16).to_be_bytes());
         out.extend_from_slice(&self.bytes);
     }
@@ -312,6 +371,20 @@ impl<'a> FrameFields<'a> {
         Some(DigestAsk { number, have, publication, first, wanted, topic })
     }
 
+    fn news_ask(&mut self) -> Option<NewsAsk> {
+        let (number, next) = (self.number()?, self.number()?);
+        Some(NewsAsk { number, next, skip: u32::from_be_bytes(self.array()?) })
+    }
+
+    fn news_part(&mut self) -> Option<NewsPart> {
+        let (number, oldest) = (self.number()?, self.number()?);
+        let (end, event) = (self.number()?, self.number()?);
+        let [skip, length] = [self.array()?, self.array()?].map(u32::from_be_bytes);
+        let left = self.byte()?;
+        let bytes = usize::from(u16::from_be_bytes(self.array()?));
+        Some(NewsPart { number, oldest, end, event, skip, length, left, bytes: self.take(bytes)?.to_vec() })
+    }
+
     fn digest_part(&mut self) -> Option<DigestPart> {
         let (number, base, publication) = (self.number()?, self.number()?, self.number()?);
         let [index, count] = [self.array()?, self.array()?].map(u16::from_be_bytes);
@@ -356,6 +429,8 @@ mod tests {
                 bytes: vec![7; 9],
             }),
             Frame::Advice(Box::default()),
+            Frame::NewsAsk(NewsAsk { number: 1, next: u64::MAX, skip: 2 }),
+            Frame::NewsPart(NewsPart { number: 1, oldest: 2, end: 9, event: 3, skip: 4, length: 5, left: 6, bytes: vec![7; 9] }),
             Frame::Advice(Box::new(full_advice())),
         ]
     }
@@ -376,6 +451,8 @@ mod tests {
     fn the_largest_part_fills_a_datagram() {
         let part = DigestPart { bytes: vec![1; DIGEST_PART_BYTES], ..DigestPart::default() };
         assert_eq!(Frame::DigestPart(part).write().len(), PLAIN_BYTES_MAX);
+        let part = NewsPart { bytes: vec![1; NEWS_PART_BYTES], ..NewsPart::default() };
+        assert_eq!(Frame::NewsPart(part).write().len(), PLAIN_BYTES_MAX);
     }
 
     #[test]

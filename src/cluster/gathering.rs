@@ -94,7 +94,8 @@ pub struct Gatherer {
     rows: usize,
     next_clearing: Instant,
     numbers: u64,
-    allowance: ByteAllowance,
+    /// What may be fetched in a second, of figures and of news.
+    pub(super) allowance: ByteAllowance,
     pub counts: GatheringCounts,
     pub bug: DigestBug,
 }

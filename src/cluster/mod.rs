@@ -8,6 +8,7 @@
 //!
 //! What nodes tell each other of their figures: `digest` is what, `difference` how it is written, `serving` and `gathering` who is told what and
 //! when (`sharing` joins them to the engine), `merging` what several nodes' figures are together, `telling` how people are shown that.
+//! `news` is what they tell each other of what happens.
 //!
 //! All of it is pure: datagrams and moments in, datagrams out. `control::cluster` carries them.
 
@@ -22,6 +23,7 @@ pub mod health;
 pub mod identity;
 pub mod membership;
 pub mod merging;
+pub mod news;
 pub mod numbers;
 pub mod seal;
 pub mod secret;

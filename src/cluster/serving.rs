@@ -60,7 +60,8 @@ pub struct DigestServer {
     answers: VecDeque<ReadyDigest>,
     publications: u64,
     asked: Option<Instant>,
-    allowance: ByteAllowance,
+    /// What may be told in a second, of figures and of news.
+    pub(super) allowance: ByteAllowance,
     /// Bytes of answers sent, and questions that found the allowance used up.
     pub sent_bytes: u64,
     pub held_back: u64,

@@ -171,6 +171,7 @@ fn provider(id: &str, sums: &ProviderSums<'_>, histograms: bool) -> Value {
         "penalised_failures": total.penalised,
         "errors": errors,
         "by_transport": by_transport.collect::<Map<_, _>>(),
+        "last_hour": window(&sums.all.hour),
         "last_minute": window(&sums.all.minute),
         "regions": sums.by_region.iter().map(|(name, sums)| provider_in(name, sums)).collect::<Vec<_>>(),
     });
@@ -190,6 +191,7 @@ fn provider_in(region: &str, sums: &WindowSums) -> Value {
     out.insert("total_calls".to_owned(), json!(sums.total.attempts()));
     out.insert("success_rate".to_owned(), json!(rounded(sums.hour.success_rate())));
     out.extend(percentiles(sums));
+    out.insert("last_hour".to_owned(), Value::Object(window(&sums.hour)));
     out.insert("last_minute".to_owned(), Value::Object(window(&sums.minute)));
     Value::Object(out)
 }

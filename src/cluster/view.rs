@@ -3,6 +3,7 @@
 use super::frame::NodeCard;
 use super::gathering::GatheringCounts;
 use super::health::PeerState;
+use super::news::NewsCounts;
 use super::sessions::Unheard;
 use crate::base::time::Instant;
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ pub struct ClusterView {
     pub peers: Vec<PeerView>,
     pub datagrams: DatagramCounts,
     pub digests: DigestCounts,
+    /// What was told of what happens, both ways.
+    pub news: NewsCounts,
 }
 
 impl ClusterView {

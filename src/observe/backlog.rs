@@ -6,12 +6,15 @@
 
 use crate::base::ids::{ChainId, ProfileId};
 use crate::base::limits;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub struct Line {
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
+    /// Whether it happened here, and not on another node of the cluster.
+    pub is_own: bool,
     /// The chains of profiles that it is about; none: the node.
     pub places: Vec<(ProfileId, ChainId)>,
     pub json: Arc<str>,
@@ -24,6 +27,8 @@ pub struct Wanted {
     pub chain: Option<ChainId>,
     /// Names of events, or their first part (`provider`).
     pub events: Vec<Box<str>>,
+    /// What happens on other nodes too.
+    pub others: bool,
 }
 
 impl Wanted {
@@ -32,34 +37,54 @@ impl Wanted {
         let is_here = |(profile, chain): &(ProfileId, ChainId)| {
             self.profile.is_none_or(|wanted| wanted == *profile) && self.chain.is_none_or(|wanted| wanted == *chain)
         };
-        (self.events.is_empty() || self.events.iter().any(|name| is_named(name)))
+        (line.is_own || self.others)
+            && (self.events.is_empty() || self.events.iter().any(|name| is_named(name)))
             && (line.places.is_empty() || line.places.iter().any(is_here))
     }
+}
+
+/// One event, and whether it happened here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ToldLine {
+    pub json: Arc<str>,
+    pub is_own: bool,
 }
 
 /// What a reader gets at once.
 #[derive(Debug, Default)]
 pub struct Batch {
-    pub lines: Vec<Arc<str>>,
+    pub lines: Vec<ToldLine>,
     /// Where it goes on.
     pub next: u64,
     /// Events that were gone before it came for them.
     pub lost: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Backlog {
     lines: VecDeque<Line>,
     /// The number of the oldest.
     first: u64,
     bytes: usize,
+    most: (usize, usize),
+}
+
+impl Default for Backlog {
+    fn default() -> Backlog {
+        Backlog::new(limits::BACKLOG_EVENTS, limits::BACKLOG_BYTES)
+    }
 }
 
 impl Backlog {
+    /// One that keeps so many events, and so many bytes of them.
+    pub fn new(events: usize, bytes: usize) -> Backlog {
+        Backlog { lines: VecDeque::new(), first: 0, bytes: 0, most: (events, bytes) }
+    }
+
     pub fn push(&mut self, line: Line) {
         self.bytes += line.json.len();
         self.lines.push_back(line);
-        while self.lines.len() > limits::BACKLOG_EVENTS || self.bytes > limits::BACKLOG_BYTES {
+        while self.lines.len() > self.most.0 || self.bytes > self.most.1 {
             let Some(oldest) = self.lines.pop_front() else { break };
             self.bytes -= oldest.json.len();
             self.first += 1;
@@ -69,6 +94,11 @@ impl Backlog {
     /// The number that the next event gets.
     pub fn end(&self) -> u64 {
         self.first + self.lines.len() as u64
+    }
+
+    /// The number of the oldest event that is kept.
+    pub fn oldest(&self) -> u64 {
+        self.first
     }
 
     /// Where a new reader begins: it sees the last few of what it wants.
@@ -90,7 +120,7 @@ impl Backlog {
             }
             batch.next += 1;
             if wanted.takes(line) {
-                batch.lines.push(line.json.clone());
+                batch.lines.push(ToldLine { json: line.json.clone(), is_own: line.is_own });
             }
         }
         batch
@@ -104,11 +134,11 @@ mod tests {
 
     fn line(event: &'static str, chain: Option<u16>, text: &str) -> Line {
         let places = chain.map(|chain| (ProfileId(0), ChainId(chain))).into_iter().collect();
-        Line { event, places, json: text.into() }
+        Line { event: event.into(), is_own: true, places, json: text.into() }
     }
 
     fn names(batch: &Batch) -> Vec<&str> {
-        batch.lines.iter().map(|line| &**line).collect()
+        batch.lines.iter().map(|line| &*line.json).collect()
     }
 
     #[test]
@@ -128,17 +158,19 @@ mod tests {
         let check = |wanted: &Wanted, event, chain, want: bool| {
             assert_eq!(wanted.takes(&line(event, chain, "")), want, "{wanted:?} {event} {chain:?}");
         };
-        let chain = Wanted { profile: Some(ProfileId(0)), chain: Some(ChainId(1)), events: vec![] };
+        let chain = Wanted { profile: Some(ProfileId(0)), chain: Some(ChainId(1)), ..Wanted::default() };
         check(&chain, "provider.circuit", Some(1), true);
         check(&chain, "provider.circuit", Some(2), false);
         check(&chain, "node.ready", None, true);
-        let other = Wanted { profile: Some(ProfileId(1)), chain: None, events: vec![] };
+        let other = Wanted { profile: Some(ProfileId(1)), ..Wanted::default() };
         check(&other, "provider.circuit", Some(1), false);
         let named = Wanted { events: vec!["provider".into(), "chain.head".into()], ..Wanted::default() };
         check(&named, "provider.circuit", Some(1), true);
         check(&named, "providers.x", Some(1), false);
         check(&named, "chain.head", None, true);
         check(&named, "node.ready", None, false);
+        let other = Line { is_own: false, ..line("node.ready", None, "") };
+        assert!(!Wanted::default().takes(&other) && Wanted { others: true, ..Wanted::default() }.takes(&other));
     }
 
     proptest! {
@@ -159,7 +191,7 @@ mod tests {
                     prop_assert!(batch.lines.len() <= limits::EVENT_BATCH);
                     seen += batch.lost;
                     for line in &batch.lines {
-                        prop_assert_eq!(line.parse::<u64>().unwrap(), seen);
+                        prop_assert_eq!(line.json.parse::<u64>().unwrap(), seen);
                         seen += 1;
                     }
                     next = batch.next;

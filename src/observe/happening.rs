@@ -4,6 +4,7 @@
 //! fields in the order in which they are read. It is rendered once, by the thread that made it.
 
 use crate::base::ids::{ChainId, ProfileId};
+use crate::base::limits;
 use crate::base::time::{Instant, WallTime};
 use serde_json::{Map, Value};
 
@@ -53,6 +54,13 @@ impl Happening {
     pub fn about(mut self, places: impl IntoIterator<Item = (ProfileId, ChainId)>) -> Happening {
         self.places.extend(places);
         self
+    }
+
+    /// The same without whom and what exactly, for whoever has no room for all of it.
+    pub fn brief(&self) -> Happening {
+        let message = self.fields.get_key_value("message").map(|(name, value)| (name.clone(), value.clone()));
+        let fields = message.filter(|(_, text)| text.as_str().is_some_and(|text| text.len() < limits::EVENT_MESSAGE_BYTES));
+        Happening { fields: fields.into_iter().collect(), places: Vec::new(), ..*self }
     }
 
     /// The object as text. `wall` is the time for people at `at`.

@@ -2,6 +2,7 @@
 //! of a larger cluster, so that whoever reads it need not care.
 
 use crate::base::time::Instant;
+use crate::cluster::frame::SCHEMA_OF_NEWS;
 use crate::cluster::health::PeerState;
 use crate::cluster::sessions::Unheard;
 use crate::cluster::view::{ClusterView, PeerView};
@@ -57,6 +58,13 @@ pub fn answer(node: &Node, now: Instant) -> Value {
             "unanswered": gathered.unanswered,
             "held_back": view.digests.held_back,
         },
+        "events": {
+            "told_bytes": view.news.told_bytes,
+            "heard": view.news.heard,
+            "lost": view.news.lost,
+            "refused": view.news.refused,
+            "unanswered": view.news.unanswered,
+        },
         "nodes": nodes,
     })
 }
@@ -73,6 +81,7 @@ fn own(node: &Node, now: Instant) -> Value {
         "last_seen_ms": 0,
         "clock_skew_ms": 0,
         "uptime_seconds": node.uptime_seconds(now),
+        "tells_events": true,
         "self": true,
     })
 }
@@ -90,6 +99,7 @@ fn other(peer: &PeerView, now: Instant) -> Value {
         "last_seen_ms": now.since(peer.heard).as_millis() as u64,
         "clock_skew_ms": peer.clock_skew_ms,
         "uptime_seconds": null,
+        "tells_events": card.map(|card| card.schema >= SCHEMA_OF_NEWS),
         "self": false,
     })
 }

@@ -28,6 +28,7 @@ pub async fn serve<W: World>(client: &mut Client<W>, head: &RequestHead, buf: &[
     let shard = client.shard.clone();
     let wanted = wanted(&shard.snapshot().topology, head.query.of(buf))?;
     let last_id = std::str::from_utf8(head.field(Field::LastEventId).of(buf)).ok().filter(|id| !id.is_empty());
+    let origin = wanted.others.then(|| origin(&shard.node.settings.node_id, &shard.node.settings.region));
     let Some(reader) = shard.node.events.read(wanted, last_id) else {
         return Err(refused(503, "too many readers of events", "close one; each page and each lasso top is one"));
     };
@@ -41,7 +42,7 @@ pub async fn serve<W: World>(client: &mut Client<W>, head: &RequestHead, buf: &[
     if !client.send(out).await {
         return Ok(Next::Abort);
     }
-    if head.method == Method::Head { Ok(Next::Finish) } else { Ok(pass_on(client, reader).await) }
+    if head.method == Method::Head { Ok(Next::Finish) } else { Ok(pass_on(client, reader, origin.as_deref()).await) }
 }
 
 fn wanted(topology: &Topology, query: &[u8]) -> Result<Wanted, Answer> {
@@ -58,6 +59,13 @@ fn wanted(topology: &Topology, query: &[u8]) -> Result<Wanted, Answer> {
         };
         let id: Option<ChainId> = scope.chain_by_name.get(name.as_str()).copied();
         wanted.chain = Some(id.ok_or_else(|| refused(404, &format!("no chain \"{name}\""), "GET /api/chains lists them"))?);
+    }
+    match query_value(query, "scope").as_deref() {
+        Some("cluster") => wanted.others = true,
+        None | Some("node" | "") => {}
+        Some(_) => {
+            return Err(refused(400, "no such scope", "scope is node, which is usual, or cluster: what happens on all nodes"));
+        }
     }
     if let Some(names) = query_value(query, "types") {
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -78,15 +86,21 @@ fn write_hello<W: World>(out: &mut Vec<u8>, client: &Client<W>) {
     write_event(out, "hello", None, [hello.to_string().as_bytes()]);
 }
 
+/// What an event of this node begins with, for a reader who hears of several.
+fn origin(node_id: &str, region: &str) -> String {
+    let text = json!({ "node_id": node_id, "region": region }).to_string();
+    text.trim_end_matches('}').to_owned() + ","
+}
+
 /// Until the reader leaves, or the node ends: then it comes back to whoever serves next.
-async fn pass_on<W: World>(client: &mut Client<W>, mut reader: Reader) -> Next {
+async fn pass_on<W: World>(client: &mut Client<W>, mut reader: Reader, origin: Option<&str>) -> Next {
     let shard = client.shard.clone();
     let mut heard_at = shard.now();
     loop {
         let batch = reader.take();
         let now = shard.now();
         let mut out = Vec::new();
-        write_batch(&mut out, &batch, reader.last_id().as_deref());
+        write_batch(&mut out, &batch, reader.last_id().as_deref(), origin);
         if out.is_empty() && now.since(heard_at).as_millis() as u64 >= limits::EVENT_HEARTBEAT_MS {
             out.extend_from_slice(HEARTBEAT);
         }
@@ -104,30 +118,48 @@ async fn pass_on<W: World>(client: &mut Client<W>, mut reader: Reader) -> Next {
     }
 }
 
-fn write_batch(out: &mut Vec<u8>, batch: &Batch, id: Option<&str>) {
+/// With `origin` before each event of this node; those of others have theirs.
+fn write_batch(out: &mut Vec<u8>, batch: &Batch, id: Option<&str>, origin: Option<&str>) {
     if batch.lost > 0 {
         write_event(out, "lost", None, [json!({ "lost": batch.lost }).to_string().as_bytes()]);
     }
     if batch.lines.is_empty() {
         return;
     }
-    let lines = batch.lines.iter().enumerate().flat_map(|(nth, line)| [if nth == 0 { &b"["[..] } else { b"," }, line.as_bytes()]);
+    let lines = batch.lines.iter().enumerate().flat_map(|(nth, line)| {
+        let before = if nth == 0 { &b"["[..] } else { b"," };
+        match (origin, line.json.strip_prefix('{')) {
+            (Some(origin), Some(rest)) if line.is_own => [before, origin.as_bytes(), rest.as_bytes()],
+            _ => [before, b"", line.json.as_bytes()],
+        }
+    });
     write_event(out, "batch", id, lines.chain([&b"]"[..]]));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::backlog::ToldLine;
 
     #[test]
     fn a_batch_is_one_message_with_one_line() {
-        let check = |lines: &[&str], lost, want: &str| {
-            let batch = Batch { lines: lines.iter().map(|line| (*line).into()).collect(), next: 9, lost };
+        let line = |json: &str| ToldLine { json: json.into(), is_own: !json.contains("node_id") };
+        let told = |lines: &[&str], lost, origin: Option<&str>, want: &str| {
+            let batch = Batch { lines: lines.iter().map(|json| line(json)).collect(), next: 9, lost };
             let mut out = Vec::new();
-            write_batch(&mut out, &batch, Some("1-8"));
+            write_batch(&mut out, &batch, Some("1-8"), origin);
             assert_eq!(String::from_utf8(out).unwrap(), want);
         };
+        let check = |lines: &[&str], lost, want: &str| told(lines, lost, None, want);
         check(&[], 0, "");
+        let origin = origin("a\"b", "eu");
+        let want = r#"[{"node_id":"a\"b","region":"eu","event":"e"},{"node_id":"b","event":"e"}]"#;
+        told(
+            &[r#"{"event":"e"}"#, r#"{"node_id":"b","event":"e"}"#],
+            0,
+            Some(&origin),
+            &format!("id: 1-8\nevent: batch\ndata: {want}\n\n"),
+        );
         check(&["{}"], 0, "id: 1-8\nevent: batch\ndata: [{}]\n\n");
         check(&["{}", "{}"], 3, "event: lost\ndata: {\"lost\":3}\n\nid: 1-8\nevent: batch\ndata: [{},{}]\n\n");
     }

@@ -1,62 +1,18 @@
 // The page in a browser, as a person uses it: node page.mjs check URL FOLDER | memory URL SECONDS | scale URL.
 // URL is a node of `lasso demo`. Exit 0 when the page is right; what was measured is said in lines. Screenshots go to FOLDER.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import http from 'node:http';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
+import { SIZES, accessible, launch, memory, nameFocusable, openPage, say, shows, toTab, walkByTab, wide } from './browsing.mjs';
 import { serveScale } from './scale.mjs';
 
 const [mode, base, extra] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-// Longer than anything takes on a loaded machine; everything is waited for, nothing slept through.
-const PATIENCE_MS = 20_000;
 // Of processor time, in a view of ten chains of thirty providers.
 const LONGEST_TASK_MS = 100;
-const SIZES = [[320, 700], [1280, 800], [1920, 1080]];
 
-const started = Date.now();
-const say = (text) => console.log(`${((Date.now() - started) / 1000).toFixed(1)} s: ${text}`);
-
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium-headless-shell', args: ['--no-sandbox', '--disable-gpu'] });
-say(`Chromium ${browser.version()}`);
-// Whoever waits for lines learns that this goes on; no wait in here is longer than PATIENCE_MS.
-setInterval(() => say('still at it'), 15_000).unref();
-
-// A page whose every misstep is noted: errors on its console, refusals by its policy, requests to anywhere else.
-async function open({ size = [1280, 800], scheme = 'dark', at = base, init = null } = {}) {
-  const context = await browser.newContext({ viewport: { width: size[0], height: size[1] }, colorScheme: scheme, reducedMotion: 'reduce' });
-  context.setDefaultTimeout(PATIENCE_MS);
-  await context.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} refused ${event.blockedURI}`));
-  });
-  if (init) await context.addInitScript(init);
-  const page = await context.newPage();
-  const missteps = [];
-  const { host } = new URL(at);
-  const foreign = (url) => ['http:', 'https:', 'ws:', 'wss:'].includes(new URL(url).protocol) && new URL(url).host !== host;
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && missteps.push(`console ${message.type()}: ${message.text()} ${message.location().url}`));
-  page.on('pageerror', (error) => missteps.push(`exception: ${error.stack}`));
-  page.on('request', (request) => foreign(request.url()) && missteps.push(`a request to ${request.url()}`));
-  page.on('websocket', (socket) => foreign(socket.url()) && missteps.push(`a socket to ${socket.url()}`));
-  return { page, missteps, close: () => context.close() };
-}
-
-// What a reader finds in the view; hidden text and names of pictures count, for they are read too.
-const shows = (page, words, inside = '#view') =>
-  page.waitForFunction(
-    ([words, inside]) => {
-      const view = document.querySelector(inside);
-      const names = [...(view?.querySelectorAll('[aria-label]') ?? [])].map((part) => part.getAttribute('aria-label'));
-      const text = [view?.textContent ?? '', ...names].join(' ');
-      return words.every((word) => text.includes(word));
-    },
-    [words, inside],
-  ).catch(async () => {
-    const text = await page.locator(inside).textContent();
-    assert.fail(`${page.url()} does not show ${words.filter((word) => !text.includes(word))}, but: ${text.slice(0, 1500)}`);
-  });
+const browser = await launch();
+const open = (how = {}) => openPage(browser, { at: base, ...how });
 
 // ── calls to the node, beside the browser ────────────────────────────────────────────────────────────────────────────
 
@@ -130,16 +86,6 @@ async function runTester(page) {
   await shows(page, ['running', 'Who answered', 'Errors by kind', 'does not exist', 'subscribed', 'eth_nothingOfTheKind', 'In flight'], '[aria-labelledby="v-results"]');
 }
 
-const wide = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-
-async function accessible(page, name) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-  const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  const told = grave.map(({ id, help, nodes }) => `${id}: ${help}\n    ${nodes.slice(0, 4).map(({ html, any }) => `${html.slice(0, 200)} ${any[0]?.message ?? ''}`).join('\n    ')}`);
-  return told.map((text) => `${name}: ${text}`);
-}
-
 async function everyState(folder) {
   const wrong = [];
   let shots = 0;
@@ -193,47 +139,15 @@ async function arithmetic() {
 
 // ── the keyboard ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// What can be focused, by a name that stays when figures change.
-const nameFocusable = () => {
-  globalThis.nameOf = (part) => `${part.nodeName.toLowerCase()} ${(part.getAttribute('aria-label') || part.id || part.textContent).replace(/[\d.,:]+/g, '#').trim().slice(0, 60)}`;
-};
-
 async function keyboard() {
   const { page, missteps, close } = await open({ init: nameFocusable });
   for (const { name, query, text } of STATES.filter(({ name }) => name !== 'curves')) {
     await page.goto(`${base}/dashboard/default${query}`);
     await shows(page, text);
-    const places = () => page.evaluate(() =>
-      [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
-        .filter((part) => part.tabIndex >= 0 && !part.disabled && part.checkVisibility({ visibilityProperty: true }))
-        .map((part) => globalThis.nameOf(part)),
-    );
-    const wanted = await places();
-    const [reached, blind] = [new Set(), []];
-    let nowhere = 0;
-    await page.evaluate(() => document.activeElement?.blur());
-    for (let pressed = 0; pressed < wanted.length + 30; pressed += 1) {
-      await page.keyboard.press('Tab');
-      const [on, seen] = await page.evaluate(() => {
-        const part = document.activeElement;
-        const { outlineStyle, outlineWidth } = getComputedStyle(part);
-        return [part === document.body ? null : globalThis.nameOf(part), part.closest('svg') !== null || (outlineStyle !== 'none' && outlineWidth !== '0px')];
-      });
-      if (on === null) {
-        // The end of the page, or what had the focus went: then the next is where it was.
-        nowhere += 1;
-        if (nowhere === 2) break;
-        continue;
-      }
-      reached.add(on);
-      if (!seen) blind.push(on);
-    }
-    // What went while Tab was on its way (an attention that was over) could not be reached.
-    const left = new Set(await places());
-    const missed = [...new Set(wanted)].filter((part) => left.has(part) && !reached.has(part));
+    const { wanted, missed, blind } = await walkByTab(page);
     assert.deepEqual(missed, [], `${name}: not reached by Tab`);
     assert.deepEqual(blind, [], `${name}: focused without a visible outline`);
-    say(`${name}: ${new Set(wanted).size} places for Tab, all reached`);
+    say(`${name}: ${wanted} places for Tab, all reached`);
   }
   // From the picture to the answer without a mouse: a provider, why it gets no calls, and back to another tab.
   await page.goto(`${base}/dashboard/default`);
@@ -315,38 +229,13 @@ async function runEnds() {
 
 // ── memory ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function memory(seconds) {
+const TABS = ['Metrics', 'Overview', 'System', 'Overview', 'Regions', 'Overview', 'Explain', 'Overview'];
+
+async function remembering(seconds) {
   const { page, missteps, close } = await open();
-  const client = await page.context().newCDPSession(page);
-  const heap = async () => {
-    // Twice: what the first finds unreachable may hold more.
-    for (let round = 0; round < 2; round += 1) await client.send('HeapProfiler.collectGarbage');
-    const [{ usedSize }, { nodes, jsEventListeners }] = [await client.send('Runtime.getHeapUsage'), await client.send('Memory.getDOMCounters')];
-    return { kb: usedSize / 1024, nodes, listeners: jsEventListeners };
-  };
   await page.goto(`${base}/dashboard/default`);
   await shows(page, STATES[0].text);
-  const samples = [];
-  const begun = Date.now();
-  const tabs = ['Metrics', 'Overview', 'System', 'Overview', 'Regions', 'Overview', 'Explain', 'Overview'];
-  // The ring of events, caches and compiled code fill in the first round through the tabs and the first fifth of the time.
-  const warm = Math.max(15, seconds / 5);
-  for (let turn = 0; (Date.now() - begun) / 1000 < seconds; turn += 1) {
-    await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: tabs[turn % tabs.length], exact: true }).click();
-    await page.waitForTimeout(2_000);
-    if (turn % 2 === 0) continue;
-    const sample = { at: (Date.now() - begun) / 1000, ...(await heap()) };
-    if (sample.at >= warm) samples.push(sample);
-    if (turn % 4 === 1) say(`heap ${sample.kb.toFixed(0)} KB, ${sample.nodes} nodes, ${sample.listeners} listeners`);
-  }
-  const median = (list, field) => list.map((sample) => sample[field]).sort((a, b) => a - b)[Math.floor(list.length / 2)];
-  const third = Math.max(1, Math.floor(samples.length / 3));
-  const [early, late] = [samples.slice(0, third), samples.slice(-third)];
-  const grown = median(late, 'kb') - median(early, 'kb');
-  const nodes = median(late, 'nodes') - median(early, 'nodes');
-  say(`from ${warm.toFixed(0)} s to ${seconds} s: heap ${median(early, 'kb').toFixed(0)} KB, then ${median(late, 'kb').toFixed(0)} KB (${grown.toFixed(0)} KB more); ${nodes} nodes more`);
-  assert.ok(grown < 512, `the heap grew by ${grown.toFixed(0)} KB`);
-  assert.ok(nodes < 1_000, `${nodes} nodes more than before`);
+  await memory(page, seconds, (page, turn) => toTab(page, TABS[turn % TABS.length]));
   assert.deepEqual(missteps, []);
   await close();
 }
@@ -382,7 +271,7 @@ async function tasks(page, during) {
 async function scale() {
   const served = await serveScale(base, { chains: 10, providers: 30, rate: 60 });
   const { page, missteps, close } = await open({ at: served.url, size: [1920, 1080], init: watchFrames });
-  const views = [['overview', '', 10], ['chain', '?chain=chain-3', 5], ['provider', '?chain=chain-3&provider=provider-07', 5], ['metrics', '?tab=metrics&chain=chain-3', 10], ['system', '?tab=system', 5], ['regions', '?tab=regions', 5], ['explain', '?tab=explain&chain=chain-3', 5]];
+  const views = [['overview', '', 10], ['chain', '?chain=chain-3', 5], ['provider', '?chain=chain-3&provider=provider-07', 5], ['metrics', '?tab=metrics&chain=chain-3', 10], ['system', '?tab=system', 5], ['regions', '?tab=regions&chain=chain-3&provider=provider-07', 10], ['together', '?tab=metrics&chain=chain-3&whose=cluster', 5], ['explain', '?tab=explain&chain=chain-3', 5]];
   const wrong = [];
   for (const [name, query, seconds] of views) {
     await page.goto(`${served.url}/dashboard/default${query}`);
@@ -418,7 +307,7 @@ try {
     traffic.stop();
   } else if (mode === 'memory') {
     const traffic = load(60);
-    await memory(Number(extra ?? 60));
+    await remembering(Number(extra ?? 60));
     traffic.stop();
   } else {
     await scale();

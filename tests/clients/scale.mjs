@@ -65,6 +65,23 @@ function answers({ chains, providers }) {
       last_updated: now(),
     };
   };
+  // Two nodes in each of six regions, one of which answers no more.
+  const nodes = Array.from({ length: 12 }, (_, index) => ({ node_id: `node-${two(index)}`, region: `region-${(index >> 1) + 1}`, version: '0.0.0', config_revision: 1, state: index === 11 ? 'disconnected' : 'responding', self: index === 0 }));
+  const regions = [...new Set(nodes.map(({ region }) => region))];
+  const circuits = (status) => ({ closed: status === 'circuit_open' ? 3 : 4, half_open: 0, open: status === 'circuit_open' ? 1 : 0 });
+  const together = (at) => {
+    const speed = (index, place = 0) => 3 + ((index * 37 + place * 53) % 240);
+    const both = (p50) => ({ last_hour: window(p50, 27_000), last_minute: window(p50 * (0.9 + random() / 5), 600), ...times(p50) });
+    return {
+      profile: 'default', chain: slugs[at], chain_id: at + 1, timestamp: now(), scope: 'cluster', region: null, node_id: null, coverage: { responding: 11, total: 12 }, stale: true, oldest_ms: 21_000,
+      chain_performance: { ...times(12), total_calls: 900_000, success_rate: 0.99, failovers_last_minute: 3, connected_providers: 27, total_providers: providers, rpc_calls_per_second: 720, error_rate_percent: 1 },
+      nodes: nodes.map((node) => ({ ...node, age_ms: 900, stale: node.state !== 'responding', figures: null })),
+      regions: regions.map((region) => ({ region, nodes: 2 })),
+      providers: ids.map((id, index) => ({ id, status: word(at, index), circuits: circuits(word(at, index)), height: height(at), success_rate: 0.99, total_calls: 480_000, avg_latency_ms: speed(index), ...both(speed(index)), latency_histogram: histogram(speed(index), 90_000), regions: regions.map((region, place) => ({ region, status: word(at + place, index), circuits: circuits(word(at + place, index)), ...both(speed(index, place)) })) })),
+      rpc_methods: METHODS,
+      rpc_performance_by_method: METHODS.map((method) => ({ method, total_calls: 90_000, success_rate: 0.99, last_hour: window(20, 27_000), last_minute: window(20, 600) })),
+    };
+  };
   let calls = 0;
   const shard = (name) => ({ name, client_connections: 40, upstream_connections: 300, attempts_in_flight: 4, calls: (calls += 30), replies: calls, refusals: 0, rate_limited: 0, failovers: 9, truncated: 0, upstream_websockets: 200, stray_messages: 0, connections_taken: 90, websocket_clients: 12, subscriptions: 12, topics: 4, subscription_events: 900, slow_consumers: 0, panics: 0, stall_ms: random(), stall_max_ms: 4, epoch: 30, epoch_lag_ms: 60 * random(), late_epochs: 0, upstream_latency_ms: { count: 900, p50: 9, p90: 30, p99: 90, max: 300 } });
   const shards = () => ({ timestamp: now(), shards: [...Array.from({ length: 15 }, (_, index) => shard(`shard-${index}`)), shard('control')], total: { client_connections: 600, attempts_in_flight: 64, calls, replies: calls, refusals: 0, failovers: 9, websocket_clients: 180, subscriptions: 180, subscription_events: 9_000, slow_consumers: 0, panics: 0, merged_attempts: 0, unfiled_attempts: 0, dropped_events: 0 }, streams: { followers: 9, feeds: 300, upstream_subscriptions: 300, events: 9_000, duplicates_dropped: 20_000, leaders_lost: 0, switches: 0, blocks_filled: 0, streams_closed: 0 } });
@@ -77,10 +94,10 @@ function answers({ chains, providers }) {
   const table = {
     status, shards,
     providers: (path) => ({ profile: 'default', chain: slugs[at(path)], chain_id: at(path) + 1, timestamp: now(), consensus_height: height(at(path)), block_time_ms: 2_000, max_lag_blocks: 2, providers: ids.map(provider(at(path))) }),
-    metrics: (path) => metrics(at(path)),
+    metrics: (path, query) => (query.has('scope') ? together : metrics)(at(path)),
     explain: (path) => explain(at(path.slice(1)), path[2]),
     region: () => ({ region: 'made-up', node_id: 'made-up', timestamp: now(), providers: slugs.flatMap((chain) => ids.map((id, index) => ({ profile: 'default', chain, id, regions: index % 3 === 0 ? ['made-up'] : [], probe_latency_ms: 3 + ((index * 37) % 90) }))) }),
-    cluster: () => ({ enabled: false, status: 'standalone', node_id: 'made-up', region: 'made-up', coverage: { responding: 1, total: 1 }, stale: false, nodes: [{ node_id: 'made-up', region: 'made-up', state: 'connected', version: '0.0.0', uptime_seconds: 3600, self: true }] }),
+    cluster: () => ({ enabled: true, status: 'degraded', node_id: 'node-01', region: 'region-1', coverage: { responding: 11, total: 12 }, stale: true, nodes: nodes.map((node, index) => ({ ...node, address: `10.0.0.${index}:7946`, last_seen_ms: 900, clock_skew_ms: index, uptime_seconds: null, tells_events: true })) }),
   };
   let number = 0;
   const event = () => {
@@ -99,19 +116,20 @@ function answers({ chains, providers }) {
 // `url` of a server with the page of the node at `base` and `rate` events a second; `close` ends it.
 export async function serveScale(base, size) {
   const { table, event, started } = answers(size);
-  const streams = new Set();
+  const streams = new Map();
   const server = http.createServer((request, answer) => {
-    const { pathname } = new URL(request.url, base);
+    const { pathname, searchParams } = new URL(request.url, base);
     const [, root, name, ...path] = pathname.split('/');
     if (root !== 'api') return request.pipe(http.request(base + request.url, { method: request.method, headers: request.headers }, (from) => from.pipe(answer.writeHead(from.statusCode, from.headers))));
     if (name === 'events') {
       answer.writeHead(200, { 'content-type': 'text/event-stream' });
       answer.write(`event: hello\ndata: ${JSON.stringify({ node_id: 'made-up', region: 'made-up', version: '0.0.0', started_at: started, timestamp: started })}\n\n`);
-      streams.add(answer);
+      const types = searchParams.get('types')?.split(',') ?? [];
+      streams.set(answer, ({ event }) => types.length === 0 || types.some((type) => event.startsWith(type)));
       return request.on('close', () => streams.delete(answer));
     }
     const known = Object.hasOwn(table, name);
-    answer.writeHead(known ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(known ? table[name](path) : { errors: { detail: 'Not found' } }));
+    answer.writeHead(known ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(known ? table[name](path, searchParams) : { errors: { detail: 'Not found' } }));
   });
   let [due, sent] = [0, 0];
   const timer = setInterval(() => {
@@ -119,7 +137,10 @@ export async function serveScale(base, size) {
     const batch = Array.from({ length: Math.floor(due) }, event);
     due -= batch.length;
     sent += 1;
-    if (batch.length > 0) for (const stream of streams) stream.write(`event: batch\nid: 1-${sent}\ndata: ${JSON.stringify(batch)}\n\n`);
+    for (const [stream, takes] of streams) {
+      const wanted = batch.filter(takes);
+      if (wanted.length > 0) stream.write(`event: batch\nid: 1-${sent}\ndata: ${JSON.stringify(wanted)}\n\n`);
+    }
   }, 50);
   await new Promise((listens) => server.listen(0, '127.0.0.1', listens));
   const close = () => {

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A reader of the stream, as a browser's EventSource is one.
-struct Listener {
+pub struct Listener {
     stream: BufReader<TcpStream>,
     last_id: Option<String>,
 }
@@ -26,7 +26,7 @@ enum Heard {
 }
 
 impl Listener {
-    fn new(at: SocketAddr, query: &str, last_id: Option<&str>) -> Listener {
+    pub fn new(at: SocketAddr, query: &str, last_id: Option<&str>) -> Listener {
         let mut stream = TcpStream::connect(at).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         let field = last_id.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
@@ -40,6 +40,11 @@ impl Listener {
         assert!(fields[0].starts_with("HTTP/1.1 200"), "{fields:?}");
         assert!(fields.contains(&"content-type: text/event-stream".to_owned()), "{fields:?}");
         Listener { stream, last_id: None }
+    }
+
+    /// How long nothing may come before that is a failure.
+    pub fn wait_for(&mut self, patience: Duration) {
+        self.stream.get_ref().set_read_timeout(Some(patience)).expect("a timeout");
     }
 
     fn next(&mut self) -> Heard {
@@ -67,7 +72,7 @@ impl Listener {
     }
 
     /// Events until one is as wanted, and those that came with it.
-    fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             match self.next() {

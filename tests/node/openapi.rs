@@ -67,7 +67,7 @@ impl Spec {
     }
 
     /// The schema of a message of `/api/events`.
-    fn check_message(&self, event: &str, data: &Value) {
+    pub fn check_message(&self, event: &str, data: &Value) {
         let media = &self.0["paths"]["/api/events"]["get"]["responses"]["200"]["content"]["text/event-stream"];
         let found = breaches(&self.0, &media["x-events"][event], data);
         assert!(media["x-events"][event].is_object() && found.is_empty(), "{event}: {found:#?}");

@@ -13,7 +13,7 @@ use std::process::Command;
 const BROWSER: &str = "/usr/bin/chromium-headless-shell";
 
 /// None where there is no browser, which is a failure in CI.
-fn browser() -> Option<Tools> {
+pub fn browser() -> Option<Tools> {
     let tools = tools()?;
     if Path::new(BROWSER).exists() {
         return Some(tools);

@@ -109,6 +109,18 @@ const _: () = assert!((CLUSTER_DIGEST_ROWS_IN_ALL as u64) <= u64::MAX / CLUSTER_
 const _: () = assert!(CLUSTER_DIGEST_PARTS <= u16::MAX as usize && CLUSTER_DIGEST_WINDOW <= 64);
 const _: () = assert!(CLUSTER_PROBE_RTT_MS * 2 < CLUSTER_PROBE_MS);
 const _: () = assert!(CLUSTER_CHECK_TIMEOUT_MS < CLUSTER_CHECK_MS);
+/// What happens on other nodes, while somebody listens: each node is asked so often, and one that falls silent again after so long; so many
+/// at once, for so many datagrams each.
+pub const CLUSTER_NEWS_MS: u64 = 1_000;
+pub const CLUSTER_NEWS_QUIET_MS: u64 = 1_000;
+pub const CLUSTER_NEWS_ASKS: usize = 32;
+pub const CLUSTER_NEWS_WINDOW: usize = 16;
+/// What a node keeps for others: events, their bytes, and those of one. A new listener hears the newest few of each node.
+pub const CLUSTER_NEWS_EVENTS: usize = 512;
+pub const CLUSTER_NEWS_BYTES: usize = 512 * 1024;
+pub const CLUSTER_NEWS_EVENT_BYTES: usize = 32 * 1024;
+pub const CLUSTER_NEWS_RECENT: u64 = 32;
+const _: () = assert!(CLUSTER_NEWS_WINDOW <= u8::MAX as usize && CLUSTER_NEWS_EVENT_BYTES < CLUSTER_NEWS_BYTES);
 /// Advice: words of one node, of all, and operators' orders that are kept.
 pub const CLUSTER_WORDS_OF_ONE: usize = 256;
 pub const CLUSTER_WORDS: usize = 16_384;

@@ -2,6 +2,7 @@
 
 use super::draw::{boxed, event_lines, line, style};
 use super::view::{Event, Target, View};
+use super::whose::{self, Together, Whose};
 use crate::cli::picture::{ChannelState, ProviderState};
 use crate::cli::stats::{METHOD_COLUMNS, column, of_method};
 use crate::cli::table::{Cell, Layout, Tone, ms, percent, whole};
@@ -22,9 +23,14 @@ pub fn draw(frame: &mut Frame, view: &View, target: &Target, area: Rect) {
         return frame.render_widget(Paragraph::new(text), area);
     };
     let mut lines = head(view, target, provider);
-    lines.extend(channels(view, provider, width));
-    let room = height.saturating_sub(lines.len() + 3 + EVENTS_MIN);
-    lines.extend(methods(view, target, width, room));
+    match &view.together {
+        Some(told) => lines.extend(regions(view, told, target, width)),
+        None => {
+            lines.extend(channels(view, provider, width));
+            let room = height.saturating_sub(lines.len() + 3 + EVENTS_MIN);
+            lines.extend(methods(view, target, width, room));
+        }
+    }
     lines.push(heading("events, newest first"));
     let mine: Vec<&Event> = view.events.iter().filter(|event| event.about.contains(target)).collect();
     if mine.is_empty() {
@@ -41,16 +47,17 @@ fn heading(text: &str) -> Line<'static> {
 
 fn head(view: &View, target: &Target, provider: &ProviderState) -> Vec<Line<'static>> {
     let tone = Tone::of_status(&provider.status);
-    let reason = if provider.reason.is_empty() { "nothing speaks against it" } else { &provider.reason };
+    let reason = match (&view.together, provider.reason.as_str()) {
+        (Some(_), _) => "the worst of these nodes",
+        (None, "") => "nothing speaks against it",
+        (None, reason) => reason,
+    };
+    let name = if provider.name.is_empty() { String::new() } else { format!(": {}", provider.name) };
+    let priority = if view.together.is_some() { String::new() } else { format!("priority {}, ", provider.priority) };
     vec![
-        heading(&format!("{} on {}, profile {}: {}", target.provider, target.chain, target.profile, provider.name)),
+        heading(&format!("{} on {}, profile {}{name}", target.provider, target.chain, target.profile)),
         Line::styled(format!("{}: {reason}", provider.status), style(view, tone)),
-        Line::raw(format!(
-            "priority {}, height {}, {} blocks behind",
-            provider.priority,
-            whole(provider.height),
-            whole(provider.lag_blocks),
-        )),
+        Line::raw(format!("{priority}height {}, {} blocks behind", whole(provider.height), whole(provider.lag_blocks),)),
         Line::raw(format!(
             "last minute: {} calls, success {}, p50 {} ms, p95 {} ms, p99 {} ms",
             provider.minute.calls,
@@ -108,6 +115,21 @@ fn channels(view: &View, provider: &ProviderState, width: usize) -> Vec<Line<'st
     lines
 }
 
+/// Where it is well, and where it is not.
+fn regions(view: &View, told: &Together, target: &Target, width: usize) -> Vec<Line<'static>> {
+    let mut lines = vec![heading("by region, last minute")];
+    let rows: Vec<Vec<Cell>> = told.regions_of(target).iter().map(whose::of_region).collect();
+    if rows.is_empty() {
+        lines.push(Line::raw("no node has told its figures yet"));
+    } else {
+        let layout = Layout::new(&whose::REGION_COLUMNS, &rows, Some(width));
+        lines.push(line(view, &layout.titles(), false));
+        lines.extend(rows.iter().map(|row| line(view, &layout.cells(row), false)));
+    }
+    lines.push(Line::default());
+    lines
+}
+
 fn methods(view: &View, target: &Target, width: usize, room: usize) -> Vec<Line<'static>> {
     let mut lines = vec![heading("methods, last hour")];
     if view.methods_of.as_ref() != Some(target) {
@@ -134,13 +156,16 @@ pub fn confirm(frame: &mut Frame, view: &View, target: &Target, order: Order, ar
         Order::Close => ("Hold closed", "Failures do not open its circuits until you give it back with a."),
         Order::Auto => ("Leave to the rules", "Circuits held open are tried first, then closed."),
     };
-    let lines = vec![
+    let mut lines = vec![
         heading(&format!("{what}: {provider} on {chain}, profile {profile}?")),
         Line::raw(effect),
         Line::raw("Profiles that share this provider share its circuits."),
-        Line::default(),
-        Line::styled("y does it, any other key does not", style(view, Tone::Warn)),
     ];
+    if view.shown != Whose::ThisNode {
+        lines.push(Line::raw("It is an order to the asked node alone: lasso breaker --cluster gives it to all."));
+    }
+    lines.push(Line::default());
+    lines.push(Line::styled("y does it, any other key does not", style(view, Tone::Warn)));
     boxed(frame, "circuit", lines, area);
 }
 
@@ -151,6 +176,7 @@ pub fn help(frame: &mut Frame, view: &View, area: Rect) {
         ("/", "show only what contains a text (name, chain, profile, status)"),
         ("Esc", "show all again"),
         ("s  r", "sort by the next column; reverse"),
+        ("n  N", "figures of this node, all nodes, each region, each node; back"),
         ("o  c  a", "hold its circuits open, closed, or leave them to the rules"),
         ("?", "this"),
         ("q, Ctrl-C", "quit"),

@@ -5,6 +5,7 @@
 
 use super::detail;
 use super::view::{Event, Mode, View, target};
+use super::whose::{self, Together, Whose};
 use crate::cli::picture::{ChainState, Picture};
 use crate::cli::stats;
 use crate::cli::table::{Cell, Layout, Tone, ms};
@@ -22,18 +23,22 @@ const SHARD_LINES: u16 = 6;
 
 pub fn draw(frame: &mut Frame, view: &View) {
     let area = frame.area();
-    let [title, banner, body, foot] = Split::vertical([
+    let [title, banner, whose, body, foot] = Split::vertical([
         Constraint::Length(1),
         Constraint::Length(u16::from(view.problem.is_some())),
+        Constraint::Length(u16::from(view.choices.len() > 1)),
         Constraint::Min(0),
         Constraint::Length(1),
     ])
     .areas(area);
     frame.render_widget(Paragraph::new(headline(view)).style(style(view, Tone::Plain).add_modifier(Modifier::BOLD)), title);
     if let Some(problem) = &view.problem {
-        let text = format!(" NODE GONE, below is old  {problem} ");
+        // A node that is there may still know nothing of the nodes that are wanted.
+        let what = if view.whose == Whose::ThisNode { "NODE GONE" } else { "NO FIGURES" };
+        let text = format!(" {what}, below is old  {problem} ");
         frame.render_widget(Paragraph::new(text).style(style(view, Tone::Bad).add_modifier(Modifier::REVERSED)), banner);
     }
+    frame.render_widget(Paragraph::new(whose_line(view)), whose);
     match view.looked_at() {
         Some(target) => detail::draw(frame, view, target, body),
         None => overview(frame, view, body),
@@ -74,15 +79,32 @@ fn headline(view: &View) -> String {
     )
 }
 
+/// Whose figures these are, how complete and how old. A node alone has nothing to say here.
+fn whose_line(view: &View) -> Line<'static> {
+    let shown = view.shown.words();
+    if view.whose != view.shown {
+        let text = format!("asking for the figures of {}; below are those of {shown}", view.whose.words());
+        return Line::styled(text, style(view, Tone::Warn));
+    }
+    match &view.together {
+        None => Line::styled(format!("figures of {shown}; n goes through all nodes, regions, nodes"), style(view, Tone::Faint)),
+        Some(told) => {
+            let tone = if told.is_stale { Tone::Warn } else { Tone::Plain };
+            Line::styled(format!("figures of {shown}: {}", told.words()), style(view, tone))
+        }
+    }
+}
+
 fn hints(view: &View) -> Line<'static> {
     let order = if view.reversed { ", reversed" } else { "" };
     let text = match (&view.mode, &view.said) {
         (Mode::Filter, _) => format!("filter: {}_   Enter keeps it, Esc clears it", view.filter),
         (_, Some(said)) => said.clone(),
-        (Mode::Detail(_), _) => "Esc back  j/k next  o open  c close  a auto  ? help  q quit".to_owned(),
+        (Mode::Detail(_), _) => "Esc back  j/k next  o open  c close  a auto  n nodes  ? help  q quit".to_owned(),
         (Mode::List | Mode::Help | Mode::Confirm { .. }, _) => {
             let filter = if view.filter.is_empty() { String::new() } else { format!("  filter \"{}\"", view.filter) };
-            format!("? help  q quit  Enter detail  / filter  s sort: {}{order}{filter}", view.sort.word())
+            let nodes = if view.choices.len() > 1 { "  n nodes" } else { "" };
+            format!("? help  q quit  Enter detail  / filter{nodes}  s sort: {}{order}{filter}", view.sort.word())
         }
     };
     Line::styled(text, Style::new().add_modifier(Modifier::BOLD))
@@ -93,7 +115,8 @@ fn overview(frame: &mut Frame, view: &View, area: Rect) {
         let text = if view.problem.is_some() { "Waiting for the node." } else { "Asking the node." };
         return frame.render_widget(Paragraph::new(text), area);
     };
-    let shards = (picture.shards.len() as u16 + 2).min(SHARD_LINES);
+    let lines = view.together.as_ref().map_or(picture.shards.len(), |told| told.nodes.len());
+    let shards = (lines as u16 + 2).min(SHARD_LINES);
     let is_roomy = area.height >= 18;
     let [graphs, list, shard_area, events] = Split::vertical([
         Constraint::Length(if is_roomy { 3 } else { 0 }),
@@ -104,7 +127,11 @@ fn overview(frame: &mut Frame, view: &View, area: Rect) {
     .areas(area);
     sparklines(frame, view, graphs);
     providers(frame, view, list);
-    let lines = shard_lines(view, picture, usize::from(shard_area.width), usize::from(shard_area.height));
+    let (width, height) = (usize::from(shard_area.width), usize::from(shard_area.height));
+    let lines = match &view.together {
+        Some(told) => node_lines(view, told, width, height),
+        None => shard_lines(view, picture, width, height),
+    };
     frame.render_widget(Paragraph::new(lines), shard_area);
     recent(frame, view, events);
 }
@@ -215,6 +242,21 @@ fn shard_lines(view: &View, picture: &Picture, width: usize, height: usize) -> V
     lines
 }
 
+/// Who does not answer comes first: where there is no room for all, that is what counts.
+fn node_lines(view: &View, told: &Together, width: usize, height: usize) -> Vec<Line<'static>> {
+    let mut nodes: Vec<_> = told.nodes.iter().collect();
+    nodes.sort_by_key(|node| !node.is_stale);
+    let rows: Vec<Vec<Cell>> = nodes.into_iter().map(whose::of_node).collect();
+    let layout = Layout::new(&whose::NODE_COLUMNS, &rows, Some(width));
+    let room = height.saturating_sub(2);
+    let mut lines = vec![why(view), line(view, &layout.titles(), false)];
+    lines.extend(rows.iter().take(room).map(|row| line(view, &layout.cells(row), false)));
+    if let (true, Some(last)) = (rows.len() > room, lines.last_mut()) {
+        *last = Line::raw(format!("and {} more nodes", rows.len() + 1 - room));
+    }
+    lines
+}
+
 /// What is to be said of the selected provider.
 fn why(view: &View) -> Line<'static> {
     let selected = view.selected.as_ref().and_then(|target| view.found(target));
@@ -249,7 +291,8 @@ pub fn event_lines(view: &View, events: &[&Event], room: usize, names: bool) -> 
             _ => Tone::Plain,
         };
         let time = event.timestamp.get(11..19).unwrap_or("").to_owned();
-        Line::styled(format!("{time}  {about}{}", event.message), style(view, tone))
+        let at = event.elsewhere.as_ref().map_or(String::new(), |id| format!("at {id}: "));
+        Line::styled(format!("{time}  {at}{about}{}", event.message), style(view, tone))
     };
     events.iter().rev().take(room).map(text).collect()
 }

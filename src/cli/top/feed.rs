@@ -4,6 +4,7 @@
 //! asked for twice as often as figures, so that what fails is seen within half a second and costs little.
 
 use super::view::{Event, News, Target};
+use super::whose::{self, Together, Whose};
 use crate::base::limits;
 use crate::base::time::Duration;
 use crate::cli::ask::{Client, Fault, part};
@@ -28,13 +29,24 @@ const RECONNECT: Duration = Duration::from_secs(2);
 const TYPES: &str = "provider.circuit,provider.rate_limited,provider.misconfigured,provider.unreachable,provider.recovered,provider.chain,\
                      provider.fork,provider.lag,provider.caught_up,provider.connected,provider.disconnected,provider.silent,\
                      stream.leads,stream.lost,stream.closed,client.slow_consumer,node.ready,node.draining,node.panic,\
-                     node.log_dropped,node.shortage,config.problem";
+                     node.log_dropped,node.shortage,config.problem,cluster.node,cluster.order,\
+                     cluster.refused,cluster.unavailable,cluster.nobody,cluster.events_lost";
+
+/// Figures of several nodes cost those nodes work, and are no newer than the last that each has told.
+const TOGETHER: Duration = Duration::from_secs(2);
+
+/// What is on the screen: a provider in full, and whose figures.
+#[derive(Clone, PartialEq, Eq, Default)]
+struct Look {
+    target: Option<Target>,
+    whose: Whose,
+}
 
 type Orders = Desk<(Target, Order), Result<String, String>>;
 
 pub struct Feed {
     news: Reader<News>,
-    looked_at: Arc<Published<Option<Target>>>,
+    looked_at: Arc<Published<Look>>,
     orders: Arc<Orders>,
     events: Arc<ArrayQueue<Event>>,
 }
@@ -42,7 +54,7 @@ pub struct Feed {
 impl Feed {
     /// The first picture is on the way when this returns.
     pub fn start(asking: &Asking) -> io::Result<Feed> {
-        let (news, looked_at) = (Published::new(News::default()), Published::new(None));
+        let (news, looked_at) = (Published::new(News::default()), Published::new(Look::default()));
         let (orders, events) = (Desk::new(4), Arc::new(ArrayQueue::new(limits::TOP_EVENTS)));
         let feed = Feed { news: news.reader(), looked_at: looked_at.clone(), orders: orders.clone(), events: events.clone() };
         let changed = Arc::new(ArrayQueue::new(1));
@@ -62,9 +74,10 @@ impl Feed {
         self.events.pop()
     }
 
-    pub fn look_at(&self, target: Option<&Target>) {
-        if self.looked_at.latest().as_ref().as_ref() != target {
-            self.looked_at.publish(target.cloned());
+    pub fn look_at(&self, target: Option<&Target>, whose: &Whose) {
+        let look = Look { target: target.cloned(), whose: whose.clone() };
+        if *self.looked_at.latest() != look {
+            self.looked_at.publish(look);
         }
     }
 
@@ -78,7 +91,7 @@ struct Poller {
     client: Client,
     asking: Asking,
     news: Arc<Published<News>>,
-    looked_at: Arc<Published<Option<Target>>>,
+    looked_at: Arc<Published<Look>>,
     orders: Arc<Orders>,
     /// Something was told of that the picture does not show yet.
     changed: Arc<ArrayQueue<()>>,
@@ -87,16 +100,27 @@ struct Poller {
 impl Poller {
     fn run(&self) -> String {
         let mut last: Option<Picture> = None;
+        let mut asked = None;
         loop {
             for is_whole in [true, false] {
-                let began = process_now();
-                self.poll(&mut last, is_whole);
+                let (began, whose) = (process_now(), self.looked_at.latest().whose.clone());
+                match &whose {
+                    Whose::ThisNode => self.poll(&mut last, is_whole),
+                    _ if asked.is_none_or(|at| began.since(at) >= TOGETHER) => {
+                        asked = Some(began);
+                        self.poll_together(&whose);
+                    }
+                    _ => {}
+                }
                 while process_now().since(began) < HALF {
                     // What an order changed, or an event told of, is shown at once.
-                    if self.obey() {
-                        self.poll(&mut last, true);
-                    } else if self.changed.pop().is_some() {
-                        self.poll(&mut last, false);
+                    let (is_done, is_changed) = (self.obey(), self.changed.pop().is_some());
+                    if self.looked_at.latest().whose != whose {
+                        (asked, last) = (None, None);
+                        break;
+                    }
+                    if whose == Whose::ThisNode && (is_done || is_changed) {
+                        self.poll(&mut last, is_done);
                     }
                     pause(LOOK);
                 }
@@ -104,8 +128,23 @@ impl Poller {
         }
     }
 
+    /// What several nodes do together, as this one knows it.
+    fn poll_together(&self, whose: &Whose) {
+        let at = Some(process_now());
+        let Some(got) = whose::take(&self.client, &self.asking, whose) else { return };
+        let problem = got.as_ref().err().map(Fault::to_string);
+        let (picture, together): (Option<Picture>, Option<Together>) = got.ok().unzip();
+        let (choices, whose) = (self.choices(), whose.clone());
+        self.news.publish(News { picture, problem, at, whose, together, choices, ..News::default() });
+    }
+
+    /// Nothing where the node does not say.
+    fn choices(&self) -> Vec<Whose> {
+        self.client.get("/api/cluster").map(|cluster| whose::choices(&cluster)).unwrap_or_default()
+    }
+
     fn poll(&self, last: &mut Option<Picture>, is_whole: bool) {
-        let looked_at = self.looked_at.latest().as_ref().clone();
+        let looked_at = self.looked_at.latest().target.clone();
         let got = match last.as_mut().filter(|_| !is_whole) {
             None => picture::take(&self.client, &self.asking),
             Some(last) => self.client.get("/api/status").map(|status| {
@@ -118,7 +157,8 @@ impl Poller {
         let problem = got.as_ref().err().map(Fault::to_string);
         *last = got.ok();
         let picture = last.clone();
-        self.news.publish(News { picture, problem, methods, methods_of: looked_at, at });
+        let choices = if is_whole { self.choices() } else { Vec::new() };
+        self.news.publish(News { picture, problem, methods, methods_of: looked_at, at, choices, ..News::default() });
     }
 
     fn methods(&self, target: &Target) -> Result<Vec<picture::MethodState>, Fault> {
@@ -140,11 +180,12 @@ impl Poller {
     }
 }
 
-/// Connects again for ever; after a break the node is asked for what was missed.
+/// Connects again for ever; after a break the node is asked for what was missed. A node alone hears of nobody else, and an older one
+/// tells its own events only.
 fn listen(client: &Client, events: &ArrayQueue<Event>, changed: &ArrayQueue<()>) -> String {
     let mut last_id = String::new();
     loop {
-        if let Ok(stream) = client.stream(&format!("/api/events?types={TYPES}"), &last_id) {
+        if let Ok(stream) = client.stream(&format!("/api/events?scope=cluster&types={TYPES}"), &last_id) {
             read_events(stream, &mut last_id, |event| {
                 drop(events.force_push(event));
                 let _ = changed.force_push(());
@@ -157,6 +198,7 @@ fn listen(client: &Client, events: &ArrayQueue<Event>, changed: &ArrayQueue<()>)
 /// Until the stream ends or a line is too long to be one of a node.
 fn read_events(stream: impl Read, last_id: &mut String, mut take: impl FnMut(Event)) {
     let (mut reader, mut line) = (BufReader::new(stream), String::new());
+    let mut own_id = String::new();
     while let Ok(read) = (&mut reader).take(limits::TOP_EVENT_BYTES).read_line(&mut line) {
         if read == 0 || !line.ends_with('\n') {
             return;
@@ -164,14 +206,17 @@ fn read_events(stream: impl Read, last_id: &mut String, mut take: impl FnMut(Eve
         if let Some(id) = line.strip_prefix("id:") {
             id.trim().clone_into(last_id);
         } else if let Some(data) = line.strip_prefix("data:") {
-            let batch: Value = serde_json::from_str(data.trim()).unwrap_or_default();
-            batch.as_array().into_iter().flatten().for_each(|json| take(event(json)));
+            let told: Value = serde_json::from_str(data.trim()).unwrap_or_default();
+            if let Some(id) = told.get("node_id").and_then(Value::as_str) {
+                id.clone_into(&mut own_id);
+            }
+            told.as_array().into_iter().flatten().for_each(|json| take(event(json, &own_id)));
         }
         line.clear();
     }
 }
 
-fn event(json: &Value) -> Event {
+fn event(json: &Value, own_id: &str) -> Event {
     let text = |json: &Value, name: &str| json.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
     let about = |of: &Value| Target { profile: text(of, "profile"), chain: text(of, "chain"), provider: text(of, "id") };
     let transport = json.get("transport").and_then(Value::as_str).map_or(String::new(), |word| format!("over {word}: "));
@@ -180,6 +225,7 @@ fn event(json: &Value) -> Event {
         name: text(json, "event"),
         level: text(json, "level"),
         message: format!("{transport}{}", text(json, "message")),
+        elsewhere: Some(text(json, "node_id")).filter(|id| !id.is_empty() && id != own_id),
         about: json.get("providers").and_then(Value::as_array).into_iter().flatten().map(about).collect(),
     }
 }
@@ -194,11 +240,13 @@ mod tests {
         let mut seen = Vec::new();
         let text = "event: hello\ndata: {\"node_id\":\"a\"}\n\n: still here\n\nid: 7-1\nevent: batch\ndata: [{\"event\":\"provider.circuit\",\
                     \"timestamp\":\"T\",\"level\":\"warn\",\"transport\":\"ws\",\"message\":\"circuit open\",\
-                    \"providers\":[{\"profile\":\"p\",\"chain\":\"c\",\"id\":\"x\"}]},{\"event\":\"node.ready\"}]\n\nid: 7-2\ndata: [{}\n\ndata: tr";
+                    \"node_id\":\"a\",\
+                    \"providers\":[{\"profile\":\"p\",\"chain\":\"c\",\"id\":\"x\"}]},{\"event\":\"node.ready\",\"node_id\":\"b\"}]\n\nid: 7-2\ndata: [{}\n\ndata: tr";
         read_events(text.as_bytes(), &mut last_id, |event| seen.push(event));
         assert_eq!((last_id.as_str(), seen.len()), ("7-2", 2));
         let about = vec![Target { profile: "p".into(), chain: "c".into(), provider: "x".into() }];
         assert_eq!((seen[0].message.as_str(), &seen[0].about), ("over ws: circuit open", &about));
         assert_eq!((seen[1].name.as_str(), seen[1].about.len()), ("node.ready", 0));
+        assert_eq!([&seen[0].elsewhere, &seen[1].elsewhere], [&None, &Some("b".to_owned())]);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::draw::{draw, offset};
 use super::view::{Action, Event, Key, Mode, News, Sort, Target, View, on_key};
+use super::whose::{self, Together, Whose};
 use crate::base::time::Instant;
 use crate::cli::picture::{self, ChainState, Minute, Picture, ProviderState};
 use crate::observe::question::Order;
@@ -55,6 +56,7 @@ fn view() -> View {
         name: "provider.circuit".to_owned(),
         level: level.to_owned(),
         message: message.to_owned(),
+        elsewhere: None,
         about,
     };
     view.hear(event("22:33:58", "info", "ready", Vec::new()));
@@ -62,6 +64,18 @@ fn view() -> View {
     let opened = "over ws: circuit open: 3 failures in a row, the last one: network error; tried again in 30 s";
     view.hear(event("22:34:09", "warn", opened, vec![of("arbitrum", "rubble")]));
     view
+}
+
+/// What three nodes do on one chain, one of which fell silent and one of which was just met.
+fn together(whose: Whose) -> News {
+    let answer = answer("cluster-base");
+    let (mut picture, mut together) = (recorded(), Together::default());
+    picture.chains.retain(|chain| chain.chain == "base");
+    for chain in &mut picture.chains {
+        whose::fill(chain, &answer);
+        together.take(chain, &answer);
+    }
+    News { picture: Some(picture), together: Some(together), whose, choices: whose::choices(&answer), ..News::default() }
 }
 
 /// Ten chains of thirty providers.
@@ -147,6 +161,22 @@ fn frames() {
     let problem = "no node at http://127.0.0.1:4000: is it running? use --url";
     gone.take(News { problem: Some(problem.to_owned()), at: at(61), ..News::default() });
     golden("gone", &gone);
+    let mut asking = view();
+    asking.take(News { choices: together(Whose::AllNodes).choices, ..News::default() });
+    press(&mut asking, "n");
+    golden("asking", &asking);
+    asking.take(News { at: at(70), ..together(Whose::AllNodes) });
+    asking.hear(Event {
+        timestamp: "2026-11-21T22:34:10.000Z".to_owned(),
+        level: "warn".to_owned(),
+        message: "circuit open: 3 failures in a row".to_owned(),
+        elsewhere: Some("us-1".to_owned()),
+        about: vec![of("base", "harbor")],
+        ..Event::default()
+    });
+    golden("together", &asking);
+    press(&mut asking, "/harb\n\n");
+    golden("together-detail", &asking);
     let mut crowd = crowd();
     press(&mut crowd, "⇓⇓⇓⇓⇓⇓⇓⇓⇓⇓⇓⇓⇓⇓");
     golden("crowd", &crowd);
@@ -204,6 +234,34 @@ fn keys() {
     let mut typing = view();
     press(&mut typing, "/x");
     assert_eq!(on_key(&mut typing, Key::Interrupt), Action::Quit);
+}
+
+#[test]
+fn a_key_goes_through_the_nodes_and_late_figures_are_of_nobody_else() {
+    let mut view = view();
+    press(&mut view, "n");
+    assert_eq!((&view.whose, view.said.as_deref()), (&Whose::ThisNode, Some("this node knows no other node")));
+    let choices = together(Whose::AllNodes).choices;
+    assert_eq!(choices.len(), 6);
+    view.take(News { choices, ..News::default() });
+    let mut seen = Vec::new();
+    for key in ["n", "n", "n", "n", "n", "n", "N"] {
+        press(&mut view, key);
+        seen.push(view.whose.words());
+    }
+    assert_eq!(seen, ["all nodes", "region eu", "region us", "node eu-1", "node us-1", "this node", "node us-1"]);
+    // What was asked for before the key is not shown as what was asked for since.
+    let before = view.picture.clone();
+    view.take(News { at: at(90), ..together(Whose::AllNodes) });
+    assert_eq!((&view.shown, &view.picture), (&Whose::ThisNode, &before));
+    view.take(News { at: at(91), ..together(Whose::Node("us-1".to_owned())) });
+    assert_eq!(view.shown, Whose::Node("us-1".to_owned()));
+    assert_eq!(view.calls_per_second, [10.0], "figures of other nodes are another line");
+    // A word that brings no figures takes none away.
+    view.take(News { whose: view.whose.clone(), problem: Some("gone".to_owned()), ..News::default() });
+    assert!(view.together.is_some() && view.picture.is_some());
+    press(&mut view, "no");
+    assert!(frame(&view, 80, 24).contains("It is an order to the asked node alone"));
 }
 
 #[test]

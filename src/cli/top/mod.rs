@@ -10,6 +10,7 @@ mod feed;
 #[cfg(test)]
 mod frames_tests;
 mod view;
+mod whose;
 
 use crate::base::time::Duration;
 use crate::cli::asking::Asking;
@@ -84,7 +85,7 @@ fn until_quit(terminal: &mut DefaultTerminal, mut view: View, mut feed: Feed, en
                 None => view.said = Some("orders before this one still wait for the node".to_owned()),
             },
         }
-        feed.look_at(view.looked_at());
+        feed.look_at(view.looked_at(), &view.whose);
     }
     Ok(())
 }

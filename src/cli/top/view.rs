@@ -3,6 +3,7 @@
 //! Nothing here touches a terminal, a socket or a clock, so every frame and every key is a test. What is selected is kept
 //! by name, not by place: sorting, filtering and a node's restart do not move the cursor to somebody else.
 
+use super::whose::{Together, Whose};
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::cli::picture::{ChainState, MethodState, Picture, ProviderState};
@@ -18,12 +19,14 @@ pub struct Target {
     pub provider: String,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Event {
     pub timestamp: String,
     pub name: String,
     pub level: String,
     pub message: String,
+    /// The node where it happened, when that is another one.
+    pub elsewhere: Option<String>,
     /// Whom it is about; empty for the node itself.
     pub about: Vec<Target>,
 }
@@ -39,6 +42,12 @@ pub struct News {
     pub methods_of: Option<Target>,
     /// When its figures were asked for; none where only words are newer.
     pub at: Option<Instant>,
+    /// Whose figures the picture has.
+    pub whose: Whose,
+    /// What is known beside the picture, of several nodes.
+    pub together: Option<Together>,
+    /// Whose figures there are to choose from.
+    pub choices: Vec<Whose>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,6 +160,11 @@ pub struct View {
     pub methods_of: Option<Target>,
     /// What became of the last order.
     pub said: Option<String>,
+    /// Whose figures are wanted, whose are shown, and whose there are.
+    pub whose: Whose,
+    pub shown: Whose,
+    pub choices: Vec<Whose>,
+    pub together: Option<Together>,
     counted: Option<(u64, Instant)>,
 }
 
@@ -172,15 +186,49 @@ impl View {
     }
 
     pub fn take(&mut self, news: News) {
+        self.problem = news.problem;
+        if !news.choices.is_empty() {
+            self.choices = news.choices;
+        }
+        if news.whose != self.whose {
+            // It was asked for before the last key.
+            return;
+        }
         if let Some(picture) = news.picture {
-            if let Some(at) = news.at {
-                self.count(&picture, at);
+            if news.whose != self.shown {
+                // One line must not be made of figures of different nodes.
+                (self.calls_per_second, self.latency_ms, self.counted) = Default::default();
             }
-            self.picture = Some(picture);
+            match (&news.together, news.at) {
+                (Some(_), Some(at)) => self.note(&picture, at),
+                (None, Some(at)) => self.count(&picture, at),
+                (_, None) => {}
+            }
+            (self.picture, self.together, self.shown) = (Some(picture), news.together, news.whose);
             self.keep_selection();
         }
-        self.problem = news.problem;
         (self.methods, self.methods_of) = (news.methods, news.methods_of);
+    }
+
+    /// Several nodes tell calls a second, as they counted them.
+    fn note(&mut self, picture: &Picture, at: Instant) {
+        if self.counted.is_none_or(|(_, then)| at > then) {
+            self.counted = Some((0, at));
+            remember(&mut self.calls_per_second, picture.chains.iter().map(|chain| chain.calls_per_second).sum());
+            remember(&mut self.latency_ms, mean_p50(picture));
+        }
+    }
+
+    /// The next choice of nodes, or the one before.
+    fn turn(&mut self, back: bool) {
+        let count = self.choices.len();
+        if count < 2 {
+            self.said = Some("this node knows no other node".to_owned());
+            return;
+        }
+        let at = self.choices.iter().position(|whose| *whose == self.whose).unwrap_or(0);
+        let to = if back { at + count - 1 } else { at + 1 } % count;
+        self.whose = self.choices.get(to).cloned().unwrap_or_default();
     }
 
     /// Calls since the picture before, and how long the median call of the last minute took.
@@ -312,6 +360,7 @@ fn in_list(view: &mut View, key: Key) -> Action {
         Key::Char('/') => view.mode = Mode::Filter,
         Key::Char('s') => view.sort = view.sort.next(),
         Key::Char('r') => view.reversed = !view.reversed,
+        Key::Char(letter @ ('n' | 'N')) => view.turn(letter == 'N'),
         Key::Esc => {
             view.filter.clear();
             view.keep_selection();
@@ -360,6 +409,7 @@ fn in_detail(view: &mut View, key: Key, target: &Target) -> Action {
             view.step(if matches!(key, Key::Up | Key::Char('k')) { -1 } else { 1 });
             view.mode = view.selected.clone().map_or(Mode::List, Mode::Detail);
         }
+        Key::Char(letter @ ('n' | 'N')) => view.turn(letter == 'N'),
         Key::Char(letter) => confirm(view, letter, target.clone()),
         Key::PageUp | Key::PageDown | Key::Home | Key::End | Key::Interrupt => {}
     }

@@ -3,6 +3,7 @@
 //! They run on the control thread, so a flood of datagrams costs probes some milliseconds and calls nothing. A socket that cannot be had
 //! (a predecessor that drains still holds the port) is tried again: the node works alone meanwhile, and says so.
 
+mod hearsay;
 mod lookup;
 pub(super) mod seat;
 

@@ -1,6 +1,7 @@
-//! What the cluster's tasks see of a node: its card, where views and news go, and once in a tick what it has and wants of figures and advice.
+//! What the cluster's tasks see of a node: its card, where views and news go, and once in a tick what it has and wants of figures, advice and
+//! events.
 
-use super::ClusterSeat;
+use super::{ClusterSeat, hearsay};
 use crate::base::limits::{CLUSTER_DIGEST_MS, CLUSTER_DIGEST_PATIENCE_MS, CLUSTER_DIGEST_WANTED_MS};
 use crate::base::time::Instant;
 use crate::cluster::digest::NodeDigest;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 pub fn of_node(node: &Arc<Node>) -> ClusterSeat {
     let settings = &node.settings;
     let card = NodeCard::new(&settings.node_id, &settings.region, env!("CARGO_PKG_VERSION"), CONFIG_REVISION);
-    let [shows, tells, ends, advises] = [(); 4].map(|()| node.clone());
+    let [shows, tells, ends, advises, listens] = [(); 5].map(|()| node.clone());
     let mut figures = FigureExchange { digests: node.digest.reader(), node: node.clone(), waiting: Vec::new() };
     ClusterSeat {
         card,
@@ -27,6 +28,7 @@ pub fn of_node(node: &Arc<Node>) -> ClusterSeat {
         exchange: Box::new(move |cluster, now| {
             figures.exchange(cluster, now);
             advise(&advises, cluster, now);
+            hearsay::exchange(&listens, cluster, now);
         }),
         // What finds no room is still in the next view.
         tell: Box::new(move |event| {

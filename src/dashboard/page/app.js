@@ -13,17 +13,15 @@ const TABS = [
   { key: 'tester', title: 'Tester', load: () => import('./tester.js') },
   { key: 'explain', title: 'Explain', load: () => import('./explain.js') },
 ];
-const KEYS = ['chain', 'provider', 'method'];
+const KEYS = ['chain', 'provider', 'method', 'whose'];
 const PROFILE_KEY = 'lasso.profile';
 const THEME_KEY = 'lasso.theme';
-const CLUSTER_EVERY_MS = 15_000;
 
 const view = document.getElementById('view');
 const banner = document.getElementById('banner');
 let tab = null;
 let unmount = null;
 let mounting = 0;
-let cluster = null;
 
 const remembered = (key) => {
   try {
@@ -216,23 +214,11 @@ function drawHeader() {
 }
 
 function clusterWord() {
-  if (!cluster) return '';
+  const { cluster } = store;
+  if (!cluster || store.connection === 'lost') return '';
   const { responding, total } = cluster.coverage ?? {};
   if (!cluster.enabled || !(total > 1)) return 'standalone';
   return `${responding} of ${total} nodes${cluster.stale ? ', stale' : ''}`;
-}
-
-/** Whom this node works with changes seldom. */
-async function askCluster() {
-  if (!document.hidden) {
-    try {
-      cluster = await api.get('/api/cluster');
-    } catch {
-      cluster = null;
-    }
-    drawHeader();
-  }
-  setTimeout(askCluster, CLUSTER_EVERY_MS);
 }
 
 function drawBanner() {
@@ -287,6 +273,7 @@ store.addEventListener('status', () => {
   drawHeader();
 });
 store.addEventListener('connection', drawHeader);
+store.addEventListener('cluster', drawHeader);
 store.addEventListener('selection', () => {
   if (store.profile && store.scope) remember(PROFILE_KEY, store.profile);
   drawHeader();
@@ -295,4 +282,3 @@ store.addEventListener('selection', () => {
 buildHeader();
 follow();
 store.start();
-askCluster();

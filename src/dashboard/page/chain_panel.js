@@ -3,6 +3,7 @@
 import { paths } from './api.js';
 import { copyButton, fmt, h, keyed, setAttr, setText } from './dom.js';
 import { figure, poll } from './panels.js';
+import { coverageWords, hasOthers, scopeChoices, scopeQuery, whoseOf } from './scopes.js';
 import { statusClass, statusGlyph, statusOf } from './status.js';
 
 const PROVIDERS_EVERY_MS = 2_000;
@@ -39,7 +40,9 @@ export class ChainPanel {
   #polls;
   #providers = null;
   #metrics = null;
+  #whose = null;
   #error = null;
+  #figuresError = null;
   #parts;
 
   constructor({ app, traffic, feed, chain }) {
@@ -55,11 +58,26 @@ export class ChainPanel {
         if (body) this.#providers = body;
         this.draw();
       }),
-      poll(paths.metrics(profile, chain), METRICS_EVERY_MS, (body) => {
-        if (body) this.#metrics = body;
-        this.draw();
-      }),
+      this.#askFigures(),
     ];
+  }
+
+  /** Figures of whom the address names; its first answer replaces what is shown, so that nothing flickers. */
+  #askFigures() {
+    const { store } = this.#app;
+    this.#whose = whoseOf(store);
+    return poll(`${paths.metrics(store.profile, this.#chain)}${scopeQuery(this.#whose)}`, METRICS_EVERY_MS, (body, error) => {
+      this.#figuresError = error;
+      if (body) this.#metrics = body;
+      this.draw();
+    });
+  }
+
+  /** Another choice of nodes, or the first word that there are some. */
+  #follow() {
+    if (whoseOf(this.#app.store) === this.#whose) return;
+    this.#polls[1].stop();
+    this.#polls[1] = this.#askFigures();
   }
 
   end() {
@@ -83,10 +101,13 @@ export class ChainPanel {
       shares: h('ul', { class: 'shares' }),
       noCalls: h('p', { class: 'small muted' }, 'No calls in the last minute.'),
       error: h('p', { class: 'small bad', hidden: true }),
+      whose: h('select', { class: 'select', onchange: (event) => this.#app.navigate({ whose: event.target.value || null }) }),
+      coverage: h('p', { class: 'tiny muted', role: 'status' }),
     };
+    parts.scope = h('div', { hidden: true }, h('label', { class: 'check small' }, 'Figures of', parts.whose), parts.coverage);
     this.#parts = parts;
     this.element = h('div', { class: 'panel-parts' },
-      h('section', { class: 'panel-part' }, h('h2', { class: 'panel-title' }, this.#chain), parts.facts, parts.error,
+      h('section', { class: 'panel-part' }, h('h2', { class: 'panel-title' }, this.#chain), parts.facts, parts.error, parts.scope,
         h('dl', { class: 'stats' }, parts.height.el, parts.healthy.el, parts.rate.el, parts.p50.el, parts.p95.el, parts.success.el)),
       h('section', { class: 'panel-part' }, h('h3', null, 'Send calls to'),
         h('div', { class: 'segmented is-small', role: 'group', 'aria-label': 'Strategy' }, parts.strategies), parts.http.el, parts.ws.el),
@@ -109,6 +130,8 @@ export class ChainPanel {
     const parts = this.#parts;
     const chain = store.chainOf(this.#chain);
     if (!chain) return;
+    this.#follow();
+    this.#drawScope();
     const providers = chain.providers ?? [];
     const details = new Map((this.#providers?.providers ?? []).map((p) => [p.id, p]));
     const performance = this.#metrics?.chain_performance ?? {};
@@ -119,7 +142,9 @@ export class ChainPanel {
     setText(parts.error, this.#error?.message ?? '');
     parts.error.hidden = !this.#error;
     parts.height.set(fmt.whole(store.heads.get(chain.chain) ?? chain.head));
-    parts.healthy.set(`${providers.filter((p) => p.status === 'healthy').length}`, `of ${providers.length}`);
+    // Of several nodes a provider is as it is on the node where it is worst.
+    const judged = this.#several()?.providers ?? providers;
+    parts.healthy.set(`${judged.filter((p) => p.status === 'healthy').length}`, `of ${judged.length}`);
     const hour = performance.total_calls > 0;
     parts.p50.set(hour ? fmt.ms(performance.p50_latency_ms) : '–');
     parts.p95.set(hour ? fmt.ms(performance.p95_latency_ms) : '–');
@@ -133,9 +158,30 @@ export class ChainPanel {
     this.#drawLast();
   }
 
-  #drawShares(providers, details, address) {
+  /** The answer about several nodes, when that is what is shown. */
+  #several() {
+    return this.#metrics?.coverage ? this.#metrics : null;
+  }
+
+  #drawScope() {
+    const { scope, whose, coverage } = this.#parts;
+    const { store } = this.#app;
+    scope.hidden = !hasOthers(store);
+    if (scope.hidden) return;
+    keyed(whose, scopeChoices(store), ([value]) => value, ([value, text]) => h('option', { value }, text));
+    const wanted = this.#whose ?? '';
+    if (whose.value !== wanted && whose !== document.activeElement) whose.value = wanted;
+    const several = this.#several();
+    const [words, isWell] = several ? coverageWords(several) : ['', true];
+    setText(coverage, this.#figuresError ? this.#figuresError.message : words);
+    setAttr(coverage, 'class', `tiny ${this.#figuresError ? 'bad' : isWell ? 'muted' : 'warn'}`);
+  }
+
+  #drawShares(listed, details, address) {
     const { shares, noCalls } = this.#parts;
-    const callsOf = (id) => details.get(id)?.last_minute?.calls ?? this.#traffic.of(this.#chain, id).calls;
+    const several = new Map((this.#several()?.providers ?? []).map((p) => [p.id, p]));
+    const callsOf = (id) => (this.#several() ? (several.get(id)?.last_minute.total_calls ?? 0) : (details.get(id)?.last_minute?.calls ?? this.#traffic.of(this.#chain, id).calls));
+    const providers = listed.map((p) => ({ ...p, status: several.get(p.id)?.status ?? p.status }));
     const all = providers.reduce((sum, p) => sum + callsOf(p.id), 0);
     noCalls.hidden = all > 0;
     const rows = providers.map((p) => ({ ...p, calls: callsOf(p.id) })).sort((a, b) => b.calls - a.calls);

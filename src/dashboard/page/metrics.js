@@ -1,22 +1,23 @@
 // The metrics tab: who answers how fast, as a table, as distributions and by method. Figures of the last hour, asked for every
-// 5 s; each block of the page is drawn for itself, so that a moving pointer redraws its chart and nothing else.
+// 5 s, of this node or of several; each block of the page is drawn for itself, so that a moving pointer redraws its chart and
+// nothing else.
 
 import { bar, curves, marksLegend, percentileTable, readout, ridges, seriesKey } from './charts.js';
 import { empty, failure, fmt, h, loading } from './dom.js';
 import { merged, quantile, steadiness, total } from './histogram.js';
+import { methods } from './methods.js';
 import { act, latest, painter } from './morph.js';
 import { paths } from './api.js';
-import { body, cell, head, note, providerLink, segmented, select, smallTable, stale, table, title } from './parts.js';
+import { body, cell, head, note, providerLink, segmented, select, stale, table, title } from './parts.js';
+import { coverageNote, scopeQuery, scopeTabs, whoseOf, whoseWords } from './scopes.js';
 import { statusGlyph } from './status.js';
 
 const REFRESH_MS = 5_000;
 // Below this share of successes a figure is marked.
 const POOR_SUCCESS = 0.95;
-// What a screen holds; the rest is a press away.
-const [METHODS_SHOWN, PROVIDERS_SHOWN] = [8, 6];
 
 export function mount(root, app) {
-  const state = { answer: null, error: null, chain: null, sort: ['p50', 1], picture: 'ridges', method: '', cursor: null, all: false, width: 900 };
+  const state = { answer: null, error: null, chain: null, whose: null, sort: ['p50', 1], picture: 'ridges', method: '', cursor: null, all: false, width: 900 };
   const section = (name) => h('section', { class: 'card', 'aria-labelledby': name });
   const blocks = { head: h('div'), table: section('v-providers'), chart: section('v-distribution'), methods: section('v-methods') };
   root.append(...Object.values(blocks));
@@ -39,16 +40,18 @@ export function mount(root, app) {
   const refresh = () => {
     const { chains, chain, profile } = app.store;
     const wanted = chain ?? chains[0]?.chain;
+    const whose = whoseOf(app.store);
     if (!wanted) return;
-    if (wanted !== state.chain) Object.assign(state, { chain: wanted, answer: null, error: null, method: '', cursor: null });
+    if (wanted !== state.chain || whose !== state.whose) Object.assign(state, { chain: wanted, whose, answer: null, error: null, method: '', cursor: null });
     const use = (answer) => Object.assign(state, { answer, error: null });
     const fail = (error) => Object.assign(state, { error });
-    questions.ask((signal) => app.api.get(`${paths.metrics(profile, wanted)}&histograms=true`, { signal }), use, fail).then(paint);
+    questions.ask((signal) => app.api.get(`${paths.metrics(profile, wanted)}&histograms=true${scopeQuery(whose)}`, { signal }), use, fail).then(paint);
     paint();
   };
 
   const stop = act(root, {
     chain: (key) => app.navigate({ chain: key }),
+    whose: (whose) => app.navigate({ whose: whose || null }),
     sort: (column) => {
       const [by, order] = state.sort;
       state.sort = [column, by === column ? -order : 1];
@@ -87,13 +90,16 @@ export function mount(root, app) {
   sized.observe(blocks.chart);
 
   // Another chain or profile, or the first status: ask at once. A changed state of a provider: draw.
+  const known = () => (whoseOf(app.store) !== state.whose ? refresh() : painters.head.paint());
   const turned = () => (wantedChanged(state, app.store) ? refresh() : painters.table.paint());
   app.store.addEventListener('selection', refresh);
   app.store.addEventListener('status', turned);
+  app.store.addEventListener('cluster', known);
   painters.head.every(REFRESH_MS, refresh);
   return () => {
     app.store.removeEventListener('selection', refresh);
     app.store.removeEventListener('status', turned);
+    app.store.removeEventListener('cluster', known);
     questions.close();
     sized.disconnect();
     stop();
@@ -112,9 +118,14 @@ function providers(state, store) {
     const own = methods.get(provider.id) ?? [];
     const buckets = provider.latency_histogram ?? merged(own.map((method) => method.latency_histogram ?? []));
     const [p50, p95, p99] = [['p50', 0.5], ['p95', 0.95], ['p99', 0.99]].map(([name, q]) => provider[`${name}_latency_ms`] ?? provider[name] ?? quantile(buckets, q));
-    const status = store.providerOf(chain, provider.id);
+    const status = provider.circuits ? together(provider) : store.providerOf(chain, provider.id);
     return { ...provider, methods: own, buckets, p50, p95, p99, average: provider.total_calls > 0 ? provider.avg_latency_ms : null, ratio: steadiness(p50, p99), status };
   });
+}
+
+// How a provider is on several nodes: its circuit counts as open where no node's is anything else.
+function together({ status, circuits: { closed, half_open: half, open } }) {
+  return { status, reason: '', circuit: open > 0 && closed + half === 0 ? 'open' : 'closed' };
 }
 
 function header(state, store) {
@@ -124,8 +135,8 @@ function header(state, store) {
   return h(
     'div',
     {},
-    h('div', { class: 'stack' }, title('Metrics', segmented('Chain', 'chain', choices, state.chain)), figures &&
-      note(`Last hour on ${state.chain}: ${fmt.percent(figures.success_rate)} of attempts succeeded, p50 ${fmt.ms(figures.p50_latency_ms)}, p95 ${fmt.ms(figures.p95_latency_ms)}; ${fmt.rate(figures.rpc_calls_per_second)} calls/s in the last minute.`),
+    h('div', { class: 'stack' }, title('Metrics', segmented('Chain', 'chain', choices, state.chain), scopeTabs(store)), coverageNote(answer), figures &&
+      note(`Last hour on ${state.chain}, ${whoseWords(state.whose)}: ${fmt.percent(figures.success_rate)} of attempts succeeded, p50 ${fmt.ms(figures.p50_latency_ms)}, p95 ${fmt.ms(figures.p95_latency_ms)}; ${fmt.rate(figures.rpc_calls_per_second)} calls/s in the last minute.`),
     answer && stale(error)),
   );
 }
@@ -181,7 +192,7 @@ function line(row, rank, most, chain, app) {
     'tr',
     { 'data-key': row.id },
     h('td', { class: 'num faint' }, rank ?? '–'),
-    h('th', { scope: 'row', title: row.name ?? null }, providerLink(app, chain, row.id)),
+    h('th', { scope: 'row', title: row.name ?? null }, providerLink(app, chain, row.id, { known: row.status })),
     cell(fmt.ms(row.average)),
     cell(fmt.ms(row.p50)),
     cell(fmt.ms(row.p95)),
@@ -203,8 +214,10 @@ function shownRows(state, rows) {
 function distribution(state, all) {
   if (!state.answer) return [h('div', {}, head('v-distribution', 'Latency distribution'), !state.error && loading('Asking for the figures')), null];
   const rows = shownRows(state, all);
-  const methods = ['', ...(state.answer.rpc_methods ?? [])].map((name) => [name, name || 'all methods']);
-  const heading = head('v-distribution', 'Latency distribution', select('Method', 'method', methods, state.method), segmented('Picture', 'picture', [['ridges', 'Histograms'], ['curves', 'Percentile curves']], state.picture));
+  // Several nodes tell each other of methods, and of providers, but not of each provider's methods.
+  const names = state.answer.rpc_performance_by_provider ? ['', ...(state.answer.rpc_methods ?? [])] : [];
+  const choice = names.length > 0 && select('Method', 'method', names.map((name) => [name, name || 'all methods']), state.method);
+  const heading = head('v-distribution', 'Latency distribution', choice, segmented('Picture', 'picture', [['ridges', 'Histograms'], ['curves', 'Percentile curves']], state.picture));
   if (rows.every(({ buckets }) => total(buckets) === 0)) {
     return [h('div', {}, heading, empty('No calls in the last hour', 'Send some with the tester, or wait for traffic.')), null];
   }
@@ -245,50 +258,4 @@ function keyed({ key }, { cursor }, rows, reading) {
   const row = (index) => ({ ...start, id: filled[Math.min(filled.length - 1, Math.max(0, index))].id });
   const moves = { ArrowLeft: () => to(start.ms / reading.step), ArrowRight: () => to(start.ms * reading.step), ArrowUp: () => row(at - 1), ArrowDown: () => row(at + 1), Home: () => to(low), End: () => to(high) };
   return moves[key]?.() ?? null;
-}
-
-function methods(state) {
-  const { answer } = state;
-  const heading = (...controls) => head('v-methods', 'By method', ...controls);
-  if (!answer) return h('div', {}, heading(), !state.error && loading('Asking for the figures'));
-  const all = (answer.rpc_performance_by_method ?? []).map((entry) => ({ ...entry, rows: ofMethod(answer, entry.method) })).filter(({ rows }) => rows.length > 0);
-  all.sort((a, b) => b.last_hour.total_calls - a.last_hour.total_calls || a.method.localeCompare(b.method));
-  if (all.length === 0) return h('div', {}, heading(), empty('No calls in the last hour', 'Methods appear here with their first call.'));
-  const shown = state.all ? all : all.slice(0, METHODS_SHOWN);
-  const more = (all.length > METHODS_SHOWN || all.some(({ rows }) => rows.length > PROVIDERS_SHOWN)) &&
-    h('button', { type: 'button', class: 'button', 'data-act': 'all', 'aria-expanded': String(state.all) }, state.all ? 'Show fewer' : `Show all ${all.length} methods and every provider`);
-  return h(
-    'div',
-    {},
-    heading(),
-    body(note('Last hour. The strong bar is p50, the light one p95, on one scale per method.'), h('div', { class: 'grid v-methods' }, shown.map((entry) => card(entry, state.all))), more),
-  );
-}
-
-function ofMethod(answer, name) {
-  const rows = (answer.rpc_performance_by_provider ?? []).flatMap(({ provider_id, methods }) => (methods ?? []).filter(({ method }) => method === name).map((found) => ({ id: provider_id, ...found.last_hour })));
-  return rows.filter(({ total_calls }) => total_calls > 0).toSorted((a, b) => (a.p50_latency_ms ?? Infinity) - (b.p50_latency_ms ?? Infinity) || a.id.localeCompare(b.id));
-}
-
-function card({ method, rows, last_hour: hour }, whole) {
-  const most = Math.max(...rows.map((row) => row.p95_latency_ms ?? 0), 1e-9);
-  const shown = whole ? rows : rows.slice(0, PROVIDERS_SHOWN);
-  const bars = (row) =>
-    h(
-      'tr',
-      { 'data-key': row.id },
-      h('th', { scope: 'row', class: 'v-clip', title: row.id }, row.id),
-      h('td', { class: 'v-card-bar' }, bar([[row.p95_latency_ms / most, 'v-bar-tail'], [row.p50_latency_ms / most, 'v-bar-half']])),
-      cell(fmt.ms(row.p50_latency_ms)),
-      cell(fmt.ms(row.p95_latency_ms)),
-      h('td', { class: row.success_rate < POOR_SUCCESS ? 'num bad' : 'num' }, fmt.percent(row.success_rate)),
-    );
-  const columns = [['Provider'], ['', 'v-card-bar'], ['p50', 'num'], ['p95', 'num'], ['ok', 'num', 'Share of attempts that succeeded']];
-  return h(
-    'article',
-    { class: 'v-method', 'data-key': method },
-    h('h3', {}, method === 'unknown' ? 'methods without a name here' : h('code', {}, method), h('span', { class: 'faint' }, ` ${fmt.count(hour.total_calls)} ${hour.total_calls === 1 ? 'call' : 'calls'}`)),
-    smallTable(`${method} by provider`, columns, shown.map(bars)),
-    rows.length > shown.length && h('p', { class: 'muted tiny' }, `and ${rows.length - shown.length} slower`),
-  );
 }

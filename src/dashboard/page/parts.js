@@ -46,9 +46,8 @@ export const smallTable = grid;
 
 export const cell = (...children) => h('td', { class: 'num' }, children);
 
-// To the provider's panel on the overview; its state, where there is something to say.
-export const providerLink = (app, chain, id, { glyph = false } = {}) => {
-  const known = app.store.providerOf(chain, id);
+// To the provider's panel on the overview; its state, where there is something to say: this node's, or another one that is `known`.
+export const providerLink = (app, chain, id, { glyph = false, known = app.store.providerOf(chain, id) } = {}) => {
   const word = known?.status;
   return h(
     'span',

@@ -4,6 +4,7 @@ import { paths } from './api.js';
 import { fmt, h, keyed, replace, setAttr, setText } from './dom.js';
 import { endpoint } from './chain_panel.js';
 import { figure, poll } from './panels.js';
+import { hasOthers } from './scopes.js';
 import { statusBadge, statusClass, statusGlyph, statusOf } from './status.js';
 
 const PROVIDERS_EVERY_MS = 2_000;
@@ -69,6 +70,7 @@ export class ProviderPanel {
       badge: h('span'),
       verdict: h('div', { class: 'verdict' }, h('p', { class: 'verdict-why' }), h('p', { class: 'small verdict-what' }), h('p', { class: 'tiny faint' })),
       why: h('a', { class: 'button', href: address({ tab: 'explain', chain: this.#chain, provider: this.#id }) }, 'Why does it get calls?'),
+      regions: h('a', { class: 'button', hidden: true, href: address({ tab: 'regions', chain: this.#chain, provider: this.#id }) }, 'Compare regions'),
       error: h('p', { class: 'small bad', hidden: true }),
       p50: figure('p50', 'Half of the last minute’s calls were faster'),
       p99: figure('p99', 'Of a hundred calls in the last minute, ninety-nine were faster'),
@@ -96,7 +98,7 @@ export class ProviderPanel {
     this.element = h('div', { class: 'panel-parts' },
       h('section', { class: 'panel-part' },
         h('div', { class: 'row apart' }, h('h2', { class: 'panel-title' }, this.#id), parts.badge), parts.name, parts.verdict, parts.error,
-        h('div', { class: 'row wrap' }, parts.why),
+        h('div', { class: 'row wrap' }, parts.why, parts.regions),
         h('dl', { class: 'stats' }, parts.share.el, parts.success.el, parts.p50.el, parts.p99.el)),
       h('section', { class: 'panel-part' }, h('h3', null, 'Sync'), h('dl', { class: 'stats is-3' }, parts.height.el, parts.consensus.el, parts.lag.el), parts.lagBar, parts.sync),
       h('section', { class: 'panel-part' }, h('h3', null, 'Circuits'), parts.circuits),
@@ -120,6 +122,7 @@ export class ProviderPanel {
       replace(parts.badge, statusBadge(word));
       setAttr(parts.verdict, 'class', `verdict ${statusClass(word)}`);
     }
+    parts.regions.hidden = !hasOthers(store);
     setText(parts.error, this.#error?.message ?? '');
     parts.error.hidden = !this.#error;
     const transports = Object.keys(short?.circuits ?? {}).map((t) => (t === 'ws' ? 'WebSocket' : t.toUpperCase()));

@@ -1,33 +1,105 @@
-// The regions tab: where this node stands, which nodes share its view, and how far each provider is from here. Latency is that of
-// the node's own probes, so it is known without any traffic.
+// The regions tab: where this node stands, which nodes share its view, how providers do in each region, and how far each provider is
+// from here. The last is by the node's own probes, so it is known without any traffic; the others' figures are asked for while this
+// tab is open, because they cost the nodes work.
 
 import { bar } from './charts.js';
+import { paths } from './api.js';
+import { comparison } from './comparison.js';
 import { empty, failure, fmt, h, loading } from './dom.js';
-import { latest, painter } from './morph.js';
+import { Happenings, happeningsCard } from './happenings.js';
+import { act, latest, painter } from './morph.js';
+import { nodesCard } from './nodes.js';
 import { body, cell, head, note, providerLink, smallTable, stale, table, title } from './parts.js';
+import { hasOthers } from './scopes.js';
 import { statusGlyph } from './status.js';
 
 const REFRESH_MS = 5_000;
 
 export function mount(root, app) {
+  const { api, navigate, store } = app;
   const state = { region: null, cluster: null, error: null };
-  const { paint, every, close } = painter(root, () => draw(state, app));
-  const questions = latest();
+  const compared = { chain: null, window: 'last_hour', answer: null, error: null };
+  // Each block is drawn for itself: an event redraws the list of events and nothing else.
+  const section = (name) => h('section', { class: 'card', 'aria-labelledby': name, hidden: true });
+  const blocks = { head: h('div', { class: 'stack' }), nodes: section('v-nodes'), compare: section('v-compare'), happenings: section('v-happenings'), near: section('v-near') };
+  root.append(...Object.values(blocks));
+  const happenings = new Happenings(() => painters.happenings.paint());
+  const others = (draw) => () => (hasOthers(store) ? draw() : h('div'));
+  const painters = {
+    head: painter(blocks.head, () => heading(state)),
+    nodes: painter(blocks.nodes, () => (hasOthers(store) ? nodesCard(store.cluster) : place(state.region, state.cluster))),
+    compare: painter(blocks.compare, others(() => comparison(compared, app))),
+    happenings: painter(blocks.happenings, others(() => happeningsCard(happenings, store.cluster))),
+    near: painter(blocks.near, () => nearby(state.region, app)),
+  };
+  const paint = () => {
+    painters.head.paint();
+    if (!state.region) return;
+    for (const [name, block] of Object.entries(blocks)) block.hidden = ['compare', 'happenings'].includes(name) && !hasOthers(store);
+    Object.values(painters).forEach((each) => each.paint());
+  };
+
+  const [questions, figures] = [latest(), latest()];
   const ask = async (signal) => {
-    const [region, cluster] = await Promise.all([app.api.get('/api/region', { signal }), app.api.get('/api/cluster', { signal })]);
+    const [region, cluster] = await Promise.all([api.get('/api/region', { signal }), api.get('/api/cluster', { signal })]);
     return { region, cluster };
   };
-  every(REFRESH_MS, () => questions.ask(ask, (answer) => Object.assign(state, answer, { error: null }), (error) => Object.assign(state, { error })).then(paint));
-  for (const type of ['status', 'selection']) app.store.addEventListener(type, paint);
+  const take = (answer) => {
+    Object.assign(state, answer, { error: null });
+    store.takeCluster(answer.cluster);
+  };
+  const compare = () => {
+    const chain = store.chainOf(store.chain)?.chain ?? store.chains[0]?.chain;
+    if (!chain || !hasOthers(store)) return;
+    happenings.listen(store.profile);
+    const key = `${store.profile} ${chain}`;
+    if (key !== compared.key) Object.assign(compared, { key, chain, answer: null, error: null });
+    const path = `${paths.metrics(store.profile, chain)}&scope=cluster`;
+    figures.ask((signal) => api.get(path, { signal }), (answer) => Object.assign(compared, { answer, error: null }), (error) => Object.assign(compared, { error })).then(painters.compare.paint);
+  };
+  const selected = () => {
+    compare();
+    paint();
+  };
+  // The first answer says whether there is anybody to compare with.
+  const refresh = async () => {
+    if (hasOthers(store)) compare();
+    await questions.ask(ask, take, (error) => Object.assign(state, { error }));
+    if (!compared.key) compare();
+    paint();
+  };
+  const stop = act(root, {
+    chain: (chain) => navigate({ chain }),
+    window: (window) => {
+      compared.window = window;
+      painters.compare.paint();
+    },
+  });
+  const turned = () => state.region && painters.near.paint();
+  // A page that nobody sees does not listen either; the refresh that follows its return does.
+  const hidden = () => document.hidden && happenings.close();
+  document.addEventListener('visibilitychange', hidden);
+  painters.head.every(REFRESH_MS, refresh);
+  store.addEventListener('status', turned);
+  store.addEventListener('selection', selected);
   return () => {
-    for (const type of ['status', 'selection']) app.store.removeEventListener(type, paint);
+    store.removeEventListener('status', turned);
+    store.removeEventListener('selection', selected);
+    document.removeEventListener('visibilitychange', hidden);
+    happenings.close();
     questions.close();
-    close();
+    figures.close();
+    stop();
+    Object.values(painters).forEach((each) => each.close());
   };
 }
 
-function draw({ region, cluster, error }, app) {
-  if (!region) return h('div', {}, title('Regions'), error ? failure(error) : loading('Asking the node where it is'));
+function heading({ region, error }) {
+  const first = !region && (error ? failure(error) : loading('Asking the node where it is'));
+  return h('div', {}, title('Regions'), region && stale(error), first);
+}
+
+function nearby(region, app) {
   const mine = region.providers.filter(({ profile }) => profile === app.store.profile);
   const hinted = mine.some(({ regions }) => regions.length > 0);
   const words = hinted
@@ -36,25 +108,20 @@ function draw({ region, cluster, error }, app) {
   return h(
     'div',
     {},
-    h('div', { class: 'stack' }, title('Regions'), stale(error)),
-    place(region, cluster),
-    h(
-      'section',
-      { class: 'card', 'aria-labelledby': 'v-near' },
-      head('v-near', 'Providers, seen from here'),
-      body(note(words), mine.length === 0 ? empty('This profile has no providers') : h('div', { class: 'grid v-methods' }, groups(mine).map(([chain, rows]) => card(chain, rows, region.region, app)))),
-    ),
+    head('v-near', 'Providers, seen from here'),
+    body(note(words), mine.length === 0 ? empty('This profile has no providers') : h('div', { class: 'grid v-methods' }, groups(mine).map(([chain, rows]) => card(chain, rows, region.region, app)))),
   );
 }
 
-function place(region, { nodes = [], coverage, enabled, stale: old }) {
+/** A node that works alone, or has found nobody yet. */
+function place(region, { nodes = [], coverage, enabled }) {
   const line = (node) =>
     h(
       'tr',
       { 'data-key': node.address ?? node.node_id },
       h('th', { scope: 'row' }, node.node_id ?? node.address, node.self && h('span', { class: 'faint' }, ' this node')),
       h('td', {}, node.region ?? ''),
-      h('td', {}, h('span', { class: 'row' }, statusGlyph(node.self || node.state === 'responding' ? 'healthy' : 'circuit_open'), node.state)),
+      h('td', {}, h('span', { class: 'row' }, statusGlyph('healthy'), node.state)),
       h('td', {}, node.version ?? ''),
       cell(node.uptime_seconds === null ? '' : fmt.duration(node.uptime_seconds)),
     );
@@ -63,10 +130,10 @@ function place(region, { nodes = [], coverage, enabled, stale: old }) {
     : `A single node: ${region.node_id}, in region ${region.region}. Every figure on this page is its own.`;
   const unnamed = region.region === region.node_id && ' The region is the node’s name because none is set: start it with --region or LASSO_REGION to name it.';
   return h(
-    'section',
-    { class: 'card', 'aria-labelledby': 'v-nodes' },
+    'div',
+    {},
     head('v-nodes', 'This node'),
-    h('div', { class: 'card-body' }, h('p', {}, sentence), unnamed && note(unnamed), old && h('p', { class: 'warn small' }, 'Some nodes did not answer lately: their part is old.')),
+    h('div', { class: 'card-body' }, h('p', {}, sentence), unnamed && note(unnamed)),
     nodes.length > 0 && table('Nodes', [['Node'], ['Region'], ['State'], ['Version'], ['Up for', 'num']], nodes.map(line)),
   );
 }

@@ -13,6 +13,9 @@ const EVENTS_KEPT = 500;
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 15_000;
 const HIDDEN_CLOSE_MS = 30_000;
+const CLUSTER_EVERY_MS = 15_000;
+/** What the address selects. */
+const SELECTED = ['profile', 'chain', 'provider', 'method', 'whose'];
 
 function keep(ring, fresh) {
   ring.push(...fresh);
@@ -31,6 +34,10 @@ class Store extends EventTarget {
   chain = null;
   provider = null;
   method = null;
+  /** Whose figures are looked at, as scopes.js writes it; null for this node's. */
+  whose = null;
+  /** The last /api/cluster, or null. */
+  cluster = null;
   /** The last events, oldest first. */
   events = [];
   /** The last events that are no success, oldest first: calls that went well would wash them out of `events` in seconds. */
@@ -78,14 +85,33 @@ class Store extends EventTarget {
   start() {
     document.addEventListener('visibilitychange', () => this.#visibility());
     this.refresh();
+    this.#askCluster();
+  }
+
+  /** Whom this node works with changes seldom; a view that shows it asks more often, and hands it on. */
+  async #askCluster() {
+    if (!document.hidden) {
+      try {
+        this.takeCluster(await get('/api/cluster'));
+      } catch {
+        // The status says that the node does not answer; what was known of the others stays.
+      }
+    }
+    setTimeout(() => this.#askCluster(), CLUSTER_EVERY_MS);
+  }
+
+  takeCluster(cluster) {
+    this.cluster = cluster;
+    this.#fire('cluster');
   }
 
   /** Takes over what the URL says; absent keys stay. */
   select(next) {
-    const before = [this.profile, this.chain, this.provider, this.method].join('\n');
-    for (const key of ['profile', 'chain', 'provider', 'method']) if (key in next) this[key] = next[key] ?? null;
+    const chosen = () => SELECTED.map((key) => this[key]).join('\n');
+    const before = chosen();
+    for (const key of SELECTED) if (key in next) this[key] = next[key] ?? null;
     if (this.profile && this.profile !== this.#streamProfile) this.#stream();
-    if (before !== [this.profile, this.chain, this.provider, this.method].join('\n')) this.#fire('selection');
+    if (before !== chosen()) this.#fire('selection');
   }
 
   /** Asks for the status now, or right after the answer that is under way. */

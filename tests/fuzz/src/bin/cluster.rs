@@ -9,11 +9,13 @@ use lasso::cluster::digest::{DigestTopic, NodeDigest};
 use lasso::cluster::engine::{Cluster, ClusterMoment, ClusterTerms};
 use lasso::cluster::frame::{DIGEST_PART_BYTES, DigestPart, Frame, NodeCard};
 use lasso::cluster::merging::ClusterScope;
+use lasso::cluster::news::{self, NewsStock};
 use lasso::cluster::secret::ClusterSecrets;
 use lasso::cluster::services::{RecordKind, answer};
 use lasso::cluster::sessions::{DatagramArrival, SessionBug, Sessions};
 use lasso::cluster::telling::ClusterQuestion;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let _ = answer(data, 0, "_lasso._udp.internal", RecordKind::Service);
@@ -47,11 +49,16 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    // It says who it is, and gives what it likes for its figures.
+    // It says who it is, and gives what it likes for its figures and its news.
+    node.want_news(true);
     for ms in (100..6_000).step_by(100) {
         node.want_figures(DigestTopic::new("default", 1), at(ms).now);
-        node.offer_digest(std::sync::Arc::new(NodeDigest { made: at(ms).now, ..NodeDigest::default() }));
+        node.offer_digest(Arc::new(NodeDigest { made: at(ms).now, ..NodeDigest::default() }));
         node.tick(at(ms).now);
+        node.take_news();
+        for (session, ask) in node.take_news_asks() {
+            node.tell_news(session, &ask, &NewsStock::default(), at(ms).now);
+        }
         for (_, back) in node.take_datagrams() {
             let DatagramArrival::Said { session, frame } = peer.arrive(here, &back, at(ms).now) else { continue };
             for answer in answers(&frame, data) {
@@ -89,6 +96,12 @@ fn answers(frame: &Frame, data: &[u8]) -> Vec<Frame> {
                 Frame::DigestPart(DigestPart { number, base, publication, index: index as u16, count, age_ms: 0, bytes })
             };
             data.chunks(DIGEST_PART_BYTES).enumerate().map(part).collect()
+        }
+        Frame::NewsAsk(ask) => {
+            let text = String::from_utf8_lossy(data);
+            let events = text.lines().map(Arc::from).collect::<Vec<Arc<str>>>();
+            let stock = NewsStock { oldest: 1, first: 1, end: 1 + events.len() as u64, events };
+            news::answer(ask, &stock).into_iter().map(Frame::NewsPart).collect()
         }
         _ => Vec::new(),
     }

@@ -10,11 +10,12 @@
 //! A hole has one deadline, from the first announcement that met it; only a block above it ends it, so neither later
 //! announcements nor other leaders restart it.
 //! One provider's word ends nothing: a head too far to be linked, or whose parent nobody has, is asked of somebody else, and
-//! where nobody confirms it, it is dropped and its announcer leads no more: what others have may come meanwhile. Nor does it begin anything: a block below which nothing was told is held
-//! against what others have (`beginning`). A head lower than everything that is kept is a late repeat, a provider that is
-//! behind, or a chain that began anew. It is the last when the leader's newest block is lower too, is younger than what was
-//! told, so that it cannot be below it, and nobody has the newest told block any more; then the stream begins anew with a head
-//! that does not link, which says to everybody that nothing told before is canonical.
+//! where nobody confirms it, it is dropped and its announcer leads no more: what others have may come meanwhile. Nor does it
+//! begin anything: a block below which nothing was told is held against what others have (`beginning`). A head lower than
+//! everything that is kept is a late repeat, a provider that is behind, or a chain that began anew. It is the last when the
+//! leader's newest block is lower too, is younger than what was told, so that it cannot be below it, and nobody has the
+//! newest told block any more; then the stream begins anew with a head that does not link, which says to everybody that
+//! nothing told before is canonical.
 //! Rejected: a set of seen hashes (A → B → A goes silent), emitting fetched heights as they come (another provider's fork
 //! would show as two reorgs), skipping to the newest announcement (a branch that was canonical would never be told), and
 //! beginning anew for any lower head (a provider behind a balancer says such things every minute).

@@ -1,0 +1,67 @@
+//! What one provider says alone: heads that lead nowhere, which somebody else must have too.
+
+use super::*;
+
+/// Every question so far fails, and those that follow from it.
+fn fail_all(heads: &mut Heads, ask: Ask, says: &str) -> Instant {
+    let mut now = NOW;
+    for _ in 0..FILL_TRIES {
+        assert_eq!(said(heads, now), says);
+        heads.on_fill_failed(ask, now);
+        now = now.plus_ms(FILL_RETRY_MS);
+    }
+    now
+}
+
+#[test]
+fn a_head_whose_parent_nobody_has_is_asked_of_somebody_else() {
+    let strange = head(11, b's', b'x');
+    let parent = Ask::Hash(head(10, b'x', b'x').hash);
+    let alone = || {
+        let mut heads = begun();
+        heads.on_head(strange.clone(), NOW);
+        let now = fail_all(&mut heads, parent, "?10x");
+        assert_eq!(said(&mut heads, now), "!11s");
+        (heads, now)
+    };
+    // Nobody has it either: whoever leads next tells what comes after the last one.
+    let (mut heads, now) = alone();
+    (0..FILL_TRIES).for_each(|n| {
+        let now = now.plus_ms(u64::from(n) * FILL_RETRY_MS);
+        said(&mut heads, now);
+        heads.on_fill_failed(Ask::Witness(strange.hash), now);
+    });
+    assert_eq!(said(&mut heads, now), "forsaken");
+    heads.on_lost(now);
+    heads.on_confirmed(now);
+    assert_eq!(said(&mut heads, now), "?");
+    heads.on_filled(Ask::Latest, plain(11), now);
+    assert_eq!((said(&mut heads, now), heads.wake_at()), ("11a".into(), Instant::NEVER));
+    // Somebody has: its parent is awaited as long as a hole may last.
+    let (mut heads, now) = alone();
+    heads.on_filled(Ask::Witness(strange.hash), strange.clone(), now);
+    assert_eq!(said(&mut heads, now), "?10x");
+    assert!(said(&mut heads, NOW.plus_ms(30_000)).starts_with("missing blocks did not come"));
+    // The next one, which links, is told whatever is asked.
+    let (mut heads, now) = alone();
+    heads.on_head(plain(11), now);
+    assert_eq!((said(&mut heads, now), heads.wake_at()), ("11a".into(), Instant::NEVER));
+}
+
+#[test]
+fn what_nobody_confirms_costs_its_announcer_the_lead_and_ends_nothing() {
+    let mut heads = begun();
+    heads.on_head(head(500, b'f', b'f'), NOW);
+    let mut now = NOW;
+    for _ in 0..FILL_TRIES {
+        assert_eq!(said(&mut heads, now), "!244f");
+        heads.on_fill_failed(Ask::Witness(head(500, b'f', b'f').hash), now);
+        now = now.plus_ms(FILL_RETRY_MS);
+    }
+    assert_eq!(said(&mut heads, now), "forsaken");
+    heads.on_lost(now);
+    heads.on_confirmed(now);
+    assert_eq!(said(&mut heads, now), "?");
+    heads.on_filled(Ask::Latest, plain(11), now);
+    assert_eq!((said(&mut heads, now), heads.wake_at()), ("11a".into(), Instant::NEVER));
+}

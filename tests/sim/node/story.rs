@@ -39,6 +39,8 @@ const RECOVERY_MAX_MS: u64 = 8_000;
 const SETTLING_MS: u64 = 3 * RECOVERY_MAX_MS;
 /// Where a provider may have fallen silent behind a whole answer: its connections look well until they have aged out.
 const SETTLING_SILENT_MS: u64 = limits::UPSTREAM_IDLE_MS + 5_000;
+/// Where a provider may have said just before that we ask too often: a half-open circuit's trials wait for the end of its rest.
+const SETTLING_RESTED_MS: u64 = limits::COOLDOWN_MS + RECOVERY_MAX_MS;
 /// How long lively clients may take.
 const LIVELY_MS: u64 = 40_000;
 /// After healing, every provider has been probed again; one that had refused our credentials waits longest.
@@ -84,6 +86,8 @@ struct Story {
     network: Rc<Network>,
     /// Some provider stalls in the middle, or just behind, an answer.
     silent: bool,
+    /// A provider limits how often it may be asked, until it is healed.
+    rests: bool,
 }
 
 /// A run's trace, and what it reached.
@@ -163,10 +167,11 @@ impl Story {
         let network = Rc::new(Network::new(ChainModel::new(seed, CHAIN_ID, Duration::from_secs(2))));
         let head = network.chain.start_height;
         let count = 1 + draw.below(5);
-        let (mut providers, mut silent) = (Vec::new(), false);
+        let (mut providers, mut silent, mut rests) = (Vec::new(), false, false);
         for index in 0..count {
             let knobs = if calm { trouble::calm_knobs(&mut draw) } else { trouble::knobs(&mut draw) };
             silent |= knobs.faults.iter().any(|(_, fault)| matches!(fault, knobs::Fault::StallAt(_)));
+            rests |= knobs.rate.is_some();
             let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index));
             providers.push(start_provider(&node, &mut draw, calm, provider.with_journal(book.clone())));
         }
@@ -213,6 +218,7 @@ impl Story {
             healed_at: Instant::NEVER,
             network,
             silent,
+            rests,
         }
     }
 
@@ -329,7 +335,9 @@ impl Story {
     /// The world is healed, and given time to notice.
     fn settle(&mut self) -> Ended {
         let ended = self.node.run(HEALED);
-        let settling_ms = if self.silent { SETTLING_SILENT_MS } else { SETTLING_MS };
+        let rests = self.rests || self.troubles.contains(&trouble::Kind::Limited);
+        let waits = [(self.silent, SETTLING_SILENT_MS), (rests, SETTLING_RESTED_MS), (true, SETTLING_MS)];
+        let settling_ms = waits.into_iter().filter(|(is, _)| *is).map(|(_, ms)| ms).fold(0, u64::max);
         self.heal();
         if ended == Ended::Livelock {
             return ended;

@@ -171,7 +171,7 @@ impl Story {
         for index in 0..count {
             let knobs = if calm { trouble::calm_knobs(&mut draw) } else { trouble::knobs(&mut draw) };
             silent |= knobs.faults.iter().any(|(_, fault)| matches!(fault, knobs::Fault::StallAt(_)));
-            rests |= knobs.rate.is_some();
+            rests |= knobs.rate.is_some() || knobs.faults.iter().any(|(_, fault)| matches!(fault, knobs::Fault::TooMany(_)));
             let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index));
             providers.push(start_provider(&node, &mut draw, calm, provider.with_journal(book.clone())));
         }

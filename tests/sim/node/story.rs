@@ -343,8 +343,8 @@ impl Story {
             return ended;
         }
         let ended = self.node.run(self.after_ms(settling_ms));
-        // Who refused our credentials is probed seldom, so its circuit waits for that probe.
-        self.judge_gates(|gates| (gates.open | gates.half_open) & !gates.misconfigured);
+        // Who refused our credentials is probed seldom, and who rests is tried when it has, so its circuit waits for that.
+        self.judge_gates(|gates| (gates.open | gates.half_open) & !(gates.misconfigured | gates.limited));
         ended
     }
 

@@ -118,7 +118,7 @@ pub struct NewsAsk {
     pub skip: u32,
 }
 
-/// A piece of an event: its number, where the piece stands in it, and how long it is. Of no length: there is no newer event.
+/// A piece of an event: its number, where the piece stands in it, and how long it is. No length: there is no newer event.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NewsPart {
     pub number: u64,

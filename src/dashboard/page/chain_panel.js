@@ -142,7 +142,7 @@ export class ChainPanel {
     setText(parts.error, this.#error?.message ?? '');
     parts.error.hidden = !this.#error;
     parts.height.set(fmt.whole(store.heads.get(chain.chain) ?? chain.head));
-    // Of several nodes a provider is as it is on the node where it is worst.
+    // A provider of several nodes is as it is on the node where it is worst.
     const judged = this.#several()?.providers ?? providers;
     parts.healthy.set(`${judged.filter((p) => p.status === 'healthy').length}`, `of ${judged.length}`);
     const hour = performance.total_calls > 0;

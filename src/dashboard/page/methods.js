@@ -29,7 +29,7 @@ export function methods(state) {
   );
 }
 
-// Of several nodes.
+// The same of several nodes.
 function together(methods) {
   const rows = methods.filter(({ last_hour: hour }) => hour.total_calls > 0).toSorted((a, b) => b.last_hour.total_calls - a.last_hour.total_calls || a.method.localeCompare(b.method));
   if (rows.length === 0) return empty('No calls in the last hour', 'Methods appear here with their first call.');

@@ -366,7 +366,7 @@ impl Heads {
                     let (hash, limit) = (head.hash, self.limit());
                     return self.confirm(hash, Reason::TooManyMissing { limit }, now);
                 }
-                Walk::Missing { hash, .. } if self.is_doubtful(head, hash) => {
+                Walk::Missing { hash, .. } if self.is_doubtful(head.hash, hash) => {
                     let hash = head.hash;
                     return self.ask_witness(hash, now);
                 }
@@ -474,8 +474,8 @@ impl Heads {
     }
 
     /// Nobody has its parent, and nobody but the leader has said that there is such a head.
-    fn is_doubtful(&self, head: &Head, parent: BlockHash) -> bool {
-        !self.follows && self.given_up.contains(&parent) && self.witnessed != Some(head.hash)
+    fn is_doubtful(&self, head: BlockHash, parent: BlockHash) -> bool {
+        !self.follows && self.given_up.contains(&parent) && self.witnessed != Some(head)
     }
 
     fn ask_witness(&mut self, hash: BlockHash, now: Instant) {

@@ -137,9 +137,12 @@ impl Heads {
             self.weigh(number, hash, now);
             return false;
         }
-        // What nobody gives is left out: below the beginning nothing was promised.
-        match self.reach_down(branch, true) {
+        let newest = branch.first().map(|newest| newest.hash);
+        match self.reach_down(branch) {
             Err(_) if self.walked > self.limit() => self.close(Reason::TooManyMissing { limit: self.limit() }),
+            Err((_, parent)) if newest.is_some_and(|newest| self.is_doubtful(newest, parent)) => {
+                newest.into_iter().for_each(|newest| self.ask_witness(newest, now));
+            }
             Err((number, hash)) => self.fill(number, hash, now),
             Ok(branch) => {
                 self.forget_weighed();
@@ -151,13 +154,11 @@ impl Heads {
         false
     }
 
-    /// A branch, newest first, with what is younger than the beginning below it; or what is missing of that. `gives_up`: what
-    /// nobody gives is left out.
-    fn reach_down(&self, mut branch: Vec<Head>, gives_up: bool) -> Result<Vec<Head>, (u64, BlockHash)> {
+    /// A branch, newest first, with what is younger than the beginning below it; or what is missing of that.
+    fn reach_down(&self, mut branch: Vec<Head>) -> Result<Vec<Head>, (u64, BlockHash)> {
         let has_news_below = |low: &Head| {
-            let is_left_out = gives_up && self.given_up.contains(&low.parent);
             let is_first = low.number == 0 || low.parent == NO_BLOCK || self.told.is_beside_first(low);
-            !is_first && self.told.is_no_ancestor(low) && !is_left_out
+            !is_first && self.told.is_no_ancestor(low)
         };
         while let Some(low) = branch.last().filter(|low| has_news_below(low)) {
             match self.held.get(&low.parent) {
@@ -208,7 +209,7 @@ impl Heads {
     pub(super) fn begin_anew(&mut self, now: Instant) -> bool {
         let Some(newest) = self.lower.clone() else { return false };
         let hash = newest.hash;
-        match self.reach_down(vec![newest], false) {
+        match self.reach_down(vec![newest]) {
             Err(_) if self.walked > self.limit() => self.close(Reason::TooManyMissing { limit: self.limit() }),
             Err((number, parent)) => {
                 self.open_hole(now);
@@ -223,6 +224,10 @@ impl Heads {
             Ok(branch) => {
                 let judged = self.announced.iter().rposition(|head| head.hash == hash).map_or(0, |place| place + 1);
                 self.announced.drain(..judged);
+                if self.digs {
+                    // What was told in an earlier life, below all that is known here, is nobody's any more.
+                    self.lose_past();
+                }
                 self.told.clear();
                 self.hole = None;
                 self.lower = None;

@@ -81,6 +81,8 @@ struct OpenQuestion {
     filter: Option<LogFilter>,
     opinions: Vec<Opinion>,
     may_repeat: bool,
+    /// There is one provider: what it says again and again is all that can be had.
+    is_only: bool,
     /// All logs can be held against the bloom: an answer to less was too doubtful.
     wants_all: bool,
     failures: u32,
@@ -249,7 +251,8 @@ impl Logs {
         let opinion = Opinion { by, print: print_of(logs), count: logs.len(), at: now };
         let is_old = is_everything && now >= block.since.plus_ms(LOGS_DOUBT_MS);
         let is_confirmed = asking.is_confirmed(&opinion);
-        if is_confirmed && (!is_telling || is_old) {
+        let is_enough = asking.is_only || asking.is_insisted_on(&opinion);
+        if is_confirmed && (!is_telling || (is_old && is_enough)) {
             self.trust.learn(logs, proof, is_everything);
             return true;
         }
@@ -266,11 +269,12 @@ impl Logs {
         }
     }
 
-    /// Whoever could be asked has answered: one of them is asked once more, when that counts.
-    pub fn on_nobody_else(&mut self, hash: BlockHash, now: Instant) {
+    /// Whoever could be asked has answered: one of them is asked once more, when that counts. `is_only`: there is but this one.
+    pub fn on_nobody_else(&mut self, hash: BlockHash, is_only: bool, now: Instant) {
         if let Some(asking) = self.under_way(hash) {
             let last = asking.opinions.iter().map(|opinion| opinion.at).max().unwrap_or(now);
             (asking.due, asking.filter, asking.may_repeat) = (Some(last.plus_ms(LOGS_AGAIN_MS).max(now)), None, true);
+            asking.is_only = is_only;
         }
     }
 
@@ -456,6 +460,15 @@ impl OpenQuestion {
         let is_same =
             |other: &Opinion| other.print == opinion.print && (other.by != opinion.by || opinion.at.since(other.at) >= again);
         self.opinions.iter().any(is_same) && self.opinions.iter().all(|other| other.count <= opinion.count)
+    }
+
+    /// Two say so, and this one has said it a while ago: against the bloom that is how the chain is. One that says it however
+    /// often may have lost the logs, and another one may come back.
+    fn is_insisted_on(&self, opinion: &Opinion) -> bool {
+        let mut same = self.opinions.iter().filter(|other| other.print == opinion.print);
+        let again = Duration::from_millis(LOGS_AGAIN_MS);
+        same.clone().any(|other| other.by != opinion.by)
+            && same.any(|other| other.by == opinion.by && opinion.at.since(other.at) >= again)
     }
 
     /// The second opinion is asked for at once, further ones at a pace.

@@ -124,7 +124,7 @@ fn what_the_bloom_contradicts_is_asked_of_another_one() {
     assert_eq!((said(&mut logs, NOW), logs.wake_at()), (String::new(), later));
     assert_eq!(said(&mut logs, later), "?11a!1!2");
     // Whoever has answered may be asked once more, when there is nobody else.
-    logs.on_nobody_else(hash(11, b'a'), later);
+    logs.on_nobody_else(hash(11, b'a'), false, later);
     let again = NOW.plus_ms(LOGS_AGAIN_MS);
     assert_eq!((said(&mut logs, later), logs.wake_at()), (String::new(), again));
     assert_eq!(said(&mut logs, again), "?11a!1!2*");
@@ -179,7 +179,7 @@ fn an_empty_answer_needs_a_second_one() {
     assert_eq!(said(&mut logs, NOW), "?12a");
     logs.on_answer(hash(12, b'a'), A, vec![], NOW);
     assert_eq!(said(&mut logs, NOW), "?12a!1");
-    logs.on_nobody_else(hash(12, b'a'), NOW);
+    logs.on_nobody_else(hash(12, b'a'), true, NOW);
     let again = NOW.plus_ms(LOGS_AGAIN_MS);
     assert_eq!(said(&mut logs, again), "?12a!1*");
     logs.on_answer(hash(12, b'a'), A, plain(12, 1), again);

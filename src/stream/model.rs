@@ -485,7 +485,7 @@ impl Story {
         let mut others: Vec<InstanceId> = (0..3).map(InstanceId).collect();
         others.retain(|by| question.may_repeat || !question.heard.contains(by));
         if others.is_empty() {
-            return self.logs.on_nobody_else(question.block, self.now);
+            return self.logs.on_nobody_else(question.block, false, self.now);
         }
         let by = others[self.rng.below(others.len() as u64) as usize];
         let block = self.blocks.iter().find(|block| block.hash == question.block).expect("of this world");

@@ -77,6 +77,9 @@ impl BloomTrust {
             }
         }
         self.has_excluded_wrongly |= has_more;
+        let is_exact = !has_more && !logs.is_empty() && lacking.iter().all(|byte| *byte == 0);
+        // A chain whose blooms fit lacks nothing usually: whoever taught that had lost logs.
+        self.lacks_usually &= !is_exact;
         let is_telling = lacking.iter().any(|byte| *byte != 0) && !self.lacks_usually;
         if is_telling || has_gaps { Proof::Unsure { is_telling } } else { Proof::Whole }
     }

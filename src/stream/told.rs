@@ -26,6 +26,9 @@ pub struct ToldChain {
     floor: Option<u64>,
     /// The oldest were forgotten.
     is_trimmed: bool,
+    /// Whatever is younger than this was told: the time of the block after which the chain began, or of the last that was
+    /// forgotten. It stays when that block is replaced.
+    since_s: Option<u64>,
 }
 
 impl ToldChain {
@@ -62,10 +65,10 @@ impl ToldChain {
         !self.is_trimmed
     }
 
-    /// A block that is younger than the first and lower can be none of its ancestors: time does not fall along a chain.
+    /// A block that is younger than the beginning and lower than the first can be none of its ancestors: time does not fall
+    /// along a chain, and they are all as old as the beginning.
     pub fn is_no_ancestor(&self, head: &Head) -> bool {
-        let first_s = self.blocks.front().and_then(|first| first.timestamp_s);
-        first_s.zip(head.timestamp_s).is_some_and(|(first_s, head_s)| head_s > first_s)
+        self.since_s.zip(head.timestamp_s).is_some_and(|(since_s, head_s)| head_s > since_s)
     }
 
     /// Puts a head on its parent and forgets what was there and above; without a parent here it is the beginning.
@@ -75,9 +78,10 @@ impl ToldChain {
         }
         let Head { number, hash, parent, timestamp_s, .. } = *head;
         self.floor = Some(self.floor.map_or(number, |floor| floor.min(number)));
+        self.since_s = self.since_s.or(timestamp_s);
         self.blocks.push_back(ToldBlock { number, hash, parent, timestamp_s });
         if self.blocks.len() > STREAM_CHAIN_BLOCKS {
-            self.blocks.pop_front();
+            self.since_s = self.blocks.pop_front().and_then(|oldest| oldest.timestamp_s);
             self.floor = self.blocks.front().map(|first| first.number);
             self.is_trimmed = true;
         }
@@ -103,6 +107,7 @@ impl ToldChain {
     pub fn prepend(&mut self, head: &Head) {
         let Head { number, hash, parent, timestamp_s, .. } = *head;
         self.floor = Some(self.floor.map_or(number, |floor| floor.min(number)));
+        self.since_s = self.since_s.min(timestamp_s);
         self.blocks.push_front(ToldBlock { number, hash, parent, timestamp_s });
     }
 
@@ -115,6 +120,7 @@ impl ToldChain {
                 return;
             }
             self.floor = Some(self.floor.map_or(block.number, |floor| floor.min(block.number)));
+            self.since_s = self.since_s.min(block.timestamp_s);
             self.blocks.push_front(*block);
         }
     }
@@ -130,6 +136,6 @@ impl ToldChain {
 
     /// Nothing of it is canonical any more.
     pub fn clear(&mut self) {
-        *self = ToldChain::default();
+        *self = ToldChain { since_s: self.since_s, ..ToldChain::default() };
     }
 }

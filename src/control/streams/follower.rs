@@ -513,7 +513,7 @@ impl Follower {
         let Some(machine) = &mut self.logs else { return };
         match choice {
             LogsChoice::Ask(order) => acts.push(Act::Fill(order)),
-            LogsChoice::NobodyElse => machine.on_nobody_else(block, around.now),
+            LogsChoice::NobodyElse { is_only } => machine.on_nobody_else(block, is_only, around.now),
             LogsChoice::Later(again) => machine.on_failed(block, again),
         }
     }

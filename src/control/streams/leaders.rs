@@ -39,6 +39,15 @@ pub fn candidates(snapshot: &Snapshot, topic: &Topic, region: &str, can_poll: bo
     feeds
 }
 
+/// Whether the topic's route has one instance, however it is at the moment.
+pub fn is_only_one(snapshot: &Snapshot, topic: &Topic) -> bool {
+    let is_of_route = |id| topic.pin.is_none_or(|pin| pin == id || topic.allow_failover);
+    let providers = &snapshot.chain(topic.profile, topic.chain).providers;
+    let mut instances = providers.iter().filter(|(id, _)| is_of_route(*id)).map(|(_, provider)| provider.instance);
+    let first = instances.next();
+    instances.all(|instance| Some(instance) == first)
+}
+
 /// Whether a feed's provider is still fit to lead: reachable, on the others' chain, and not behind.
 pub fn is_well(snapshot: &Snapshot, topic: &Topic, feed: FeedId) -> bool {
     let plan = snapshot.plan(topic.profile, topic.chain);

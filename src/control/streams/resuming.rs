@@ -296,7 +296,7 @@ impl ResumeGroup {
         let Some(logs) = self.machine.logs() else { return };
         match choice {
             LogsChoice::Ask(order) => acts.push(Act::Fill(order)),
-            LogsChoice::NobodyElse => logs.on_nobody_else(block, now),
+            LogsChoice::NobodyElse { is_only } => logs.on_nobody_else(block, is_only, now),
             LogsChoice::Later(again) => logs.on_failed(block, again),
         }
     }

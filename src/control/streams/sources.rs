@@ -46,8 +46,10 @@ impl Views<'_> {
 /// Who is asked for a block's logs.
 pub enum LogsChoice {
     Ask(Order),
-    /// Whoever could be asked has answered.
-    NobodyElse,
+    /// Whoever could be asked has answered. `is_only`: the route has no other provider, so none will come back either.
+    NobodyElse {
+        is_only: bool,
+    },
     /// Everybody wants to be left alone until then.
     Later(Instant),
 }
@@ -128,7 +130,9 @@ impl Sources {
         let chosen = match (fresh.next(), again.first()) {
             (Some(one), _) => one,
             (None, Some(one)) if question.may_repeat => *one,
-            (None, Some(_)) => return LogsChoice::NobodyElse,
+            (None, Some(_)) => {
+                return LogsChoice::NobodyElse { is_only: leaders::is_only_one(views.around.snapshot, views.route) };
+            }
             (None, None) => {
                 let rests = sources.iter().filter_map(|one| self.rests_until(*one, now)).min();
                 return LogsChoice::Later(rests.unwrap_or(now.plus_ms(limits::FILL_RETRY_MS)));

@@ -79,9 +79,11 @@ impl Truth {
     }
 
     /// Whether a block is newer than what a subscription of this round can have known, and was not there already when its chain fell.
-    fn is_newer(&self, tip: Tip, since: u64) -> bool {
+    fn is_newer(&self, tip: Tip, since: Since) -> bool {
         let chain = &self.network.chain;
-        chain.round_of(tip.branch, tip.height) > since.max(chain.round_at(chain.forks.fell_at(tip.branch)))
+        let fell_at = chain.forks.fell_at(tip.branch);
+        let known = if fell_at > Instant::ZERO { since.life.max(chain.round_at(fell_at)) } else { since.first };
+        chain.round_of(tip.branch, tip.height) > known
     }
 
     /// Whether `below` is on the path of `above`.
@@ -96,10 +98,18 @@ impl Truth {
     }
 }
 
+/// Rounds after which everything is promised.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    /// Of the first confirmation: no newer block can have been known then.
+    first: u64,
+    /// Of the beginning of this life, the block from which it went on: of a chain that begins anew its node knows no earlier one.
+    life: u64,
+}
+
 /// One subscription from its confirmation on.
 pub struct View {
-    /// The round of its confirmation: no newer block can have been known then, so what came later is promised.
-    since: u64,
+    since: Since,
     confirmed: Instant,
     kind: KindOfView,
     /// When something was last told of it, or could have been.
@@ -161,29 +171,32 @@ impl View {
             Ok(subject) => KindOfView::Passed(Passed { subject, transactions: HashSet::new(), last: None }),
             Err(fault) => panic!("not in this story: {fault:?}"),
         };
-        View { since: truth.network.chain.round_at(now), confirmed: now, kind, heard: now, turned: now, has_resumed: false }
+        let round = truth.network.chain.round_at(now);
+        View { since: Since { first: round, life: round }, confirmed: now, kind, heard: now, turned: now, has_resumed: false }
     }
 
     /// Where a later life of it can go on without a hole or a repeat: the last head that it was told, or the block below its
     /// last log, because there may be more of that block.
     pub fn resume_point(&self, truth: &Truth) -> Option<Hash> {
-        let tip = match &self.kind {
-            KindOfView::Heads(heads) => heads.last()?,
-            KindOfView::Logs(logs) => truth.parent(logs.live.last()?.tip),
-            KindOfView::Passed(_) => return None,
-        };
+        let tip = self.goes_on_from(truth)?;
         Some(truth.network.chain.block_hash(tip.branch, tip.height))
+    }
+
+    fn goes_on_from(&self, truth: &Truth) -> Option<Tip> {
+        match &self.kind {
+            KindOfView::Heads(heads) => heads.last(),
+            KindOfView::Logs(logs) => Some(truth.parent(logs.live.last()?.tip)),
+            KindOfView::Passed(_) => None,
+        }
     }
 
     /// It goes on above its resume point: what it was told of later blocks is forgotten, and owed again.
     pub fn resume(&mut self, truth: &Truth) {
-        if let KindOfView::Logs(logs) = &mut self.kind
-            && let Some(last) = logs.live.last().copied()
-        {
-            let point = truth.parent(last.tip);
+        let Some(point) = self.goes_on_from(truth) else { return };
+        self.since.life = truth.network.chain.round_of(point.branch, point.height);
+        if let KindOfView::Logs(logs) = &mut self.kind {
             logs.live.retain(|place| truth.is_ancestor(place.tip, point));
-            let chain = &truth.network.chain;
-            self.since = if logs.live.is_empty() { chain.round_of(point.branch, point.height) } else { self.since };
+            self.since.first = if logs.live.is_empty() { self.since.life } else { self.since.first };
         }
         match &mut self.kind {
             KindOfView::Heads(heads) => heads.has_resumed = true,
@@ -253,7 +266,7 @@ impl View {
     pub fn is_complete(&self, truth: &Truth, then: Instant, now: Instant) -> Result<(), String> {
         let (canonical, settled) = (truth.canonical(now), truth.canonical(then));
         // A chain that fell is heard of by its next block.
-        let is_fallen = !truth.is_newer(settled, 0) && settled.branch != 0;
+        let is_fallen = !truth.is_newer(settled, Since { first: 0, life: 0 }) && settled.branch != 0;
         if canonical.branch != settled.branch || self.turned > then || is_fallen {
             return Ok(());
         }
@@ -267,7 +280,7 @@ impl View {
 }
 
 impl Heads {
-    fn on_event(&mut self, truth: &Truth, since: u64, event: &Value, now: Instant) -> Result<u64, String> {
+    fn on_event(&mut self, truth: &Truth, since: Since, event: &Value, now: Instant) -> Result<u64, String> {
         let number = event["number"].as_str().and_then(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok());
         let is_lowest = || self.chain.first().zip(number).is_none_or(|(first, number)| number <= first.height);
         let known = match truth.known(hash_of(event, "hash")?) {
@@ -293,9 +306,7 @@ impl Heads {
         let parent = truth.parent(tip);
         let Some(first) = self.chain.first().copied() else {
             if truth.is_newer(parent, since) {
-                return Err(format!(
-                    "begins with {tip:?}: a hole below it, for round {since} was the newest at the confirmation"
-                ));
+                return Err(format!("begins with {tip:?}: a hole below it, for {since:?} was the newest at the confirmation"));
             }
             self.push(tip, now);
             return Ok(0);
@@ -328,7 +339,7 @@ impl Heads {
         self.told.push(tip);
     }
 
-    fn is_complete(&self, truth: &Truth, since: u64, settled: Tip) -> Result<(), String> {
+    fn is_complete(&self, truth: &Truth, since: Since, settled: Tip) -> Result<(), String> {
         let want = truth.at(settled.branch, settled.height).tip;
         let has = self.chain.contains(&want) || !truth.is_newer(want, since);
         if has { Ok(()) } else { Err(format!("{want:?} was not told; the newest is {:?}", self.last())) }
@@ -336,7 +347,7 @@ impl Heads {
 }
 
 impl Logs {
-    fn on_event(&mut self, truth: &Truth, since: u64, event: &Value) -> Result<(), String> {
+    fn on_event(&mut self, truth: &Truth, since: Since, event: &Value) -> Result<(), String> {
         let known = truth.known(hash_of(event, "blockHash")?)?;
         let is_removed = event["removed"] == true;
         let mut plain = event.clone();
@@ -355,7 +366,7 @@ impl Logs {
         known.block.logs().nth(index).is_some_and(|(_, log)| selects(&self.filter, known.tip.height, log))
     }
 
-    fn take_back(&mut self, truth: &Truth, place: Place, since: u64) -> Result<(), String> {
+    fn take_back(&mut self, truth: &Truth, place: Place, since: Since) -> Result<(), String> {
         match self.live.pop() {
             Some(last) if last == place => Ok(()),
             Some(last) => Err(format!("takes back {place:?}, the newest is {last:?}")),
@@ -365,7 +376,7 @@ impl Logs {
         }
     }
 
-    fn add(&mut self, truth: &Truth, place: Place, since: u64) -> Result<(), String> {
+    fn add(&mut self, truth: &Truth, place: Place, since: Since) -> Result<(), String> {
         let last = self.live.last().copied();
         if let Some(last) = last {
             if !truth.is_ancestor(last.tip, place.tip) {
@@ -383,7 +394,7 @@ impl Logs {
     }
 
     /// What should have been told between `last` and place `end` of the block `until`.
-    fn missing(&self, truth: &Truth, last: Option<Place>, since: u64, until: Tip, end: usize) -> Option<Place> {
+    fn missing(&self, truth: &Truth, last: Option<Place>, since: Since, until: Tip, end: usize) -> Option<Place> {
         let owed = || truth.path(until.branch, 0, until.height).rev().take_while(|tip| truth.is_newer(*tip, since)).last();
         let (from, after) = match last {
             Some(last) => (last.tip.height, last.index + 1),
@@ -397,7 +408,7 @@ impl Logs {
         })
     }
 
-    fn is_complete_to(&self, truth: &Truth, since: u64, tip: Tip) -> Result<(), String> {
+    fn is_complete_to(&self, truth: &Truth, since: Since, tip: Tip) -> Result<(), String> {
         let is_beside = |place: &Place| !truth.is_ancestor(place.tip, tip) && !truth.is_ancestor(tip, place.tip);
         if let Some(stale) = self.live.iter().find(|place| is_beside(place)) {
             return Err(format!("{stale:?} was not taken back, long after the head {tip:?}"));
@@ -414,7 +425,7 @@ impl Logs {
         })
     }
 
-    fn is_complete(&self, truth: &Truth, since: u64, settled: Tip, canonical: Tip) -> Result<(), String> {
+    fn is_complete(&self, truth: &Truth, since: Since, settled: Tip, canonical: Tip) -> Result<(), String> {
         let last = self.live.last().copied();
         if let Some(stale) = self.live.iter().find(|place| !truth.is_ancestor(place.tip, canonical)) {
             return Err(format!("{stale:?} was not taken back"));

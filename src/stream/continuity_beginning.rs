@@ -140,6 +140,11 @@ impl Heads {
         let newest = branch.first().map(|newest| newest.hash);
         match self.reach_down(branch) {
             Err(_) if self.walked > self.limit() => self.close(Reason::TooManyMissing { limit: self.limit() }),
+            // What came after it may be had.
+            Err((_, parent)) if self.announced.len() > 1 && self.given_up.contains(&parent) => {
+                self.judged();
+                return true;
+            }
             Err((_, parent)) if newest.is_some_and(|newest| self.is_doubtful(newest, parent)) => {
                 newest.into_iter().for_each(|newest| self.ask_witness(newest, now));
             }

@@ -10,6 +10,7 @@
 use super::{Action, Ask, Heads, Reason, Rules, Source};
 use crate::base::time::Instant;
 use crate::stream::event::{BlockHash, Head};
+use crate::stream::told::ToldBlock;
 
 impl Heads {
     /// A stream for whom was told `from` in an earlier life. It is fed what another machine of the same route emits, and
@@ -49,7 +50,7 @@ impl Heads {
     }
 
     /// Blocks that were told below this one, newest first; all of them where none is named.
-    pub fn told_below(&self, hash: Option<BlockHash>) -> impl Iterator<Item = (u64, BlockHash)> {
+    pub fn told_below(&self, hash: Option<BlockHash>) -> impl Iterator<Item = &ToldBlock> {
         self.told.below(hash)
     }
 

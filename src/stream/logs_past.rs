@@ -134,7 +134,7 @@ impl Logs {
         }
         self.has_told_below |= self.below.is_some();
         let first = self.blocks.front().map(|block| block.hash);
-        heads.told_below(first).for_each(|(number, hash)| self.put_below(number, hash, None));
+        heads.told_below(first).for_each(|block| self.put_below(block.number, block.hash, block.bloom.clone()));
     }
 
     /// Keeps the logs of a told block for those, too, for whom another machine has told it.

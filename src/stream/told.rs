@@ -7,13 +7,17 @@
 
 use super::event::{BlockHash, Head};
 use crate::base::limits::STREAM_CHAIN_BLOCKS;
+use crate::chain::bloom::Bloom;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// A block of the chain as it was told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ToldBlock {
     pub number: u64,
     pub hash: BlockHash,
+    /// What its logs are held against, should they have to be taken back.
+    pub bloom: Option<Arc<Bloom>>,
     parent: BlockHash,
     timestamp_s: Option<u64>,
 }
@@ -77,9 +81,10 @@ impl ToldChain {
             self.blocks.pop_back();
         }
         let Head { number, hash, parent, timestamp_s, .. } = *head;
+        let bloom = head.bloom.clone();
         self.floor = Some(self.floor.map_or(number, |floor| floor.min(number)));
         self.since_s = self.since_s.or(timestamp_s);
-        self.blocks.push_back(ToldBlock { number, hash, parent, timestamp_s });
+        self.blocks.push_back(ToldBlock { number, hash, bloom, parent, timestamp_s });
         if self.blocks.len() > STREAM_CHAIN_BLOCKS {
             self.since_s = self.blocks.pop_front().and_then(|oldest| oldest.timestamp_s);
             self.floor = self.blocks.front().map(|first| first.number);
@@ -106,9 +111,10 @@ impl ToldChain {
     /// Puts the parent of the first block below it: somebody was told that one too.
     pub fn prepend(&mut self, head: &Head) {
         let Head { number, hash, parent, timestamp_s, .. } = *head;
+        let bloom = head.bloom.clone();
         self.floor = Some(self.floor.map_or(number, |floor| floor.min(number)));
         self.since_s = self.since_s.min(timestamp_s);
-        self.blocks.push_front(ToldBlock { number, hash, parent, timestamp_s });
+        self.blocks.push_front(ToldBlock { number, hash, bloom, parent, timestamp_s });
     }
 
     /// Takes over what another one, which was told the same up to now, has below the first block.
@@ -121,17 +127,17 @@ impl ToldChain {
             }
             self.floor = Some(self.floor.map_or(block.number, |floor| floor.min(block.number)));
             self.since_s = self.since_s.min(block.timestamp_s);
-            self.blocks.push_front(*block);
+            self.blocks.push_front(block.clone());
         }
     }
 
     /// Blocks below this one, newest first; all of them where none is named, and none if it is not here.
-    pub fn below(&self, hash: Option<BlockHash>) -> impl Iterator<Item = (u64, BlockHash)> {
+    pub fn below(&self, hash: Option<BlockHash>) -> impl Iterator<Item = &ToldBlock> {
         let at = match hash {
             Some(hash) => self.blocks.iter().position(|block| block.hash == hash).unwrap_or(0),
             None => self.blocks.len(),
         };
-        self.blocks.range(..at).rev().map(|block| (block.number, block.hash))
+        self.blocks.range(..at).rev()
     }
 
     /// Nothing of it is canonical any more.

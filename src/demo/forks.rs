@@ -98,6 +98,11 @@ impl Forks {
         self.turns.iter().rev().find(|turn| turn.at <= now).map_or(0, |turn| turn.branch)
     }
 
+    /// Whether another branch became canonical after `then`, up to `now`.
+    pub fn has_turned(&self, then: Instant, now: Instant) -> bool {
+        self.turns.iter().any(|turn| then < turn.at && turn.at <= now)
+    }
+
     /// The branch whose own block stands at `height` on the path of `branch`.
     pub fn owner(&self, branch: u32, height: u64) -> u32 {
         let mut owner = branch;

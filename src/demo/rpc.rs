@@ -225,7 +225,7 @@ impl<'a> View<'a> {
 
     fn known(&self, hash: &Hash) -> Option<Tip> {
         let chain = &self.network.chain;
-        let name = chain.name(hash).filter(|name| name.kind == Kind::Block && name.height <= self.head)?;
+        let name = chain.name(hash).filter(|name| name.kind == Kind::Block)?;
         if self.hidden == Some(name.height) || !chain.has_block(name.branch, name.height) {
             return None;
         }
@@ -233,7 +233,8 @@ impl<'a> View<'a> {
         let is_orphan = || chain.forks.was_canonical(name.branch, name.height, self.heard, head);
         // Nobody keeps a chain that fell.
         let is_kept = self.keeps_orphans && chain.forks.fallen(name.branch) == chain.forks.fallen(self.branch);
-        let is_known = self.is_on_path(name) || (is_kept && is_orphan());
+        // A reorg may leave a lower chain than the orphan's, where rounds pass without a block.
+        let is_known = (self.is_on_path(name) && name.height <= self.head) || (is_kept && is_orphan());
         is_known.then_some(Tip { branch: name.branch, height: name.height })
     }
 

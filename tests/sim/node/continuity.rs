@@ -267,7 +267,7 @@ impl View {
         let (canonical, settled) = (truth.canonical(now), truth.canonical(then));
         // A chain that fell is heard of by its next block.
         let is_fallen = !truth.is_newer(settled, Since { first: 0, life: 0 }) && settled.branch != 0;
-        if canonical.branch != settled.branch || self.turned > then || is_fallen {
+        if truth.network.chain.forks.has_turned(then, now) || self.turned > then || is_fallen {
             return Ok(());
         }
         match &self.kind {

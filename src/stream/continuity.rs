@@ -104,6 +104,8 @@ pub struct Heads {
     begin_by: Option<Instant>,
     /// The leader must go.
     forsakes: bool,
+    /// The parent that nobody had of the last head that was passed over.
+    doubted: Option<BlockHash>,
     /// It follows what another machine emitted, up from a block that a client was told in an earlier life.
     follows: bool,
     /// The block that the other machine has emitted last, until it or a later one is here.
@@ -145,6 +147,7 @@ impl Heads {
             weighed: None,
             begin_by: None,
             forsakes: false,
+            doubted: None,
             follows: false,
             goal: None,
             digs: false,
@@ -184,7 +187,7 @@ impl Heads {
     pub fn on_lost(&mut self, now: Instant) {
         self.leave_weighed();
         self.source = Source::Lost;
-        (self.lower, self.forsakes) = (None, false);
+        (self.lower, self.forsakes, self.doubted) = (None, false, None);
         self.drop_wanted(Ask::Latest);
         self.source_deadline.get_or_insert(now.plus_ms(self.rules.backfill_timeout_ms));
     }
@@ -193,7 +196,7 @@ impl Heads {
     pub fn on_confirmed(&mut self, now: Instant) {
         self.leave_weighed();
         self.source = Source::New;
-        (self.lower, self.forsakes) = (None, false);
+        (self.lower, self.forsakes, self.doubted) = (None, false, None);
         self.source_deadline.get_or_insert(now.plus_ms(self.rules.backfill_timeout_ms));
         self.drop_wanted(Ask::Latest);
         self.want(Ask::Latest, now);
@@ -361,14 +364,17 @@ impl Heads {
                         return;
                     }
                 }
-                Walk::Missing { hash, .. } if self.announced.len() > 1 && self.given_up.contains(&hash) => self.judged(),
+                Walk::Missing { hash, .. } if self.announced.len() > 1 && self.given_up.contains(&hash) => {
+                    if !self.pass_over(head.hash, hash) {
+                        return;
+                    }
+                }
                 Walk::Missing { number, .. } if self.is_far(number) => {
                     let (hash, limit) = (head.hash, self.limit());
                     return self.confirm(hash, Reason::TooManyMissing { limit }, now);
                 }
                 Walk::Missing { hash, .. } if self.is_doubtful(head.hash, hash) => {
-                    let hash = head.hash;
-                    return self.ask_witness(hash, now);
+                    return self.doubt_head(head.hash, hash, now);
                 }
                 Walk::Missing { number, hash } => return self.fill(number, hash, now),
                 Walk::Below => {
@@ -407,6 +413,7 @@ impl Heads {
 
     /// A branch, newest first.
     fn emit(&mut self, branch: Vec<Head>) {
+        self.doubted = None;
         for head in branch.into_iter().rev() {
             self.told.append(&head);
             self.out.push_back(Action::Emit(head));
@@ -476,6 +483,24 @@ impl Heads {
     /// Nobody has its parent, and nobody but the leader has said that there is such a head.
     fn is_doubtful(&self, head: BlockHash, parent: BlockHash) -> bool {
         !self.follows && self.given_up.contains(&parent) && self.witnessed != Some(head)
+    }
+
+    /// Leaves the first announcement, whose parent nobody has, for what came after it; false where the leader is forsaken: it
+    /// did the same before, with another one, and would go on so for ever.
+    fn pass_over(&mut self, head: BlockHash, parent: BlockHash) -> bool {
+        if self.is_doubtful(head, parent) && self.doubted.replace(parent).is_some_and(|other| other != parent) {
+            self.forsake();
+            return false;
+        }
+        self.judged();
+        true
+    }
+
+    fn doubt_head(&mut self, head: BlockHash, parent: BlockHash, now: Instant) {
+        match self.doubted {
+            Some(other) if other != parent => self.forsake(),
+            _ => self.ask_witness(head, now),
+        }
     }
 
     fn ask_witness(&mut self, hash: BlockHash, now: Instant) {

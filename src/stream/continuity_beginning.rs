@@ -142,11 +142,10 @@ impl Heads {
             Err(_) if self.walked > self.limit() => self.close(Reason::TooManyMissing { limit: self.limit() }),
             // What came after it may be had.
             Err((_, parent)) if self.announced.len() > 1 && self.given_up.contains(&parent) => {
-                self.judged();
-                return true;
+                return newest.is_some_and(|newest| self.pass_over(newest, parent));
             }
             Err((_, parent)) if newest.is_some_and(|newest| self.is_doubtful(newest, parent)) => {
-                newest.into_iter().for_each(|newest| self.ask_witness(newest, now));
+                newest.into_iter().for_each(|newest| self.doubt_head(newest, parent, now));
             }
             Err((number, hash)) => self.fill(number, hash, now),
             Ok(branch) => {

@@ -71,6 +71,8 @@ pub(super) struct Local<W: World> {
     stream: Option<StreamId>,
     /// The newest block of which everything was told.
     newest: Option<BlockHash>,
+    /// The place of the newest log that was told.
+    newest_log: Option<u64>,
     pub members: Slab<Member<W>>,
 }
 
@@ -173,7 +175,8 @@ impl<W: World> Shard<W> {
                 if !self.wish(Wish::Open { shard: self.producer(), topic: topic.clone(), ticket }) {
                     return Err(RpcRefusal::no_subscription(BUSY));
                 }
-                topics.insert(topic.clone(), Local { ticket, stream: None, newest: None, members: Slab::new() });
+                topics
+                    .insert(topic.clone(), Local { ticket, stream: None, newest: None, newest_log: None, members: Slab::new() });
                 topic
             }
         };
@@ -187,7 +190,7 @@ impl<W: World> Shard<W> {
             false => Some(request),
         };
         self.subscribers.members.set(self.subscribers.members.get() + 1);
-        let first = if resumed.is_some() { FirstTold::EARLIER } else { FirstTold::default() };
+        let first = if resumed.is_some() { FirstTold::EARLIER } else { FirstTold::after(local.newest_log) };
         let index = local.members.insert(Member { socket: socket.clone(), id, waiting, resumed, first, _share: share });
         drop(topics);
         let place = Place { topic, index };
@@ -332,6 +335,7 @@ impl<W: World> Shard<W> {
         let mut topics = self.subscribers.topics.borrow_mut();
         let Some(local) = by_stream.get(&stream).and_then(|topic| topics.get_mut(topic)) else { return 0 };
         local.newest = whole.or(local.newest);
+        local.newest_log = log.map(|log| log.place).max(local.newest_log);
         // Counting references within a shard costs no atomic operation.
         let payload = Payload::new(payload, &self.fan_out.held);
         self.counters.events.add(local.members.len() as u64);

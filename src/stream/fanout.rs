@@ -81,6 +81,12 @@ impl FirstTold {
     /// Whoever resumes was told of earlier blocks in an earlier life.
     pub const EARLIER: FirstTold = FirstTold(Some(0));
 
+    /// Whoever joins hears nothing more of the block of the newest log that was told to others: the rest of a block is worth
+    /// nothing, and taking it back could not be told from taking back the whole.
+    pub fn after(newest: Option<u64>) -> FirstTold {
+        FirstTold(newest.map(|place| place + 1))
+    }
+
     /// Whether a log is for it too.
     pub fn concerns(&mut self, log: LogTurn) -> bool {
         match log.is_removed {
@@ -138,6 +144,8 @@ mod tests {
         };
         check(FirstTold::default(), &[removed(7), told(8), removed(8), removed(7), told(9)], &[false, true, true, false, true]);
         check(FirstTold::default(), &[told(8), told(9), removed(9), removed(8)], &[true; 4]);
+        check(FirstTold::after(Some(7)), &[told(7), removed(7), told(8), removed(8)], &[false, false, true, true]);
+        check(FirstTold::after(None), &[removed(6), told(7), removed(7)], &[false, true, true]);
         check(FirstTold::EARLIER, &[removed(7), told(8), removed(6)], &[true; 3]);
     }
 }

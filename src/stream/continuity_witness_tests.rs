@@ -65,3 +65,20 @@ fn what_nobody_confirms_costs_its_announcer_the_lead_and_ends_nothing() {
     heads.on_filled(Ask::Latest, plain(11), now);
     assert_eq!((said(&mut heads, now), heads.wake_at()), ("11a".into(), Instant::NEVER));
 }
+
+/// Else its next head ends the doubt about the last one, block after block.
+#[test]
+fn whoever_announces_one_unknown_head_after_another_is_forsaken_at_the_second() {
+    let lone = |number: u64, branch: u8| head(number, branch, branch - 1);
+    let mut heads = begun();
+    heads.on_head(lone(11, b's'), NOW);
+    let now = fail_all(&mut heads, Ask::Hash(head(10, b'r', b'r').hash), "?10r");
+    assert_eq!(said(&mut heads, now), "!11s");
+    heads.on_head(lone(11, b'u'), now);
+    for n in 0..FILL_TRIES {
+        let later = now.plus_ms(u64::from(n) * FILL_RETRY_MS);
+        assert_eq!(said(&mut heads, later), "?10t", "{n}");
+        heads.on_fill_failed(Ask::Hash(head(10, b't', b't').hash), later);
+    }
+    assert_eq!(said(&mut heads, now.plus_ms(u64::from(FILL_TRIES) * FILL_RETRY_MS)), "forsaken");
+}

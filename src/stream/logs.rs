@@ -251,7 +251,8 @@ impl Logs {
         let opinion = Opinion { by, print: print_of(logs), count: logs.len(), at: now };
         let is_old = is_everything && now >= block.since.plus_ms(LOGS_DOUBT_MS);
         let is_confirmed = asking.is_confirmed(&opinion);
-        let is_enough = asking.is_only || asking.is_insisted_on(&opinion);
+        // What was dropped is kept by few nodes, and others say [] of it: that teaches nothing.
+        let is_enough = asking.kept.is_none() && (asking.is_only || asking.is_insisted_on(&opinion));
         if is_confirmed && (!is_telling || (is_old && is_enough)) {
             self.trust.learn(logs, proof, is_everything);
             return true;

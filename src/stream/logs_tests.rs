@@ -164,6 +164,36 @@ fn what_two_say_for_long_is_how_the_chain_is() {
     assert_eq!(said(&mut logs, now), "+12a0");
 }
 
+/// Says the same whenever it is asked, for so long; whether that was believed.
+fn insists(by: &[InstanceId], is_only: bool, for_ms: u64) -> bool {
+    let mut logs = begun();
+    logs.on_head(&head(11, b'a', b'a', bloom_of(&[7, 9])), NOW);
+    let (mut now, mut asked) = (NOW, 0);
+    while now < NOW.plus_ms(for_ms) {
+        let question = said(&mut logs, now);
+        if question.ends_with('*') || (!question.is_empty() && asked < by.len()) {
+            logs.on_answer(hash(11, b'a'), by[asked % by.len()], plain(11, 1), now);
+            asked += 1;
+        } else if !question.is_empty() {
+            logs.on_nobody_else(hash(11, b'a'), is_only, now);
+        }
+        if logs.has_more() {
+            return true;
+        }
+        now = now.plus_ms(LOGS_AGAIN_MS);
+    }
+    false
+}
+
+#[test]
+fn against_the_bloom_one_provider_is_believed_only_where_it_is_the_only_one() {
+    let long_ms = 3 * LOGS_DOUBT_MS;
+    assert!(insists(&[A], true, long_ms));
+    assert!(!insists(&[A], false, long_ms), "another one may come back");
+    assert!(insists(&[A, B], false, long_ms));
+    assert!(!insists(&[A, B], false, LOGS_DOUBT_MS), "too early");
+}
+
 #[test]
 fn an_empty_answer_needs_a_second_one() {
     let mut logs = Logs::new(RULES);

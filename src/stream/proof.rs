@@ -195,5 +195,8 @@ mod tests {
         trust.learn(&odd, proof, true);
         assert_eq!(trust.judge(Some(&of_seven), 1, &odd, None), Proof::Whole);
         assert_eq!(trust.judge(Some(&of_seven), 1, &[], Some(&[&seven])), Proof::Unsure { is_telling: false });
+        // A block that fits takes it back.
+        assert_eq!(trust.judge(Some(&bloom(&[9])), 1, &[log(9, 0)], None), Proof::Whole);
+        assert_eq!(trust.judge(Some(&of_seven), 1, &[], None), Proof::Unsure { is_telling: true });
     }
 }

@@ -485,6 +485,19 @@ fn every_corner_is_reached() {
     assert!(all.passed > 1_000, "{all:?}");
 }
 
+/// Each of these was once wrong, in the node or in this world.
+#[test]
+fn seeds_that_were_wrong_hold() {
+    let seeds = [
+        403, 1310, 1613, 2163, 2584, 2609, 2861, 10_552, 12_358, 12_761, 13_119, 13_990, 14_257, 14_714, 15_790, 16_469, 16_718,
+        18_396, 19_265, 21_038, 21_423, 22_133, 46_142,
+    ];
+    for seed in seeds {
+        let violations = run(seed, Fault::None).trace.violations;
+        assert!(violations.is_empty(), "seed {seed}: {violations:?}");
+    }
+}
+
 #[test]
 fn soak() {
     seeds::soak("subscriptions", 150, |seed| run(seed, Fault::None).trace);

@@ -444,8 +444,10 @@ pub const TOP_HISTORY: usize = 400;
 /// One line of the node's event stream.
 pub const TOP_EVENT_BYTES: u64 = 1 << 20;
 
+mod bench;
 mod cluster;
 mod subscriptions;
+pub use bench::*;
 pub use cluster::*;
 pub use subscriptions::*;
 

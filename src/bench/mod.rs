@@ -5,4 +5,18 @@
 //! Reading order: `findings` (what comes out), `mix` and `plan` (what is sent at most), `schedule` (when), `sample`,
 //! `statistics` and `ranking` (what latencies say), `agreement`, `depth`, `range`, `ramp`, `freshness` (everything else).
 
+pub mod agreement;
+pub mod conduct;
+pub mod depth;
 pub mod findings;
+pub mod freshness;
+pub mod methods;
+pub mod mix;
+pub mod plan;
+pub mod ramp;
+pub mod range;
+pub mod ranking;
+pub mod record;
+pub mod sample;
+pub mod schedule;
+pub mod statistics;

@@ -2,7 +2,7 @@
 //! archive has it), then ever further back from the head, doubling, and then halves what is between the oldest that was
 //! given and the newest that was not. The genesis block is not asked for: nodes without any history keep its state.
 //!
-//! A question that brings neither (a timeout, a refusal) is asked once more; then the search ends with what it has.
+//! A question that brings neither (a timeout, a refusal) is asked again, twice; then the search ends with what it has.
 //! How it fails: states that are there for some blocks and not for others between them end the search at one of their edges.
 
 use crate::base::limits;
@@ -10,11 +10,11 @@ use crate::bench::findings::Depth;
 
 /// What became of a question of a search.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Heard {
+pub enum SearchReply {
     Given,
     /// Not there, or not for a question as wide as that.
     Denied,
-    /// Neither; it may be asked once more.
+    /// Neither; it may be asked again.
     Unclear,
 }
 
@@ -26,14 +26,15 @@ pub struct DepthSearch {
     given: Option<u64>,
     denied: Option<u64>,
     asked: u64,
-    is_again: bool,
+    /// Answers in a row that said nothing.
+    unclear: u32,
     is_over: bool,
 }
 
 impl DepthSearch {
     pub fn new(head: u64) -> DepthSearch {
         let is_over = head < 2;
-        DepthSearch { head, is_archive: None, given: None, denied: None, asked: 0, is_again: false, is_over }
+        DepthSearch { head, is_archive: None, given: None, denied: None, asked: 0, unclear: 0, is_over }
     }
 
     /// The block to ask for, until nothing is left to find out.
@@ -68,22 +69,22 @@ impl DepthSearch {
         }
     }
 
-    pub fn on(&mut self, heard: Heard) {
+    pub fn on(&mut self, heard: SearchReply) {
         let Some(block) = self.ask() else { return };
         self.asked += 1;
         let depth = self.head - block;
         match heard {
-            Heard::Unclear => {
-                self.is_over |= self.is_again;
-                self.is_again = true;
+            SearchReply::Unclear => {
+                self.unclear += 1;
+                self.is_over |= self.unclear > limits::BENCH_AGAIN;
                 return;
             }
-            Heard::Given if self.is_archive.is_none() => (self.is_archive, self.is_over) = (Some(true), true),
-            Heard::Denied if self.is_archive.is_none() => (self.is_archive, self.denied) = (Some(false), None),
-            Heard::Given => self.given = Some(depth),
-            Heard::Denied => self.denied = Some(depth),
+            SearchReply::Given if self.is_archive.is_none() => (self.is_archive, self.is_over) = (Some(true), true),
+            SearchReply::Denied if self.is_archive.is_none() => (self.is_archive, self.denied) = (Some(false), None),
+            SearchReply::Given => self.given = Some(depth),
+            SearchReply::Denied => self.denied = Some(depth),
         }
-        self.is_again = false;
+        self.unclear = 0;
     }
 
     pub fn found(&self) -> Depth {
@@ -107,9 +108,9 @@ mod tests {
             assert!(block <= head && asked <= limits::BENCH_DEPTH_CALLS, "{block}");
             let is_there = truth.is_none_or(|depth| head - block <= depth);
             search.on(match unclear.contains(&asked) {
-                true => Heard::Unclear,
-                false if is_there => Heard::Given,
-                false => Heard::Denied,
+                true => SearchReply::Unclear,
+                false if is_there => SearchReply::Given,
+                false => SearchReply::Denied,
             });
         }
         (search.found(), asked)
@@ -130,10 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unclear_is_asked_once_more_and_then_left() {
-        assert_eq!(search(20_000_000, Some(128), &[3]).0, Depth::Blocks { blocks: 128 });
-        assert_eq!(search(20_000_000, Some(128), &[1, 2]), (Depth::Unknown, 2));
-        let (found, _) = search(20_000_000, Some(128), &[5, 6]);
+    fn what_is_unclear_is_asked_again_and_then_left() {
+        assert_eq!(search(20_000_000, Some(128), &[3, 4, 9]).0, Depth::Blocks { blocks: 128 });
+        assert_eq!(search(20_000_000, Some(128), &[1, 2, 3]), (Depth::Unknown, 3));
+        let (found, _) = search(20_000_000, Some(128), &[5, 6, 7]);
         assert!(matches!(found, Depth::Blocks { blocks: 1..=128 }), "{found:?}");
         assert_eq!(search(1, None, &[]), (Depth::Unknown, 0));
     }

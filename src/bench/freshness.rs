@@ -14,14 +14,14 @@ use std::collections::BTreeMap;
 
 /// How a provider is watched.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Watched {
+pub enum HeadSource {
     Pushed,
     Asked { every_ms: u64 },
 }
 
 #[derive(Clone, Debug)]
 pub struct BlockRace {
-    runners: Vec<Option<Watched>>,
+    runners: Vec<Option<HeadSource>>,
     /// The highest that each was seen to have.
     highest: Vec<Option<u64>>,
     /// When each had a block.
@@ -35,7 +35,7 @@ impl BlockRace {
     }
 
     /// From now on it is watched.
-    pub fn enter(&mut self, provider: usize, how: Watched) {
+    pub fn enter(&mut self, provider: usize, how: HeadSource) {
         if let Some(runner) = self.runners.get_mut(provider) {
             *runner = Some(how);
         }
@@ -52,7 +52,7 @@ impl BlockRace {
         let Some(Some(how)) = self.runners.get(provider).copied() else { return };
         let Some(highest) = self.highest.get_mut(provider) else { return };
         let from = match (how, *highest) {
-            (Watched::Asked { .. }, Some(before)) => (before + 1).max(height.saturating_sub(limits::BENCH_BLOCKS_AT_ONCE)),
+            (HeadSource::Asked { .. }, Some(before)) => (before + 1).max(height.saturating_sub(limits::BENCH_BLOCKS_AT_ONCE)),
             _ => height,
         };
         *highest = Some(highest.unwrap_or(0).max(height));
@@ -81,13 +81,13 @@ impl BlockRace {
                 (first >= opened && (first <= ripe || have_all)).then_some((first, row))
             })
             .collect();
-        let of = |(provider, how): (usize, &Option<Watched>)| Some(standing(provider, (*how)?, &counted, now)).flatten();
+        let of = |(provider, how): (usize, &Option<HeadSource>)| Some(standing(provider, (*how)?, &counted, now)).flatten();
         self.runners.iter().enumerate().map(of).collect()
     }
 }
 
 /// `None`: there were too few blocks to say.
-fn standing(provider: usize, how: Watched, counted: &[(Instant, &Vec<Option<Instant>>)], now: Instant) -> Option<Freshness> {
+fn standing(provider: usize, how: HeadSource, counted: &[(Instant, &Vec<Option<Instant>>)], now: Instant) -> Option<Freshness> {
     let at = |row: &[Option<Instant>]| row.get(provider).copied().flatten();
     let had: Vec<(Instant, Option<Instant>)> = counted.iter().map(|(first, row)| (*first, at(row))).collect();
     let behind_ms = had.iter().map(|(first, at)| at.unwrap_or(now).since(*first).as_secs_f64() * 1e3);
@@ -95,10 +95,10 @@ fn standing(provider: usize, how: Watched, counted: &[(Instant, &Vec<Option<Inst
         blocks: had.iter().filter(|(_, at)| at.is_some()).count() as u64,
         first: had.iter().filter(|(first, at)| *at == Some(*first)).count() as u64,
         behind_ms: middle(behind_ms)?,
-        is_pushed: how == Watched::Pushed,
+        is_pushed: how == HeadSource::Pushed,
         asked_every_ms: match how {
-            Watched::Pushed => None,
-            Watched::Asked { every_ms } => Some(every_ms),
+            HeadSource::Pushed => None,
+            HeadSource::Asked { every_ms } => Some(every_ms),
         },
     })
 }
@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn who_is_late_is_behind_by_how_late_it_is() {
         let mut race = BlockRace::new(4);
-        race.enter(0, Watched::Pushed);
-        race.enter(1, Watched::Pushed);
-        race.enter(2, Watched::Asked { every_ms: 1_000 });
+        race.enter(0, HeadSource::Pushed);
+        race.enter(1, HeadSource::Pushed);
+        race.enter(2, HeadSource::Asked { every_ms: 1_000 });
         // Before everybody was watched.
         race.saw(0, 99, at(10));
         race.saw(2, 99, at(20));
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn who_stands_still_is_late_until_the_end() {
         let mut race = BlockRace::new(2);
-        (0..2).for_each(|provider| race.enter(provider, Watched::Pushed));
+        (0..2).for_each(|provider| race.enter(provider, HeadSource::Pushed));
         race.open(at(0));
         (0..10).for_each(|block| race.saw(0, block, at(1_000 * block)));
         let found = race.found(at(60_000));
@@ -155,12 +155,12 @@ mod tests {
     #[test]
     fn one_alone_is_behind_nobody_and_few_blocks_say_nothing() {
         let mut race = BlockRace::new(1);
-        race.enter(0, Watched::Pushed);
+        race.enter(0, HeadSource::Pushed);
         race.open(at(0));
         (0..10).for_each(|block| race.saw(0, block, at(block)));
         assert_eq!(race.found(at(60_000)), [None]);
         let mut race = BlockRace::new(2);
-        (0..2).for_each(|provider| race.enter(provider, Watched::Pushed));
+        (0..2).for_each(|provider| race.enter(provider, HeadSource::Pushed));
         race.open(at(0));
         (0..2).for_each(|provider| race.saw(provider, 7, at(10)));
         assert_eq!(race.found(at(60_000)), [None, None]);

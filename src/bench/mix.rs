@@ -91,7 +91,7 @@ fn distinct(list: &mut Vec<String>) {
 
 /// How one method of a named mix gets its parameters.
 #[derive(Clone, Copy, Debug)]
-enum Form {
+enum ParamForm {
     None,
     BalanceLatest,
     NonceLatest,
@@ -110,38 +110,38 @@ enum Form {
 }
 
 /// Method, weight, parameters.
-type Part = (&'static str, u32, Form);
+type MixPart = (&'static str, u32, ParamForm);
 
-const WALLET: &[Part] = &[
-    ("eth_getBalance", 25, Form::BalanceLatest),
-    ("eth_call", 25, Form::CallLatest),
-    ("eth_blockNumber", 20, Form::None),
-    ("eth_getTransactionReceipt", 15, Form::Receipt),
-    ("eth_estimateGas", 15, Form::Estimate),
+const WALLET: &[MixPart] = &[
+    ("eth_getBalance", 25, ParamForm::BalanceLatest),
+    ("eth_call", 25, ParamForm::CallLatest),
+    ("eth_blockNumber", 20, ParamForm::None),
+    ("eth_getTransactionReceipt", 15, ParamForm::Receipt),
+    ("eth_estimateGas", 15, ParamForm::Estimate),
 ];
-const INDEXER: &[Part] = &[
-    ("eth_getLogs", 35, Form::Logs),
-    ("eth_getBlockByNumber", 30, Form::BlockRecent),
-    ("eth_getBlockReceipts", 20, Form::Receipts),
-    ("eth_getTransactionByHash", 15, Form::Transaction),
+const INDEXER: &[MixPart] = &[
+    ("eth_getLogs", 35, ParamForm::Logs),
+    ("eth_getBlockByNumber", 30, ParamForm::BlockRecent),
+    ("eth_getBlockReceipts", 20, ParamForm::Receipts),
+    ("eth_getTransactionByHash", 15, ParamForm::Transaction),
 ];
-const TRADER: &[Part] = &[
-    ("eth_call", 40, Form::CallLatest),
-    ("eth_getBlockByNumber", 20, Form::BlockLatest),
-    ("eth_gasPrice", 20, Form::None),
-    ("eth_getTransactionCount", 20, Form::NonceLatest),
+const TRADER: &[MixPart] = &[
+    ("eth_call", 40, ParamForm::CallLatest),
+    ("eth_getBlockByNumber", 20, ParamForm::BlockLatest),
+    ("eth_gasPrice", 20, ParamForm::None),
+    ("eth_getTransactionCount", 20, ParamForm::NonceLatest),
 ];
-const ARCHIVE: &[Part] = &[
-    ("eth_getBalance", 30, Form::BalanceOld),
-    ("eth_call", 30, Form::CallOld),
-    ("eth_getBlockByNumber", 20, Form::BlockOld),
-    ("eth_getStorageAt", 20, Form::StorageOld),
+const ARCHIVE: &[MixPart] = &[
+    ("eth_getBalance", 30, ParamForm::BalanceOld),
+    ("eth_call", 30, ParamForm::CallOld),
+    ("eth_getBlockByNumber", 20, ParamForm::BlockOld),
+    ("eth_getStorageAt", 20, ParamForm::StorageOld),
 ];
 
 /// The words of `--methods`.
 pub const WORDS: [&str; 4] = ["wallet", "indexer", "trader", "archive"];
 
-fn parts(word: &str) -> Option<&'static [Part]> {
+fn parts(word: &str) -> Option<&'static [MixPart]> {
     Some(match word {
         "wallet" => WALLET,
         "indexer" => INDEXER,
@@ -155,12 +155,12 @@ fn parts(word: &str) -> Option<&'static [Part]> {
 #[derive(Clone, Debug)]
 pub struct Mix {
     name: String,
-    kind: Kind,
+    kind: MixKind,
 }
 
 #[derive(Clone, Debug)]
-enum Kind {
-    Named(&'static [Part]),
+enum MixKind {
+    Named(&'static [MixPart]),
     /// In turn, from the first on.
     Listed(Vec<BenchCall>),
 }
@@ -180,7 +180,7 @@ impl fmt::Display for MixFault {
 
 impl Mix {
     pub fn named(word: &str) -> Option<Mix> {
-        Some(Mix { name: word.to_owned(), kind: Kind::Named(parts(word)?) })
+        Some(Mix { name: word.to_owned(), kind: MixKind::Named(parts(word)?) })
     }
 
     /// From lines of `{"method","params"}`; what else a line holds is not looked at. `name`: for people.
@@ -192,7 +192,7 @@ impl Mix {
             more if more > limits::BENCH_LISTED => {
                 Err(MixFault { line: limits::BENCH_LISTED + 1, why: format!("more than {} calls", limits::BENCH_LISTED) })
             }
-            _ => Ok(Mix { name: name.to_owned(), kind: Kind::Listed(calls) }),
+            _ => Ok(Mix { name: name.to_owned(), kind: MixKind::Listed(calls) }),
         }
     }
 
@@ -204,8 +204,8 @@ impl Mix {
     pub fn methods(&self) -> Vec<&str> {
         let mut seen = BTreeSet::new();
         let all: Vec<&str> = match &self.kind {
-            Kind::Named(parts) => parts.iter().map(|(method, _, _)| *method).collect(),
-            Kind::Listed(calls) => calls.iter().map(|call| call.method.as_str()).collect(),
+            MixKind::Named(parts) => parts.iter().map(|(method, _, _)| *method).collect(),
+            MixKind::Listed(calls) => calls.iter().map(|call| call.method.as_str()).collect(),
         };
         all.into_iter().filter(|method| seen.insert(*method)).collect()
     }
@@ -213,9 +213,9 @@ impl Mix {
     /// The calls of all moments.
     pub fn draw(&self, moments: u32, facts: &ChainFacts, rng: &mut Rng) -> Vec<BenchCall> {
         match &self.kind {
-            Kind::Listed(calls) => calls.iter().cycle().take(moments as usize).cloned().collect(),
-            Kind::Named(parts) => {
-                let mut turns = Turns::new(parts);
+            MixKind::Listed(calls) => calls.iter().cycle().take(moments as usize).cloned().collect(),
+            MixKind::Named(parts) => {
+                let mut turns = MethodTurns::new(parts);
                 (0..moments).filter_map(|_| turns.next(rng)).map(|part| draw(part, facts, rng)).collect()
             }
         }
@@ -224,15 +224,17 @@ impl Mix {
 
 fn read_line(line: usize, text: &str) -> Result<BenchCall, MixFault> {
     #[derive(Deserialize)]
-    struct Line<'a> {
+    struct CallLine<'a> {
         method: String,
         #[serde(borrow)]
         params: Option<&'a RawValue>,
     }
     let fault = |why: String| MixFault { line, why };
-    let read: Line<'_> = serde_json::from_str(text).map_err(|error| fault(format!("no {{\"method\",\"params\"}}: {error}")))?;
+    let read: CallLine<'_> =
+        serde_json::from_str(text).map_err(|error| fault(format!("no {{\"method\",\"params\"}}: {error}")))?;
     let name = read.method;
-    let is_name = !name.is_empty() && name.len() <= limits::METHOD_BYTES && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let is_name =
+        !name.is_empty() && name.len() <= limits::METHOD_BYTES && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !is_name {
         return Err(fault("the method's name is none (letters, digits and _)".to_owned()));
     }
@@ -249,18 +251,18 @@ fn read_line(line: usize, text: &str) -> Result<BenchCall, MixFault> {
 }
 
 /// Methods in proportion to their weights, spread evenly: who is furthest behind its share is next.
-struct Turns {
-    parts: &'static [Part],
+struct MethodTurns {
+    parts: &'static [MixPart],
     credit: Vec<i64>,
 }
 
-impl Turns {
-    fn new(parts: &'static [Part]) -> Turns {
-        Turns { parts, credit: vec![0; parts.len()] }
+impl MethodTurns {
+    fn new(parts: &'static [MixPart]) -> MethodTurns {
+        MethodTurns { parts, credit: vec![0; parts.len()] }
     }
 
     /// Among those that are equally far behind, by chance.
-    fn next(&mut self, rng: &mut Rng) -> Option<&'static Part> {
+    fn next(&mut self, rng: &mut Rng) -> Option<&'static MixPart> {
         let all: i64 = self.parts.iter().map(|(_, weight, _)| i64::from(*weight)).sum();
         self.credit.iter_mut().zip(self.parts).for_each(|(credit, (_, weight, _))| *credit += i64::from(*weight));
         let most = self.credit.iter().copied().max()?;
@@ -275,7 +277,7 @@ impl Turns {
 const NOBODY: &str = "0x000000000000000000000000000000000000dead";
 const NOTHING: &str = "0x00000000000000000000000000000000000000000000000000000000000000ff";
 
-fn draw(part: &Part, facts: &ChainFacts, rng: &mut Rng) -> BenchCall {
+fn draw(part: &MixPart, facts: &ChainFacts, rng: &mut Rng) -> BenchCall {
     let (method, _, form) = *part;
     let mut one = |list: &[String], none: &str| match list.get(rng.below(list.len() as u64) as usize) {
         Some(found) => found.clone(),
@@ -288,21 +290,22 @@ fn draw(part: &Part, facts: &ChainFacts, rng: &mut Rng) -> BenchCall {
     // Anything but the newest blocks, which every provider has the state of.
     let old = 1 + rng.below(facts.head.saturating_sub(limits::BENCH_OLD_BLOCKS).max(1));
     // balanceOf(address): what wallets and traders ask of contracts.
-    let ask = || format!(r#"{{"to":"{contract}","data":"0x70a08231000000000000000000000000{}"}}"#, address.trim_start_matches("0x"));
+    let ask =
+        || format!(r#"{{"to":"{contract}","data":"0x70a08231000000000000000000000000{}"}}"#, address.trim_start_matches("0x"));
     let params = match form {
-        Form::None => "[]".to_owned(),
-        Form::BalanceLatest | Form::NonceLatest => format!(r#"["{address}","latest"]"#),
-        Form::BalanceOld => format!(r#"["{address}","{old:#x}"]"#),
-        Form::StorageOld => format!(r#"["{contract}","0x0","{old:#x}"]"#),
-        Form::CallLatest => format!(r#"[{},"latest"]"#, ask()),
-        Form::CallOld => format!(r#"[{},"{old:#x}"]"#, ask()),
-        Form::Estimate => format!(r#"[{{"from":"{address}","to":"{NOBODY}","value":"0x0"}}]"#),
-        Form::Receipt | Form::Transaction => format!(r#"["{transaction}"]"#),
-        Form::BlockLatest => r#"["latest",false]"#.to_owned(),
-        Form::BlockRecent => format!(r#"["{recent:#x}",true]"#),
-        Form::BlockOld => format!(r#"["{old:#x}",false]"#),
-        Form::Receipts => format!(r#"["{recent:#x}"]"#),
-        Form::Logs => {
+        ParamForm::None => "[]".to_owned(),
+        ParamForm::BalanceLatest | ParamForm::NonceLatest => format!(r#"["{address}","latest"]"#),
+        ParamForm::BalanceOld => format!(r#"["{address}","{old:#x}"]"#),
+        ParamForm::StorageOld => format!(r#"["{contract}","0x0","{old:#x}"]"#),
+        ParamForm::CallLatest => format!(r#"[{},"latest"]"#, ask()),
+        ParamForm::CallOld => format!(r#"[{},"{old:#x}"]"#, ask()),
+        ParamForm::Estimate => format!(r#"[{{"from":"{address}","to":"{NOBODY}","value":"0x0"}}]"#),
+        ParamForm::Receipt | ParamForm::Transaction => format!(r#"["{transaction}"]"#),
+        ParamForm::BlockLatest => r#"["latest",false]"#.to_owned(),
+        ParamForm::BlockRecent => format!(r#"["{recent:#x}",true]"#),
+        ParamForm::BlockOld => format!(r#"["{old:#x}",false]"#),
+        ParamForm::Receipts => format!(r#"["{recent:#x}"]"#),
+        ParamForm::Logs => {
             let from = recent.saturating_sub(9);
             format!(r#"[{{"fromBlock":"{from:#x}","toBlock":"{recent:#x}","address":"{contract}"}}]"#)
         }
@@ -322,7 +325,12 @@ mod tests {
 
     fn facts() -> ChainFacts {
         let one = |n: u8, input: &str| {
-            format!(r#"{{"hash":"0x{}","from":"0x{}","to":"0x{}","input":"{input}"}}"#, "a".repeat(63) + &n.to_string(), "b".repeat(40), "c".repeat(40))
+            format!(
+                r#"{{"hash":"0x{}","from":"0x{}","to":"0x{}","input":"{input}"}}"#,
+                "a".repeat(63) + &n.to_string(),
+                "b".repeat(40),
+                "c".repeat(40)
+            )
         };
         let mut facts = ChainFacts { head: 1_000, ..ChainFacts::default() };
         facts.read_block(format!(r#"{{"number":"0x1","transactions":[{},{},5]}}"#, one(1, "0x"), one(2, "0x1234")).as_bytes());
@@ -334,7 +342,8 @@ mod tests {
         let facts = facts();
         assert_eq!((facts.transactions.len(), facts.addresses.len(), facts.contracts.len()), (2, 2, 1));
         let mut spoilt = ChainFacts::default();
-        for raw in ["", "null", "{}", r#"{"transactions":["0xab"]}"#, r#"{"transactions":[{"hash":"\"","from":"x","to":null}]}"#] {
+        for raw in ["", "null", "{}", r#"{"transactions":["0xab"]}"#, r#"{"transactions":[{"hash":"\"","from":"x","to":null}]}"#]
+        {
             spoilt.read_block(raw.as_bytes());
         }
         assert!(spoilt.addresses.is_empty() && spoilt.transactions.is_empty());
@@ -369,13 +378,21 @@ mod tests {
         let mix = Mix::listed("mine.jsonl", good).expect("a mix");
         assert_eq!((mix.name(), mix.methods()), ("mine.jsonl", vec!["eth_call", "eth_gasPrice"]));
         let calls = mix.draw(3, &ChainFacts::default(), &mut Rng::new(1));
-        assert_eq!(calls.iter().map(|call| call.params.as_str()).collect::<Vec<_>>(), ["[{},\"latest\"]", "[]", "[{},\"latest\"]"]);
+        assert_eq!(
+            calls.iter().map(|call| call.params.as_str()).collect::<Vec<_>>(),
+            ["[{},\"latest\"]", "[]", "[{},\"latest\"]"]
+        );
         let fault = |text: &str| Mix::listed("x", text).expect_err(text).to_string();
-        assert!(fault("\n{\"method\":\"eth_sendRawTransaction\",\"params\":[]}").starts_with("line 2: eth_sendRawTransaction changes"));
+        assert!(
+            fault("\n{\"method\":\"eth_sendRawTransaction\",\"params\":[]}")
+                .starts_with("line 2: eth_sendRawTransaction changes")
+        );
         for method in ["eth_newFilter", "eth_subscribe", "personal_sign", "admin_peers", "eth_sendTransaction", "nonsense_do"] {
             assert!(fault(&format!("{{\"method\":\"{method}\"}}")).contains("delete the line"), "{method}");
         }
-        for odd in ["", "x", "[]", "{}", "{\"method\":\"eth_call\",\"params\":5}", "{\"method\":\"eth call\"}", "{\"method\":\"\"}"] {
+        for odd in
+            ["", "x", "[]", "{}", "{\"method\":\"eth_call\",\"params\":5}", "{\"method\":\"eth call\"}", "{\"method\":\"\"}"]
+        {
             fault(odd);
         }
     }

@@ -70,7 +70,7 @@ impl Offered {
 
 /// How a run goes.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Terms {
+pub struct RunTerms {
     /// Of each provider and transport.
     pub calls_per_second: f64,
     pub seconds: u64,
@@ -78,7 +78,7 @@ pub struct Terms {
     pub has_ramp: bool,
 }
 
-impl Terms {
+impl RunTerms {
     /// How often everybody is asked the same.
     pub fn moments(&self) -> u64 {
         ((self.calls_per_second * self.seconds as f64).floor() as u64).max(1)
@@ -107,7 +107,7 @@ pub struct CallPlan {
 }
 
 impl CallPlan {
-    pub fn new(offered: &[Offered], terms: &Terms) -> CallPlan {
+    pub fn new(offered: &[Offered], terms: &RunTerms) -> CallPlan {
         CallPlan { rows: offered.iter().map(|offered| row(*offered, terms, offered.has_ws)).collect() }
     }
 
@@ -130,7 +130,7 @@ impl CallPlan {
     }
 }
 
-fn row(offered: Offered, terms: &Terms, is_pushed: bool) -> [u64; Purpose::ALL.len()] {
+fn row(offered: Offered, terms: &RunTerms, is_pushed: bool) -> [u64; Purpose::ALL.len()] {
     let transports = offered.transports();
     let mix = terms.moments() * transports;
     Purpose::ALL.map(|purpose| match purpose {
@@ -140,10 +140,17 @@ fn row(offered: Offered, terms: &Terms, is_pushed: bool) -> [u64; Purpose::ALL.l
         Purpose::Agreement => limits::BENCH_AGREED,
         // Where a subscription is refused the head is asked for.
         Purpose::Freshness => terms.watched_ms() / terms.poll_ms() + 1 + if is_pushed { 2 } else { 0 },
-        Purpose::Depth => limits::BENCH_DEPTH_CALLS,
+        // The head is asked for first.
+        Purpose::Depth => limits::BENCH_DEPTH_CALLS + 1,
         Purpose::Range => limits::BENCH_RANGE_CALLS,
         Purpose::Methods => limits::BENCH_METHODS,
-        Purpose::Ramp => if terms.has_ramp { crate::bench::ramp::calls() } else { 0 },
+        Purpose::Ramp => {
+            if terms.has_ramp {
+                crate::bench::ramp::calls()
+            } else {
+                0
+            }
+        }
         Purpose::Again => mix / 50 + 5,
     })
 }
@@ -192,7 +199,7 @@ impl CallBudget {
 mod tests {
     use super::*;
 
-    const TERMS: Terms = Terms { calls_per_second: 5.0, seconds: 60, has_ramp: false };
+    const TERMS: RunTerms = RunTerms { calls_per_second: 5.0, seconds: 60, has_ramp: false };
 
     #[test]
     fn a_plan_names_every_call_and_a_budget_never_gives_more() {
@@ -218,14 +225,14 @@ mod tests {
 
     #[test]
     fn a_short_run_is_below_what_is_asked_about() {
-        let terms = Terms { calls_per_second: 1.0, seconds: 10, ..TERMS };
+        let terms = RunTerms { calls_per_second: 1.0, seconds: 10, ..TERMS };
         let plan = CallPlan::new(&[Offered { has_http: true, has_ws: false }; 3], &terms);
         assert!(plan.total() < limits::BENCH_UNASKED_CALLS, "{}", plan.total());
     }
 
     #[test]
     fn a_long_run_asks_for_heads_less_often() {
-        let terms = Terms { seconds: 36_000, ..TERMS };
+        let terms = RunTerms { seconds: 36_000, ..TERMS };
         assert!(terms.watched_ms() / terms.poll_ms() <= limits::BENCH_POLLS + 1);
         assert_eq!(TERMS.poll_ms(), limits::BENCH_POLL_MS);
     }

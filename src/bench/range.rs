@@ -6,7 +6,7 @@
 //! for more than 100,000 blocks: that is work for a provider even where it finds nothing.
 
 use crate::base::limits;
-use crate::bench::depth::Heard;
+use crate::bench::depth::SearchReply;
 use crate::bench::findings::LogRange;
 
 const TENFOLD: [u64; 5] = [10, 100, 1_000, 10_000, limits::BENCH_LOG_BLOCKS];
@@ -21,13 +21,13 @@ pub struct RangeSearch {
     too_wide: Option<u64>,
     refused: Option<u64>,
     asked: u64,
-    is_again: bool,
+    unclear: u32,
 }
 
 impl RangeSearch {
     pub fn new(head: u64) -> RangeSearch {
         let most = head.min(limits::BENCH_LOG_BLOCKS);
-        RangeSearch { most, answered: None, too_wide: None, refused: None, asked: 0, is_again: false }
+        RangeSearch { most, answered: None, too_wide: None, refused: None, asked: 0, unclear: 0 }
     }
 
     /// The width to ask for, in blocks.
@@ -51,16 +51,16 @@ impl RangeSearch {
         round.or(above).filter(is_inside).or(Some(low + (high - low) / 2)).filter(is_inside)
     }
 
-    pub fn on(&mut self, heard: Heard) {
+    pub fn on(&mut self, heard: SearchReply) {
         let Some(width) = self.ask() else { return };
         self.asked += 1;
         match heard {
-            Heard::Given => self.answered = Some(width),
-            Heard::Denied => (self.too_wide, self.refused) = (Some(width), Some(width)),
-            Heard::Unclear if self.is_again => self.too_wide = Some(width),
-            Heard::Unclear => return self.is_again = true,
+            SearchReply::Given => self.answered = Some(width),
+            SearchReply::Denied => (self.too_wide, self.refused) = (Some(width), Some(width)),
+            SearchReply::Unclear if self.unclear >= limits::BENCH_AGAIN => self.too_wide = Some(width),
+            SearchReply::Unclear => return self.unclear += 1,
         }
-        self.is_again = false;
+        self.unclear = 0;
     }
 
     /// `None`: not even the narrowest was answered.
@@ -78,7 +78,7 @@ mod tests {
         while let Some(width) = search.ask() {
             asked += 1;
             assert!(width <= head && asked <= limits::BENCH_RANGE_CALLS);
-            search.on(if width <= truth { Heard::Given } else { Heard::Denied });
+            search.on(if width <= truth { SearchReply::Given } else { SearchReply::Denied });
         }
         (search.found(), asked)
     }
@@ -106,9 +106,9 @@ mod tests {
         assert_eq!(search(20_000_000, 0).0, None);
         assert_eq!(search(0, 9), (None, 0));
         let mut timid = RangeSearch::new(1_000_000);
-        timid.on(Heard::Given);
+        timid.on(SearchReply::Given);
         while timid.ask().is_some() {
-            timid.on(Heard::Unclear);
+            timid.on(SearchReply::Unclear);
         }
         assert_eq!(timid.found(), Some(LogRange { answered_blocks: 10, refused_blocks: None }));
     }

@@ -26,17 +26,17 @@ const STEADY: f64 = 0.95;
 const MOMENTS_MIN: usize = 6;
 
 /// What two providers did at the moments at which both were asked.
-struct Pair {
+struct ComparedPair {
     /// Each with its time, where it has one, and whether it succeeded.
     moments: Vec<[(Option<f64>, bool); 2]>,
 }
 
-impl Pair {
-    fn of(one: &Samples, other: &Samples) -> Pair {
+impl ComparedPair {
+    fn of(one: &Samples, other: &Samples) -> ComparedPair {
         let by_moment: BTreeMap<u32, &Sample> = one.calls.iter().map(|sample| (sample.moment, sample)).collect();
         let seen = |sample: &Sample| (sample.time_ms(), sample.is_success());
         let both = other.calls.iter().filter_map(|b| Some([seen(by_moment.get(&b.moment)?), seen(b)]));
-        Pair { moments: both.collect() }
+        ComparedPair { moments: both.collect() }
     }
 
     /// Moments at which only one of them succeeded.
@@ -77,7 +77,7 @@ impl Pair {
 
 /// What is known of a pair of providers.
 #[derive(Clone, Copy, Debug)]
-struct Verdict {
+struct PairVerdict {
     pair: (usize, usize),
     /// The chance of such a difference between equal ones.
     chance: f64,
@@ -107,12 +107,12 @@ pub fn compare(transport: &str, method: &str, cells: &[(usize, &Samples)], rng: 
 }
 
 /// Two tests of each pair: of successes, and of what is compared.
-fn verdicts(cells: &[(usize, &Samples)], rng: &mut Rng) -> Vec<Verdict> {
+fn verdicts(cells: &[(usize, &Samples)], rng: &mut Rng) -> Vec<PairVerdict> {
     let pairs = cells.len() * (cells.len() - 1) / 2;
     let mut verdicts = Vec::with_capacity(2 * pairs);
     for (a, (_, one)) in cells.iter().enumerate() {
         for (b, (_, other)) in cells.iter().enumerate().skip(a + 1) {
-            let pair = Pair::of(one, other);
+            let pair = ComparedPair::of(one, other);
             if pair.moments.len() < MOMENTS_MIN {
                 continue;
             }
@@ -124,22 +124,22 @@ fn verdicts(cells: &[(usize, &Samples)], rng: &mut Rng) -> Vec<Verdict> {
 }
 
 /// Whether one of them is unsteady, and more so than the other.
-fn steadier(pair: &Pair, places: (usize, usize), pairs: usize) -> Verdict {
+fn steadier(pair: &ComparedPair, places: (usize, usize), pairs: usize) -> PairVerdict {
     let ([one, other], calls) = (pair.alone(), pair.moments.len() as u64);
     let is_first_better = one > other;
     let worse = pair.successes(usize::from(is_first_better));
     let is_unsteady = share_at_most(worse, calls, FALSE_SHARE / (2 * pairs) as f64) < STEADY;
     let chance = if is_unsteady { uneven(one, other) } else { 1.0 };
-    Verdict { pair: places, chance, is_first_better, behind: None }
+    PairVerdict { pair: places, chance, is_first_better, behind: None }
 }
 
-fn sooner(pair: &Pair, places: (usize, usize), pairs: usize, rng: &mut Rng) -> Verdict {
+fn sooner(pair: &ComparedPair, places: (usize, usize), pairs: usize, rng: &mut Rng) -> PairVerdict {
     let work = limits::BENCH_RESAMPLED / (pairs * pair.moments.len()).max(1);
     let rounds = work.clamp(limits::BENCH_ROUNDS_MIN, limits::BENCH_ROUNDS_MAX);
     let mut differences = pair.differences(rng, rounds);
     let all = differences.len();
     if all < rounds / 2 {
-        return Verdict { pair: places, chance: 1.0, is_first_better: false, behind: None };
+        return PairVerdict { pair: places, chance: 1.0, is_first_better: false, behind: None };
     }
     let sooner = differences.iter().filter(|(_, compared)| *compared < 0.0).count() as f64;
     let same = differences.iter().filter(|(_, compared)| *compared == 0.0).count() as f64;
@@ -149,17 +149,17 @@ fn sooner(pair: &Pair, places: (usize, usize), pairs: usize, rng: &mut Rng) -> V
     differences.sort_by(|a, b| a.0.total_cmp(&b.0));
     let at = |share: f64| differences.get(((all - 1) as f64 * share).round() as usize).map_or(0.0, |(ms, _)| *ms);
     let behind = Estimate { value: at(0.5), low: at(FALSE_SHARE / 2.0), high: at(1.0 - FALSE_SHARE / 2.0) };
-    Verdict { pair: places, chance, is_first_better: first > 0.5, behind: Some(behind) }
+    PairVerdict { pair: places, chance, is_first_better: first > 0.5, behind: Some(behind) }
 }
 
 /// Pairs (better, worse) whose difference the data supports: Holm's procedure over all tests.
-fn supported(verdicts: &[Verdict]) -> Vec<(usize, usize)> {
-    let mut tests: Vec<&Verdict> = verdicts.iter().collect();
+fn supported(verdicts: &[PairVerdict]) -> Vec<(usize, usize)> {
+    let mut tests: Vec<&PairVerdict> = verdicts.iter().collect();
     // Equal chances in the order in which they were made: steadiness decides before time does.
     tests.sort_by(|a, b| a.chance.total_cmp(&b.chance));
     let all = tests.len();
     let held = tests.iter().enumerate().take_while(|(place, test)| test.chance * (all - place) as f64 <= FALSE_SHARE);
-    let held: Vec<&Verdict> = held.map(|(_, test)| *test).collect();
+    let held: Vec<&PairVerdict> = held.map(|(_, test)| *test).collect();
     let mut differ: Vec<(usize, usize)> = Vec::new();
     // Who is unsteady is behind, whatever its times are.
     let by_steadiness = held.iter().filter(|test| test.behind.is_none());
@@ -202,7 +202,7 @@ fn groups(order: &[usize], differ: &[(usize, usize)]) -> Vec<Vec<usize>> {
 }
 
 /// By how much each median is behind the first one's.
-fn behind(order: &[usize], verdicts: &[Verdict]) -> Vec<(usize, Estimate)> {
+fn behind(order: &[usize], verdicts: &[PairVerdict]) -> Vec<(usize, Estimate)> {
     let Some(best) = order.first().copied() else { return Vec::new() };
     let of = |place: usize| {
         if place == best {

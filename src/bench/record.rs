@@ -4,8 +4,10 @@
 use crate::base::ids::Transport;
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
-use crate::bench::findings::{Cell, Comparison, Depth, Disagreement, Findings, LogRange, Provider, ProviderState, RateLimit, Run};
 use crate::bench::findings::SCHEMA;
+use crate::bench::findings::{
+    Cell, Comparison, Depth, Disagreement, Findings, LogRange, Provider, ProviderState, RateLimit, Run,
+};
 use crate::bench::freshness::BlockRace;
 use crate::bench::ranking;
 use crate::bench::sample::{Sample, Samples};
@@ -24,7 +26,7 @@ pub struct Entrant {
 
 /// What came of one provider beside its calls.
 #[derive(Clone, Debug)]
-pub struct Learnt {
+pub struct ProviderNotes {
     pub state: ProviderState,
     pub client_version: Option<String>,
     pub depth: Option<Depth>,
@@ -33,9 +35,9 @@ pub struct Learnt {
     pub missing_methods: Vec<String>,
 }
 
-impl Default for Learnt {
-    fn default() -> Learnt {
-        Learnt {
+impl Default for ProviderNotes {
+    fn default() -> ProviderNotes {
+        ProviderNotes {
             state: ProviderState::Measured,
             client_version: None,
             depth: None,
@@ -52,7 +54,7 @@ pub struct Record {
     methods: Vec<String>,
     /// By provider, transport and method.
     cells: BTreeMap<(usize, Transport, usize), Samples>,
-    pub learnt: Vec<Learnt>,
+    pub learnt: Vec<ProviderNotes>,
     pub disagreements: Vec<Disagreement>,
     pub race: BlockRace,
 }
@@ -64,7 +66,7 @@ impl Record {
             entrants,
             methods,
             cells: BTreeMap::new(),
-            learnt: vec![Learnt::default(); count],
+            learnt: vec![ProviderNotes::default(); count],
             disagreements: Vec::new(),
             race: BlockRace::new(count),
         }

@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn intervals_of_quantiles_hold_the_truth_and_are_absent_where_they_could_not() {
-        for (n, q) in [(6, 0.5), (20, 0.5), (50, 0.5), (300, 0.5), (29, 0.9), (50, 0.9), (59, 0.95), (300, 0.99), (3_000, 0.999)] {
+        for (n, q) in [(6, 0.5), (20, 0.5), (50, 0.5), (300, 0.5), (29, 0.9), (50, 0.9), (59, 0.95), (300, 0.99), (3_000, 0.999)]
+        {
             let (held, had) = covered(n, q);
             assert!(had == 1_000 && held >= 940, "{held} of {had} runs of {n} samples at {q}");
         }

@@ -15,7 +15,7 @@ pub use options::Options;
 use crate::base::limits;
 use crate::bench::findings::ProviderState;
 use crate::bench::mix::{self, Mix};
-use crate::bench::plan::Terms;
+use crate::bench::plan::RunTerms;
 use crate::config::suggest;
 use crate::config::topology::{Strategy, Topology};
 use crate::control::bench::{self as driver, BenchEnd, BenchOrder, Show};
@@ -31,7 +31,7 @@ use crate::snapshot::Snapshot;
 use announcement::Consent;
 use bars::Bars;
 use outputs::Outputs;
-use providers::Field;
+use providers::Compared;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -62,7 +62,10 @@ fn try_run(options: &Options) -> Result<i32, String> {
     let (order, topology) = order(options, field, mix);
     if order.plan().total() > limits::BENCH_CALLS_MAX {
         let most = limits::BENCH_CALLS_MAX;
-        return Err(format!("this would send {} calls, and a run sends at most {most}: lower --rate or --for", order.plan().total()));
+        return Err(format!(
+            "this would send {} calls, and a run sends at most {most}: lower --rate or --for",
+            order.plan().total()
+        ));
     }
     eprint!("{}", announcement::text(&order));
     match announcement::consent(&order, options.is_sure) {
@@ -84,9 +87,11 @@ fn try_run(options: &Options) -> Result<i32, String> {
         );
     }
     let is_well = outputs.write(&end.findings)?;
-    let has_measured = end.findings.providers.iter().any(|provider| {
-        matches!(provider.state, ProviderState::Measured | ProviderState::Banned { .. })
-    });
+    let has_measured = end
+        .findings
+        .providers
+        .iter()
+        .any(|provider| matches!(provider.state, ProviderState::Measured | ProviderState::Banned { .. }));
     Ok(if is_well && has_measured { 0 } else { 1 })
 }
 
@@ -97,7 +102,8 @@ fn read_mix(given: &str) -> Result<Mix, String> {
     }
     let path = Path::new(given);
     let cannot = |error: std::io::Error| {
-        let hint = suggest::did_you_mean(given, mix::WORDS).unwrap_or_else(|| format!("a mix is one of {}", mix::WORDS.join(", ")));
+        let hint =
+            suggest::did_you_mean(given, mix::WORDS).unwrap_or_else(|| format!("a mix is one of {}", mix::WORDS.join(", ")));
         format!("--methods {given} cannot be read: {error} ({hint})")
     };
     let mut text = String::new();
@@ -111,16 +117,12 @@ fn read_mix(given: &str) -> Result<Mix, String> {
     Mix::listed(&name, &text).map_err(|fault| format!("--methods {given}, {fault}"))
 }
 
-fn order(options: &Options, field: Field, mix: Mix) -> (BenchOrder, Topology) {
-    let terms = Terms {
-        calls_per_second: options.calls_per_second,
-        seconds: options.seconds,
-        has_ramp: options.has_ramp,
-    };
+fn order(options: &Options, field: Compared, mix: Mix) -> (BenchOrder, Topology) {
+    let terms = RunTerms { calls_per_second: options.calls_per_second, seconds: options.seconds, has_ramp: options.has_ramp };
     let [drawn, _] = uring::process_secret();
     // Short enough to be typed.
     let seed = options.seed.unwrap_or(drawn % 1_000_000);
-    let Field { topology, entrants, entries, chain_number } = field;
+    let Compared { topology, entrants, entries, chain_number } = field;
     (BenchOrder { entrants, entries, chain_number, mix, terms, seed }, topology)
 }
 

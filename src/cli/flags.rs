@@ -53,7 +53,10 @@ pub static COMMANDS: &[CommandInfo] = &[
         ..plain(Name::Completions, "completions", "print a completion script for a shell")
     },
     CommandInfo {
-        argument: Some(("COMMAND", &["serve", "demo", "check", "stats", "top", "explain", "breaker", "bench", "completions", "help"])),
+        argument: Some((
+            "COMMAND",
+            &["serve", "demo", "check", "stats", "top", "explain", "breaker", "bench", "completions", "help"],
+        )),
         ..plain(Name::Help, "help", "print this, or the flags of one command")
     },
 ];

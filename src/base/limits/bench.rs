@@ -6,7 +6,7 @@ pub const BENCH_PROVIDERS: usize = 16;
 /// Up to here nobody is asked whether it may be sent.
 pub const BENCH_UNASKED_CALLS: u64 = 1_000;
 /// Calls of the mix of one run, over all providers.
-pub const BENCH_CALLS_MAX: u64 = 2_000_000;
+pub const BENCH_CALLS_MAX: u64 = 1_000_000;
 pub const BENCH_RATE_MAX: f64 = 1_000.0;
 pub const BENCH_SECONDS_MAX: u64 = 86_400;
 /// Calls that a file may list, and its size.
@@ -33,6 +33,8 @@ pub const BENCH_METHODS: u64 = 13;
 pub const BENCH_DEPTH_CALLS: u64 = 40;
 pub const BENCH_DEPTH_FIRST: u64 = 4;
 pub const BENCH_DEPTH_STEP: u64 = 64;
+/// How often a question of a search that brought nothing is asked again.
+pub const BENCH_AGAIN: u32 = 2;
 /// Depths are found to this part of themselves.
 pub const BENCH_DEPTH_PARTS: u64 = 128;
 pub const BENCH_RANGE_CALLS: u64 = 24;

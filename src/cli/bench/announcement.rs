@@ -83,7 +83,7 @@ fn is_yes(line: &str) -> bool {
 mod tests {
     use super::*;
     use crate::bench::mix::Mix;
-    use crate::bench::plan::{Purpose, Terms};
+    use crate::bench::plan::{Purpose, RunTerms};
     use crate::bench::record::Entrant;
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
             entries: Vec::new(),
             chain_number: None,
             mix: Mix::named("wallet").expect("a mix"),
-            terms: Terms { calls_per_second: 5.0, seconds: 60, has_ramp: true },
+            terms: RunTerms { calls_per_second: 5.0, seconds: 60, has_ramp: true },
             seed: 7,
         };
         let (text, plan) = (text(&order), order.plan());

@@ -4,7 +4,7 @@
 use crate::bench::findings::ProviderState;
 use crate::bench::plan::CallBudget;
 use crate::bench::record::{Entrant, Record};
-use crate::control::bench::Stage;
+use crate::control::bench::BenchStage;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::borrow::Cow;
 
@@ -30,7 +30,7 @@ impl Bars {
         Bars { all, bars }
     }
 
-    pub fn show(&self, stage: Stage, budget: &CallBudget, record: &Record) {
+    pub fn show(&self, stage: BenchStage, budget: &CallBudget, record: &Record) {
         for (provider, bar) in self.bars.iter().enumerate() {
             bar.set_length(budget.plan().of_provider(provider));
             bar.set_position(budget.sent_to(provider));
@@ -46,7 +46,7 @@ impl Bars {
     }
 }
 
-fn word(stage: Stage, state: &ProviderState) -> Cow<'static, str> {
+fn word(stage: BenchStage, state: &ProviderState) -> Cow<'static, str> {
     match state {
         ProviderState::Measured => Cow::Borrowed(stage.words()),
         ProviderState::Dead { .. } => Cow::Borrowed("no answer"),

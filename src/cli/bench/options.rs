@@ -78,11 +78,15 @@ impl Options {
 }
 
 fn named_url(text: &str) -> Result<NamedUrl, Usage> {
-    let is_name = |name: &str| !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let is_name = |name: &str| {
+        !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
     // The value is not repeated: it may hold a key.
     match text.split_once('=').filter(|(name, _)| is_name(name)) {
         Some((name, url)) => Ok(NamedUrl { name: name.to_owned(), url: url.to_owned() }),
-        None => Err(Usage("--url must be NAME=URL, with a name of letters, digits and - _ . (like --url near=https://rpc.example)".to_owned())),
+        None => Err(Usage(
+            "--url must be NAME=URL, with a name of letters, digits and - _ . (like --url near=https://rpc.example)".to_owned(),
+        )),
     }
 }
 
@@ -107,7 +111,8 @@ fn seconds(text: &str) -> Option<u64> {
 }
 
 fn price(text: &str) -> Result<(String, f64), Usage> {
-    let read = |(name, price): (&str, &str)| Some((name.to_owned(), price.parse::<f64>().ok().filter(|p| p.is_finite() && *p >= 0.0)?));
+    let read =
+        |(name, price): (&str, &str)| Some((name.to_owned(), price.parse::<f64>().ok().filter(|p| p.is_finite() && *p >= 0.0)?));
     let bad = || Usage(format!("--price is \"{text}\" (it must be NAME=N, what a million calls cost)"));
     text.split_once('=').and_then(read).ok_or_else(bad)
 }
@@ -130,8 +135,24 @@ mod tests {
     #[test]
     fn flags_are_read() {
         let options = read(&[
-            "--url", "a=https://a.example/key", "--url", "a=wss://a.example/key", "--url=b=http://127.0.0.1:1", "--rate", "2.5",
-            "--for", "10m", "--price", "a=12.5", "--yes", "--ramp", "--seed", "7", "--json", "out.json", "--suggest",
+            "--url",
+            "a=https://a.example/key",
+            "--url",
+            "a=wss://a.example/key",
+            "--url=b=http://127.0.0.1:1",
+            "--rate",
+            "2.5",
+            "--for",
+            "10m",
+            "--price",
+            "a=12.5",
+            "--yes",
+            "--ramp",
+            "--seed",
+            "7",
+            "--json",
+            "out.json",
+            "--suggest",
         ]);
         let options = options.expect("good flags");
         assert_eq!(options.urls.iter().map(|url| url.name.as_str()).collect::<Vec<_>>(), ["a", "a", "b"]);

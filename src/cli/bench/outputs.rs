@@ -5,8 +5,9 @@ use super::options::Options;
 use crate::base::limits;
 use crate::bench::findings::Findings;
 use crate::bench::report::{baseline, csv, html, json, suggest, table, verdict};
+use crate::cli::stats;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Columns of a table that goes to no terminal.
@@ -35,11 +36,8 @@ impl Outputs {
 
     /// `false`: something is worse than in the baseline.
     pub fn write(&self, findings: &Findings) -> Result<bool, String> {
-        let (width, is_colored) = match std::io::stdout().is_terminal() {
-            true => (crossterm_columns(), std::env::var_os("NO_COLOR").is_none()),
-            false => (PLAIN_COLUMNS, false),
-        };
-        let mut text = table::render(findings, width, is_colored);
+        let paper = stats::paper();
+        let mut text = table::render(findings, paper.width.unwrap_or(PLAIN_COLUMNS), paper.colours);
         text.push('\n');
         for sentence in verdict::sentences(findings) {
             let _ = writeln!(text, "{sentence}");
@@ -75,10 +73,6 @@ impl Outputs {
         }
         regressions.is_empty()
     }
-}
-
-fn crossterm_columns() -> usize {
-    ratatui::crossterm::terminal::size().map_or(PLAIN_COLUMNS, |(columns, _)| usize::from(columns))
 }
 
 fn read_baseline(path: &Path) -> Result<Findings, String> {

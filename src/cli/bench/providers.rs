@@ -11,7 +11,7 @@ use crate::config::{self, Problem, SourceFile, suggest};
 use std::fmt::Write;
 
 /// Who is compared.
-pub struct Field {
+pub struct Compared {
     pub topology: Topology,
     pub entrants: Vec<Entrant>,
     pub entries: Vec<EntryId>,
@@ -19,7 +19,7 @@ pub struct Field {
 }
 
 /// The error is for people.
-pub fn field(options: &Options) -> Result<Field, String> {
+pub fn field(options: &Options) -> Result<Compared, String> {
     let mut field = if options.urls.is_empty() { of_profile(options)? } else { of_urls(options)? };
     if field.entrants.is_empty() {
         return Err("no provider is left to compare".to_owned());
@@ -36,7 +36,7 @@ pub fn field(options: &Options) -> Result<Field, String> {
     Ok(field)
 }
 
-fn of_urls(options: &Options) -> Result<Field, String> {
+fn of_urls(options: &Options) -> Result<Compared, String> {
     let chain_number = options.chain.as_deref().map(|chain| chain_number(options, chain)).transpose()?;
     // Without one its label is nobody's business: the providers are asked.
     let file = SourceFile { name: "--url".to_owned(), text: profile_text(options, chain_number.unwrap_or(1))? };
@@ -44,14 +44,19 @@ fn of_urls(options: &Options) -> Result<Field, String> {
     let topology = loaded.topology;
     let chain = topology.profiles.values().flat_map(|profile| profile.chains.values()).next();
     let (entrants, entries) = chain.map(|chain| entrants(&topology, chain)).unwrap_or_default();
-    Ok(Field { entrants, entries, topology, chain_number })
+    Ok(Compared { entrants, entries, topology, chain_number })
 }
 
 /// The profile that the URLs stand for. JSON's strings are YAML's.
 fn profile_text(options: &Options, chain_number: u64) -> Result<String, String> {
     let mut names: Vec<&str> = Vec::new();
-    options.urls.iter().for_each(|url| if !names.contains(&url.name.as_str()) { names.push(&url.name) });
-    let mut text = format!("name: bench\nslug: default\nrps_limit: 0\nchains:\n  bench:\n    chain_id: {chain_number}\n    providers:\n");
+    options.urls.iter().for_each(|url| {
+        if !names.contains(&url.name.as_str()) {
+            names.push(&url.name)
+        }
+    });
+    let mut text =
+        format!("name: bench\nslug: default\nrps_limit: 0\nchains:\n  bench:\n    chain_id: {chain_number}\n    providers:\n");
     for name in names {
         let urls = || options.urls.iter().filter(|url| url.name == name).map(|url| url.url.as_str());
         let is_ws = |url: &str| url.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("ws"));
@@ -80,7 +85,7 @@ fn told(problems: &[Problem]) -> String {
     lines.join("\nlasso: ")
 }
 
-fn of_profile(options: &Options) -> Result<Field, String> {
+fn of_profile(options: &Options) -> Result<Compared, String> {
     let topology = profiles::load(&options.node).map_err(|problems| listed(&problems))?.topology;
     let slug = options.profile.as_deref().unwrap_or("default");
     let known = || topology.profiles.values().map(|profile| &*profile.slug);
@@ -92,7 +97,7 @@ fn of_profile(options: &Options) -> Result<Field, String> {
     let chain = chain.ok_or_else(|| unknown("chain", name, &chains().collect::<Vec<_>>()))?;
     let (entrants, entries) = entrants(&topology, chain);
     let chain_number = Some(chain.chain_number);
-    Ok(Field { entrants, entries, chain_number, topology })
+    Ok(Compared { entrants, entries, chain_number, topology })
 }
 
 fn listed(problems: &[Problem]) -> String {
@@ -143,7 +148,7 @@ mod tests {
     use super::*;
     use crate::cli::{Command, Env, parse};
 
-    fn field_of(args: &[&str]) -> Result<Field, String> {
+    fn field_of(args: &[&str]) -> Result<Compared, String> {
         let args = std::iter::once("bench").chain(args.iter().copied()).map(Into::into).collect();
         match parse(args, Env::new(std::iter::empty(), None)) {
             Ok(Command::Bench(options)) => field(&options),
@@ -154,12 +159,21 @@ mod tests {
     #[test]
     fn urls_become_providers_with_the_transports_that_they_name() {
         let found = field_of(&[
-            "--url", "near=https://a.example/v2/sesame", "--url", "near=wss://a.example/ws/sesame", "--url", "own=ws://127.0.0.1:8546",
-            "--chain", "base", "--price", "own=0",
+            "--url",
+            "near=https://a.example/v2/sesame",
+            "--url",
+            "near=wss://a.example/ws/sesame",
+            "--url",
+            "own=ws://127.0.0.1:8546",
+            "--chain",
+            "base",
+            "--price",
+            "own=0",
         ]);
         let found = found.unwrap_or_else(|why| panic!("{why}"));
         let shown = |entrant: &Entrant| (entrant.name.clone(), entrant.host.clone(), entrant.has_http, entrant.has_ws);
-        let want = [("near".to_owned(), "a.example".to_owned(), true, true), ("own".into(), "127.0.0.1:8546".into(), false, true)];
+        let want =
+            [("near".to_owned(), "a.example".to_owned(), true, true), ("own".into(), "127.0.0.1:8546".into(), false, true)];
         assert_eq!(found.entrants.iter().map(shown).collect::<Vec<_>>(), want);
         assert_eq!((found.chain_number, found.entries.len()), (Some(8453), 2));
         assert_eq!(found.entrants.iter().map(|entrant| entrant.price_per_million).collect::<Vec<_>>(), [None, Some(0.0)]);

@@ -1,7 +1,7 @@
 //! One question of a run: taken out of the plan, held back where its provider wants to be left alone, put once, and once more
 //! where a connection had died idle.
 
-use super::{BenchOrder, Show, Stage};
+use super::{BenchOrder, BenchStage, Show};
 use crate::base::ids::{InstanceId, Transport};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// A run under way; every task of it has it.
-pub struct Bench<W: World> {
+pub struct BenchRun<W: World> {
     pub shard: Rc<Shard<W>>,
     pub order: BenchOrder,
     pub budget: RefCell<CallBudget>,
@@ -38,14 +38,14 @@ pub struct Bench<W: World> {
     /// How late each moment began.
     delays_ms: RefCell<Vec<f64>>,
     under_way: Cell<usize>,
-    stage: Cell<Stage>,
+    stage: Cell<BenchStage>,
     is_over: Cell<bool>,
     stop: Arc<Flag>,
     show: Show,
 }
 
 /// A task of the run; its end is seen also where it panics.
-struct Task<W: World>(Rc<Bench<W>>);
+struct Task<W: World>(Rc<BenchRun<W>>);
 
 impl<W: World> Drop for Task<W> {
     fn drop(&mut self) {
@@ -55,7 +55,7 @@ impl<W: World> Drop for Task<W> {
 
 /// A question, and how it may be put.
 #[derive(Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct BenchQuestion<'a> {
     pub provider: usize,
     pub transport: Transport,
     pub purpose: Purpose,
@@ -65,7 +65,7 @@ pub struct Wanted<'a> {
 }
 
 /// What became of it.
-pub enum Answer {
+pub enum AskEnd {
     Ended(InquiryEnd),
     /// It was not sent: its provider wants to be left alone.
     HeldBack,
@@ -73,11 +73,11 @@ pub enum Answer {
     NotAsked,
 }
 
-impl<W: World> Bench<W> {
-    pub fn new(shard: Rc<Shard<W>>, order: BenchOrder, stop: Arc<Flag>, show: Show) -> Rc<Bench<W>> {
+impl<W: World> BenchRun<W> {
+    pub fn new(shard: Rc<Shard<W>>, order: BenchOrder, stop: Arc<Flag>, show: Show) -> Rc<BenchRun<W>> {
         let methods = order.mix.methods().into_iter().map(str::to_owned).collect();
         let (providers, plan) = (order.entrants.len(), order.plan());
-        Rc::new(Bench {
+        Rc::new(BenchRun {
             record: RefCell::new(Record::new(order.entrants.clone(), methods)),
             budget: RefCell::new(CallBudget::new(plan)),
             conduct: RefCell::new(vec![Conduct::default(); providers]),
@@ -86,7 +86,7 @@ impl<W: World> Bench<W> {
             measured: Cell::new(Duration::ZERO),
             delays_ms: RefCell::default(),
             under_way: Cell::new(0),
-            stage: Cell::new(Stage::Opening),
+            stage: Cell::new(BenchStage::Opening),
             is_over: Cell::new(false),
             shard,
             order,
@@ -99,7 +99,7 @@ impl<W: World> Bench<W> {
         self.shard.world()
     }
 
-    pub fn begin(&self, stage: Stage) {
+    pub fn begin(&self, stage: BenchStage) {
         self.stage.set(stage);
         self.tell();
     }
@@ -156,7 +156,12 @@ impl<W: World> Bench<W> {
     }
 
     /// Runs one task for each measured provider, and waits for all of them; in any case no longer than until then.
-    pub async fn each<F: Future<Output = ()> + 'static>(self: &Rc<Self>, name: &'static str, by: Instant, work: impl Fn(Rc<Self>, usize) -> F) {
+    pub async fn each<F: Future<Output = ()> + 'static>(
+        self: &Rc<Self>,
+        name: &'static str,
+        by: Instant,
+        work: impl Fn(Rc<Self>, usize) -> F,
+    ) {
         for provider in 0..self.order.entrants.len() {
             if self.is_measured(provider) {
                 self.spawn(name, work(self.clone(), provider));
@@ -201,24 +206,24 @@ impl<W: World> Bench<W> {
     }
 
     /// Whether a call may be sent; then it is taken out of the plan.
-    pub fn take(&self, provider: usize, purpose: Purpose) -> Result<(), Answer> {
+    pub fn take(&self, provider: usize, purpose: Purpose) -> Result<(), AskEnd> {
         let now = self.world().now();
         match self.conduct.borrow().get(provider).map_or(MayAsk::Never, |conduct| conduct.may_ask(now)) {
-            MayAsk::Held => return Err(Answer::HeldBack),
-            MayAsk::Never => return Err(Answer::NotAsked),
+            MayAsk::Held => return Err(AskEnd::HeldBack),
+            MayAsk::Never => return Err(AskEnd::NotAsked),
             MayAsk::Yes => {}
         }
         let may_be_sent = !self.is_ending() && self.is_measured(provider) && self.budget.borrow_mut().take(provider, purpose);
-        if may_be_sent { Ok(()) } else { Err(Answer::NotAsked) }
+        if may_be_sent { Ok(()) } else { Err(AskEnd::NotAsked) }
     }
 
     /// Puts a question to one provider.
-    pub async fn ask(&self, wanted: Wanted<'_>) -> Answer {
-        let Wanted { provider, transport, purpose, call, until, .. } = wanted;
+    pub async fn ask(&self, wanted: BenchQuestion<'_>) -> AskEnd {
+        let BenchQuestion { provider, transport, purpose, call, until, .. } = wanted;
         if let Err(answer) = self.take(provider, purpose) {
             return answer;
         }
-        let Some(entry) = self.order.entries.get(provider).copied() else { return Answer::NotAsked };
+        let Some(entry) = self.order.entries.get(provider).copied() else { return AskEnd::NotAsked };
         let (method, body) = (method::lookup(call.method.as_bytes()), call.body());
         let inquiry = Inquiry { entry, transport, method, body: &body, connection: wanted.connection, until };
         let mut end = put(&self.shard, &inquiry).await;
@@ -231,7 +236,7 @@ impl<W: World> Bench<W> {
             self.budget.borrow_mut().give_back(provider, purpose);
         }
         self.judge(provider, purpose, &end);
-        if end == InquiryEnd::Unasked { Answer::NotAsked } else { Answer::Ended(end) }
+        if end == InquiryEnd::Unasked { AskEnd::NotAsked } else { AskEnd::Ended(end) }
     }
 
     /// What an answer says of whether its provider wants to be asked.

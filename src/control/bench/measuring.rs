@@ -1,7 +1,7 @@
 //! The mix: at each moment the same call to everybody, whether or not earlier ones were answered, and beside it now and then a
 //! call on a connection of its own.
 
-use super::asking::{Answer, Bench, Wanted};
+use super::asking::{AskEnd, BenchQuestion, BenchRun};
 use crate::base::ids::Transport;
 use crate::base::limits;
 use crate::base::rng::Rng;
@@ -19,7 +19,7 @@ use crate::wire::jsonrpc::{AnswerKind, scan_answer};
 use std::rc::Rc;
 
 /// Asks the whole mix, and waits for the last answers.
-pub async fn measure<W: World>(bench: &Rc<Bench<W>>, facts: &ChainFacts) {
+pub async fn measure<W: World>(bench: &Rc<BenchRun<W>>, facts: &ChainFacts) {
     let lanes: Vec<(usize, Transport)> = bench.order.lanes().into_iter().filter(|(who, _)| bench.is_measured(*who)).collect();
     let terms = bench.order.terms;
     let table = Timetable::new(terms.calls_per_second, terms.moments(), lanes.len());
@@ -35,7 +35,7 @@ pub async fn measure<W: World>(bench: &Rc<Bench<W>>, facts: &ChainFacts) {
                 break 'run;
             }
             let Some((provider, transport)) = lanes.get(due.lane).copied() else { continue };
-            let asked = Asked { provider, transport, due, is_measured: due.at >= measured_from };
+            let asked = DueCall { provider, transport, due, is_measured: due.at >= measured_from };
             bench.note_delay(own_delay(due.at, bench.world().now()));
             bench.spawn("bench call", ask(bench.clone(), asked, call.clone()));
         }
@@ -51,19 +51,19 @@ pub async fn measure<W: World>(bench: &Rc<Bench<W>>, facts: &ChainFacts) {
 
 /// One call of the mix.
 #[derive(Clone, Copy)]
-struct Asked {
+struct DueCall {
     provider: usize,
     transport: Transport,
     due: Due,
     is_measured: bool,
 }
 
-async fn ask<W: World>(bench: Rc<Bench<W>>, asked: Asked, call: Rc<BenchCall>) {
-    let Asked { provider, transport, due, is_measured } = asked;
+async fn ask<W: World>(bench: Rc<BenchRun<W>>, asked: DueCall, call: Rc<BenchCall>) {
+    let DueCall { provider, transport, due, is_measured } = asked;
     let counted = counted_from(due.at, bench.world().now());
     let until = counted.plus_ms(limits::BENCH_TIMEOUT_MS);
     let wanted =
-        Wanted { provider, transport, purpose: Purpose::Mix, connection: ConnectionRule::Pooled, call: &call, until };
+        BenchQuestion { provider, transport, purpose: Purpose::Mix, connection: ConnectionRule::Pooled, call: &call, until };
     let answer = bench.ask(wanted).await;
     let after = bench.world().now().since(counted);
     if let Some(end) = end_of(answer, after).filter(|_| is_measured) {
@@ -72,22 +72,22 @@ async fn ask<W: World>(bench: Rc<Bench<W>>, asked: Asked, call: Rc<BenchCall>) {
 }
 
 /// `None`: it was not asked, for a reason that says nothing of its provider.
-fn end_of(answer: Answer, after: Duration) -> Option<CallEnd> {
+fn end_of(answer: AskEnd, after: Duration) -> Option<CallEnd> {
     let after_ms = after.as_secs_f64() * 1e3;
     let given_ms = limits::BENCH_TIMEOUT_MS as f64;
     Some(match answer {
-        Answer::Ended(InquiryEnd::Result(_) | InquiryEnd::OwnError(_)) => CallEnd::Answered { after_ms },
+        AskEnd::Ended(InquiryEnd::Result(_) | InquiryEnd::OwnError(_)) => CallEnd::Answered { after_ms },
         // A sweep ends it a little later than its time.
-        Answer::Ended(InquiryEnd::Late) => CallEnd::TimedOut { after_ms: given_ms },
-        Answer::Ended(InquiryEnd::Failed { category, .. }) => CallEnd::Failed(category),
-        Answer::Ended(InquiryEnd::Unreachable(_) | InquiryEnd::Stale) => CallEnd::Failed(Category::Network),
-        Answer::HeldBack => CallEnd::HeldBack,
-        Answer::Ended(InquiryEnd::Unasked) | Answer::NotAsked => return None,
+        AskEnd::Ended(InquiryEnd::Late) => CallEnd::TimedOut { after_ms: given_ms },
+        AskEnd::Ended(InquiryEnd::Failed { category, .. }) => CallEnd::Failed(category),
+        AskEnd::Ended(InquiryEnd::Unreachable(_) | InquiryEnd::Stale) => CallEnd::Failed(Category::Network),
+        AskEnd::HeldBack => CallEnd::HeldBack,
+        AskEnd::Ended(InquiryEnd::Unasked) | AskEnd::NotAsked => return None,
     })
 }
 
 /// Calls of one method on new connections, everybody in turn, until the mix ends.
-async fn cold<W: World>(bench: Rc<Bench<W>>, lanes: Vec<(usize, Transport)>, call: Option<BenchCall>, end: Instant) {
+async fn cold<W: World>(bench: Rc<BenchRun<W>>, lanes: Vec<(usize, Transport)>, call: Option<BenchCall>, end: Instant) {
     let Some(call) = call.map(Rc::new).filter(|_| !lanes.is_empty()) else { return };
     let terms = bench.order.terms;
     let each_ms = terms.seconds * 1_000 / terms.cold_calls().max(1) / lanes.len() as u64;
@@ -105,7 +105,7 @@ async fn cold<W: World>(bench: Rc<Bench<W>>, lanes: Vec<(usize, Transport)>, cal
     }
 }
 
-async fn cold_call<W: World>(bench: Rc<Bench<W>>, provider: usize, transport: Transport, call: Rc<BenchCall>) {
+async fn cold_call<W: World>(bench: Rc<BenchRun<W>>, provider: usize, transport: Transport, call: Rc<BenchCall>) {
     let began = bench.world().now();
     let until = began.plus_ms(limits::BENCH_TIMEOUT_MS);
     let is_answered = match transport {
@@ -116,8 +116,8 @@ async fn cold_call<W: World>(bench: Rc<Bench<W>>, provider: usize, transport: Tr
                 return;
             }
             let (purpose, connection) = (Purpose::Cold, ConnectionRule::New);
-            let wanted = Wanted { provider, transport, purpose, connection, call: &call, until };
-            matches!(bench.ask(wanted).await, Answer::Ended(InquiryEnd::Result(_) | InquiryEnd::OwnError(_)))
+            let wanted = BenchQuestion { provider, transport, purpose, connection, call: &call, until };
+            matches!(bench.ask(wanted).await, AskEnd::Ended(InquiryEnd::Result(_) | InquiryEnd::OwnError(_)))
         }
         Transport::Ws => over_new_link(&bench, provider, &call, until).await,
     };
@@ -128,7 +128,7 @@ async fn cold_call<W: World>(bench: Rc<Bench<W>>, provider: usize, transport: Tr
 }
 
 /// A handshake and one call; whether it was answered by a result.
-async fn over_new_link<W: World>(bench: &Bench<W>, provider: usize, call: &BenchCall, until: Instant) -> bool {
+async fn over_new_link<W: World>(bench: &BenchRun<W>, provider: usize, call: &BenchCall, until: Instant) -> bool {
     let Some(instance) = bench.instance(provider) else { return false };
     if bench.take(provider, Purpose::Cold).is_err() {
         return false;

@@ -19,12 +19,12 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::bench::findings::{Findings, Run};
 use crate::bench::mix::Mix;
-use crate::bench::plan::{CallBudget, CallPlan, Offered, Terms};
+use crate::bench::plan::{CallBudget, CallPlan, Offered, RunTerms};
 use crate::bench::record::{Entrant, Record};
 use crate::runtime::flag::Flag;
 use crate::runtime::world::World;
 use crate::shard::Shard;
-use asking::Bench;
+use asking::BenchRun;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub struct BenchOrder {
     /// Whoever serves another chain is asked nothing more; `None`: what most of them serve.
     pub chain_number: Option<u64>,
     pub mix: Mix,
-    pub terms: Terms,
+    pub terms: RunTerms,
     pub seed: u64,
 }
 
@@ -60,7 +60,7 @@ impl BenchOrder {
 
 /// Where a run is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Stage {
+pub enum BenchStage {
     Opening,
     Agreement,
     Mix,
@@ -68,21 +68,21 @@ pub enum Stage {
     Ramp,
 }
 
-impl Stage {
+impl BenchStage {
     /// For people.
     pub fn words(self) -> &'static str {
         match self {
-            Stage::Opening => "asking who is there",
-            Stage::Agreement => "comparing answers",
-            Stage::Mix => "measuring",
-            Stage::Searches => "looking for limits",
-            Stage::Ramp => "raising the rate",
+            BenchStage::Opening => "asking who is there",
+            BenchStage::Agreement => "comparing answers",
+            BenchStage::Mix => "measuring",
+            BenchStage::Searches => "looking for limits",
+            BenchStage::Ramp => "raising the rate",
         }
     }
 }
 
 /// Who is shown how the run goes: a few times a second, and when a stage begins.
-pub type Show = Rc<dyn Fn(Stage, &CallBudget, &Record)>;
+pub type Show = Rc<dyn Fn(BenchStage, &CallBudget, &Record)>;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ pub struct BenchEnd {
 /// Runs `order` on `shard`, which must serve nobody else, until its end or until `stop` is raised.
 pub async fn run<W: World>(shard: Rc<Shard<W>>, order: BenchOrder, stop: Arc<Flag>, show: Show) -> BenchEnd {
     let (began, began_at_s) = (shard.world().now(), shard.world().wall().0 / 1_000);
-    let bench = Bench::new(shard, order, stop, show);
+    let bench = BenchRun::new(shard, order, stop, show);
     bench.clone().tick();
     let chain_number = stages(&bench).await;
     let now = bench.world().now();
@@ -121,19 +121,19 @@ pub async fn run<W: World>(shard: Rc<Shard<W>>, order: BenchOrder, stop: Arc<Fla
 }
 
 /// All of it; the chain that was found.
-async fn stages<W: World>(bench: &Rc<Bench<W>>) -> Option<u64> {
-    bench.begin(Stage::Opening);
+async fn stages<W: World>(bench: &Rc<BenchRun<W>>) -> Option<u64> {
+    bench.begin(BenchStage::Opening);
     let chain_number = opening::ask_for_chain(bench).await?;
     let facts = opening::ask_for_facts(bench).await;
-    bench.begin(Stage::Agreement);
+    bench.begin(BenchStage::Agreement);
     searching::agreement(bench, &facts).await;
     watching::start(bench).await;
-    bench.begin(Stage::Mix);
+    bench.begin(BenchStage::Mix);
     measuring::measure(bench, &facts).await;
-    bench.begin(Stage::Searches);
+    bench.begin(BenchStage::Searches);
     searching::search(bench, &facts).await;
     if bench.order.terms.has_ramp {
-        bench.begin(Stage::Ramp);
+        bench.begin(BenchStage::Ramp);
         searching::ramp(bench).await;
     }
     Some(chain_number)

@@ -1,7 +1,7 @@
 //! The first questions: who is there, on which chain, how high, and what recent blocks hold. A provider that does not answer, refuses our
 //! credentials or serves another chain is asked nothing more.
 
-use super::asking::{Answer, Bench, Wanted};
+use super::asking::{AskEnd, BenchQuestion, BenchRun};
 use super::until;
 use crate::base::ids::Transport;
 use crate::base::limits;
@@ -24,12 +24,12 @@ enum First {
 }
 
 /// Asks everybody for the chain over each transport; the chain that counts. `None`: nobody is left to ask.
-pub async fn ask_for_chain<W: World>(bench: &Rc<Bench<W>>) -> Option<u64> {
+pub async fn ask_for_chain<W: World>(bench: &Rc<BenchRun<W>>) -> Option<u64> {
     let count = bench.order.entrants.len();
     let firsts: Rc<RefCell<Vec<Option<First>>>> = Rc::new(RefCell::new(vec![None; count]));
     let by = bench.world().now().plus_ms(limits::BENCH_TIMEOUT_MS * (limits::BENCH_FIRST_TRIES + 1));
     let told = firsts.clone();
-    let work = move |bench: Rc<Bench<W>>, provider: usize| {
+    let work = move |bench: Rc<BenchRun<W>>, provider: usize| {
         let told = told.clone();
         async move {
             let first = first_of(&bench, provider).await;
@@ -44,7 +44,9 @@ pub async fn ask_for_chain<W: World>(bench: &Rc<Bench<W>>) -> Option<u64> {
     for (provider, first) in firsts.iter().enumerate() {
         match first {
             Some(First::Chain(number)) if *number == wanted => {}
-            Some(First::Chain(chain_number)) => bench.set_state(provider, ProviderState::WrongChain { chain_number: *chain_number }),
+            Some(First::Chain(chain_number)) => {
+                bench.set_state(provider, ProviderState::WrongChain { chain_number: *chain_number })
+            }
             Some(First::State(state)) => bench.set_state(provider, state.clone()),
             // Somebody wanted the run to end before it had answered.
             None if bench.is_stopped() => {}
@@ -67,7 +69,7 @@ fn most_common(firsts: &[Option<First>]) -> Option<u64> {
 
 /// The chain that one provider serves over all of its transports. Where one of them serves another chain, that is what it is
 /// known by; one that does not answer is the other's affair, unless neither does.
-async fn first_of<W: World>(bench: &Rc<Bench<W>>, provider: usize) -> Option<First> {
+async fn first_of<W: World>(bench: &Rc<BenchRun<W>>, provider: usize) -> Option<First> {
     let transports: Vec<Transport> =
         bench.order.lanes().into_iter().filter(|(of, _)| *of == provider).map(|(_, transport)| transport).collect();
     let (mut chains, mut state) = (Vec::new(), None);
@@ -88,7 +90,7 @@ async fn first_of<W: World>(bench: &Rc<Bench<W>>, provider: usize) -> Option<Fir
     odd.or(differing).or(chains.first().copied()).map(First::Chain).or(state.map(First::State))
 }
 
-async fn chain_over<W: World>(bench: &Rc<Bench<W>>, provider: usize, transport: Transport) -> Option<First> {
+async fn chain_over<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, transport: Transport) -> Option<First> {
     let call = BenchCall::new("eth_chainId", "[]".to_owned());
     let mut found = None;
     for round in 0..limits::BENCH_FIRST_TRIES {
@@ -97,7 +99,7 @@ async fn chain_over<W: World>(bench: &Rc<Bench<W>>, provider: usize, transport: 
             let held = bench.held_until(provider).unwrap_or(pause);
             bench.nap(pause.max(held).min(pause.plus_ms(limits::BENCH_TIMEOUT_MS))).await;
         }
-        let wanted = Wanted {
+        let wanted = BenchQuestion {
             provider,
             transport,
             purpose: Purpose::Chain,
@@ -105,7 +107,7 @@ async fn chain_over<W: World>(bench: &Rc<Bench<W>>, provider: usize, transport: 
             call: &call,
             until: until(bench.world().now()),
         };
-        let Answer::Ended(end) = bench.ask(wanted).await else { continue };
+        let AskEnd::Ended(end) = bench.ask(wanted).await else { continue };
         match end {
             InquiryEnd::Result(raw) => match quantity(&raw) {
                 Some(number) => return Some(First::Chain(number)),
@@ -122,12 +124,14 @@ async fn chain_over<W: World>(bench: &Rc<Bench<W>>, provider: usize, transport: 
             InquiryEnd::Failed { category, .. } if category.class() == Class::Quota => {
                 found = Some(ProviderState::Banned { after_calls: 0 });
             }
+            InquiryEnd::Failed { category: Category::Network, .. } | InquiryEnd::Stale | InquiryEnd::Unasked => {
+                found = Some(dead("the connection ended before an answer"));
+            }
             InquiryEnd::OwnError(category) | InquiryEnd::Failed { category, .. } => {
                 found = Some(dead(&format!("it answers eth_chainId with a failure ({})", category.word())));
             }
             InquiryEnd::Late => found = Some(dead(&format!("no answer within {} s", limits::BENCH_TIMEOUT_MS / 1_000))),
             InquiryEnd::Unreachable(fault) => found = Some(dead(&fault.to_string())),
-            InquiryEnd::Stale | InquiryEnd::Unasked => found = Some(dead("the connection ended before an answer")),
         }
     }
     found.map(First::State)
@@ -138,7 +142,7 @@ fn dead(reason: &str) -> ProviderState {
 }
 
 /// Asks everybody how high it is and what it runs, and somebody for a few blocks.
-pub async fn ask_for_facts<W: World>(bench: &Rc<Bench<W>>) -> ChainFacts {
+pub async fn ask_for_facts<W: World>(bench: &Rc<BenchRun<W>>) -> ChainFacts {
     let by = bench.world().now().plus_ms(3 * limits::BENCH_TIMEOUT_MS);
     bench.each("bench heads", by, |bench, provider| async move { head_and_client(&bench, provider).await }).await;
     let heads: Vec<u64> = bench.heads.borrow().iter().flatten().copied().collect();
@@ -150,7 +154,7 @@ pub async fn ask_for_facts<W: World>(bench: &Rc<Bench<W>>) -> ChainFacts {
     facts
 }
 
-async fn head_and_client<W: World>(bench: &Rc<Bench<W>>, provider: usize) {
+async fn head_and_client<W: World>(bench: &Rc<BenchRun<W>>, provider: usize) {
     let head = simple(bench, provider, &BenchCall::new("eth_blockNumber", "[]".to_owned())).await;
     if let Some(place) = bench.heads.borrow_mut().get_mut(provider) {
         *place = head.and_then(|raw| quantity(&raw));
@@ -164,7 +168,7 @@ async fn head_and_client<W: World>(bench: &Rc<Bench<W>>, provider: usize) {
 }
 
 /// A few blocks below the head, of whoever gives them.
-async fn read_blocks<W: World>(bench: &Rc<Bench<W>>, facts: &mut ChainFacts) {
+async fn read_blocks<W: World>(bench: &Rc<BenchRun<W>>, facts: &mut ChainFacts) {
     let mut number = facts.head.saturating_sub(limits::BENCH_BELOW_HEAD);
     for round in 0..limits::BENCH_BLOCKS_READ {
         let call = BenchCall::new("eth_getBlockByNumber", format!(r#"["{number:#x}",true]"#));
@@ -181,8 +185,8 @@ async fn read_blocks<W: World>(bench: &Rc<Bench<W>>, facts: &mut ChainFacts) {
 }
 
 /// The result of a plain question over the usual transport.
-async fn simple<W: World>(bench: &Rc<Bench<W>>, provider: usize, call: &BenchCall) -> Option<Vec<u8>> {
-    let wanted = Wanted {
+async fn simple<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, call: &BenchCall) -> Option<Vec<u8>> {
+    let wanted = BenchQuestion {
         provider,
         transport: bench.usual_transport(provider),
         purpose: Purpose::Chain,
@@ -191,7 +195,7 @@ async fn simple<W: World>(bench: &Rc<Bench<W>>, provider: usize, call: &BenchCal
         until: until(bench.world().now()),
     };
     match bench.ask(wanted).await {
-        Answer::Ended(InquiryEnd::Result(raw)) => Some(raw),
+        AskEnd::Ended(InquiryEnd::Result(raw)) => Some(raw),
         _ => None,
     }
 }

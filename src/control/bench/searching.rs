@@ -1,18 +1,18 @@
 //! What is found out by single questions: agreement at one block, depth, log range, methods, and the ramp. To one provider they go
 //! one after the other, a little apart, so that they are no load; to different ones at the same time.
 
-use super::asking::{Answer, Bench, Wanted};
+use super::asking::{AskEnd, BenchQuestion, BenchRun};
 use super::until;
 use crate::base::limits;
 use crate::base::time::Instant;
 use crate::bench::agreement;
-use crate::bench::depth::{DepthSearch, Heard};
+use crate::bench::depth::{DepthSearch, SearchReply};
 use crate::bench::methods;
-use crate::bench::mix::{BenchCall, ChainFacts};
+use crate::bench::mix::{BenchCall, ChainFacts, quantity};
 use crate::bench::plan::Purpose;
 use crate::bench::ramp::{Ramp, calls_at};
 use crate::bench::range::RangeSearch;
-use crate::observe::category::{Category, Class};
+use crate::observe::category::Class;
 use crate::route::exchange::ConnectionRule;
 use crate::runtime::world::World;
 use crate::shard::InquiryEnd;
@@ -23,16 +23,16 @@ use std::rc::Rc;
 const NO_LOGS: &str = r#""address":"0x000000000000000000000000000000000000dead","topics":["0x00000000000000000000000000000000000000000000000000000000deadbeef"]"#;
 
 /// Puts a question over the usual transport, when its provider wants to be asked; `None`: it cannot be asked any more.
-async fn ask<W: World>(bench: &Rc<Bench<W>>, provider: usize, purpose: Purpose, call: &BenchCall) -> Option<InquiryEnd> {
+async fn ask<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, purpose: Purpose, call: &BenchCall) -> Option<InquiryEnd> {
     let give_up = bench.world().now().plus_ms(limits::BENCH_SEARCHES_MS);
     loop {
         let transport = bench.usual_transport(provider);
         let until = until(bench.world().now());
-        let wanted = Wanted { provider, transport, purpose, connection: ConnectionRule::Pooled, call, until };
+        let wanted = BenchQuestion { provider, transport, purpose, connection: ConnectionRule::Pooled, call, until };
         match bench.ask(wanted).await {
-            Answer::Ended(end) => return Some(end),
-            Answer::NotAsked => return None,
-            Answer::HeldBack => {
+            AskEnd::Ended(end) => return Some(end),
+            AskEnd::NotAsked => return None,
+            AskEnd::HeldBack => {
                 let held = bench.held_until(provider).unwrap_or(bench.world().now());
                 if held > give_up || !bench.nap(held).await {
                     return None;
@@ -42,17 +42,17 @@ async fn ask<W: World>(bench: &Rc<Bench<W>>, provider: usize, purpose: Purpose, 
     }
 }
 
-async fn pause<W: World>(bench: &Rc<Bench<W>>) -> bool {
+async fn pause<W: World>(bench: &Rc<BenchRun<W>>) -> bool {
     bench.nap(bench.world().now().plus_ms(limits::BENCH_SEARCH_PAUSE_MS)).await
 }
 
 /// Asks everybody the same about one block, and compares.
-pub async fn agreement<W: World>(bench: &Rc<Bench<W>>, facts: &ChainFacts) {
+pub async fn agreement<W: World>(bench: &Rc<BenchRun<W>>, facts: &ChainFacts) {
     let number = facts.head.saturating_sub(limits::BENCH_BELOW_HEAD);
     let questions = Rc::new(agreement::questions(facts, number));
     let answers: Rc<RefCell<Vec<Vec<(usize, Vec<u8>)>>>> = Rc::new(RefCell::new(vec![Vec::new(); questions.len()]));
     let (asked, told) = (questions.clone(), answers.clone());
-    let work = move |bench: Rc<Bench<W>>, provider: usize| {
+    let work = move |bench: Rc<BenchRun<W>>, provider: usize| {
         let (asked, told) = (asked.clone(), told.clone());
         async move {
             for (place, call) in asked.iter().enumerate() {
@@ -77,12 +77,18 @@ pub async fn agreement<W: World>(bench: &Rc<Bench<W>>, facts: &ChainFacts) {
 }
 
 /// Depth, log range and methods of everybody.
-pub async fn search<W: World>(bench: &Rc<Bench<W>>, facts: &ChainFacts) {
+pub async fn search<W: World>(bench: &Rc<BenchRun<W>>, facts: &ChainFacts) {
     let facts = Rc::new(facts.clone());
-    let work = move |bench: Rc<Bench<W>>, provider: usize| {
+    let work = move |bench: Rc<BenchRun<W>>, provider: usize| {
         let facts = facts.clone();
         async move {
-            let head = bench.heads.borrow().get(provider).copied().flatten().unwrap_or(0);
+            // Since the beginning it has moved, and what is kept with it.
+            let call = BenchCall::new("eth_blockNumber", "[]".to_owned());
+            let head = match ask(&bench, provider, Purpose::Depth, &call).await {
+                Some(InquiryEnd::Result(raw)) => quantity(&raw),
+                _ => None,
+            };
+            let Some(head) = head.or(bench.heads.borrow().get(provider).copied().flatten()) else { return };
             depth(&bench, provider, head, &facts).await;
             range(&bench, provider, head).await;
             missing_methods(&bench, provider, &facts).await;
@@ -91,7 +97,7 @@ pub async fn search<W: World>(bench: &Rc<Bench<W>>, facts: &ChainFacts) {
     bench.each("bench searches", bench.world().now().plus_ms(limits::BENCH_SEARCHES_MS), work).await;
 }
 
-async fn depth<W: World>(bench: &Rc<Bench<W>>, provider: usize, head: u64, facts: &ChainFacts) {
+async fn depth<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, head: u64, facts: &ChainFacts) {
     let nobody = "0x000000000000000000000000000000000000dead".to_owned();
     let address = facts.addresses.first().unwrap_or(&nobody);
     let mut search = DepthSearch::new(head);
@@ -108,7 +114,7 @@ async fn depth<W: World>(bench: &Rc<Bench<W>>, provider: usize, head: u64, facts
     }
 }
 
-async fn range<W: World>(bench: &Rc<Bench<W>>, provider: usize, head: u64) {
+async fn range<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, head: u64) {
     let mut search = RangeSearch::new(head);
     while let Some(blocks) = search.ask() {
         let from = (head + 1).saturating_sub(blocks);
@@ -125,20 +131,19 @@ async fn range<W: World>(bench: &Rc<Bench<W>>, provider: usize, head: u64) {
 }
 
 /// What an answer says to a search. What is about the connection, the rate or the moment says nothing.
-fn heard(end: &InquiryEnd) -> Heard {
+fn heard(end: &InquiryEnd) -> SearchReply {
     match end {
-        InquiryEnd::Result(_) => Heard::Given,
-        InquiryEnd::OwnError(_) => Heard::Denied,
+        InquiryEnd::Result(_) => SearchReply::Given,
+        InquiryEnd::OwnError(_) => SearchReply::Denied,
         InquiryEnd::Failed { category, .. } => match category.class() {
-            Class::Quota => Heard::Unclear,
-            _ if matches!(category, Category::Auth | Category::Network | Category::Unavailable | Category::Timeout) => Heard::Unclear,
-            _ => Heard::Denied,
+            Class::Capability | Class::Deterministic => SearchReply::Denied,
+            Class::Quota | Class::ProviderFailure => SearchReply::Unclear,
         },
-        InquiryEnd::Late | InquiryEnd::Stale | InquiryEnd::Unreachable(_) | InquiryEnd::Unasked => Heard::Unclear,
+        InquiryEnd::Late | InquiryEnd::Stale | InquiryEnd::Unreachable(_) | InquiryEnd::Unasked => SearchReply::Unclear,
     }
 }
 
-async fn missing_methods<W: World>(bench: &Rc<Bench<W>>, provider: usize, facts: &ChainFacts) {
+async fn missing_methods<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, facts: &ChainFacts) {
     for call in methods::questions(facts) {
         let Some(end) = ask(bench, provider, Purpose::Methods, &call).await else { return };
         if let InquiryEnd::Failed { category, .. } = end
@@ -154,12 +159,12 @@ async fn missing_methods<W: World>(bench: &Rc<Bench<W>>, provider: usize, facts:
 }
 
 /// Raises the rate to everybody, each until it refuses.
-pub async fn ramp<W: World>(bench: &Rc<Bench<W>>) {
+pub async fn ramp<W: World>(bench: &Rc<BenchRun<W>>) {
     let by = bench.world().now().plus_ms(10 * limits::BENCH_SEARCHES_MS);
     bench.each("bench ramp", by, |bench, provider| async move { climb(&bench, provider).await }).await;
 }
 
-async fn climb<W: World>(bench: &Rc<Bench<W>>, provider: usize) {
+async fn climb<W: World>(bench: &Rc<BenchRun<W>>, provider: usize) {
     let mut ramp = Ramp::default();
     while let Some(rate) = ramp.rate() {
         match step(bench, provider, rate).await {
@@ -174,7 +179,7 @@ async fn climb<W: World>(bench: &Rc<Bench<W>>, provider: usize) {
 }
 
 /// Asks at this rate for a while; whether all was served, `None` where it could not be asked so.
-async fn step<W: World>(bench: &Rc<Bench<W>>, provider: usize, rate: u32) -> Option<bool> {
+async fn step<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, rate: u32) -> Option<bool> {
     let began = bench.world().now();
     let (refused, unclear) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     for place in 0..calls_at(rate) {
@@ -188,7 +193,7 @@ async fn step<W: World>(bench: &Rc<Bench<W>>, provider: usize, rate: u32) -> Opt
         let (asker, refused, unclear) = (bench.clone(), refused.clone(), unclear.clone());
         bench.world().spawn("bench ramp call", async move {
             let call = BenchCall::new("eth_blockNumber", "[]".to_owned());
-            let wanted = Wanted {
+            let wanted = BenchQuestion {
                 provider,
                 transport: asker.usual_transport(provider),
                 purpose: Purpose::Ramp,
@@ -197,10 +202,11 @@ async fn step<W: World>(bench: &Rc<Bench<W>>, provider: usize, rate: u32) -> Opt
                 until: until(asker.world().now()),
             };
             match asker.ask(wanted).await {
-                Answer::Ended(InquiryEnd::Failed { category, .. }) if category.class() == Class::Quota => refused.set(true),
-                Answer::HeldBack => refused.set(true),
-                Answer::Ended(InquiryEnd::Result(_) | InquiryEnd::OwnError(_)) => {}
-                Answer::Ended(_) | Answer::NotAsked => unclear.set(true),
+                AskEnd::Ended(InquiryEnd::Failed { category, .. }) if category.class() == Class::Quota => refused.set(true),
+                AskEnd::HeldBack => refused.set(true),
+                // Another failure is no word about the rate.
+                AskEnd::Ended(InquiryEnd::Result(_) | InquiryEnd::OwnError(_) | InquiryEnd::Failed { .. }) => {}
+                AskEnd::Ended(_) | AskEnd::NotAsked => unclear.set(true),
             }
         });
     }

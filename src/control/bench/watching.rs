@@ -2,12 +2,12 @@
 //! head every second where it has none or refuses. They are watched from before the mix until the run ends.
 //! Rejected: the streams that serve clients, which choose one provider to lead; here everybody is listened to at once.
 
-use super::asking::{Answer, Bench, Wanted};
+use super::asking::{AskEnd, BenchQuestion, BenchRun};
 use super::until;
 use crate::base::ids::InstanceId;
 use crate::base::limits;
 use crate::base::time::Instant;
-use crate::bench::freshness::Watched;
+use crate::bench::freshness::HeadSource;
 use crate::bench::mix::{BenchCall, quantity};
 use crate::bench::plan::Purpose;
 use crate::route::exchange::ConnectionRule;
@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 /// Begins to watch everybody. The race is open when all are watched, or have had their time.
-pub async fn start<W: World>(bench: &Rc<Bench<W>>) {
+pub async fn start<W: World>(bench: &Rc<BenchRun<W>>) {
     let left = Rc::new(Cell::new(0));
     for provider in (0..bench.order.entrants.len()).filter(|provider| bench.is_measured(*provider)) {
         left.set(left.get() + 1);
@@ -37,7 +37,7 @@ pub async fn start<W: World>(bench: &Rc<Bench<W>>) {
     bench.record.borrow_mut().race.open(bench.world().now());
 }
 
-async fn watch<W: World>(bench: &Rc<Bench<W>>, provider: usize, ready: impl FnOnce()) {
+async fn watch<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, ready: impl FnOnce()) {
     let has_ws = bench.order.entrants.get(provider).is_some_and(|entrant| entrant.has_ws);
     let instance = bench.instance(provider).filter(|_| has_ws);
     let link = match instance {
@@ -45,8 +45,8 @@ async fn watch<W: World>(bench: &Rc<Bench<W>>, provider: usize, ready: impl FnOn
         None => None,
     };
     let how = match link {
-        Some(_) => Watched::Pushed,
-        None => Watched::Asked { every_ms: bench.order.terms.poll_ms() },
+        Some(_) => HeadSource::Pushed,
+        None => HeadSource::Asked { every_ms: bench.order.terms.poll_ms() },
     };
     bench.record.borrow_mut().race.enter(provider, how);
     ready();
@@ -57,7 +57,7 @@ async fn watch<W: World>(bench: &Rc<Bench<W>>, provider: usize, ready: impl FnOn
 }
 
 /// A subscription to heads on a connection of its own, whose events are told to the race.
-async fn subscribe<W: World>(bench: &Rc<Bench<W>>, provider: usize, instance: InstanceId) -> Option<Rc<Link<W>>> {
+async fn subscribe<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, instance: InstanceId) -> Option<Rc<Link<W>>> {
     let ear = bench.clone();
     let hear = move |word| {
         if let Word::Event { result, message, .. } = word
@@ -70,9 +70,10 @@ async fn subscribe<W: World>(bench: &Rc<Bench<W>>, provider: usize, instance: In
     let by = until(bench.world().now());
     let link = Link::open(&bench.shard, instance, by, hear).await.ok()?;
     let is_confirmed = match bench.take(provider, Purpose::Freshness) {
-        Ok(()) => link.call(b"eth_subscribe", br#"["newHeads"]"#, by).await.is_ok_and(|message| {
-            scan_answer(&message).is_ok_and(|answer| matches!(answer.kind, AnswerKind::Result(_)))
-        }),
+        Ok(()) => link
+            .call(b"eth_subscribe", br#"["newHeads"]"#, by)
+            .await
+            .is_ok_and(|message| scan_answer(&message).is_ok_and(|answer| matches!(answer.kind, AnswerKind::Result(_)))),
         Err(_) => false,
     };
     if !is_confirmed {
@@ -84,7 +85,7 @@ async fn subscribe<W: World>(bench: &Rc<Bench<W>>, provider: usize, instance: In
 }
 
 /// Until the run ends; a connection that ends is made anew once.
-async fn listen<W: World>(bench: &Rc<Bench<W>>, provider: usize, instance: InstanceId, mut link: Rc<Link<W>>) {
+async fn listen<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, instance: InstanceId, mut link: Rc<Link<W>>) {
     loop {
         let soon = bench.world().now().plus_ms(limits::BENCH_NAP_MS);
         if !bench.nap(soon).await || !bench.is_measured(provider) {
@@ -100,11 +101,11 @@ async fn listen<W: World>(bench: &Rc<Bench<W>>, provider: usize, instance: Insta
 }
 
 /// Asks for the head every so often.
-async fn poll<W: World>(bench: &Rc<Bench<W>>, provider: usize) {
+async fn poll<W: World>(bench: &Rc<BenchRun<W>>, provider: usize) {
     let call = BenchCall::new("eth_blockNumber", "[]".to_owned());
     let mut due: Instant = bench.world().now();
     while bench.is_measured(provider) {
-        let wanted = Wanted {
+        let wanted = BenchQuestion {
             provider,
             transport: bench.usual_transport(provider),
             purpose: Purpose::Freshness,
@@ -112,7 +113,7 @@ async fn poll<W: World>(bench: &Rc<Bench<W>>, provider: usize) {
             call: &call,
             until: until(bench.world().now()),
         };
-        if let Answer::Ended(InquiryEnd::Result(raw)) = bench.ask(wanted).await
+        if let AskEnd::Ended(InquiryEnd::Result(raw)) = bench.ask(wanted).await
             && let Some(height) = quantity(&raw)
         {
             let now = bench.world().now();

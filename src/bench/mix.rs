@@ -216,7 +216,7 @@ impl Mix {
             MixKind::Listed(calls) => calls.iter().cycle().take(moments as usize).cloned().collect(),
             MixKind::Named(parts) => {
                 let mut turns = MethodTurns::new(parts);
-                (0..moments).filter_map(|_| turns.next(rng)).map(|part| draw(part, facts, rng)).collect()
+                (0..moments).filter_map(|_| turns.next(rng).map(|part| draw(part, facts, rng))).collect()
             }
         }
     }

@@ -40,10 +40,10 @@ pub async fn ask_for_chain<W: World>(bench: &Rc<BenchRun<W>>) -> Option<u64> {
     };
     bench.each("bench opening", by, work).await;
     let firsts = firsts.borrow();
-    let wanted = bench.order.chain_number.or_else(|| most_common(&firsts))?;
+    let wanted = bench.order.chain_number.or_else(|| most_common(&firsts));
     for (provider, first) in firsts.iter().enumerate() {
         match first {
-            Some(First::Chain(number)) if *number == wanted => {}
+            Some(First::Chain(number)) if Some(*number) == wanted => {}
             Some(First::Chain(chain_number)) => {
                 bench.set_state(provider, ProviderState::WrongChain { chain_number: *chain_number })
             }
@@ -53,7 +53,7 @@ pub async fn ask_for_chain<W: World>(bench: &Rc<BenchRun<W>>) -> Option<u64> {
             None => bench.set_state(provider, ProviderState::Dead { reason: "no answer in time".to_owned() }),
         }
     }
-    (0..count).any(|provider| bench.is_measured(provider)).then_some(wanted)
+    wanted.filter(|_| (0..count).any(|provider| bench.is_measured(provider)))
 }
 
 /// What most say; of equally many the one that was said first.

@@ -20,7 +20,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Nobody's contract, and a topic that no log has: a filter for it finds nothing.
-const NO_LOGS: &str = r#""address":"0x000000000000000000000000000000000000dead","topics":["0x00000000000000000000000000000000000000000000000000000000deadbeef"]"#;
+const NO_LOGS: &str = concat!(
+    r#""address":"0x000000000000000000000000000000000000dead","#,
+    r#""topics":["0x00000000000000000000000000000000000000000000000000000000deadbeef"]"#
+);
+
+/// Raw results by provider.
+type RawAnswers = Vec<(usize, Vec<u8>)>;
 
 /// Puts a question over the usual transport, when its provider wants to be asked; `None`: it cannot be asked any more.
 async fn ask<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, purpose: Purpose, call: &BenchCall) -> Option<InquiryEnd> {
@@ -50,7 +56,7 @@ async fn pause<W: World>(bench: &Rc<BenchRun<W>>) -> bool {
 pub async fn agreement<W: World>(bench: &Rc<BenchRun<W>>, facts: &ChainFacts) {
     let number = facts.head.saturating_sub(limits::BENCH_BELOW_HEAD);
     let questions = Rc::new(agreement::questions(facts, number));
-    let answers: Rc<RefCell<Vec<Vec<(usize, Vec<u8>)>>>> = Rc::new(RefCell::new(vec![Vec::new(); questions.len()]));
+    let answers: Rc<RefCell<Vec<RawAnswers>>> = Rc::new(RefCell::new(vec![Vec::new(); questions.len()]));
     let (asked, told) = (questions.clone(), answers.clone());
     let work = move |bench: Rc<BenchRun<W>>, provider: usize| {
         let (asked, told) = (asked.clone(), told.clone());

@@ -103,7 +103,8 @@ impl Record {
             has_ws: entrant.has_ws,
             state: learnt.state.clone(),
             client_version: learnt.client_version.clone(),
-            freshness,
+            // Who is not listened to any more is not late.
+            freshness: freshness.filter(|_| learnt.state == ProviderState::Measured),
             depth: learnt.depth,
             log_range: learnt.log_range,
             rate_limit: learnt.rate_limit,

@@ -16,6 +16,8 @@ pub const BENCH_FILE_BYTES: u64 = 64 << 20;
 // --- what is asked of each provider ---
 /// The first question of each transport, and again where the first answer was none.
 pub const BENCH_FIRST_TRIES: u64 = 2;
+/// What it is given, and the pause between.
+pub const BENCH_FIRST_MS: u64 = 5_000;
 pub const BENCH_FIRST_PAUSE_MS: u64 = 1_000;
 /// Whole blocks that are read for addresses and transactions.
 pub const BENCH_BLOCKS_READ: u64 = 3;

@@ -12,6 +12,7 @@ use crate::observe::category::{Category, Class};
 use crate::route::exchange::ConnectionRule;
 use crate::runtime::world::World;
 use crate::shard::InquiryEnd;
+use futures_util::future::join_all;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -27,7 +28,7 @@ enum First {
 pub async fn ask_for_chain<W: World>(bench: &Rc<BenchRun<W>>) -> Option<u64> {
     let count = bench.order.entrants.len();
     let firsts: Rc<RefCell<Vec<Option<First>>>> = Rc::new(RefCell::new(vec![None; count]));
-    let by = bench.world().now().plus_ms(limits::BENCH_TIMEOUT_MS * (limits::BENCH_FIRST_TRIES + 1));
+    let by = bench.world().now().plus_ms(2 * limits::BENCH_FIRST_MS * limits::BENCH_FIRST_TRIES);
     let told = firsts.clone();
     let work = move |bench: Rc<BenchRun<W>>, provider: usize| {
         let told = told.clone();
@@ -72,9 +73,11 @@ fn most_common(firsts: &[Option<First>]) -> Option<u64> {
 async fn first_of<W: World>(bench: &Rc<BenchRun<W>>, provider: usize) -> Option<First> {
     let transports: Vec<Transport> =
         bench.order.lanes().into_iter().filter(|(of, _)| *of == provider).map(|(_, transport)| transport).collect();
+    let asked = transports.iter().map(|transport| chain_over(bench, provider, *transport));
+    let answers = join_all(asked).await;
     let (mut chains, mut state) = (Vec::new(), None);
-    for transport in transports {
-        match chain_over(bench, provider, transport).await {
+    for (transport, answer) in transports.into_iter().zip(answers) {
+        match answer {
             Some(First::Chain(number)) => {
                 chains.push(number);
                 if let Some(usual) = bench.usual.borrow_mut().get_mut(provider) {
@@ -105,7 +108,7 @@ async fn chain_over<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, transpor
             purpose: Purpose::Chain,
             connection: ConnectionRule::Pooled,
             call: &call,
-            until: until(bench.world().now()),
+            until: bench.world().now().plus_ms(limits::BENCH_FIRST_MS),
         };
         let AskEnd::Ended(end) = bench.ask(wanted).await else { continue };
         match end {
@@ -130,7 +133,7 @@ async fn chain_over<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, transpor
             InquiryEnd::OwnError(category) | InquiryEnd::Failed { category, .. } => {
                 found = Some(dead(&format!("it answers eth_chainId with a failure ({})", category.word())));
             }
-            InquiryEnd::Late => found = Some(dead(&format!("no answer within {} s", limits::BENCH_TIMEOUT_MS / 1_000))),
+            InquiryEnd::Late => found = Some(dead(&format!("no answer within {} s", limits::BENCH_FIRST_MS / 1_000))),
             InquiryEnd::Unreachable(fault) => found = Some(dead(&fault.to_string())),
         }
     }

@@ -14,7 +14,7 @@
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::bench::findings::{Comparison, Estimate};
-use crate::bench::sample::{Sample, Samples};
+use crate::bench::sample::{CallEnd, Sample, Samples};
 use crate::bench::statistics::{median, share_at_most, uneven};
 use std::collections::BTreeMap;
 
@@ -35,7 +35,14 @@ impl ComparedPair {
     fn of(one: &Samples, other: &Samples) -> ComparedPair {
         let by_moment: BTreeMap<u32, &Sample> = one.calls.iter().map(|sample| (sample.moment, sample)).collect();
         let seen = |sample: &Sample| (sample.time_ms(), sample.is_success());
-        let both = other.calls.iter().filter_map(|b| Some([seen(by_moment.get(&b.moment)?), seen(b)]));
+        let have_done_the_same = |a: &Sample, b: &Sample| {
+            let kinds = [a.end, b.end].map(|end| matches!(end, CallEnd::OwnError { .. }));
+            !(a.is_success() && b.is_success()) || kinds[0] == kinds[1]
+        };
+        let both = other.calls.iter().filter_map(|b| {
+            let a = by_moment.get(&b.moment)?;
+            have_done_the_same(a, b).then(|| [seen(a), seen(b)])
+        });
         ComparedPair { moments: both.collect() }
     }
 

@@ -1,7 +1,6 @@
 //! Many seeded runs over pure samples: equal providers are ties, unequal ones are told apart, intervals hold the truth.
 
 use super::*;
-use crate::bench::sample::CallEnd;
 use crate::observe::category::Category;
 
 /// A provider's law: median and spread of a lognormal, share of failures, and of timeouts.
@@ -132,6 +131,19 @@ fn only_moments_that_both_met_are_compared() {
     });
     let ties = ties.count();
     assert!(ties >= 93, "{ties} of {runs}");
+}
+
+/// A provider that refuses the parameters of every other call at once is not the faster one for it.
+#[test]
+fn who_gives_an_error_where_others_work_is_not_faster_for_that() {
+    let mut rng = Rng::new(12);
+    let mut both = samples(&[USUAL, USUAL], 120, 0.0, &mut rng);
+    for sample in both[0].calls.iter_mut().filter(|sample| sample.moment.is_multiple_of(2)) {
+        sample.end = CallEnd::OwnError { after_ms: 1.0 };
+    }
+    let cells: Vec<(usize, &Samples)> = both.iter().enumerate().collect();
+    let found = compare("http", "eth_estimateGas", &cells, &mut rng).expect("two");
+    assert_eq!(found.groups.len(), 1, "{found:?}");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!
 //! Time is what a caller waits: a call that timed out counts with the time that it was given, because leaving it out would
 //! make a provider better the more it hangs. Other failures have no time (a refusal comes fast, and is no answer); they
-//! count in the share of successes.
+//! count in the share of successes. An error that is the call's own (a revert) is an answer, but where one provider gives it
+//! and another one a result, the two did not do the same work, and are not compared by it.
 
 use crate::bench::findings::{Cell, Estimate};
 use crate::bench::statistics::{self, distribution, median, quantile};
@@ -13,8 +14,11 @@ use std::collections::BTreeMap;
 /// How a measured call ended.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum CallEnd {
-    /// By an answer that is the call's own: a result, or an error that every provider would give.
     Answered {
+        after_ms: f64,
+    },
+    /// By an error that is the call's own, as a revert is.
+    OwnError {
         after_ms: f64,
     },
     TimedOut {
@@ -38,13 +42,13 @@ pub struct Sample {
 impl Sample {
     pub fn time_ms(&self) -> Option<f64> {
         match self.end {
-            CallEnd::Answered { after_ms } | CallEnd::TimedOut { after_ms } => Some(after_ms),
+            CallEnd::Answered { after_ms } | CallEnd::OwnError { after_ms } | CallEnd::TimedOut { after_ms } => Some(after_ms),
             CallEnd::Failed(_) | CallEnd::HeldBack => None,
         }
     }
 
     pub fn is_success(&self) -> bool {
-        matches!(self.end, CallEnd::Answered { .. })
+        matches!(self.end, CallEnd::Answered { .. } | CallEnd::OwnError { .. })
     }
 }
 
@@ -65,7 +69,7 @@ impl Samples {
         let mut errors = BTreeMap::new();
         for sample in &self.calls {
             let word = match sample.end {
-                CallEnd::Answered { .. } => continue,
+                CallEnd::Answered { .. } | CallEnd::OwnError { .. } => continue,
                 CallEnd::TimedOut { .. } => Category::Timeout.word(),
                 CallEnd::Failed(category) => category.word(),
                 CallEnd::HeldBack => HELD_BACK,

@@ -75,7 +75,8 @@ fn end_of(answer: AskEnd, after: Duration) -> Option<CallEnd> {
     let after_ms = after.as_secs_f64() * 1e3;
     let given_ms = limits::BENCH_TIMEOUT_MS as f64;
     Some(match answer {
-        AskEnd::Ended(InquiryEnd::Result(_) | InquiryEnd::OwnError(_)) => CallEnd::Answered { after_ms },
+        AskEnd::Ended(InquiryEnd::Result(_)) => CallEnd::Answered { after_ms },
+        AskEnd::Ended(InquiryEnd::OwnError(_)) => CallEnd::OwnError { after_ms },
         // A sweep ends it a little later than its time.
         AskEnd::Ended(InquiryEnd::Late) => CallEnd::TimedOut { after_ms: given_ms },
         AskEnd::Ended(InquiryEnd::Failed { category, .. }) => CallEnd::Failed(category),

@@ -2,7 +2,7 @@
 //! reached by the same code; a profile's chain is taken as it stands.
 
 use super::options::Options;
-use crate::base::ids::{EntryId, Id};
+use crate::base::ids::{EntryId, ProviderId};
 use crate::base::limits;
 use crate::bench::record::Entrant;
 use crate::cli::profiles;
@@ -125,7 +125,7 @@ fn chain_number(options: &Options, given: &str) -> Result<u64, String> {
 }
 
 fn entrants(topology: &Topology, chain: &Chain) -> (Vec<Entrant>, Vec<EntryId>) {
-    let of = |(id, provider): (crate::base::ids::ProviderId, &crate::config::topology::Provider)| {
+    let of = |(id, provider): (ProviderId, &crate::config::topology::Provider)| {
         let instance = topology.instances.get(provider.instance)?;
         Some((entrant(&provider.id, instance), chain.entry(id)))
     };

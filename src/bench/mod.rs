@@ -6,3 +6,4 @@
 //! `statistics` and `ranking` (what latencies say), `agreement`, `depth`, `range`, `ramp`, `freshness` (everything else).
 
 pub mod findings;
+pub mod report;

@@ -446,9 +446,11 @@ pub const TOP_EVENT_BYTES: u64 = 1 << 20;
 
 mod bench;
 mod cluster;
+mod report;
 mod subscriptions;
 pub use bench::*;
 pub use cluster::*;
+pub use report::*;
 pub use subscriptions::*;
 
 // --- resolver ---

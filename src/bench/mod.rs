@@ -17,6 +17,7 @@ pub mod ramp;
 pub mod range;
 pub mod ranking;
 pub mod record;
+pub mod report;
 pub mod sample;
 pub mod schedule;
 pub mod statistics;

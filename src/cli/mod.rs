@@ -25,7 +25,6 @@ pub mod profiles;
 pub mod serve;
 pub mod snapshots;
 pub mod stats;
-pub mod table;
 pub mod top;
 #[cfg(test)]
 mod tests;

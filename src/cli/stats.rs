@@ -7,7 +7,7 @@ use crate::cli::asking::Asking;
 use crate::cli::nodes::{self, NodeScope};
 use crate::cli::options::{Settings, Usage};
 use crate::cli::picture::{self, ChainState, MethodState, Picture, ProviderState, ShardState};
-use crate::cli::table::{self, Cell, Column, Paper, Tone, ms, percent, whole};
+use crate::observe::table::{self, Cell, Column, Paper, Tone, ms, percent, whole};
 use crate::observe::kept::Kept;
 use crate::runtime::background;
 use std::fmt::Write as _;

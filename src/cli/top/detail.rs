@@ -5,7 +5,7 @@ use super::view::{Event, Target, View};
 use super::whose::{self, Together, Whose};
 use crate::cli::picture::{ChannelState, ProviderState};
 use crate::cli::stats::{METHOD_COLUMNS, column, of_method};
-use crate::cli::table::{Cell, Layout, Tone, ms, percent, whole};
+use crate::observe::table::{Cell, Layout, Tone, ms, percent, whole};
 use crate::observe::question::Order;
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -20,6 +20,7 @@ use lasso::base::limits;
 use lasso::base::rng::Rng;
 use lasso::config::topology::Strategy;
 use lasso::demo::chain_model::{APPROVAL, ChainModel, SWAP, TRANSFER};
+use lasso::demo::forks::Tip;
 use lasso::demo::identity::digest;
 use lasso::demo::knobs::Knobs;
 use lasso::demo::provider::Provider;
@@ -285,14 +286,11 @@ impl Scene {
             let told = view.told();
             // The head that was known at the confirmation is at most this old.
             let from = Instant::ZERO.plus_ms(view.confirmed().as_ms().saturating_sub(1_000));
-            // A reorg below a stream's beginning is told from the beginning up.
-            let lowest = told.iter().map(|tip| tip.height).min().unwrap_or(0);
-            let mut all = announcements(network, from, view.heard, limits::MODEL_FEED_LOOK_MS);
-            all.retain(|(_, tip)| tip.height >= lowest);
-            let is_part = |start: &usize| all[*start..].iter().map(|(_, tip)| tip).take(told.len()).eq(told);
-            let begins = (0..all.len()).find(is_part);
-            let is_missed = |start: usize| all[..start].iter().any(|(at, _)| *at > view.confirmed());
-            if !told.is_empty() && begins.is_none_or(is_missed) {
+            let all = announcements(network, from, view.heard, limits::MODEL_FEED_LOOK_MS);
+            let begins = (0..all.len()).find(|start| is_told_of(told, all[*start..].iter().map(|(_, tip)| *tip)));
+            let Some(first) = told.first() else { return };
+            let is_missed = |(at, tip): &(Instant, Tip)| *at > view.confirmed() && tip.height >= first.height;
+            if begins.is_none_or(|start| all[..start].iter().any(is_missed)) {
                 let confirmed = view.confirmed();
                 self.node.violation(format!("confirmed at {confirmed:?}, told {told:?}, where the chain went {all:?}"));
             }
@@ -338,6 +336,23 @@ impl Scene {
             _ => json!(["logs", {"address": null, "topics": [[hex(&SWAP.0), hex(&APPROVAL.0)], null]}]),
         }
     }
+}
+
+/// Whether these heads were told of the chain's announcements, in order. A reorg below a stream's beginning is told from the
+/// beginning up, and the beginning sinks where a resumption joins that began lower: so what is left out is lower than all
+/// that was told before.
+fn is_told_of(told: &[Tip], all: impl Iterator<Item = Tip>) -> bool {
+    let (mut told, mut lowest) = (told.iter().copied().peekable(), u64::MAX);
+    for tip in all {
+        match told.peek() {
+            None => return true,
+            Some(next) if *next == tip => lowest = lowest.min(tip.height),
+            Some(_) if lowest < u64::MAX && tip.height < lowest => continue,
+            Some(_) => return false,
+        }
+        told.next();
+    }
+    told.peek().is_none()
 }
 
 /// Params of a subscription that is passed on.

@@ -149,7 +149,7 @@ mod tests {
         for (n, q) in [(6, 0.5), (20, 0.5), (50, 0.5), (300, 0.5), (29, 0.9), (50, 0.9), (59, 0.95), (300, 0.99), (3_000, 0.999)]
         {
             let (held, had) = covered(n, q);
-            assert!(had == 1_000 && held >= 940, "{held} of {had} runs of {n} samples at {q}");
+            assert!(had == 1_000 && held >= 930, "{held} of {had} runs of {n} samples at {q}");
         }
         for (n, q) in [(0, 0.5), (5, 0.5), (28, 0.9), (58, 0.95), (298, 0.99), (2_900, 0.999)] {
             assert_eq!(places(n, q), None, "{n} samples at {q}");
@@ -166,7 +166,7 @@ mod tests {
                 estimate.low <= truth && truth <= estimate.high
             });
             let held = held.count();
-            assert!(held >= 940, "{held} of 1000 runs at {truth} of {calls}");
+            assert!(held >= 930, "{held} of 1000 runs at {truth} of {calls}");
         }
         assert_eq!(share(0, 0), Estimate { value: 0.0, low: 0.0, high: 1.0 });
         assert!((share(60, 60).low - 0.025_f64.powf(1.0 / 60.0)).abs() < 1e-9);

@@ -55,7 +55,7 @@ pub enum Command {
     Top(Asking),
     Explain(explain::Options),
     Breaker(breaker::Options),
-    Bench(bench::Options),
+    Bench(Box<bench::Options>),
     Completions(Shell),
     /// Of one command, or of the program.
     Help(Option<Name>),
@@ -92,7 +92,7 @@ pub fn parse(args: Vec<OsString>, env: Env) -> Result<Command, Usage> {
         Name::Top => Command::Top(Asking::read(&settings)?),
         Name::Explain => Command::Explain(explain::Options::read(&settings, &typed.words)?),
         Name::Breaker => Command::Breaker(breaker::Options::read(&settings, &typed.words)?),
-        Name::Bench => Command::Bench(bench::Options::read(&settings, env)?),
+        Name::Bench => Command::Bench(Box::new(bench::Options::read(&settings, env)?)),
         Name::Completions => Command::Completions(typed.shell()?),
         Name::Help => Command::Help(typed.words.first().map(|word| command_name(word)).transpose()?),
     })

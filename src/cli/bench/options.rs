@@ -126,7 +126,7 @@ mod tests {
     fn read(args: &[&str]) -> Result<Options, String> {
         let args = std::iter::once("bench").chain(args.iter().copied()).map(OsString::from).collect();
         match parse(args, Env::new(std::iter::empty(), None)) {
-            Ok(Command::Bench(options)) => Ok(options),
+            Ok(Command::Bench(options)) => Ok(*options),
             Ok(other) => panic!("{other:?}"),
             Err(Usage(text)) => Err(text),
         }

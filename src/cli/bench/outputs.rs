@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 /// Columns of a table that goes to no terminal.
 const PLAIN_COLUMNS: usize = 120;
 
+/// Findings as a file of one form.
+type WriteForm = fn(&Findings) -> String;
+
 pub struct Outputs {
-    files: Vec<(PathBuf, fn(&Findings) -> String)>,
+    files: Vec<(PathBuf, WriteForm)>,
     before: Option<Findings>,
     suggests: bool,
 }
@@ -23,7 +26,7 @@ impl Outputs {
     /// The error is for people.
     pub fn prepare(options: &Options) -> Result<Outputs, String> {
         let before = options.baseline.as_deref().map(read_baseline).transpose()?;
-        let forms: [(&Option<PathBuf>, fn(&Findings) -> String); 3] =
+        let forms: [(&Option<PathBuf>, WriteForm); 3] =
             [(&options.json, json::write), (&options.csv, csv::write), (&options.html, html::write)];
         let files: Vec<_> = forms.into_iter().filter_map(|(path, form)| Some((path.clone()?, form))).collect();
         for (path, _) in &files {

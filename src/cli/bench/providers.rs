@@ -39,7 +39,7 @@ pub fn field(options: &Options) -> Result<Compared, String> {
 fn of_urls(options: &Options) -> Result<Compared, String> {
     let chain_number = options.chain.as_deref().map(|chain| chain_number(options, chain)).transpose()?;
     // Without one its label is nobody's business: the providers are asked.
-    let file = SourceFile { name: "--url".to_owned(), text: profile_text(options, chain_number.unwrap_or(1))? };
+    let file = SourceFile { name: "default.yml".to_owned(), text: profile_text(options, chain_number.unwrap_or(1))? };
     let loaded = config::load(&[file], &|name| options.node.env.lookup(name)).map_err(|problems| told(&problems))?;
     let topology = loaded.topology;
     let chain = topology.profiles.values().flat_map(|profile| profile.chains.values()).next();

@@ -189,10 +189,11 @@ fn ranks(found: &Findings) {
         for method in ["eth_getBalance", "eth_blockNumber", "eth_call"] {
             let is_it = |c: &&lasso::bench::findings::Comparison| c.transport == transport && c.method == method;
             let comparison = found.comparisons.iter().find(is_it).unwrap_or_else(|| panic!("no {method} over {transport}"));
-            let mut first = comparison.groups[0].clone();
-            first.sort_unstable();
-            assert_eq!(first, [0, 1], "{comparison:?}");
-            assert_eq!(comparison.groups.last(), Some(&vec![2]), "{comparison:?}");
+            let rank = |who: usize| comparison.groups.iter().position(|group| group.contains(&who));
+            assert_eq!((rank(0), rank(1)), (Some(0), Some(0)), "equal ones are a tie: {comparison:?}");
+            assert!(rank(0) < rank(4) && rank(4) < rank(2), "{comparison:?}");
+            // It fails one time in ten: behind whoever is as fast, and behind all where that is sure.
+            assert!(transport == "ws" || rank(4) <= rank(3), "{comparison:?}");
             let (_, behind) = comparison.behind_best_ms.iter().find(|(who, _)| *who == 2).expect("measured");
             assert!(behind.low < 60.0 && 60.0 < behind.high, "{comparison:?}");
         }

@@ -72,13 +72,21 @@ pub struct Provider {
 pub enum ProviderState {
     Measured,
     /// No answer to the first question over any transport.
-    Dead { reason: String },
+    Dead {
+        reason: String,
+    },
     /// It serves another chain than the others, or than was asked for. It was asked nothing more.
-    WrongChain { chain_number: u64 },
+    WrongChain {
+        chain_number: u64,
+    },
     /// It refused our credentials. It was asked nothing more.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
     /// It answered, then stopped answering with anything but refusals, and was asked nothing more.
-    Banned { after_calls: u64 },
+    Banned {
+        after_calls: u64,
+    },
 }
 
 /// A figure and the interval in which the true one lies in 95 of 100 runs. Milliseconds, or a share from 0 to 1.

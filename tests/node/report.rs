@@ -23,7 +23,7 @@ fn provider(index: usize) -> Value {
         "name": name, "host": format!("rpc-{index}.example.org"), "has_http": true, "has_ws": false, "state": state,
         "client_version": "Geth/v1.16.4-stable-41714b49/linux-amd64/go1.25.1",
         "freshness": { "blocks": 30, "first": 30 - 9 * index.min(3), "behind_ms": estimate(20.0 + 300.0 * index as f64),
-            "is_pushed": index % 2 == 0, "asked_every_ms": 250 },
+            "is_pushed": index.is_multiple_of(2), "asked_every_ms": 250 },
         "depth": { "kind": "blocks", "blocks": 128 }, "log_range": { "answered_blocks": 2_000, "refused_blocks": 5_000 },
         "rate_limit": { "served_per_second": 40.0, "refused_per_second": 50.0 },
         "missing_methods": ["debug_traceCall", "trace_block"], "price_per_million": 1.9,

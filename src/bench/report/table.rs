@@ -16,10 +16,12 @@ type Printed = table::Cell;
 const BAD_SHARE: f64 = 0.95;
 const DOUBTFUL_SHARE: f64 = 0.995;
 
-/// Columns of an 80 column terminal, and what a name may take of them.
+/// Below so many columns names and errors have so many characters, so that the intervals have their place.
 const NARROW: usize = 100;
-const NAME_NARROW: usize = 14;
+const NAME_NARROW: usize = 12;
+const ERRORS_NARROW: usize = 14;
 const NAME_WIDE: usize = 32;
+const ERRORS_WIDE: usize = 48;
 
 pub fn render(findings: &Findings, width: usize, is_colored: bool) -> String {
     let paper = Paper { width: Some(width), colours: is_colored };
@@ -72,15 +74,15 @@ const METHOD_COLUMNS: [Column; 15] = [
     column("#", false, 0),
     column("provider", false, 0),
     column("p50 ms", true, 0),
-    column("95% from–to", false, 1),
+    column("95% range", false, 1),
     column("p90 ms", true, 8),
     column("p95 ms", true, 7),
     column("p99 ms", true, 0),
-    column("95% from–to", false, 2),
+    column("95% range", false, 2),
     column("p99.9 ms", true, 9),
     column("cold ms", true, 10),
     column("behind ms", true, 4),
-    column("95% from–to", false, 5),
+    column("95% range", false, 5),
     column("calls", true, 6),
     column("success", true, 0),
     column("errors", false, 0),
@@ -115,13 +117,20 @@ fn method_row(findings: &Findings, ranked: &RankedCell<'_>, paper: Paper) -> Vec
         faint(range(ranked.behind_ms)),
         plain(words::whole(cell.calls)),
         Printed::toned(success(cell), success_tone(cell)),
-        Printed::toned(words::errors(cell), success_tone(cell)),
+        Printed::toned(errors(cell, paper), success_tone(cell)),
     ]
 }
 
 fn name(findings: &Findings, provider: usize, paper: Paper) -> String {
-    let is_narrow = paper.width.is_some_and(|width| width < NARROW);
-    words::shortened(&words::name(findings, provider), if is_narrow { NAME_NARROW } else { NAME_WIDE })
+    words::shortened(&words::name(findings, provider), if is_narrow(paper) { NAME_NARROW } else { NAME_WIDE })
+}
+
+fn errors(cell: &Cell, paper: Paper) -> String {
+    words::shortened(&words::errors(cell), if is_narrow(paper) { ERRORS_NARROW } else { ERRORS_WIDE })
+}
+
+fn is_narrow(paper: Paper) -> bool {
+    paper.width.is_some_and(|width| width < NARROW)
 }
 
 /// A share of no calls is none.
@@ -230,7 +239,7 @@ mod tests {
         for title in ["provider", "p50 ms", "p99 ms", "success", "errors"] {
             assert!(narrow.contains(title), "{narrow}");
         }
-        assert_eq!(narrow.matches("from–to").count(), 2, "{narrow}");
+        assert_eq!(narrow.matches("95% range").count(), 2, "{narrow}");
         assert!(wide.contains("p99.9 ms") && wide.contains("cold ms") && wide.contains("behind ms"), "{wide}");
     }
 

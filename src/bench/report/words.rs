@@ -94,7 +94,7 @@ pub(super) fn estimate_ms(estimate: &Estimate) -> String {
 }
 
 pub(super) fn percent(share: f64) -> String {
-    table::percent(Some(share))
+    if share == 0.0 { "0%".to_owned() } else { table::percent(Some(share)) }
 }
 
 /// `99.12% (98.20–99.60%)`.

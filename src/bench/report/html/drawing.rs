@@ -23,11 +23,11 @@ fn at(percent: f64) -> String {
 pub(super) fn whiskers(axis: &Axis, marks: &[Whisker], title: &str) -> Markup {
     let places: Vec<f64> = marks.iter().map(|mark| axis.place(mark.estimate.value)).collect();
     html! {
-        svg.plot width="100%" height="34" role="img" {
+        svg.plot width="100%" height="40" role="img" {
             title { (title) }
             (grid(&axis.ticks()))
             @if let [first, .., last] = places.as_slice() {
-                line.span x1=(at(*first)) x2=(at(*last)) y1="17" y2="17" {}
+                line.span x1=(at(*first)) x2=(at(*last)) y1="20" y2="20" {}
             }
             @for mark in marks { (whisker(axis, mark)) }
         }
@@ -38,10 +38,10 @@ fn whisker(axis: &Axis, mark: &Whisker) -> Markup {
     let [low, value, high] = [mark.estimate.low, mark.estimate.value, mark.estimate.high].map(|ms| at(axis.place(ms)));
     html! {
         g class=(mark.class) {
-            line.reach x1=(low) x2=(high) y1="17" y2="17" {}
-            line.end x1=(low) x2=(low) y1="12" y2="22" {}
-            line.end x1=(high) x2=(high) y1="12" y2="22" {}
-            circle.mark cx=(value) cy="17" r="4.5" {}
+            line.reach x1=(low) x2=(high) y1="20" y2="20" {}
+            line.end x1=(low) x2=(low) y1="15" y2="25" {}
+            line.end x1=(high) x2=(high) y1="15" y2="25" {}
+            circle.mark cx=(value) cy="20" r="4.5" {}
         }
     }
 }
@@ -50,12 +50,12 @@ fn grid(ticks: &[Tick]) -> Markup {
     html! { @for tick in ticks { line.grid x1=(at(tick.at)) x2=(at(tick.at)) y1="0" y2="100%" {} } }
 }
 
-/// The marks of an axis with their numbers.
+/// The marks of an axis with their numbers; every second one can do without where there is little room.
 pub(super) fn scale(axis: &Axis) -> Markup {
     html! {
         svg.scale width="100%" height="16" aria-hidden="true" {
-            @for tick in axis.ticks() {
-                text x=(at(tick.at)) y="12" class=(anchor(tick.at)) { (tick.label) }
+            @for (index, tick) in axis.ticks().iter().enumerate() {
+                text x=(at(tick.at)) y="12" class={ (anchor(tick.at)) @if index % 2 == 1 { " odd" } } { (tick.label) }
             }
         }
     }

@@ -40,7 +40,7 @@ fn intervals(report: &Report<'_>, section: &MethodSection<'_>) -> Markup {
     html! {
         table.plots {
             caption {
-                "Milliseconds, each step a factor: "
+                "Milliseconds on a logarithmic scale: "
                 (key("p50", "median")) " and " (key("p99", "p99")) " with their 95% intervals"
             }
             thead { tr {

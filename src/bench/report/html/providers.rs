@@ -33,7 +33,7 @@ fn facts(report: &Report<'_>) -> Markup {
         section.card aria-labelledby="providers" {
             h2 #providers { "Providers" }
             div.wide role="region" aria-labelledby="providers" tabindex="0" {
-                table {
+                table.facts {
                     thead { tr {
                         @for title in FACTS { th scope="col" { (title) } }
                     } }
@@ -137,7 +137,7 @@ fn blocks(report: &Report<'_>) -> Markup {
                     th scope="col" { "provider" }
                     th.drawn scope="col" { span.hidden { "drawing" } (drawing::scale(&axis)) }
                     th.num scope="col" { "behind" }
-                    th.num scope="col" { "first" }
+                    th.num.roomy scope="col" { "first" }
                 } }
                 tbody { @for (index, freshness) in known { (block_row(report.name(index), freshness, &axis)) } }
             }
@@ -153,7 +153,7 @@ fn block_row(name: &str, freshness: &Freshness, axis: &Axis) -> Markup {
             th scope="row" { (name) span.under-name { (words::found_by(freshness)) } }
             td.drawn { (drawing::whiskers(axis, &[Whisker { estimate, class: "p50" }], &title)) }
             td.num { b { (words::ms(estimate.value)) } span.range { (words::range_ms(&estimate)) } }
-            td.num { (words::whole(freshness.first)) span.of { " of " (words::whole(freshness.blocks)) } }
+            td.num.roomy { (words::whole(freshness.first)) span.of { " of " (words::whole(freshness.blocks)) } }
         }
     }
 }

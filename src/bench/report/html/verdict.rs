@@ -1,4 +1,5 @@
-//! What was found, in sentences, before any figure.
+//! What was found, in sentences, before any figure. What each provider has and refuses is left to the table below it, and
+//! what is said of one method stands at that method.
 
 use super::Report;
 use crate::bench::report::verdict::About;
@@ -19,7 +20,6 @@ pub(super) fn card(report: &Report<'_>) -> Markup {
                 (group("Trouble", "bad", &of(&About::Trouble)))
                 (group("Agreement", if report.findings.disagreements.is_empty() { "" } else { "bad" }, &of(&About::Agreement)))
                 (group("New blocks", "", &of(&About::Blocks)))
-                (group("Reach and limits", "", &of(&About::Reach)))
                 (group("What this run cannot say", "", &of(&About::Caveat)))
             }
         }

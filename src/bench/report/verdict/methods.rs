@@ -14,6 +14,11 @@ pub(super) fn overall(findings: &Findings) -> Vec<String> {
     if all < 2 || most == 0 {
         return Vec::new();
     }
+    if findings.comparisons.iter().all(|comparison| comparison.groups.len() <= 1) {
+        let compared: Vec<usize> = records.iter().filter(|r| r.comparisons > 0).map(|r| r.provider).collect();
+        let who = list(&names(findings, &compared));
+        return vec![format!("This run shows no difference between {who}: all {all} comparisons are ties.")];
+    }
     let leaders: Vec<&ranking::Record> = records.iter().filter(|record| record.best() == most).collect();
     let who: Vec<usize> = leaders.iter().map(|record| record.provider).collect();
     let how = match leaders.as_slice() {

@@ -86,7 +86,7 @@ pub(super) fn blocks(findings: &Findings) -> Vec<String> {
     }
     known.sort_by(|a, b| a.1.behind_ms.value.total_cmp(&b.1.behind_ms.value));
     let mut out = Vec::new();
-    if let Some((provider, most)) = known.iter().max_by_key(|(_, f)| f.first).filter(|(_, f)| f.first > 0) {
+    if let Some((provider, most)) = known.iter().rev().max_by_key(|(_, f)| f.first).filter(|(_, f)| f.first > 0) {
         out.push(format!("{} has new blocks first: {} of {}.", name(findings, *provider), whole(most.first), whole(most.blocks)));
     }
     let (late, on_time): (Vec<_>, Vec<_>) = known.iter().partition(|(_, freshness)| is_late(freshness));

@@ -141,7 +141,7 @@ fn row(offered: Offered, terms: &RunTerms, is_pushed: bool) -> [u64; Purpose::AL
         // Where a subscription is refused the head is asked for.
         Purpose::Freshness => terms.watched_ms() / terms.poll_ms() + 1 + if is_pushed { 2 } else { 0 },
         // The head is asked for first.
-        Purpose::Depth => limits::BENCH_DEPTH_CALLS + 1,
+        Purpose::Depth => limits::BENCH_DEPTH_CALLS + 1 + u64::from(limits::BENCH_AGAIN),
         Purpose::Range => limits::BENCH_RANGE_CALLS,
         Purpose::Methods => limits::BENCH_METHODS,
         Purpose::Ramp => {

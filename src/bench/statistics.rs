@@ -11,6 +11,7 @@
 //! How it fails: calls a moment apart are not independent. Where a provider is slow for seconds at a time, intervals are
 //! narrower than they should be; the remedy is a longer run, not a higher rate.
 
+use crate::base::limits;
 use crate::bench::findings::Estimate;
 use statrs::distribution::{Beta, ContinuousCDF};
 
@@ -56,6 +57,12 @@ fn places(n: u64, q: f64) -> Option<(u64, u64)> {
     let beyond = first(n, |k| 1.0 - at_least(k, n, q) > tail);
     let low = beyond - 1;
     (low >= 1).then_some((low, high))
+}
+
+/// How many calls a quantile's interval takes.
+pub fn least_calls(q: f64) -> u64 {
+    // From the least number on that has one every larger one has.
+    first(limits::BENCH_CALLS_MAX, |n| places(n, q).is_some())
 }
 
 /// A quantile of `sorted` values with its interval; `None` where there are too few for one.
@@ -154,6 +161,7 @@ mod tests {
         for (n, q) in [(0, 0.5), (5, 0.5), (28, 0.9), (58, 0.95), (298, 0.99), (2_900, 0.999)] {
             assert_eq!(places(n, q), None, "{n} samples at {q}");
         }
+        assert_eq!([0.5, 0.9, 0.95, 0.99, 0.999].map(least_calls), [6, 29, 59, 299, 2_995]);
     }
 
     #[test]

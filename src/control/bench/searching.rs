@@ -88,19 +88,29 @@ pub async fn search<W: World>(bench: &Rc<BenchRun<W>>, facts: &ChainFacts) {
     let work = move |bench: Rc<BenchRun<W>>, provider: usize| {
         let facts = facts.clone();
         async move {
-            // Since the beginning it has moved, and what is kept with it.
-            let call = BenchCall::new("eth_blockNumber", "[]".to_owned());
-            let head = match ask(&bench, provider, Purpose::Depth, &call).await {
-                Some(InquiryEnd::Result(raw)) => quantity(&raw),
-                _ => None,
-            };
-            let Some(head) = head.or(bench.heads.borrow().get(provider).copied().flatten()) else { return };
+            let Some(head) = head_now(&bench, provider).await else { return };
             depth(&bench, provider, head, &facts).await;
             range(&bench, provider, head).await;
             missing_methods(&bench, provider, &facts).await;
         }
     };
     bench.each("bench searches", bench.world().now().plus_ms(limits::BENCH_SEARCHES_MS), work).await;
+}
+
+/// The head has moved since the beginning, and what a provider keeps with it.
+async fn head_now<W: World>(bench: &Rc<BenchRun<W>>, provider: usize) -> Option<u64> {
+    let call = BenchCall::new("eth_blockNumber", "[]".to_owned());
+    for _ in 0..=limits::BENCH_AGAIN {
+        if let InquiryEnd::Result(raw) = ask(bench, provider, Purpose::Depth, &call).await?
+            && let Some(head) = quantity(&raw)
+        {
+            return Some(head);
+        }
+        if !pause(bench).await {
+            return None;
+        }
+    }
+    None
 }
 
 async fn depth<W: World>(bench: &Rc<BenchRun<W>>, provider: usize, head: u64, facts: &ChainFacts) {

@@ -105,7 +105,7 @@ fn blocks_depth_and_limits() {
 #[test]
 fn what_the_data_cannot_say() {
     let findings = plausible::findings(7, 5);
-    has(&findings, "No p99.9 can be told: it takes about 3,688 answers of each provider and method.");
+    has(&findings, "No p99.9 can be told: it takes about 2,995 answers of each provider and method.");
     has(&findings, "All of it was measured from one place within 60 s");
     let few = plausible::drawn(plausible::Scene { truth: 7, draw: 7, providers: 2, calls: 2, slowed: None });
     has(&few, "No median can be told");

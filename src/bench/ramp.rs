@@ -1,13 +1,14 @@
-//! At which rate a provider begins to refuse: rates that rise step by step, each kept for two seconds, until one is refused.
+//! At which rate a provider begins to refuse: rates that rise step by step, each kept for three seconds, until one is refused.
 //! Only where it was asked for, and last of all, because some providers answer this with a ban. The first refusal ends it.
 //!
-//! How it fails: a limit over a minute or a day, and a burst that a provider saves up for more than a step, are not seen.
+//! Three seconds, because most limits save up what was not used for a second. How it fails: a limit over a minute or a day is
+//! not seen, and where more is saved up the limit is taken for a step higher than it is.
 
 use crate::base::limits;
 use crate::bench::findings::RateLimit;
 
 /// Calls a second of the steps.
-const RATES: [u32; 9] = [2, 5, 10, 20, 35, 50, 75, 100, 150];
+const RATES: [u32; 8] = [2, 5, 10, 20, 35, 50, 75, 100];
 
 #[derive(Clone, Debug, Default)]
 pub struct Ramp {
@@ -70,8 +71,8 @@ mod tests {
         };
         check(25, 20.0, Some(35.0));
         check(1, 0.0, Some(2.0));
-        check(9_999, 150.0, None);
+        check(9_999, 100.0, None);
         assert_eq!(Ramp::default().found(), None);
-        assert_eq!(calls(), 894);
+        assert_eq!(calls(), 891);
     }
 }

@@ -50,7 +50,7 @@ pub const BENCH_SEARCHES_MS: u64 = 60_000;
 /// A call on a new connection every so often, and so many of each transport.
 pub const BENCH_COLD_MS: u64 = 3_000;
 pub const BENCH_COLD_CALLS: u64 = 40;
-pub const BENCH_RAMP_STEP_MS: u64 = 2_000;
+pub const BENCH_RAMP_STEP_MS: u64 = 3_000;
 
 // --- how calls are spaced and judged ---
 /// What a call is given.

@@ -25,7 +25,7 @@ fn two_equal_runs_seldom_differ() {
         alarms.extend(compare(&old, &new).first().map(|regression| format!("{seed}: {regression}")));
     }
     println!("{} of {runs} equal pairs of runs were said to differ", alarms.len());
-    // 5 % is allowed to chance, and 400 runs of 5 % stay below 7 % in 97 of 100 seeds; this one is fixed.
+    // 3 % is allowed to chance; tails are not normal, so it is more than that.
     assert!(alarms.len() as u64 * 100 < runs * 7, "{} of {runs}: {alarms:#?}", alarms.len());
 }
 

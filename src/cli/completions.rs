@@ -43,7 +43,7 @@ fn bash() -> String {
     );
     let _ = writeln!(out, "            {}) cmd=$word; break ;;", command_words().replace(' ', "|"));
     out.push_str("        esac\n    done\n    case $prev in\n");
-    for flag in flags::FLAGS {
+    for flag in flags::all() {
         match flag.kind {
             Kind::Choice(words) => {
                 let _ = writeln!(

@@ -1,5 +1,7 @@
 //! The one table of flags and commands: the parser, `lasso help`, `lasso CMD --help` and the completions are made of it.
 
+mod bench;
+
 /// A command's name. `Serve` is also what plain `lasso` means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Name {
@@ -98,11 +100,8 @@ const PROFILES: &[Name] = &[Name::Serve, Name::Check, Name::Bench];
 const ASK: &[Name] = &[Name::Stats, Name::Top, Name::Explain, Name::Breaker];
 const PRINT: &[Name] = &[Name::Stats, Name::Explain, Name::Breaker];
 
-const BENCH: &[Name] = &[Name::Bench];
-
-/// In the order of CONTRACT §1, then those of commands that ask a node, then those of `bench`. A flag enters with its behaviour,
-/// not before. A name may stand here twice, for different commands.
-pub static FLAGS: &[Flag] = &[
+/// In the order of CONTRACT §1, then those of commands that ask a node. A flag enters with its behaviour, not before.
+static FLAGS: &[Flag] = &[
     Flag {
         name: "profiles",
         value: "DIR",
@@ -499,146 +498,16 @@ pub static FLAGS: &[Flag] = &[
         help: "as if the call's X-Lasso-Region named this region",
         commands: &[Name::Explain],
     },
-    Flag {
-        name: "url",
-        value: "NAME=URL",
-        kind: Kind::Text,
-        vars: &[],
-        default: "none",
-        help: "a provider to compare, again for each; the same NAME with an https and a wss URL is one provider",
-        commands: BENCH,
-    },
-    Flag {
-        name: "profile",
-        value: "SLUG",
-        kind: Kind::Text,
-        vars: &[],
-        default: "default, where no --url is given",
-        help: "compare the providers of this profile, on --chain",
-        commands: BENCH,
-    },
-    Flag {
-        name: "chain",
-        value: "CHAIN",
-        kind: Kind::Text,
-        vars: &[],
-        default: "what most of them serve",
-        help: "name or decimal id; who serves another one is asked nothing more",
-        commands: BENCH,
-    },
-    Flag {
-        name: "methods",
-        value: "FILE|MIX",
-        kind: Kind::Text,
-        vars: &[],
-        default: "wallet",
-        help: "what is asked: wallet, indexer, trader, archive, or a file of {\"method\",\"params\"} lines",
-        commands: BENCH,
-    },
-    Flag {
-        name: "rate",
-        value: "R",
-        kind: Kind::Text,
-        vars: &[],
-        default: "5",
-        help: "calls a second, to each provider and transport",
-        commands: BENCH,
-    },
-    Flag {
-        name: "for",
-        value: "TIME",
-        kind: Kind::Text,
-        vars: &[],
-        default: "60s",
-        help: "how long the mix is asked, like 90s, 10m or 2h",
-        commands: BENCH,
-    },
-    Flag {
-        name: "yes",
-        value: "",
-        kind: Kind::Switch,
-        vars: &[],
-        default: "false",
-        help: "send what is announced without asking",
-        commands: BENCH,
-    },
-    Flag {
-        name: "ramp",
-        value: "",
-        kind: Kind::Switch,
-        vars: &[],
-        default: "false",
-        help: "look for rate limits, at last, by rising rates (some providers ban for this)",
-        commands: BENCH,
-    },
-    Flag {
-        name: "price",
-        value: "NAME=N",
-        kind: Kind::Text,
-        vars: &[],
-        default: "none",
-        help: "what a million calls cost at a provider, in any one unit; again for each",
-        commands: BENCH,
-    },
-    Flag {
-        name: "seed",
-        value: "N",
-        kind: Kind::Text,
-        vars: &[],
-        default: "drawn, and told",
-        help: "what parameters and resampling are drawn from, to repeat a run",
-        commands: BENCH,
-    },
-    Flag {
-        name: "json",
-        value: "FILE",
-        kind: Kind::File,
-        vars: &[],
-        default: "none",
-        help: "write the findings for programs, and for --baseline",
-        commands: BENCH,
-    },
-    Flag {
-        name: "csv",
-        value: "FILE",
-        kind: Kind::File,
-        vars: &[],
-        default: "none",
-        help: "write the cells as a table",
-        commands: BENCH,
-    },
-    Flag {
-        name: "html",
-        value: "FILE",
-        kind: Kind::File,
-        vars: &[],
-        default: "none",
-        help: "write a report with charts, one file that asks for nothing outside",
-        commands: BENCH,
-    },
-    Flag {
-        name: "baseline",
-        value: "FILE",
-        kind: Kind::File,
-        vars: &[],
-        default: "none",
-        help: "compare with the --json file of an earlier run; exit 1 on a regression that the intervals support",
-        commands: BENCH,
-    },
-    Flag {
-        name: "suggest",
-        value: "",
-        kind: Kind::Switch,
-        vars: &[],
-        default: "false",
-        help: "print the provider block of a profile that the findings support",
-        commands: BENCH,
-    },
 ];
+
+/// The whole table. A name may stand in it twice, for different commands.
+pub fn all() -> impl Iterator<Item = &'static Flag> + Clone {
+    FLAGS.iter().chain(bench::FLAGS)
+}
 
 /// The flags of one command, in table order.
 pub fn of(command: Name) -> impl Iterator<Item = &'static Flag> {
-    FLAGS.iter().filter(move |flag| flag.commands.contains(&command))
+    all().filter(move |flag| flag.commands.contains(&command))
 }
 
 /// `serve, demo and check`.
@@ -664,16 +533,16 @@ mod tests {
         for info in COMMANDS {
             let mut names: Vec<&str> = of(info.name).map(|flag| flag.name).collect();
             names.extend(of(info.name).flat_map(|flag| flag.vars.iter().copied()));
-            let all = names.len();
+            let count = names.len();
             names.sort_unstable();
             names.dedup();
-            assert_eq!(names.len(), all, "{}", info.word);
+            assert_eq!(names.len(), count, "{}", info.word);
         }
-        let mut variables: Vec<&str> = FLAGS.iter().flat_map(|flag| flag.vars.iter().copied()).collect();
-        let all = variables.len();
+        let mut variables: Vec<&str> = super::all().flat_map(|flag| flag.vars.iter().copied()).collect();
+        let count = variables.len();
         variables.sort_unstable();
         variables.dedup();
-        assert_eq!(variables.len(), all);
-        assert!(FLAGS.iter().all(|flag| (flag.kind == Kind::Switch) == flag.value.is_empty()));
+        assert_eq!(variables.len(), count);
+        assert!(super::all().all(|flag| (flag.kind == Kind::Switch) == flag.value.is_empty()));
     }
 }

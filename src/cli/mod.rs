@@ -75,7 +75,7 @@ pub fn parse(args: Vec<OsString>, env: Env) -> Result<Command, Usage> {
     for (flag, _) in &mut typed.flags {
         // One that was typed before its command.
         let is_own = |own: &&Flag| own.name == flag.name && own.kind == flag.kind && own.commands.contains(&command);
-        if let Some(own) = flags::FLAGS.iter().find(is_own) {
+        if let Some(own) = flags::all().find(is_own) {
             *flag = own;
         }
         if !flag.commands.contains(&command) {
@@ -166,12 +166,12 @@ fn command_name(given: &str) -> Result<Name, Usage> {
 
 /// Of flags with the same name the one that belongs to `command`; before a command is typed, the first one.
 fn find_flag(name: &str, command: Option<Name>) -> Result<&'static Flag, Usage> {
-    let named = || flags::FLAGS.iter().filter(|flag| flag.name == name);
+    let named = || flags::all().filter(|flag| flag.name == name);
     let own = named().find(|flag| command.is_some_and(|command| flag.commands.contains(&command)));
     if let Some(flag) = own.or(named().next()) {
         return Ok(flag);
     }
-    let hint = suggest::did_you_mean(name, flags::FLAGS.iter().map(|flag| flag.name))
+    let hint = suggest::did_you_mean(name, flags::all().map(|flag| flag.name))
         .map_or_else(|| "see lasso help".to_owned(), |near| near.replace("mean \"", "mean \"--"));
     Err(Usage(format!("unknown flag --{name} ({hint})")))
 }

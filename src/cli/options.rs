@@ -154,7 +154,7 @@ impl Settings {
     /// One of the flag's own words.
     pub(super) fn choice(&self, name: &str) -> Result<Option<&'static str>, Usage> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let words = flags::FLAGS.iter().find(|flag| flag.name == name).map(|flag| flag.kind);
+        let words = flags::all().find(|flag| flag.name == name).map(|flag| flag.kind);
         let Some(Kind::Choice(words)) = words else { return Ok(None) };
         let lower = text.to_ascii_lowercase();
         match words.iter().find(|word| **word == lower) {

@@ -17,4 +17,4 @@ pub const REPORT_FOLLOWERS: usize = 3;
 /// The last moment that is printed as a date: 9999-12-31.
 pub const REPORT_LATEST_MS: u64 = 253_402_300_799_000;
 /// How often two runs of the same providers may be said to differ, in a thousand comparisons of whole runs.
-pub const REPORT_FALSE_ALARMS_PER_MILLE: u32 = 50;
+pub const REPORT_FALSE_ALARMS_PER_MILLE: u32 = 30;

@@ -90,7 +90,7 @@ fn of_run(findings: &Findings) -> [String; 5] {
         run.chain_number.to_string(),
         text(&run.mix),
         words::rate(run.calls_per_second),
-        words::when(run.began_at_s),
+        words::timestamp(run.began_at_s),
         run.is_interrupted.to_string(),
     ]
 }

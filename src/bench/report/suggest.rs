@@ -101,18 +101,20 @@ fn ranked(findings: &Findings) -> Vec<Ranked> {
             priority += STEP;
         }
         before = Some(own);
-        let why = if why.is_empty() { of_record(&record) } else { why };
+        let why = if why.is_empty() { of_record(&record, out.len() + 1) } else { why };
         out.push(Ranked { record, priority, why });
     }
     out
 }
 
-fn of_record(record: &Record) -> String {
-    if record.comparisons == 0 {
-        return "it was compared with nobody".to_owned();
-    }
+fn of_record(record: &Record, place: usize) -> String {
+    let comparisons = words::counted(record.comparisons as u64, "comparison");
     let tied = if record.best_tied > 0 { " or tied for it" } else { "" };
-    format!("best{tied} in {} of {}", record.best(), words::counted(record.comparisons as u64, "comparison"))
+    match (record.comparisons, record.best()) {
+        (0, _) => "it was compared with nobody".to_owned(),
+        (_, 0) => format!("number {place} by its mean position in {comparisons}"),
+        (_, best) => format!("best{tied} in {best} of {comparisons}"),
+    }
 }
 
 fn left_out(findings: &Findings) -> String {

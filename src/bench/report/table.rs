@@ -169,13 +169,17 @@ fn provider_table(findings: &Findings, paper: Paper) -> String {
             let mut row = vec![
                 Printed::from(name(findings, record.provider, paper)),
                 Printed::toned(words::state(provider), state_tone(provider)),
-                Printed::from(format!("{} of {}", record.best(), record.comparisons)),
+                Printed::from(best(record)),
             ];
             row.extend(provider_cells(provider));
             row
         })
         .collect();
     table::render(&PROVIDER_COLUMNS, &rows, paper)
+}
+
+fn best(record: &ranking::Record) -> String {
+    if record.comparisons == 0 { "-".to_owned() } else { format!("{} of {}", record.best(), record.comparisons) }
 }
 
 fn state_tone(provider: &Provider) -> Tone {

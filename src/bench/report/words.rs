@@ -72,7 +72,7 @@ pub(super) fn whole(number: u64) -> String {
 
 /// Three digits tell enough of a latency.
 pub(super) fn ms(value: f64) -> String {
-    if value < 0.0 { format!("-{}", table::ms(Some(-value))) } else { table::ms(Some(value)) }
+    if value < 0.0 { format!("−{}", table::ms(Some(-value))) } else { table::ms(Some(value)) }
 }
 
 /// With its unit; seconds where milliseconds are too many to be read.
@@ -112,9 +112,14 @@ pub(super) fn seconds(value: f64) -> String {
     if value >= 600.0 { format!("{} min", rate(value / 60.0)) } else { format!("{} s", rate(value)) }
 }
 
+/// For programs (RFC 3339).
+pub(super) fn timestamp(unix_s: u64) -> String {
+    WallTime(unix_s.saturating_mul(1000).min(limits::REPORT_LATEST_MS)).rfc3339()
+}
+
 /// `2026-11-30 16:33 UTC`.
 pub(super) fn when(unix_s: u64) -> String {
-    let text = WallTime(unix_s.saturating_mul(1000).min(limits::REPORT_LATEST_MS)).rfc3339();
+    let text = timestamp(unix_s);
     format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }
 

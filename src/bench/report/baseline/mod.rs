@@ -2,9 +2,9 @@
 //!
 //! A comparison of runs holds hundreds of figures side by side, and of a hundred pairs of equal figures some differ by
 //! chance beyond their intervals. So two conditions must hold: the intervals do not touch, and the difference is larger than
-//! what chance makes of the most different of so many pairs (Holm's procedure, at 5 % for the whole comparison). A figure's
-//! spread is read from its interval; a success share's from its counts. Medians, p99, success and lateness are compared;
-//! further percentiles would only say the same again and make each of them harder to show.
+//! what chance makes of the most different of so many pairs (Holm's procedure, at 3 % for the whole comparison, since
+//! intervals are not quite normal). A figure's spread is read from its interval; a success share's from its counts. Medians,
+//! p99, success and lateness are compared; more percentiles would say the same again and make each of them harder to show.
 //!
 //! Rejected: a least difference in per cent, which hides what a long run has shown. Rate limits are not compared: a ramp is
 //! one reading without an interval. Runs drift with the hour, too, and no statistic of one run knows by how much; `notes`

@@ -24,7 +24,8 @@ fn two_equal_runs_seldom_differ() {
         let new = with_blocks_of(run(seed, 2 * seed + 1, None), &old);
         alarms.extend(compare(&old, &new).first().map(|regression| format!("{seed}: {regression}")));
     }
-    // 5 % is allowed to chance, and 400 runs of 5 % stay below 7 % in 97 of 100 seeds; this one is fixed.
+    println!("{} of {runs} equal pairs of runs were said to differ", alarms.len());
+    // 3 % is allowed to chance; tails are not normal, so it is more than that.
     assert!(alarms.len() as u64 * 100 < runs * 7, "{} of {runs}: {alarms:#?}", alarms.len());
 }
 

@@ -1,5 +1,6 @@
 //! All medians at a glance: providers by rank, methods beside each other, the best of each marked.
 
+use super::page::heading;
 use super::{Report, anchor};
 use crate::bench::findings::{Estimate, ProviderState};
 use crate::bench::report::ranking::{self, MethodSection, RankedCell};
@@ -14,7 +15,7 @@ pub(super) fn card(report: &Report<'_>) -> Markup {
     html! {
         section.card aria-labelledby="comparison" {
             div.head {
-                h2 #comparison { "Comparison" }
+                (heading("comparison", "Comparison"))
                 p.hint {
                     "Median in milliseconds, and how much slower than the best. "
                     span.key.best { "Green" } " is best, or tied for it."

@@ -3,6 +3,7 @@
 
 use super::axis::Axis;
 use super::drawing::{self, Curve, Whisker};
+use super::page::heading;
 use super::{Report, anchor, comparison, failed_share};
 use crate::base::limits;
 use crate::bench::findings::{Cell, Estimate};
@@ -17,7 +18,7 @@ pub(super) fn card(report: &Report<'_>, place: usize, section: &MethodSection<'_
     html! {
         section.card.method aria-labelledby=(id) {
             div.head {
-                h2 id=(id) { code { (comparison::broken(section.method)) } span.tag { (words::transport(section.transport)) } }
+                (heading(&id, title(section)))
                 @for sentence in report.sentences.iter().filter(|sentence| sentence.about == about) { p.said { (sentence.text) } }
             }
             div.beside {
@@ -27,6 +28,10 @@ pub(super) fn card(report: &Report<'_>, place: usize, section: &MethodSection<'_
             (figures(report, section, &id))
         }
     }
+}
+
+fn title(section: &MethodSection<'_>) -> Markup {
+    html! { code { (comparison::broken(section.method)) } span.tag { (words::transport(section.transport)) } }
 }
 
 fn all_ms(section: &MethodSection<'_>) -> impl Iterator<Item = f64> {

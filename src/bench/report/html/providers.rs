@@ -3,6 +3,7 @@
 
 use super::axis::Axis;
 use super::drawing::{self, Whisker};
+use super::page::heading;
 use super::{Report, failed_share};
 use crate::base::limits;
 use crate::bench::findings::{Camp, Cell, Depth, Disagreement, Freshness, Provider, ProviderState};
@@ -31,7 +32,7 @@ const FACTS: [&str; 7] = [
 fn facts(report: &Report<'_>) -> Markup {
     html! {
         section.card aria-labelledby="providers" {
-            h2 #providers { "Providers" }
+            (heading("providers", "Providers"))
             div.wide role="region" aria-labelledby="providers" tabindex="0" {
                 table.facts {
                     thead { tr {
@@ -129,7 +130,7 @@ fn blocks(report: &Report<'_>) -> Markup {
     html! {
         section.card aria-labelledby="blocks" {
             div.head {
-                h2 #blocks { "New blocks" }
+                (heading("blocks", "New blocks"))
                 p.hint { "How long after whoever had a block first, in milliseconds: median and its interval." }
             }
             table.plots {
@@ -170,7 +171,7 @@ fn errors(report: &Report<'_>) -> Markup {
     html! {
         section.card aria-labelledby="errors" {
             div.head {
-                h2 #errors { "Failures" }
+                (heading("errors", "Failures"))
                 @if report.categories.is_empty() { p.hint { "Every call was answered." } }
                 @else { p.hint { "Share of a provider's calls that failed, by what they failed of." } }
             }
@@ -229,7 +230,7 @@ fn disagreements(report: &Report<'_>) -> Markup {
     html! {
         section.card aria-labelledby="disagreements" {
             div.head {
-                h2 #disagreements { "Answered differently" }
+                (heading("disagreements", "Answered differently"))
                 p.hint { "The same question at the same block." }
             }
             div.questions { @for one in &report.findings.disagreements { (question(report, one)) } }

@@ -2,6 +2,7 @@
 //! what is said of one method stands at that method.
 
 use super::Report;
+use super::page::heading;
 use crate::bench::report::verdict::About;
 use maud::{Markup, html};
 
@@ -12,7 +13,7 @@ pub(super) fn card(report: &Report<'_>) -> Markup {
     let lead = of(&About::Overall);
     html! {
         section.card.verdict aria-labelledby="verdict" {
-            h2 #verdict { "Verdict" }
+            (heading("verdict", "Verdict"))
             @for text in of(&About::Run) { p.ended { (text) } }
             @if lead.is_empty() { (only_methods(report)) }
             @for text in &lead { p.lead { (text) } }

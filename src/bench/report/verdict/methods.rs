@@ -85,7 +85,12 @@ fn praise(findings: &Findings, section: &MethodSection<'_>, best: &[usize]) -> S
     }
     let low = medians.iter().map(|e| e.value).fold(f64::INFINITY, f64::min);
     let high = medians.iter().map(|e| e.value).fold(f64::NEG_INFINITY, f64::max);
-    let spread = if low <= high { format!(" (medians from {} to {})", time(low), time(high)) } else { String::new() };
+    let (low, high) = (time(low), time(high));
+    let spread = match medians.as_slice() {
+        [] => String::new(),
+        _ if low == high => format!(" (medians of {low})"),
+        _ => format!(" (medians from {low} to {high})"),
+    };
     format!("{who} are a tie{spread}.")
 }
 

@@ -181,6 +181,7 @@ fn missing(findings: &Findings) -> Option<String> {
 }
 
 fn prices(findings: &Findings) -> Option<String> {
-    let parts = each(findings, |provider| provider.price_per_million.map(rate));
+    let is_measured = |provider: &Provider| provider.state == ProviderState::Measured;
+    let parts = each(findings, |provider| provider.price_per_million.filter(|_| is_measured(provider)).map(rate));
     (!parts.is_empty()).then(|| format!("Price of a million calls, as given: {}.", list(&parts)))
 }

@@ -52,7 +52,7 @@ fn golden(name: &str, said: &Said) {
 #[test]
 fn help() {
     golden("help", &lasso(&["help"], &[]));
-    for command in ["serve", "demo", "check", "stats", "top", "explain", "breaker", "completions", "help"] {
+    for command in ["serve", "demo", "check", "stats", "top", "explain", "breaker", "bench", "completions", "help"] {
         let said = lasso(&[command, "--help"], &[]);
         golden(&format!("help-{command}"), &said);
         assert_eq!(lasso(&["help", command], &[]).out, said.out);

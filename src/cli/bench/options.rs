@@ -46,11 +46,13 @@ impl Options {
         let word = |name: &str| settings.text(name).map(str::to_owned);
         let (profile, chain) = (word("profile"), word("chain"));
         if urls.is_empty() && chain.is_none() {
-            let text = "bench needs providers: --url NAME=URL, again for each, or --profile SLUG --chain CHAIN";
+            let text = "bench needs providers (--url NAME=URL, again for each; or --profile SLUG --chain CHAIN)";
             return Err(Usage(text.to_owned()));
         }
         if !urls.is_empty() && profile.is_some() {
-            return Err(Usage("bench takes --url or --profile, not both".to_owned()));
+            return Err(Usage(
+                "bench compares URLs or a profile's providers, not both (leave --url or --profile out)".to_owned(),
+            ));
         }
         Ok(Options {
             urls,

@@ -110,7 +110,11 @@ fn wrong_usage_is_exit_2_with_a_remedy() {
         assert!(said.err.starts_with("lasso: ") && said.err.contains(part), "{args:?} {vars:?}: {}", said.err);
     };
     check(&["srve"], &[], "unknown command \"srve\" (did you mean \"serve\"?)");
-    check(&["bench"], &[], "unknown command \"bench\" (known: serve, demo, check");
+    check(&["measure"], &[], "unknown command \"measure\" (known: serve, demo, check");
+    check(&["bench"], &[], "bench needs providers (--url NAME=URL");
+    check(&["bench", "--url", "https://a.example/sesame"], &[], "--url must be NAME=URL");
+    check(&["bench", "--url", "a=http://a.example", "--for", "soon"], &[], "--for is \"soon\" (it must be a time like 90s");
+    check(&["stats", "--ramp"], &[], "--ramp is not a flag of stats (it belongs to bench)");
     check(&["explain"], &[], "explain needs a method: lasso explain eth_call --chain CHAIN");
     check(&["explain", "eth_call"], &[], "explain needs a chain: --chain CHAIN (lasso stats lists them)");
     check(&["explain", "eth_call", "again"], &[], "unexpected \"again\" after explain");

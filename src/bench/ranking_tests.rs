@@ -55,7 +55,7 @@ fn equal_providers_are_ties_in_93_of_100_runs() {
         (5, 60, 0.0, Law { failures: 0.4, timeouts: 0.1, ..USUAL }),
     ] {
         let mut rng = Rng::new(moments.into());
-        let runs = 200;
+        let runs = 100;
         let ties = (0..runs).filter(|_| compared(&vec![law; count], moments, shared, &mut rng).groups.len() == 1).count();
         assert!(ties * 100 >= runs * 93, "{ties} of {runs} runs of {count} equal providers over {moments} moments are ties");
     }
@@ -80,7 +80,7 @@ fn intervals_of_differences_hold_the_truth() {
         let slow = Law { p50_ms: USUAL.p50_ms * ratio, ..fast };
         let truth = slow.p50_ms - fast.p50_ms;
         let mut rng = Rng::new(moments.into());
-        let runs = 400;
+        let runs = 200;
         let holds = |rng: &mut Rng| {
             let found = compared(&[fast, slow], moments, shared, rng);
             let of = |provider: usize| found.behind_best_ms.iter().find(|(who, _)| *who == provider).map(|(_, by)| *by);

@@ -88,4 +88,4 @@ pub const BENCH_BLOCK_GRACE_MS: u64 = 3_000;
 /// Values drawn for the comparisons of one method, and rounds of each.
 pub const BENCH_RESAMPLED: usize = 20_000_000;
 pub const BENCH_ROUNDS_MIN: usize = 1_000;
-pub const BENCH_ROUNDS_MAX: usize = 4_000;
+pub const BENCH_ROUNDS_MAX: usize = 2_000;

@@ -203,7 +203,7 @@ fn cell(law: Law, (provider, transport, method): (usize, &str, &str), calls: u64
 fn quantile(sorted: &[f64], share: f64) -> Option<Estimate> {
     let (count, half) = (sorted.len() as f64, 1.96 * (sorted.len() as f64 * share * (1.0 - share)).sqrt());
     let (low, high) = ((count * share - half).floor(), (count * share + half).ceil() - 1.0);
-    if low < 0.0 || high >= count {
+    if low < 0.0 || high < low || high >= count {
         return None;
     }
     let at = |place: f64| sorted[place as usize];

@@ -141,7 +141,7 @@ fn wrong_usage_is_exit_2_with_a_remedy() {
     check(&["--port"], &[], "--port needs a value: --port N");
     check(&["--reuse-port=maybe"], &[], "it must be true or false");
     check(&["check", "--port", "1"], &[], "--port is not a flag of check (it belongs to serve and demo)");
-    check(&["demo", "--profiles", "x"], &[], "--profiles is not a flag of demo (it belongs to serve and check)");
+    check(&["demo", "--profiles", "x"], &[], "--profiles is not a flag of demo (it belongs to serve, check and bench)");
     check(&["--port", "65536"], &[], "--port is \"65536\" (it must be a whole number from 0 to 65535)");
     check(&[], &[("PORT", "http")], "the variable PORT is \"http\" (it must be a whole number");
     check(&["--shards", "0"], &[], "a whole number from 1 to 1024");

@@ -89,8 +89,10 @@ pub(super) fn rank_of(comparison: &Comparison, provider: usize) -> Option<Rank> 
     None
 }
 
+/// Nothing of the best itself, which may be in the list as its own equal.
 fn behind(comparison: &Comparison, provider: usize) -> Option<Estimate> {
-    comparison.behind_best_ms.iter().find(|(of, _)| *of == provider).map(|(_, estimate)| *estimate)
+    let found = comparison.behind_best_ms.iter().find(|(of, _)| *of == provider).map(|(_, estimate)| *estimate);
+    found.filter(|estimate| estimate.low < 0.0 || estimate.high > 0.0)
 }
 
 /// How a provider did over all comparisons.

@@ -26,9 +26,15 @@ const ERRORS_WIDE: usize = 48;
 pub fn render(findings: &Findings, width: usize, is_colored: bool) -> String {
     let paper = Paper { width: Some(width), colours: is_colored };
     let mut out = heading(findings, width);
-    for section in ranking::sections(findings) {
+    let sections = ranking::sections(findings);
+    let rows = |section: &MethodSection<'_>| -> Vec<Vec<Printed>> {
+        section.cells.iter().map(|ranked| method_row(findings, ranked, paper)).collect()
+    };
+    let tables: Vec<Vec<Vec<Printed>>> = sections.iter().map(rows).collect();
+    let told = columns_told(&tables);
+    for (section, rows) in sections.iter().zip(&tables) {
         out.push('\n');
-        out.push_str(&method_table(findings, &section, paper));
+        out.push_str(&method_table(section, rows, (&told, paper)));
     }
     let _ = write!(out, "\nproviders\n{}", provider_table(findings, paper));
     out
@@ -39,7 +45,7 @@ fn heading(findings: &Findings, width: usize) -> String {
     let providers = words::counted(findings.providers.len() as u64, "provider");
     let ended = if run.is_interrupted { ", interrupted" } else { "" };
     let parts = [
-        format!("chain {}", run.chain_number),
+        words::chain(run.chain_number),
         format!("mix {}", words::plain(&run.mix)),
         providers,
         format!("{} calls/s each", words::rate(run.calls_per_second)),
@@ -88,10 +94,21 @@ const METHOD_COLUMNS: [Column; 15] = [
     column("errors", false, 0),
 ];
 
-fn method_table(findings: &Findings, section: &MethodSection<'_>, paper: Paper) -> String {
+/// Columns in which any table has something to say: all tables have the same, and none of them is empty everywhere.
+fn columns_told(tables: &[Vec<Vec<Printed>>]) -> Vec<usize> {
+    let says = |column: usize| {
+        let cells = tables.iter().flatten().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.text.as_str()).any(|text| !matches!(text, "" | "-"))
+    };
+    (0..METHOD_COLUMNS.len()).filter(|column| says(*column)).collect()
+}
+
+fn method_table(section: &MethodSection<'_>, rows: &[Vec<Printed>], (told, paper): (&[usize], Paper)) -> String {
     let title = format!("{} over {}", words::plain(section.method), words::transport(section.transport));
-    let rows: Vec<Vec<Printed>> = section.cells.iter().map(|ranked| method_row(findings, ranked, paper)).collect();
-    format!("{title}\n{}", table::render(&METHOD_COLUMNS, &rows, paper))
+    let columns: Vec<Column> = told.iter().filter_map(|column| METHOD_COLUMNS.get(*column).copied()).collect();
+    let kept = |row: &Vec<Printed>| told.iter().filter_map(|column| row.get(*column).cloned()).collect();
+    let rows: Vec<Vec<Printed>> = rows.iter().map(kept).collect();
+    format!("{title}\n{}", table::render(&columns, &rows, paper))
 }
 
 fn method_row(findings: &Findings, ranked: &RankedCell<'_>, paper: Paper) -> Vec<Printed> {
@@ -244,7 +261,8 @@ mod tests {
             assert!(narrow.contains(title), "{narrow}");
         }
         assert_eq!(narrow.matches("95% range").count(), 2, "{narrow}");
-        assert!(wide.contains("p99.9 ms") && wide.contains("cold ms") && wide.contains("behind ms"), "{wide}");
+        assert!(wide.contains("p95 ms") && wide.contains("cold ms") && wide.contains("behind ms"), "{wide}");
+        assert!(!wide.contains("p99.9"), "600 calls have none: {wide}");
     }
 
     #[test]

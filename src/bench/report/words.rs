@@ -123,6 +123,11 @@ pub(super) fn when(unix_s: u64) -> String {
     format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }
 
+/// Nobody may have said which chain it was.
+pub(super) fn chain(number: u64) -> String {
+    if number == 0 { "unknown chain".to_owned() } else { format!("chain {number}") }
+}
+
 /// As people call it.
 pub(super) fn transport(word: &str) -> String {
     match word {

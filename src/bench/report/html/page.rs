@@ -26,7 +26,7 @@ pub(super) fn page(report: &Report<'_>) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { "Providers of chain " (run.chain_number) " compared · lasso bench" }
+                title { "Providers of " (words::chain(run.chain_number)) " compared · lasso bench" }
                 link rel="icon" href="data:,";
                 style { (PreEscaped(STYLE)) }
             }
@@ -54,7 +54,7 @@ fn header(report: &Report<'_>) -> Markup {
     html! {
         header.top {
             p.brand { (mark()) "lasso bench" }
-            h1 { "Providers of chain " (run.chain_number) " compared" }
+            h1 { "Providers of " (words::chain(run.chain_number)) " compared" }
             dl.run {
                 (fact("when", &words::when(run.began_at_s)))
                 (fact("mix", &words::plain(&run.mix)))

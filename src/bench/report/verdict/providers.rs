@@ -173,11 +173,19 @@ fn rates(findings: &Findings) -> Option<String> {
 }
 
 fn missing(findings: &Findings) -> Option<String> {
-    let parts = each(findings, |provider| {
-        let methods: Vec<String> = provider.missing_methods.iter().map(|method| plain(method)).collect();
-        (!methods.is_empty()).then(|| format!("({})", methods.join(", ")))
-    });
-    (!parts.is_empty()).then(|| format!("Methods that are not there: {}.", list(&parts)))
+    let mut alike: Vec<(Vec<usize>, &[String])> = Vec::new();
+    for (index, provider) in findings.providers.iter().enumerate().filter(|(_, p)| !p.missing_methods.is_empty()) {
+        match alike.iter_mut().find(|(_, methods)| *methods == provider.missing_methods) {
+            Some((who, _)) => who.push(index),
+            None => alike.push((vec![index], &provider.missing_methods)),
+        }
+    }
+    let part = |(who, methods): &(Vec<usize>, &[String])| {
+        let methods: Vec<String> = methods.iter().map(|method| plain(method)).collect();
+        format!("{} {} {}", list(&names(findings, who)), verb(who.len(), "lacks", "lack"), methods.join(", "))
+    };
+    let parts: Vec<String> = alike.iter().map(part).collect();
+    (!parts.is_empty()).then(|| format!("Methods that are not there: {}.", parts.join("; ")))
 }
 
 fn prices(findings: &Findings) -> Option<String> {

@@ -94,7 +94,7 @@ fn blocks_depth_and_limits() {
     has(&findings, "How far back rubble reaches could not be found out.");
     has(&findings, "homestead 2,000 (not 5,000)");
     has(&findings, "homestead 40 (refuses at 50)");
-    has(&findings, "quartz (debug_traceCall, trace_block)");
+    has(&findings, "Methods that are not there: quartz lacks debug_traceCall, trace_block.");
     let mut other = findings;
     for provider in &mut other.providers {
         provider.depth = Some(Depth::Unknown);

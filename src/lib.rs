@@ -25,6 +25,8 @@ pub mod stream;
 pub mod cluster;
 /// The page at `/dashboard`: its files, of what kind, and under which policy a browser may run them.
 pub mod dashboard;
+/// Providers compared: what is asked of them, what follows from the answers, and how it is told.
+pub mod bench;
 
 // ════ the seam: above it no async, clock, socket, lock, thread ════
 

@@ -444,9 +444,13 @@ pub const TOP_HISTORY: usize = 400;
 /// One line of the node's event stream.
 pub const TOP_EVENT_BYTES: u64 = 1 << 20;
 
+mod bench;
 mod cluster;
+mod report;
 mod subscriptions;
+pub use bench::*;
 pub use cluster::*;
+pub use report::*;
 pub use subscriptions::*;
 
 // --- resolver ---

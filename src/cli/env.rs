@@ -3,7 +3,7 @@
 //! A variable that is set to nothing counts as unset, since that is how compose files and shells leave them.
 
 use crate::cli::cluster::SECRET_VARIABLES;
-use crate::cli::flags::FLAGS;
+use crate::cli::flags;
 use crate::config::suggest;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,7 +60,7 @@ impl Env {
 
     /// `LASSO_SHARD=2` is most likely meant to be one of ours.
     pub fn slips(&self) -> Vec<String> {
-        let ours = || FLAGS.iter().flat_map(|flag| flag.vars.iter().copied()).chain(SECRET_VARIABLES);
+        let ours = || flags::all().flat_map(|flag| flag.vars.iter().copied()).chain(SECRET_VARIABLES);
         let unknown = |name: &&String| {
             name.starts_with("LASSO_") && !ours().any(|known| known == name.as_str()) && !IGNORED.contains(&name.as_str())
         };

@@ -5,7 +5,7 @@
 use crate::cli::ask::{Client, Fault, part};
 use crate::cli::asking::Asking;
 use crate::cli::options::{Settings, Usage};
-use crate::cli::table::{ms, percent};
+use crate::observe::table::{ms, percent};
 use serde_json::Value;
 use std::fmt::Write;
 

@@ -1,5 +1,7 @@
 //! The one table of flags and commands: the parser, `lasso help`, `lasso CMD --help` and the completions are made of it.
 
+mod bench;
+
 /// A command's name. `Serve` is also what plain `lasso` means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Name {
@@ -10,6 +12,7 @@ pub enum Name {
     Top,
     Explain,
     Breaker,
+    Bench,
     Completions,
     Help,
 }
@@ -46,12 +49,16 @@ pub static COMMANDS: &[CommandInfo] = &[
         operand: Some("PROVIDER"),
         ..plain(Name::Breaker, "breaker", "hold a provider's circuits on a running node, or leave them to the rules")
     },
+    plain(Name::Bench, "bench", "compare providers: latency, limits, depth, freshness, agreement"),
     CommandInfo {
         argument: Some(("SHELL", &["bash", "zsh", "fish"])),
         ..plain(Name::Completions, "completions", "print a completion script for a shell")
     },
     CommandInfo {
-        argument: Some(("COMMAND", &["serve", "demo", "check", "stats", "top", "explain", "breaker", "completions", "help"])),
+        argument: Some((
+            "COMMAND",
+            &["serve", "demo", "check", "stats", "top", "explain", "breaker", "bench", "completions", "help"],
+        )),
         ..plain(Name::Help, "help", "print this, or the flags of one command")
     },
 ];
@@ -88,13 +95,13 @@ pub struct Flag {
 }
 
 const NODE: &[Name] = &[Name::Serve, Name::Demo];
-const PROFILES: &[Name] = &[Name::Serve, Name::Check];
+const PROFILES: &[Name] = &[Name::Serve, Name::Check, Name::Bench];
 /// Those that ask a running node.
 const ASK: &[Name] = &[Name::Stats, Name::Top, Name::Explain, Name::Breaker];
 const PRINT: &[Name] = &[Name::Stats, Name::Explain, Name::Breaker];
 
 /// In the order of CONTRACT §1, then those of commands that ask a node. A flag enters with its behaviour, not before.
-pub static FLAGS: &[Flag] = &[
+static FLAGS: &[Flag] = &[
     Flag {
         name: "profiles",
         value: "DIR",
@@ -493,9 +500,14 @@ pub static FLAGS: &[Flag] = &[
     },
 ];
 
+/// The whole table. A name may stand in it twice, for different commands.
+pub fn all() -> impl Iterator<Item = &'static Flag> + Clone {
+    FLAGS.iter().chain(bench::FLAGS)
+}
+
 /// The flags of one command, in table order.
 pub fn of(command: Name) -> impl Iterator<Item = &'static Flag> {
-    FLAGS.iter().filter(move |flag| flag.commands.contains(&command))
+    all().filter(move |flag| flag.commands.contains(&command))
 }
 
 /// `serve, demo and check`.
@@ -518,12 +530,19 @@ mod tests {
 
     #[test]
     fn names_and_variables_are_unique() {
-        let mut names: Vec<&str> = FLAGS.iter().map(|flag| flag.name).collect();
-        names.extend(FLAGS.iter().flat_map(|flag| flag.vars.iter().copied()));
-        let all = names.len();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), all);
-        assert!(FLAGS.iter().all(|flag| (flag.kind == Kind::Switch) == flag.value.is_empty()));
+        for info in COMMANDS {
+            let mut names: Vec<&str> = of(info.name).map(|flag| flag.name).collect();
+            names.extend(of(info.name).flat_map(|flag| flag.vars.iter().copied()));
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{}", info.word);
+        }
+        let mut variables: Vec<&str> = super::all().flat_map(|flag| flag.vars.iter().copied()).collect();
+        let count = variables.len();
+        variables.sort_unstable();
+        variables.dedup();
+        assert_eq!(variables.len(), count);
+        assert!(super::all().all(|flag| (flag.kind == Kind::Switch) == flag.value.is_empty()));
     }
 }

@@ -1,6 +1,6 @@
 //! `lasso help` and `lasso CMD --help`, from the flag table.
 
-use crate::cli::flags::{self, COMMANDS, CommandInfo, FLAGS, Flag, Name};
+use crate::cli::flags::{self, COMMANDS, CommandInfo, Flag, Name};
 use std::fmt::Write;
 
 const WIDTH: usize = 24;
@@ -24,11 +24,11 @@ fn of_program() -> String {
         row(&mut out, command.word, command.help);
     }
     out.push_str("\nFlags win over the environment, the environment over .env in the working directory.\n");
-    for (index, first) in FLAGS.iter().enumerate() {
+    for (index, first) in flags::all().enumerate() {
         let together = |flag: &&Flag| flag.commands == first.commands;
-        if FLAGS.iter().position(|flag| together(&flag)) == Some(index) {
+        if flags::all().position(|flag| together(&flag)) == Some(index) {
             let _ = write!(out, "\nFlags of {}:\n", flags::listed(first.commands));
-            FLAGS.iter().filter(together).for_each(|flag| of_flag(&mut out, flag));
+            flags::all().filter(together).for_each(|flag| of_flag(&mut out, flag));
         }
     }
     out.push_str("\nFlags of all commands:\n");

@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod asking;
+pub mod bench;
 pub mod breaker;
 pub mod check;
 mod cluster;
@@ -24,7 +25,6 @@ pub mod profiles;
 pub mod serve;
 pub mod snapshots;
 pub mod stats;
-pub mod table;
 pub mod top;
 #[cfg(test)]
 mod tests;
@@ -55,6 +55,7 @@ pub enum Command {
     Top(Asking),
     Explain(explain::Options),
     Breaker(breaker::Options),
+    Bench(Box<bench::Options>),
     Completions(Shell),
     /// Of one command, or of the program.
     Help(Option<Name>),
@@ -71,7 +72,12 @@ pub fn parse(args: Vec<OsString>, env: Env) -> Result<Command, Usage> {
     if typed.help {
         return Ok(Command::Help(typed.command));
     }
-    for (flag, _) in &typed.flags {
+    for (flag, _) in &mut typed.flags {
+        // One that was typed before its command.
+        let is_own = |own: &&Flag| own.name == flag.name && own.kind == flag.kind && own.commands.contains(&command);
+        if let Some(own) = flags::all().find(is_own) {
+            *flag = own;
+        }
         if !flag.commands.contains(&command) {
             let owners = flags::listed(flag.commands);
             return Err(Usage(format!("--{} is not a flag of {} (it belongs to {owners})", flag.name, info(command).word)));
@@ -86,6 +92,7 @@ pub fn parse(args: Vec<OsString>, env: Env) -> Result<Command, Usage> {
         Name::Top => Command::Top(Asking::read(&settings)?),
         Name::Explain => Command::Explain(explain::Options::read(&settings, &typed.words)?),
         Name::Breaker => Command::Breaker(breaker::Options::read(&settings, &typed.words)?),
+        Name::Bench => Command::Bench(Box::new(bench::Options::read(&settings, env)?)),
         Name::Completions => Command::Completions(typed.shell()?),
         Name::Help => Command::Help(typed.words.first().map(|word| command_name(word)).transpose()?),
     })
@@ -117,7 +124,7 @@ impl Typed {
                 Arg::Short('V') | Arg::Long("version") => typed.version = true,
                 Arg::Short(letter) => return Err(Usage(format!("unknown flag -{letter} (see lasso help)"))),
                 Arg::Long(name) => {
-                    let flag = find_flag(name)?;
+                    let flag = find_flag(name, typed.command)?;
                     let value = flag_value(flag, &mut parser)?;
                     typed.flags.push((flag, value));
                 }
@@ -157,11 +164,14 @@ fn command_name(given: &str) -> Result<Name, Usage> {
     Err(Usage(format!("unknown command \"{given}\" ({hint})")))
 }
 
-fn find_flag(name: &str) -> Result<&'static Flag, Usage> {
-    if let Some(flag) = flags::FLAGS.iter().find(|flag| flag.name == name) {
+/// Of flags with the same name the one that belongs to `command`; before a command is typed, the first one.
+fn find_flag(name: &str, command: Option<Name>) -> Result<&'static Flag, Usage> {
+    let named = || flags::all().filter(|flag| flag.name == name);
+    let own = named().find(|flag| command.is_some_and(|command| flag.commands.contains(&command)));
+    if let Some(flag) = own.or(named().next()) {
         return Ok(flag);
     }
-    let hint = suggest::did_you_mean(name, flags::FLAGS.iter().map(|flag| flag.name))
+    let hint = suggest::did_you_mean(name, flags::all().map(|flag| flag.name))
         .map_or_else(|| "see lasso help".to_owned(), |near| near.replace("mean \"", "mean \"--"));
     Err(Usage(format!("unknown flag --{name} ({hint})")))
 }
@@ -220,6 +230,7 @@ fn run(command: Command) -> i32 {
         Command::Top(asking) => top::run(&asking),
         Command::Explain(options) => told(explain::run(&options)),
         Command::Breaker(options) => told(breaker::run(&options)),
+        Command::Bench(options) => bench::run(&options),
         Command::Completions(shell) => put(&completions::script(shell), 0),
         Command::Help(command) => put(&help::text(command), 0),
         Command::Version => put(&help::version(), 0),

@@ -8,7 +8,7 @@ use crate::cli::asking::Asking;
 use crate::cli::options::{Settings, Usage};
 use crate::cli::picture;
 use crate::cli::stats::column;
-use crate::cli::table::{self, Cell, Column, Paper, Tone, ms, percent, whole};
+use crate::observe::table::{self, Cell, Column, Paper, Tone, ms, percent, whole};
 use serde_json::Value;
 use std::fmt::Write as _;
 

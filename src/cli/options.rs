@@ -100,6 +100,8 @@ const DRAIN_SECONDS_MAX: u64 = 86_400;
 /// The settings of one command: each flag's text and who said it, flags over environment over `.env`.
 pub(super) struct Settings {
     given: BTreeMap<&'static str, (String, String)>,
+    /// What was typed, in its order.
+    typed: Vec<(&'static str, String)>,
 }
 
 impl Settings {
@@ -115,10 +117,16 @@ impl Settings {
                 given.insert(flag.name, (value.to_owned(), source));
             }
         }
+        let typed = args.iter().map(|(flag, value)| (flag.name, value.clone())).collect();
         for (flag, value) in args {
             given.insert(flag.name, (value, format!("--{}", flag.name)));
         }
-        Settings { given }
+        Settings { given, typed }
+    }
+
+    /// Every value of a flag that may be typed again and again.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.typed.iter().filter(move |(typed, _)| *typed == name).map(|(_, value)| value.as_str())
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
@@ -146,7 +154,7 @@ impl Settings {
     /// One of the flag's own words.
     pub(super) fn choice(&self, name: &str) -> Result<Option<&'static str>, Usage> {
         let Some(text) = self.text(name) else { return Ok(None) };
-        let words = flags::FLAGS.iter().find(|flag| flag.name == name).map(|flag| flag.kind);
+        let words = flags::all().find(|flag| flag.name == name).map(|flag| flag.kind);
         let Some(Kind::Choice(words)) = words else { return Ok(None) };
         let lower = text.to_ascii_lowercase();
         match words.iter().find(|word| **word == lower) {

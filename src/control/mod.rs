@@ -5,6 +5,7 @@
 //! because their permits are given one at a time. A node whose providers are all dead starts like any other and finds them when they
 //! return.
 
+pub mod bench;
 pub mod cluster;
 mod heights;
 mod probing;

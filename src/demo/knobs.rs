@@ -61,6 +61,8 @@ pub struct Knobs {
     pub log_results: usize,
     /// Says that it is another chain.
     pub chain_number: Option<u64>,
+    /// Every balance that it gives is a wrong one.
+    pub gives_false_balances: bool,
     /// Larger batches are refused.
     pub batch_items: usize,
     /// Longer WebSocket messages end the connection with 1009.
@@ -103,6 +105,7 @@ impl Default for Knobs {
             log_range: MODEL_LOG_RANGE,
             log_results: MODEL_LOG_RESULTS,
             chain_number: None,
+            gives_false_balances: false,
             batch_items: MODEL_BATCH_ITEMS,
             socket_message_bytes: REQUEST_BODY_BYTES,
             missing_methods: Vec::new(),

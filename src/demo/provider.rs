@@ -311,7 +311,12 @@ impl Provider {
             ("eth_subscribe", Some(feeds)) => self.subscribe(knobs, feeds, params, request, asked),
             ("eth_unsubscribe", Some(feeds)) => self.unsubscribe(feeds, params, asked.connection),
             ("eth_subscribe" | "eth_unsubscribe", None) => Err(RpcError::new(-32601, "notifications not supported")),
-            _ => self.view(knobs, asked.now, asked.feeds.is_none()).answer(&mut self.filters.borrow_mut(), method, params),
+            _ => {
+                let view = self.view(knobs, asked.now, asked.feeds.is_none());
+                let reply = view.answer(&mut self.filters.borrow_mut(), method, params);
+                let is_false = knobs.gives_false_balances && method == "eth_getBalance";
+                if is_false { reply.map(|_| b"\"0x1\"".to_vec()) } else { reply }
+            }
         }
     }
 

@@ -14,5 +14,6 @@ pub mod report;
 pub mod shortage;
 pub mod shown;
 pub mod spans;
+pub mod table;
 pub mod tally;
 pub mod unreached;

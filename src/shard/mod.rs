@@ -64,7 +64,7 @@ pub use cluster::CONFIG_REVISION;
 pub use deadlines::Deadlines;
 pub use dial::ConnectFault;
 pub use errands::Errand;
-pub use inquiry::{Found, inquire};
+pub use inquiry::{Found, Inquiry, InquiryEnd, inquire, put};
 pub use link::{CallFault, Link, LinkFault, Word};
 pub use links::Links;
 pub use node::{Node, Settings};

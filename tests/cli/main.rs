@@ -52,7 +52,7 @@ fn golden(name: &str, said: &Said) {
 #[test]
 fn help() {
     golden("help", &lasso(&["help"], &[]));
-    for command in ["serve", "demo", "check", "stats", "top", "explain", "breaker", "completions", "help"] {
+    for command in ["serve", "demo", "check", "stats", "top", "explain", "breaker", "bench", "completions", "help"] {
         let said = lasso(&[command, "--help"], &[]);
         golden(&format!("help-{command}"), &said);
         assert_eq!(lasso(&["help", command], &[]).out, said.out);
@@ -110,7 +110,11 @@ fn wrong_usage_is_exit_2_with_a_remedy() {
         assert!(said.err.starts_with("lasso: ") && said.err.contains(part), "{args:?} {vars:?}: {}", said.err);
     };
     check(&["srve"], &[], "unknown command \"srve\" (did you mean \"serve\"?)");
-    check(&["bench"], &[], "unknown command \"bench\" (known: serve, demo, check");
+    check(&["measure"], &[], "unknown command \"measure\" (known: serve, demo, check");
+    check(&["bench"], &[], "bench needs providers (--url NAME=URL");
+    check(&["bench", "--url", "https://a.example/sesame"], &[], "--url must be NAME=URL");
+    check(&["bench", "--url", "a=http://a.example", "--for", "soon"], &[], "--for is \"soon\" (it must be a time like 90s");
+    check(&["stats", "--ramp"], &[], "--ramp is not a flag of stats (it belongs to bench)");
     check(&["explain"], &[], "explain needs a method: lasso explain eth_call --chain CHAIN");
     check(&["explain", "eth_call"], &[], "explain needs a chain: --chain CHAIN (lasso stats lists them)");
     check(&["explain", "eth_call", "again"], &[], "unexpected \"again\" after explain");
@@ -137,7 +141,7 @@ fn wrong_usage_is_exit_2_with_a_remedy() {
     check(&["--port"], &[], "--port needs a value: --port N");
     check(&["--reuse-port=maybe"], &[], "it must be true or false");
     check(&["check", "--port", "1"], &[], "--port is not a flag of check (it belongs to serve and demo)");
-    check(&["demo", "--profiles", "x"], &[], "--profiles is not a flag of demo (it belongs to serve and check)");
+    check(&["demo", "--profiles", "x"], &[], "--profiles is not a flag of demo (it belongs to serve, check and bench)");
     check(&["--port", "65536"], &[], "--port is \"65536\" (it must be a whole number from 0 to 65535)");
     check(&[], &[("PORT", "http")], "the variable PORT is \"http\" (it must be a whole number");
     check(&["--shards", "0"], &[], "a whole number from 1 to 1024");

@@ -1,6 +1,7 @@
 //! The real binary on real sockets: hostile requests, hostile providers, recorded answers, limits, drain, real clients.
 //!
-//! Nothing here links the node's code into the process under test: each test starts `lasso serve` and talks to it.
+//! Nothing here links the node's code into the process under test: each test starts `lasso serve` and talks to it. `report` runs
+//! none: the page of a benchmark is a function of its findings.
 
 mod absent;
 mod actor;
@@ -48,6 +49,7 @@ mod recovery;
 mod regions;
 mod regions_page;
 mod relay;
+mod report;
 mod resume;
 mod scenario;
 mod schema;

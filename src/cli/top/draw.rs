@@ -8,7 +8,7 @@ use super::view::{Event, Mode, View, target};
 use super::whose::{self, Together, Whose};
 use crate::cli::picture::{ChainState, Picture};
 use crate::cli::stats;
-use crate::cli::table::{Cell, Layout, Tone, ms};
+use crate::observe::table::{Cell, Layout, Tone, ms};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout as Split, Rect};
 use ratatui::style::{Color, Modifier, Style};

@@ -9,7 +9,7 @@ use crate::cli::ask::{Client, Fault, part};
 use crate::cli::asking::Asking;
 use crate::cli::picture::{self, ChainState, ChannelState, Minute, Picture, ProviderState, list, number, text, whole};
 use crate::cli::stats::column;
-use crate::cli::table::{Cell, Column, Tone, ms, percent, whole as whole_cell};
+use crate::observe::table::{Cell, Column, Tone, ms, percent, whole as whole_cell};
 use serde_json::Value;
 use std::collections::BTreeSet;
 

@@ -166,8 +166,8 @@ fn painted(cell: &Cell, paper: Paper) -> String {
 pub fn ms(value: Option<f64>) -> String {
     match value {
         None => "-".to_owned(),
-        Some(ms) if ms < 10.0 => format!("{ms:.2}"),
-        Some(ms) if ms < 100.0 => format!("{ms:.1}"),
+        Some(ms) if ms < 9.995 => format!("{ms:.2}"),
+        Some(ms) if ms < 99.95 => format!("{ms:.1}"),
         Some(ms) => format!("{ms:.0}"),
     }
 }
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn numbers() {
-        let texts = [ms(None), ms(Some(0.4567)), ms(Some(12.34)), ms(Some(1234.5))];
-        assert_eq!(texts, ["-", "0.46", "12.3", "1234"]);
+        let texts = [ms(None), ms(Some(0.4567)), ms(Some(9.996)), ms(Some(12.34)), ms(Some(99.96)), ms(Some(1234.5))];
+        assert_eq!(texts, ["-", "0.46", "10.0", "12.3", "100", "1234"]);
         assert_eq!([None, Some(1.0), Some(0.99999), Some(0.0)].map(percent), ["-", "100%", "99.99%", "0.00%"]);
     }
 }

@@ -445,8 +445,10 @@ pub const TOP_HISTORY: usize = 400;
 pub const TOP_EVENT_BYTES: u64 = 1 << 20;
 
 mod cluster;
+mod records;
 mod subscriptions;
 pub use cluster::*;
+pub use records::*;
 pub use subscriptions::*;
 
 // --- resolver ---

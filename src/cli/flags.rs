@@ -9,6 +9,7 @@ pub enum Name {
     Stats,
     Top,
     Explain,
+    Bench,
     Breaker,
     Completions,
     Help,
@@ -41,6 +42,7 @@ pub static COMMANDS: &[CommandInfo] = &[
         operand: Some("METHOD"),
         ..plain(Name::Explain, "explain", "ask a running node whom it would choose now, and why not the others")
     },
+    plain(Name::Bench, "bench", "play the calls of a record against a node, and tell what they took"),
     CommandInfo {
         argument: Some(("ORDER", &["open", "close", "auto"])),
         operand: Some("PROVIDER"),
@@ -51,7 +53,10 @@ pub static COMMANDS: &[CommandInfo] = &[
         ..plain(Name::Completions, "completions", "print a completion script for a shell")
     },
     CommandInfo {
-        argument: Some(("COMMAND", &["serve", "demo", "check", "stats", "top", "explain", "breaker", "completions", "help"])),
+        argument: Some((
+            "COMMAND",
+            &["serve", "demo", "check", "stats", "top", "explain", "bench", "breaker", "completions", "help"],
+        )),
         ..plain(Name::Help, "help", "print this, or the flags of one command")
     },
 ];
@@ -91,7 +96,7 @@ const NODE: &[Name] = &[Name::Serve, Name::Demo];
 const PROFILES: &[Name] = &[Name::Serve, Name::Check];
 /// Those that ask a running node.
 const ASK: &[Name] = &[Name::Stats, Name::Top, Name::Explain, Name::Breaker];
-const PRINT: &[Name] = &[Name::Stats, Name::Explain, Name::Breaker];
+const PRINT: &[Name] = &[Name::Stats, Name::Explain, Name::Bench, Name::Breaker];
 
 /// In the order of CONTRACT §1, then those of commands that ask a node. A flag enters with its behaviour, not before.
 pub static FLAGS: &[Flag] = &[
@@ -312,6 +317,42 @@ pub static FLAGS: &[Flag] = &[
         commands: NODE,
     },
     Flag {
+        name: "record",
+        value: "FILE",
+        kind: Kind::File,
+        vars: &[],
+        default: "off",
+        help: "write sampled calls to FILE, for lasso bench --replay and lasso explain --replay; no URLs and no keys",
+        commands: NODE,
+    },
+    Flag {
+        name: "record-rate",
+        value: "SHARE",
+        kind: Kind::Text,
+        vars: &[],
+        default: "1: all of them",
+        help: "share of all calls that is recorded, like 0.01 or 1%",
+        commands: NODE,
+    },
+    Flag {
+        name: "record-params",
+        value: "",
+        kind: Kind::Switch,
+        vars: &[],
+        default: "false",
+        help: "record the parameters of reads too; never of transactions",
+        commands: NODE,
+    },
+    Flag {
+        name: "record-mib",
+        value: "N",
+        kind: Kind::Text,
+        vars: &[],
+        default: "256",
+        help: "the record ends when its file has so many MiB",
+        commands: NODE,
+    },
+    Flag {
         name: "cluster-dns-query",
         value: "NAMES",
         kind: Kind::Text,
@@ -490,6 +531,42 @@ pub static FLAGS: &[Flag] = &[
         default: "the node's",
         help: "as if the call's X-Lasso-Region named this region",
         commands: &[Name::Explain],
+    },
+    Flag {
+        name: "replay",
+        value: "FILE",
+        kind: Kind::File,
+        vars: &[],
+        default: "none",
+        help: "a record that lasso serve --record FILE wrote: bench plays it, explain tries another strategy on it",
+        commands: &[Name::Bench, Name::Explain],
+    },
+    Flag {
+        name: "node",
+        value: "URL",
+        kind: Kind::Text,
+        vars: &[],
+        default: "none",
+        help: "the node that a record is played against, like http://127.0.0.1:4000",
+        commands: &[Name::Bench],
+    },
+    Flag {
+        name: "speed",
+        value: "X",
+        kind: Kind::Text,
+        vars: &[],
+        default: "1",
+        help: "play a record X times as fast as it was",
+        commands: &[Name::Bench],
+    },
+    Flag {
+        name: "yes",
+        value: "",
+        kind: Kind::Switch,
+        vars: &[],
+        default: "false",
+        help: "send without asking, however much it is",
+        commands: &[Name::Bench],
     },
 ];
 

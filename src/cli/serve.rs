@@ -13,6 +13,7 @@ use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
 use crate::cli::options::{Driver, Options};
 use crate::cli::profiles;
+use crate::cli::recording::{RecordFile, Recording};
 use crate::cli::snapshots::Keeper;
 use crate::cli::traces::{Exporter, Wish};
 use crate::config::topology::Topology;
@@ -27,6 +28,7 @@ use crate::runtime::flag::Flag;
 use crate::runtime::latch::Latch;
 use crate::runtime::listen::Listeners;
 use crate::runtime::mailbox::{Directory, Inbox, Mailbox};
+use crate::runtime::recorder::Recorder;
 use crate::runtime::signals::{self, Signal};
 use crate::runtime::spans::Spans;
 use crate::runtime::tls::TlsSettings;
@@ -96,6 +98,7 @@ pub struct Running {
     shards: Shards,
     log: Log,
     traces: Option<Exporter>,
+    record: Option<Recording>,
     /// Kept for its threads and what they publish.
     _resolver: Resolver,
     _cluster: ClusterParts,
@@ -127,11 +130,19 @@ impl Running {
         let mut cluster = ClusterParts::prepare(options.cluster.as_ref(), options.reuse_port)?;
         let traces = Wish::from_env(&options.env)?;
         let spans = traces.as_ref().map(|wish| Spans::new(wish.sampler, wish.queue));
-        let settings = Settings { spans: spans.clone(), ..settings };
+        let recording = options.record.as_ref();
+        let record_file = recording.map(|record| RecordFile::open(&record.file)).transpose()?;
+        let recorder = recording.map(|record| Recorder::new(record.per_million, record.with_params));
+        let settings = Settings { spans: spans.clone(), recorder: recorder.clone(), ..settings };
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
         let export = |(wish, spans)| Exporter::start(wish, spans, &node, log);
         let traces = traces.zip(spans).map(export).transpose()?;
+        let record = |(file, recorder)| {
+            let named = (node.snapshot.latest().topology.clone(), &*node.settings.region);
+            Recording::start(file, options, named, recorder, log)
+        };
+        let record = record_file.zip(recorder).map(record).transpose()?;
         let keeper = Keeper::new(options, &node, log);
         let judge = start_aggregator(&node, options, log, keeper.as_ref())?;
         let start = Start {
@@ -173,6 +184,7 @@ impl Running {
             _resolver: resolver,
             _cluster: cluster,
             traces,
+            record,
             _beside: [judge, control],
             keeper,
         })
@@ -183,6 +195,7 @@ impl Running {
         self.shards.join();
         settle(&self.node);
         self.traces.iter().for_each(Exporter::stop);
+        self.record.iter().for_each(Recording::stop);
         if let Some(mut keeper) = self.keeper {
             keeper.write_all();
         }
@@ -400,6 +413,7 @@ fn settings(options: &Options, address: SocketAddr, shards: usize, room: Descrip
         request_log_rate: options.request_log_rate,
         started: uring::wall_now(),
         spans: None,
+        recorder: None,
         log_losses: log.losses(),
         cluster: options.cluster.clone(),
     })

@@ -8,6 +8,7 @@
 pub mod cluster;
 mod heights;
 mod probing;
+pub mod replay;
 mod streams;
 
 use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};

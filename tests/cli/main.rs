@@ -52,7 +52,7 @@ fn golden(name: &str, said: &Said) {
 #[test]
 fn help() {
     golden("help", &lasso(&["help"], &[]));
-    for command in ["serve", "demo", "check", "stats", "top", "explain", "breaker", "completions", "help"] {
+    for command in ["serve", "demo", "check", "stats", "top", "explain", "bench", "breaker", "completions", "help"] {
         let said = lasso(&[command, "--help"], &[]);
         golden(&format!("help-{command}"), &said);
         assert_eq!(lasso(&["help", command], &[]).out, said.out);
@@ -110,7 +110,16 @@ fn wrong_usage_is_exit_2_with_a_remedy() {
         assert!(said.err.starts_with("lasso: ") && said.err.contains(part), "{args:?} {vars:?}: {}", said.err);
     };
     check(&["srve"], &[], "unknown command \"srve\" (did you mean \"serve\"?)");
-    check(&["bench"], &[], "unknown command \"bench\" (known: serve, demo, check");
+    check(&["bensh"], &[], "unknown command \"bensh\" (did you mean \"bench\"?)");
+    check(&["bench"], &[], "bench needs a record to replay: lasso bench --replay FILE --node");
+    check(&["bench", "--replay", "x"], &[], "bench --replay needs the node to replay to");
+    check(&["bench", "--replay", "x", "--node", "ftp://x"], &[], "--node is \"ftp://x\" (it must be like http://127.0.0.1:4000");
+    check(&["bench", "--replay", "x", "--node", "a", "--speed", "0"], &[], "--speed is \"0\" (it must be a number above 0");
+    check(&["explain", "--replay", "x"], &[], "explain --replay needs the strategy to try");
+    check(&["explain", "eth_call", "--replay", "x", "--strategy", "fastest"], &[], "leave METHOD and --chain out");
+    check(&["--record-rate", "1%"], &[], "--record-rate needs a file to record to (--record FILE)");
+    check(&["--record", "x", "--record-rate", "2"], &[], "a share of all calls, like 0.01 or 1%");
+    check(&["--record", "x", "--record-mib", "0"], &[], "--record-mib is \"0\"");
     check(&["explain"], &[], "explain needs a method: lasso explain eth_call --chain CHAIN");
     check(&["explain", "eth_call"], &[], "explain needs a chain: --chain CHAIN (lasso stats lists them)");
     check(&["explain", "eth_call", "again"], &[], "unexpected \"again\" after explain");

@@ -48,6 +48,7 @@ mod recovery;
 mod regions;
 mod regions_page;
 mod relay;
+mod replay;
 mod resume;
 mod scenario;
 mod schema;

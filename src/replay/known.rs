@@ -33,7 +33,7 @@ const ANY_SAMPLES: usize = 6;
 const ANY_ENOUGH: usize = 3;
 /// What is drawn from where nothing is near.
 const DISTANT_SAMPLES: usize = 20;
-/// So many good answers of a method at one provider make its time known there.
+/// So many good answers of a method around a probe can be held against it.
 const TELLING_SAMPLES: usize = 5;
 /// So many failures in a row, over so long, are an outage.
 const OUTAGE_FAILURES: usize = 3;
@@ -216,19 +216,30 @@ impl Outage {
     }
 }
 
-/// Runs of failures of the provider's own in what was seen of one channel, by time.
+/// Runs of failures of the provider's own in what was seen of one channel, by time. When one began and ended nobody saw: half-way
+/// to the good answers beside it is the best guess.
 fn outages(sorted: &[Moment]) -> Vec<Outage> {
     let is_failed = |moment: &Moment| match moment.seen.outcome {
         RecordedOutcome::Failed(category) => matches!(category.class(), Class::ProviderFailure | Class::Quota),
         _ => false,
     };
-    let runs = sorted.chunk_by(|a, b| is_failed(a) == is_failed(b)).filter(|run| run.first().is_some_and(is_failed));
-    let of_run = |run: &[Moment]| {
-        let (from_us, to_us) = (run.first()?.at_us, run.last()?.at_us);
-        let is_one = run.len() >= OUTAGE_FAILURES && to_us - from_us >= OUTAGE_US;
-        is_one.then(|| Outage { from_us, to_us, failures: run.to_vec() })
-    };
-    runs.filter_map(of_run).collect()
+    let (mut found, mut good_us) = (Vec::<Outage>::new(), None::<u64>);
+    let mut open: Option<Outage> = None;
+    for run in sorted.chunk_by(|a, b| is_failed(a) == is_failed(b)) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        if !is_failed(first) {
+            if let Some(mut outage) = open.take() {
+                outage.to_us += first.at_us.saturating_sub(outage.to_us) / 2;
+                found.push(outage);
+            }
+            good_us = Some(last.at_us);
+        } else if run.len() >= OUTAGE_FAILURES && last.at_us - first.at_us >= OUTAGE_US {
+            let from_us = good_us.map_or(first.at_us, |good| good + (first.at_us - good) / 2);
+            open = Some(Outage { from_us, to_us: last.at_us, failures: run.to_vec() });
+        }
+    }
+    found.extend(open);
+    found
 }
 
 /// The nearest ones, at most `count` of them and none farther than `reach_us`, half of them before and half after where there are
@@ -246,27 +257,35 @@ fn pick(from: &[Moment], rng: &mut Rng) -> Option<Moment> {
     from.get(rng.below(from.len() as u64) as usize).copied()
 }
 
-/// For each method, the mean over all channels of ln(its median / the probes' median), by the samples behind it.
+/// For each method, the median over all probes of ln(the median of its calls around the probe / the probe). Beside each other in
+/// time, because a provider's medians over hours say more of its changes than of the method.
 fn effects(by_method: &BTreeMap<(ChannelId, What), Vec<Moment>>) -> BTreeMap<u16, f64> {
-    let median = |list: &Vec<Moment>| {
-        let mut good: Vec<u32> = list
-            .iter()
-            .filter(|moment| moment.seen.outcome == RecordedOutcome::Answered)
-            .map(|moment| moment.seen.took_us)
-            .collect();
-        good.sort_unstable();
-        (good.len() >= TELLING_SAMPLES).then(|| (f64::from(good.get(good.len() / 2).copied().unwrap_or(1).max(1)), good.len()))
-    };
-    let medians: BTreeMap<(ChannelId, What), (f64, usize)> =
-        by_method.iter().filter_map(|(key, list)| Some((*key, median(list)?))).collect();
-    let mut sums: BTreeMap<u16, (f64, f64)> = BTreeMap::new();
-    for ((channel, what), (own, count)) in &medians {
-        let (Some(method), Some((probe, _))) = (what, medians.get(&(*channel, None))) else { continue };
-        let weight = (*count as f64).sqrt();
-        let sum = sums.entry(*method).or_default();
-        *sum = (sum.0 + weight * (own / probe).ln(), sum.1 + weight);
+    let mut ratios: BTreeMap<u16, Vec<f64>> = BTreeMap::new();
+    for ((channel, what), calls) in by_method {
+        let (Some(method), Some(probes)) = (what, by_method.get(&(*channel, None))) else { continue };
+        let is_good = |moment: &&Moment| moment.seen.outcome == RecordedOutcome::Answered;
+        for probe in probes.iter().filter(is_good) {
+            let mut near: Vec<u32> = nearest(calls, probe.at_us, NEAR_SAMPLES, NEAR_US)
+                .iter()
+                .filter(is_good)
+                .map(|moment| moment.seen.took_us)
+                .collect();
+            near.sort_unstable();
+            if near.len() >= TELLING_SAMPLES
+                && let Some(median) = near.get(near.len() / 2)
+            {
+                ratios
+                    .entry(*method)
+                    .or_default()
+                    .push((f64::from(*median).max(1.0) / f64::from(probe.seen.took_us).max(1.0)).ln());
+            }
+        }
     }
-    sums.into_iter().filter(|(_, (_, weight))| *weight > 0.0).map(|(method, (sum, weight))| (method, sum / weight)).collect()
+    let median = |mut all: Vec<f64>| {
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied()
+    };
+    ratios.into_iter().filter_map(|(method, all)| Some((method, median(all)?))).collect()
 }
 
 #[cfg(test)]
@@ -332,7 +351,7 @@ mod tests {
         // One that fails alone is no outage.
         lines.push(failed(50));
         let (_, known) = known(&lines);
-        for at_s in [100, 110, 118, 124] {
+        for at_s in [100, 110, 118, 124, 126] {
             assert_eq!(drawn(&known, 0, 0, at_s), Some((9, Basis::Measured)), "{at_s}");
         }
         let channel = ChannelId::of(InstanceId(0), Transport::Http);

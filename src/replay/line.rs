@@ -123,7 +123,7 @@ pub struct AttemptLine {
     pub provider: String,
     pub over: String,
     pub us: u64,
-    /// `ok`, `absent`, or the category of what went wrong.
+    /// `ok`, `absent`, the category of what went wrong, or what says nothing of the provider (`stale`, `client_gone`).
     pub outcome: String,
     /// An error that was the call's own: it was the answer.
     #[serde(default, skip_serializing_if = "is_false")]

@@ -22,6 +22,9 @@ use crate::snapshot::ChainPlan;
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 
+/// A pooled connection had died idle; the call was sent again.
+const STALE: &str = "stale";
+
 impl<W: World> Shard<W> {
     /// A call goes on its way: whether it is written down is decided here.
     #[inline]
@@ -36,7 +39,8 @@ impl<W: World> Shard<W> {
     #[inline]
     pub fn sample_attempt(&self, call: &mut Call<W>, plan: &ChainPlan, began: Instant, got: &Got<W>) {
         if let (Some(sampled), Some(slot)) = (&mut call.trace.sampled, call.trace.selected) {
-            let (fault, is_answer) = fault_of(got);
+            // What goes on over a fresh connection says nothing of the provider, and is no failure.
+            let (fault, is_answer) = if matches!(got, Got::Lost { stale: true }) { (Some(STALE), false) } else { fault_of(got) };
             let (entry, transport) = (plan.fixed.entry(slot), plan.fixed.channels[slot].transport());
             let attempt = SampledAttempt { entry, transport, took: self.now().since(began), fault, is_answer };
             // The last one ends the call, so of too many it is the one before that gives way.

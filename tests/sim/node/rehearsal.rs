@@ -1,6 +1,6 @@
 //! What a rehearsal says of a strategy against what that strategy does.
 //!
-//! For each seed one world: four providers whose latencies differ by up to 30 times and change every two to four minutes, one
+//! For each seed one world: four providers whose latencies differ by up to 30 times and change every four to eight minutes, one
 //! of which fails in a few calls of a hundred and one of which is gone for a while, and calls that come at the same moments whatever
 //! becomes of them. The world is run once under each strategy, and its calls are recorded as a node records them. Then each
 //! record is rehearsed under every other strategy, and held against the run that had it.
@@ -33,7 +33,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-const MINUTES: u64 = 8;
+const MINUTES: u64 = 16;
 const PROVIDERS: usize = 4;
 const CALLS_S: f64 = 25.0;
 const STRATEGIES: [Strategy; 4] = [Strategy::Priority, Strategy::LoadBalanced, Strategy::Fastest, Strategy::LatencyWeighted];
@@ -55,10 +55,10 @@ fn lives(seed: u64) -> Vec<Life> {
             let (mut at, mut medians) = (Instant::ZERO, Vec::new());
             while at.as_ms() < MINUTES * 60_000 {
                 medians.push((at, 10.0 * 30f64.powf(draw.unit())));
-                at = at.plus_ms(120_000 + draw.below(120_000));
+                at = at.plus_ms(240_000 + draw.below(240_000));
             }
             let failing = if place == troubled { 30_000 } else { 0 };
-            let from = Instant::ZERO.plus_ms(60_000 + draw.below(240_000));
+            let from = Instant::ZERO.plus_ms(60_000 + draw.below(600_000));
             let gone = (place == (troubled + 1) % PROVIDERS).then(|| (from, from.plus_ms(40_000)));
             Life { medians, failing, gone }
         })
@@ -75,9 +75,9 @@ fn knobs(median_ms: f64, failing: u32) -> Knobs {
 }
 
 /// The record of one run.
-fn run(seed: u64, strategy: Strategy, per_million: u64) -> Record {
-    let mut draw = Rng::new(seed).fork(91);
-    let node = Sim::new(seed);
+fn run(seed: u64, luck: u64, strategy: Strategy, per_million: u64) -> Record {
+    let mut draw = Rng::new(seed).fork(91 + luck);
+    let node = Sim::new(seed + 1000 * luck);
     let network = Rc::new(Network::new(ChainModel::new(seed, CHAIN_ID, Duration::from_secs(2))));
     let lives = lives(seed);
     for (index, life) in lives.into_iter().enumerate() {
@@ -170,7 +170,7 @@ fn compare(seeds: std::ops::Range<u64>, per_million: u64) -> (f64, f64) {
         let runs: Vec<(Strategy, Record, ChainSums)> = STRATEGIES
             .into_iter()
             .map(|strategy| {
-                let record = run(seed, strategy, per_million);
+                let record = run(seed, 0, strategy, per_million);
                 let recorded = rehearse(&record, strategy, 1).expect("it can be rehearsed").chains.remove(0).0;
                 (strategy, record, recorded)
             })
@@ -211,8 +211,8 @@ fn a_rehearsal_agrees_with_the_run_within_a_tenth() {
 /// The bar means something: another strategy's figures are not within it.
 #[test]
 fn another_strategy_is_not_within_a_tenth() {
-    let (balanced, fastest) = (run(0, Strategy::LoadBalanced, 1_000_000), run(0, Strategy::Fastest, 1_000_000));
+    let (balanced, fastest) = (run(0, 0, Strategy::LoadBalanced, 1_000_000), run(0, 0, Strategy::Fastest, 1_000_000));
     let of = |record: &Record, strategy| rehearse(record, strategy, 1).expect("it can be rehearsed").chains.remove(0);
     let (median, share) = apart(&of(&balanced, Strategy::LoadBalanced).0, &of(&fastest, Strategy::Fastest).0);
-    assert!(median > 0.3 && share > 0.3, "{median} {share}");
+    assert!(median > 0.5 && share > 0.1, "{median} {share}");
 }

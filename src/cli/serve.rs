@@ -119,8 +119,7 @@ impl Running {
         if !options.pin {
             seats.iter_mut().for_each(|seat| seat.core = None);
         }
-        let at = SocketAddr::new(options.listen, options.port);
-        let listeners = Listeners::bind(at, seats.len(), options.reuse_port).map_err(|fault| fault.to_string())?;
+        let listeners = listeners(options, seats.len())?;
         let ca_files: BTreeSet<&str> = topology.instances.values().filter_map(|i| i.ca_file.as_deref()).collect();
         let tls = TlsSettings::load(ca_files).map_err(|fault| fault.to_string())?;
         let address = listeners.address();
@@ -130,19 +129,14 @@ impl Running {
         let mut cluster = ClusterParts::prepare(options.cluster.as_ref(), options.reuse_port)?;
         let traces = Wish::from_env(&options.env)?;
         let spans = traces.as_ref().map(|wish| Spans::new(wish.sampler, wish.queue));
-        let recording = options.record.as_ref();
-        let record_file = recording.map(|record| RecordFile::open(&record.file)).transpose()?;
-        let recorder = recording.map(|record| Recorder::new(record.per_million, record.with_params));
-        let settings = Settings { spans: spans.clone(), recorder: recorder.clone(), ..settings };
+        let record_file = options.record.as_ref().map(|record| RecordFile::open(&record.file)).transpose()?;
+        let recorder = options.record.as_ref().map(|record| Recorder::new(record.per_million, record.with_params));
+        let settings = Settings { spans: spans.clone(), recorder, ..settings };
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
         let export = |(wish, spans)| Exporter::start(wish, spans, &node, log);
         let traces = traces.zip(spans).map(export).transpose()?;
-        let record = |(file, recorder)| {
-            let named = (node.snapshot.latest().topology.clone(), &*node.settings.region);
-            Recording::start(file, options, named, recorder, log)
-        };
-        let record = record_file.zip(recorder).map(record).transpose()?;
+        let record = record_file.map(|file| Recording::start(file, options, &node, log)).transpose()?;
         let keeper = Keeper::new(options, &node, log);
         let judge = start_aggregator(&node, options, log, keeper.as_ref())?;
         let start = Start {
@@ -161,10 +155,7 @@ impl Running {
         let (started, is_running, count) = (start.started.clone(), start.is_running.clone(), seats.len());
         let (listeners, orders) = (start.listeners.clone(), start.orders.clone());
         let shards = Shards::start(&seats, move |seat| start.run_shard(seat)).map_err(|e| format!("no thread: {e}"))?;
-        let reports = started.wait(count, START_WAIT).into_iter().collect::<Result<Vec<_>, _>>()?;
-        if reports.len() < count {
-            return Err("a shard did not start within 30 s".to_owned());
-        }
+        let reports = all_started(&started, count)?;
         if let Some(keeper) = &keeper {
             keeper.start().map_err(|e| format!("no thread: {e}"))?;
         }
@@ -210,6 +201,17 @@ impl Running {
         }
         self.wait()
     }
+}
+
+fn listeners(options: &Options, shards: usize) -> Result<Listeners, String> {
+    let at = SocketAddr::new(options.listen, options.port);
+    Listeners::bind(at, shards, options.reuse_port).map_err(|fault| fault.to_string())
+}
+
+/// Waits for every shard.
+fn all_started(started: &Latch<Result<DriverReport, String>>, count: usize) -> Result<Vec<DriverReport>, String> {
+    let reports = started.wait(count, START_WAIT).into_iter().collect::<Result<Vec<_>, _>>()?;
+    if reports.len() < count { Err("a shard did not start within 30 s".to_owned()) } else { Ok(reports) }
 }
 
 /// What a shard's thread needs; again after a panic.

@@ -265,27 +265,27 @@ fn effects(by_method: &BTreeMap<(ChannelId, What), Vec<Moment>>) -> BTreeMap<u16
         let (Some(method), Some(probes)) = (what, by_method.get(&(*channel, None))) else { continue };
         let is_good = |moment: &&Moment| moment.seen.outcome == RecordedOutcome::Answered;
         for probe in probes.iter().filter(is_good) {
-            let mut near: Vec<u32> = nearest(calls, probe.at_us, NEAR_SAMPLES, NEAR_US)
+            let near: Vec<u32> = nearest(calls, probe.at_us, NEAR_SAMPLES, NEAR_US)
                 .iter()
                 .filter(is_good)
                 .map(|moment| moment.seen.took_us)
                 .collect();
-            near.sort_unstable();
             if near.len() >= TELLING_SAMPLES
-                && let Some(median) = near.get(near.len() / 2)
+                && let Some(median) = median(near.into_iter().map(f64::from).collect())
             {
-                ratios
-                    .entry(*method)
-                    .or_default()
-                    .push((f64::from(*median).max(1.0) / f64::from(probe.seen.took_us).max(1.0)).ln());
+                ratios.entry(*method).or_default().push((median.max(1.0) / f64::from(probe.seen.took_us).max(1.0)).ln());
             }
         }
     }
-    let median = |mut all: Vec<f64>| {
-        all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied()
-    };
     ratios.into_iter().filter_map(|(method, all)| Some((method, median(all)?))).collect()
+}
+
+/// The mean of the two in the middle where there are two.
+fn median(mut all: Vec<f64>) -> Option<f64> {
+    all.sort_by(f64::total_cmp);
+    let above = all.get(all.len() / 2)?;
+    let below = all.get(all.len().checked_sub(1)? / 2)?;
+    Some(below.midpoint(*above))
 }
 
 #[cfg(test)]

@@ -58,6 +58,8 @@ const PLAYABLE: usize = 1_000;
 
 /// Calls one by one and in batches, on one connection.
 fn talk(lasso: &Lasso) {
+    // How old a block is, a node can tell that knows its chain's height.
+    std::thread::sleep(Duration::from_millis(1_500));
     let mut calls: Vec<String> = Vec::new();
     for (method, params, count) in KINDS {
         (0..count).for_each(|_| calls.push(call(calls.len(), method, params)));

@@ -15,12 +15,12 @@ use crate::base::limits;
 use crate::base::time::Instant;
 use crate::cli::log::Log;
 use crate::cli::options::Options;
-use crate::config::topology::Topology;
 use crate::runtime::background::{self, Background};
 use crate::runtime::flag::Flag;
 use crate::runtime::latch::Latch;
 use crate::runtime::recorder::Recorder;
 use crate::runtime::uring;
+use crate::shard::Node;
 pub use encode::{Encoder, header};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -101,15 +101,12 @@ const TELL_EVERY_MS: u64 = 60_000;
 
 impl Recording {
     /// Begins with a header. The error is for people.
-    pub fn start(
-        file: RecordFile,
-        options: &Options,
-        (topology, region): (Arc<Topology>, &str),
-        recorder: Arc<Recorder>,
-        log: &Log,
-    ) -> Result<Recording, String> {
-        let Some(asked) = &options.record else { return Err("nothing is to be recorded".to_owned()) };
-        let header = header(&topology, options, region, uring::wall_now()).unwrap_or_default();
+    pub fn start(file: RecordFile, options: &Options, node: &Node, log: &Log) -> Result<Recording, String> {
+        let (Some(asked), Some(recorder)) = (&options.record, node.settings.recorder.clone()) else {
+            return Err("nothing is to be recorded".to_owned());
+        };
+        let topology = node.snapshot.latest().topology.clone();
+        let header = header(&topology, options, &node.settings.region, uring::wall_now()).unwrap_or_default();
         let mut work = RecordWriter {
             encoder: Encoder::new(topology, uring::process_now()),
             file,

@@ -6,7 +6,7 @@
 //! record is rehearsed under every other strategy, and held against the run that had it.
 //!
 //! The law: the median of what clients waited within a tenth of the run's, and each provider's share of the answers within a
-//! tenth of all answers. Two runs of one strategy on other draws of the same latencies differ too, by about a third of that.
+//! tenth of all answers. Two runs of one strategy with other luck differ by up to two per cent.
 
 use super::book::Book;
 use super::calls::CHAIN_ID;
@@ -33,7 +33,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-const MINUTES: u64 = 16;
 const PROVIDERS: usize = 4;
 const CALLS_S: f64 = 25.0;
 const STRATEGIES: [Strategy; 4] = [Strategy::Priority, Strategy::LoadBalanced, Strategy::Fastest, Strategy::LatencyWeighted];
@@ -47,13 +46,13 @@ struct Life {
     gone: Option<(Instant, Instant)>,
 }
 
-fn lives(seed: u64) -> Vec<Life> {
+fn lives(seed: u64, minutes: u64) -> Vec<Life> {
     let mut draw = Rng::new(seed).fork(90);
     let troubled = draw.below(PROVIDERS as u64) as usize;
     (0..PROVIDERS)
         .map(|place| {
             let (mut at, mut medians) = (Instant::ZERO, Vec::new());
-            while at.as_ms() < MINUTES * 60_000 {
+            while at.as_ms() < minutes * 60_000 {
                 medians.push((at, 10.0 * 30f64.powf(draw.unit())));
                 at = at.plus_ms(240_000 + draw.below(240_000));
             }
@@ -75,11 +74,16 @@ fn knobs(median_ms: f64, failing: u32) -> Knobs {
 }
 
 /// The record of one run.
-fn run(seed: u64, luck: u64, strategy: Strategy, per_million: u64) -> Record {
-    let mut draw = Rng::new(seed).fork(91 + luck);
-    let node = Sim::new(seed + 1000 * luck);
+fn run(seed: u64, minutes: u64, strategy: Strategy) -> Record {
+    read(&recorded(seed, minutes, strategy)).expect("what was recorded is a record")
+}
+
+/// The same as it stands in its file.
+fn recorded(seed: u64, minutes: u64, strategy: Strategy) -> Vec<u8> {
+    let mut draw = Rng::new(seed).fork(91);
+    let node = Sim::new(seed);
     let network = Rc::new(Network::new(ChainModel::new(seed, CHAIN_ID, Duration::from_secs(2))));
-    let lives = lives(seed);
+    let lives = lives(seed, minutes);
     for (index, life) in lives.into_iter().enumerate() {
         let first = knobs(life.medians[0].1, life.failing);
         let provider = Rc::new(Provider::new(&format!("p{index}"), network.clone(), first, draw.fork(30 + index as u64)));
@@ -89,12 +93,12 @@ fn run(seed: u64, luck: u64, strategy: Strategy, per_million: u64) -> Record {
     let priorities: Vec<_> = (1..=PROVIDERS as u64).map(|priority| (priority, launch::Way::Http)).collect();
     let topology = Arc::new(launch::topology(&priorities, None, 256));
     let snapshot = Snapshot::new((*topology).clone(), strategy, "sim", 2);
-    let recorder = Recorder::new(per_million, false);
+    let recorder = Recorder::new(1_000_000, false);
     let settings = Settings { recorder: Some(recorder.clone()), ..launch::settings(&node, 1) };
     let shared = Node::new(settings, snapshot, [draw.next(), draw.next()]);
     let shards = launch::start_shards(&node, &shared, Fault::None);
     let judge = launch::start_aggregator(&node, &shared, Policy::default(), draw.fork(7), Rc::new(Book::new(&node)));
-    let text = Rc::new(RefCell::new(first_line(&topology, per_million)));
+    let text = Rc::new(RefCell::new(first_line(&topology)));
     let (world, encoder, written) = (node.clone(), Encoder::new(topology, Instant::ZERO), text.clone());
     let queue = recorder.clone();
     node.spawn("recording", async move {
@@ -105,18 +109,16 @@ fn run(seed: u64, luck: u64, strategy: Strategy, per_million: u64) -> Record {
         }
     });
     node.spawn("clients", clients(node.clone(), Rng::new(seed).fork(92)));
-    let ended = node.run(Instant::ZERO.plus_ms(MINUTES * 60_000));
+    let ended = node.run(Instant::ZERO.plus_ms(minutes * 60_000));
     assert_eq!(recorder.lost(), 0);
     drop((shards, judge, shared));
     let trace = node.finish(ended);
     assert_eq!((ended, trace.violations), (Ended::Deadline, Vec::new()), "seed {seed}");
-    let text = text.take();
-    read(&text).expect("what was recorded is a record")
+    text.take()
 }
 
-fn first_line(topology: &lasso::config::topology::Topology, per_million: u64) -> Vec<u8> {
-    let rate = format!("{}", per_million as f64 / 1e6);
-    let args = ["serve", "--record", "x", "--record-rate", &rate].map(std::ffi::OsString::from);
+fn first_line(topology: &lasso::config::topology::Topology) -> Vec<u8> {
+    let args = ["serve", "--record", "x"].map(std::ffi::OsString::from);
     let Ok(Command::Serve(options)) = parse(args.into(), Env::new([], None)) else { panic!("good arguments") };
     header(topology, &options, "sim", lasso::base::time::WallTime(1)).expect("a header")
 }
@@ -163,25 +165,25 @@ fn apart(estimate: &ChainSums, real: &ChainSums) -> (f64, f64) {
     ((median(estimate) / median(real) - 1.0).abs(), shares.fold(0.0, f64::max))
 }
 
-/// Each ordered pair of strategies, over these seeds; the worst of all.
-fn compare(seeds: std::ops::Range<u64>, per_million: u64) -> (f64, f64) {
+/// Records of runs under `from` rehearsed under every strategy, over these seeds and minutes; the worst of all.
+fn compare(seeds: std::ops::Range<u64>, minutes: u64, from: &[Strategy]) -> (f64, f64) {
     let mut worst = (0.0f64, 0.0f64);
     for seed in seeds {
         let runs: Vec<(Strategy, Record, ChainSums)> = STRATEGIES
             .into_iter()
             .map(|strategy| {
-                let record = run(seed, 0, strategy, per_million);
+                let record = run(seed, minutes, strategy);
                 let recorded = rehearse(&record, strategy, 1).expect("it can be rehearsed").chains.remove(0).0;
                 (strategy, record, recorded)
             })
             .collect();
-        for (from, record, _) in &runs {
+        for (from, record, _) in runs.iter().filter(|(strategy, ..)| from.contains(strategy)) {
             for (to, _, real) in &runs {
                 let estimate = rehearse(record, *to, 1).expect("it can be rehearsed").chains.remove(0).1;
                 let (median, share) = apart(&estimate, real);
                 let ms = |sums: &ChainSums, q| sums.quantile_us(q).unwrap_or(0) as f64 / 1e3;
                 eprintln!(
-                    "seed {seed}, {} from {}: p50 {:.1} for {:.1} ms ({:.1} %), p90 {:.1} for {:.1}, shares within {:.1} %, failed {} for {}, {} calls",
+                    "seed {seed}, {} from {}: p50 {:.1} for {:.1} ms ({:.1} %), p90 {:.1} for {:.1}, shares within {:.1} %, {} calls",
                     to.word(),
                     from.word(),
                     ms(&estimate, 0.5),
@@ -190,28 +192,34 @@ fn compare(seeds: std::ops::Range<u64>, per_million: u64) -> (f64, f64) {
                     ms(&estimate, 0.9),
                     ms(real, 0.9),
                     share * 100.0,
-                    estimate.failures,
-                    real.failures,
                     real.calls(),
                 );
                 worst = (worst.0.max(median), worst.1.max(share));
             }
         }
     }
+    eprintln!("at worst {:.1} % of a median and {:.1} % of a share", worst.0 * 100.0, worst.1 * 100.0);
     worst
 }
 
+/// Where every provider got calls.
 #[test]
 fn a_rehearsal_agrees_with_the_run_within_a_tenth() {
-    let (median, share) = compare(0..4, 1_000_000);
-    eprintln!("at worst {:.1} % of a median and {:.1} % of a share", median * 100.0, share * 100.0);
+    let (median, share) = compare(0..4, 16, &STRATEGIES[1..]);
+    assert!(median <= 0.10 && share <= 0.10, "{median:.3} of a median, {share:.3} of a share");
+}
+
+/// Under `priority` the others are known by the node's own probes only, one in twelve seconds: of an hour these are enough.
+#[test]
+fn probes_of_an_hour_are_enough() {
+    let (median, share) = compare(0..3, 60, &STRATEGIES[..1]);
     assert!(median <= 0.10 && share <= 0.10, "{median:.3} of a median, {share:.3} of a share");
 }
 
 /// The bar means something: another strategy's figures are not within it.
 #[test]
 fn another_strategy_is_not_within_a_tenth() {
-    let (balanced, fastest) = (run(0, 0, Strategy::LoadBalanced, 1_000_000), run(0, 0, Strategy::Fastest, 1_000_000));
+    let (balanced, fastest) = (run(0, 16, Strategy::LoadBalanced), run(0, 16, Strategy::Fastest));
     let of = |record: &Record, strategy| rehearse(record, strategy, 1).expect("it can be rehearsed").chains.remove(0);
     let (median, share) = apart(&of(&balanced, Strategy::LoadBalanced).0, &of(&fastest, Strategy::Fastest).0);
     assert!(median > 0.5 && share > 0.1, "{median} {share}");

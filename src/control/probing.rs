@@ -162,7 +162,7 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
         shard.tell(Event::TrialEnded { permit, channel, end });
     }
     if let Some(probe) = probe {
-        shard.sample_probe(channel, told(probe));
+        shard.sample_probe(watched.entry, channel, told(probe));
         shard.tell(Event::Probed { channel, probe });
     }
     let (now, mut rng) = (shard.world().now(), shard.world().rng());

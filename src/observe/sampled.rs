@@ -73,6 +73,8 @@ pub struct SampledAttempt {
 pub struct SampledProbe {
     pub ended: Instant,
     pub channel: ChannelId,
+    /// It was behind the others, on another fork or on another chain: asked after all others.
+    pub is_behind: bool,
     /// `Err`: by its category's word.
     pub outcome: Result<Duration, &'static str>,
 }

@@ -6,7 +6,7 @@
 //! end, which `replay::known` draws from what was seen of that provider around that time. Recorded probes are told as they
 //! were.
 //!
-//! What it leaves out: heights and lag (every provider has every block), lessons about limits, waiting for a connection, and
+//! What it leaves out: heights (who lags is known by the last probe only), lessons about limits, waiting for a connection, and
 //! that a provider may do worse under more calls.
 
 pub mod cast;
@@ -105,6 +105,8 @@ struct Stage<'a> {
     next_probe: usize,
     last_trial: u64,
     used_grants: BTreeSet<u32>,
+    /// Channels whose last probe found them behind.
+    behind: BTreeSet<ChannelId>,
     stepped: Instant,
     rng: Rng,
     told: Rehearsed,
@@ -148,6 +150,7 @@ impl<'a> Stage<'a> {
             next_probe: 0,
             last_trial: 0,
             used_grants: BTreeSet::new(),
+            behind: BTreeSet::new(),
             stepped: Instant::ZERO,
             rng,
             record,
@@ -203,7 +206,13 @@ impl<'a> Stage<'a> {
                 Err(Some(category)) => Some(Probe::Failed { category }),
                 Err(None) => None,
             };
-            if let Some((channel, probe)) = self.cast.channel(probe.place).zip(found) {
+            let channel = self.cast.channel(probe.place);
+            match (channel, probe.is_behind) {
+                (Some(channel), true) => drop(self.behind.insert(channel)),
+                (Some(channel), false) => drop(self.behind.remove(&channel)),
+                (None, _) => {}
+            }
+            if let Some((channel, probe)) = channel.zip(found) {
                 self.tell(CONTROL, Event::Probed { channel, probe });
             }
         }
@@ -342,6 +351,8 @@ impl<'a> Stage<'a> {
             let is_beyond = |most: Option<u64>| most.is_some_and(|most| range > most);
             plan.fixed.bounds.iter().filter(|(_, b)| is_beyond(b.max_block_range)).fold(0, |set, (slot, _)| set | bit(slot))
         });
+        let is_behind = |channel: &ChannelId| self.behind.contains(channel);
+        ask.behind = plan.fixed.channels.iter().filter(|(_, c)| is_behind(c)).fold(0, |set, (slot, _)| set | bit(slot));
         ask.vetoed = self.vetoes.mask(plan);
         ask.pin = call.pin.and_then(|pin| self.cast.provider(call.chain, pin));
         ask.allow_failover = call.allow_failover;

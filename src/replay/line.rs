@@ -140,6 +140,9 @@ pub struct ProbeLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub us: Option<u64>,
     pub outcome: String,
+    /// It lagged, or was on another fork or chain.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub behind: bool,
 }
 
 /// Calls that were sampled and found no room since the line of this kind before, or why nothing follows.

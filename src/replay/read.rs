@@ -104,6 +104,8 @@ pub struct RecordedProbe {
     /// When it ended.
     pub at_us: u64,
     pub place: RecordedPlace,
+    /// It lagged, or was on another fork or chain.
+    pub is_behind: bool,
     /// `Err`: what went wrong; `None` for what no category is of (another chain).
     pub outcome: Result<u32, Option<Category>>,
 }
@@ -314,7 +316,7 @@ impl RecordReader {
     }
 
     fn read_probe(&mut self, line: &[u8]) -> Result<(), LineFault> {
-        let ProbeLine { at_us, probe: [profile, chain, id], over, us, outcome } = shaped(line)?;
+        let ProbeLine { at_us, probe: [profile, chain, id], over, us, outcome, behind } = shaped(line)?;
         let chain = self.chain(&profile, &chain)?;
         let place = RecordedPlace { chain, provider: self.provider(chain, &id)?, transport: transport(&over)? };
         let outcome = match us {
@@ -322,7 +324,7 @@ impl RecordReader {
             _ => Err(category(&outcome)),
         };
         let at_us = self.time(at_us);
-        self.probes.push(RecordedProbe { at_us, place, outcome });
+        self.probes.push(RecordedProbe { at_us, place, is_behind: behind, outcome });
         Ok(())
     }
 

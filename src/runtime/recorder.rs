@@ -87,7 +87,7 @@ mod tests {
     use crate::observe::sampled::SampledProbe;
 
     fn sample() -> Sample {
-        Sample::Probe(SampledProbe { ended: Instant::ZERO, channel: ChannelId(0), outcome: Err("timeout") })
+        Sample::Probe(SampledProbe { ended: Instant::ZERO, channel: ChannelId(0), is_behind: false, outcome: Err("timeout") })
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! (`runtime/recorder.rs`). A call that is not sampled pays one look at a setting where nothing is recorded, and one draw where
 //! something is.
 
-use crate::base::ids::ChannelId;
+use crate::base::ids::{ChannelId, EntryId};
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::chain::method;
@@ -69,10 +69,11 @@ impl<W: World> Shard<W> {
         }
     }
 
-    /// One of our own questions to a provider has ended.
-    pub fn sample_probe(&self, channel: ChannelId, outcome: Result<Duration, &'static str>) {
+    /// One of our own questions to a provider has ended. `entry`: any one that the channel serves.
+    pub fn sample_probe(&self, entry: EntryId, channel: ChannelId, outcome: Result<Duration, &'static str>) {
         if let Some(recorder) = self.node.settings.recorder.as_ref().filter(|recorder| recorder.is_on()) {
-            recorder.push(Sample::Probe(SampledProbe { ended: self.now(), channel, outcome }));
+            let is_behind = self.latest().is_behind(entry, channel.transport());
+            recorder.push(Sample::Probe(SampledProbe { ended: self.now(), channel, is_behind, outcome }));
         }
     }
 

@@ -97,6 +97,7 @@ impl Encoder {
             over: probe.channel.transport().word().to_owned(),
             us: probe.outcome.ok().map(|took| took.as_micros() as u64),
             outcome: probe.outcome.err().unwrap_or(OK).to_owned(),
+            behind: probe.is_behind,
         })
     }
 
@@ -275,6 +276,7 @@ mod tests {
         let probe = SampledProbe {
             ended: Instant::ZERO.plus_ms(1_001),
             channel: ChannelId::of(InstanceId(1), Transport::Ws),
+            is_behind: true,
             outcome: Ok(Duration::from_micros(321)),
         };
         let samples = [Sample::Call(Box::new(call(eth_call, "[{\"to\":\"0x1\"},\r\n \"latest\"]"))), Sample::Probe(probe)];
@@ -295,6 +297,7 @@ mod tests {
             outcomes,
             [(0, RecordedOutcome::Failed(Category::RateLimit)), (1, RecordedOutcome::OwnError(Category::ExecutionRevert))]
         );
+        assert!(record.probes[0].is_behind);
         assert_eq!((record.probes[0].outcome, record.probes[0].place.transport), (Ok(321), Transport::Ws));
         assert_eq!(
             record.chains[0].providers.iter().map(|p| (p.priority, p.http, p.ws)).collect::<Vec<_>>(),

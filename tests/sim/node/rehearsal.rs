@@ -123,8 +123,10 @@ fn first_line(topology: &lasso::config::topology::Topology) -> Vec<u8> {
     header(topology, &options, "sim", lasso::base::time::WallTime(1)).expect("a header")
 }
 
+type Change = Box<dyn Fn(&mut Knobs)>;
+
 async fn live(world: Sim, provider: Rc<Provider>, life: Life) {
-    let mut changes: Vec<(Instant, Box<dyn Fn(&mut Knobs)>)> = Vec::new();
+    let mut changes: Vec<(Instant, Change)> = Vec::new();
     for (at, median_ms) in life.medians {
         changes.push((at, Box::new(move |k| k.latency = Latency { p50_ms: median_ms, p95_ms: 1.6 * median_ms })));
     }

@@ -19,6 +19,8 @@ pub mod health;
 pub mod snapshot;
 /// Which provider a call goes to, what its answer means, what happens next.
 pub mod route;
+/// Records of calls: their lines, what a replay sends for them, what is known from them of every provider.
+pub mod replay;
 /// Subscriptions: which are the same, and what a client is told when providers fail, fork and come back.
 pub mod stream;
 /// Other nodes: who may speak, who belongs to the cluster, how each of them is. Advice for people, never on a call's way.
@@ -38,6 +40,8 @@ pub mod shard;
 pub mod control;
 /// Reports in, verdicts out: the one thread that judges providers.
 pub mod aggregator;
+/// What another strategy would have chosen: recorded calls through the same rules, in virtual time.
+pub mod rehearsal;
 /// Simulated providers on a model chain: for `lasso demo`, the load test and the simulator.
 pub mod demo;
 /// The commands.

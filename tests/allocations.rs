@@ -97,6 +97,7 @@ fn node(provider: SocketAddr, spans: Option<Arc<Spans>>) -> Arc<Node> {
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: uring::wall_now(),
         spans,
+        recorder: None,
         log_losses: Losses::default(),
         cluster: None,
     };

@@ -69,6 +69,7 @@ fn node() -> Arc<Node> {
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: WallTime(0),
         spans: None,
+        recorder: None,
         log_losses: Losses::default(),
         cluster: None,
     };

@@ -446,10 +446,12 @@ pub const TOP_EVENT_BYTES: u64 = 1 << 20;
 
 mod bench;
 mod cluster;
+mod records;
 mod report;
 mod subscriptions;
 pub use bench::*;
 pub use cluster::*;
+pub use records::*;
 pub use report::*;
 pub use subscriptions::*;
 

@@ -19,10 +19,8 @@ use crate::bench::plan::RunTerms;
 use crate::config::suggest;
 use crate::config::topology::{Strategy, Topology};
 use crate::control::bench::{self as driver, BenchEnd, BenchOrder, Show};
-use crate::route::limit::TrustedProxies;
 use crate::runtime::dns::Resolver;
 use crate::runtime::flag::Flag;
-use crate::runtime::journal::Losses;
 use crate::runtime::signals::{self, Signal};
 use crate::runtime::tls::TlsSettings;
 use crate::runtime::uring::{self, ShardOptions};
@@ -136,7 +134,7 @@ fn measure(order: BenchOrder, topology: Topology) -> Result<BenchEnd, String> {
     let resolver = Resolver::start(hosts).map_err(|error| format!("resolver: {error}"))?;
     // A name that does not resolve makes a dead provider, with this as its reason.
     resolver.ready(NAMES_WAIT);
-    let settings = settings();
+    let settings = Settings { started: uring::wall_now(), ..Settings::without_clients("bench") };
     let snapshot = Snapshot::new(topology, Strategy::Priority, &settings.region, settings.shards as usize + 1);
     let node = Node::new(settings, snapshot, uring::process_secret());
     let stop = Arc::new(Flag::default());
@@ -160,22 +158,4 @@ fn measure(order: BenchOrder, topology: Topology) -> Result<BenchEnd, String> {
     });
     bars.iter().for_each(|bars| bars.clear());
     run.map(|(end, _)| end).map_err(|fault| fault.to_string())
-}
-
-/// Of a node that serves nobody.
-fn settings() -> Settings {
-    Settings {
-        node_id: "bench".into(),
-        region: "bench".into(),
-        scheme: None,
-        host: "localhost".into(),
-        shards: 1,
-        trusted_proxies: TrustedProxies::loopback(),
-        client_connections_max: 0,
-        request_log_rate: 0,
-        started: uring::wall_now(),
-        spans: None,
-        log_losses: Losses::default(),
-        cluster: None,
-    }
 }

@@ -49,7 +49,7 @@ pub static COMMANDS: &[CommandInfo] = &[
         operand: Some("PROVIDER"),
         ..plain(Name::Breaker, "breaker", "hold a provider's circuits on a running node, or leave them to the rules")
     },
-    plain(Name::Bench, "bench", "compare providers: latency, limits, depth, freshness, agreement"),
+    plain(Name::Bench, "bench", "compare providers (latency, limits, depth, freshness, agreement), or play a record"),
     CommandInfo {
         argument: Some(("SHELL", &["bash", "zsh", "fish"])),
         ..plain(Name::Completions, "completions", "print a completion script for a shell")
@@ -316,6 +316,42 @@ static FLAGS: &[Flag] = &[
         vars: &["LASSO_REUSE_PORT"],
         default: "false: a port that another process holds is refused",
         help: "let a successor listen beside this process (rolling restart)",
+        commands: NODE,
+    },
+    Flag {
+        name: "record",
+        value: "FILE",
+        kind: Kind::File,
+        vars: &[],
+        default: "off",
+        help: "write sampled calls to FILE, for lasso bench --replay and lasso explain --replay; no URLs and no keys",
+        commands: NODE,
+    },
+    Flag {
+        name: "record-rate",
+        value: "SHARE",
+        kind: Kind::Text,
+        vars: &[],
+        default: "1: all of them",
+        help: "share of all calls that is recorded, like 0.01 or 1%",
+        commands: NODE,
+    },
+    Flag {
+        name: "record-params",
+        value: "",
+        kind: Kind::Switch,
+        vars: &[],
+        default: "false",
+        help: "record the parameters of reads too; never of transactions",
+        commands: NODE,
+    },
+    Flag {
+        name: "record-mib",
+        value: "N",
+        kind: Kind::Text,
+        vars: &[],
+        default: "256",
+        help: "the record ends when its file has so many MiB",
         commands: NODE,
     },
     Flag {

@@ -22,6 +22,9 @@ pub mod nodes;
 pub mod options;
 pub mod picture;
 pub mod profiles;
+pub mod recording;
+pub mod rehearse;
+pub mod replay;
 pub mod serve;
 pub mod snapshots;
 pub mod stats;
@@ -54,6 +57,10 @@ pub enum Command {
     Stats(stats::Options),
     Top(Asking),
     Explain(explain::Options),
+    /// `explain --replay`.
+    Rehearse(rehearse::Options),
+    /// `bench --replay`.
+    Replay(replay::Options),
     Breaker(breaker::Options),
     Bench(Box<bench::Options>),
     Completions(Shell),
@@ -90,9 +97,15 @@ pub fn parse(args: Vec<OsString>, env: Env) -> Result<Command, Usage> {
         Name::Check => Command::Check { print: settings.switch("print")?, options: settings.options(env)? },
         Name::Stats => Command::Stats(stats::Options::read(&settings)?),
         Name::Top => Command::Top(Asking::read(&settings)?),
-        Name::Explain => Command::Explain(explain::Options::read(&settings, &typed.words)?),
+        Name::Explain => match settings.path("replay") {
+            Some(file) => Command::Rehearse(rehearse::Options::read(&settings, &typed.words, file)?),
+            None => Command::Explain(explain::Options::read(&settings, &typed.words)?),
+        },
         Name::Breaker => Command::Breaker(breaker::Options::read(&settings, &typed.words)?),
-        Name::Bench => Command::Bench(Box::new(bench::Options::read(&settings, env)?)),
+        Name::Bench => match settings.path("replay") {
+            Some(file) => Command::Replay(replay::Options::read(&settings, file)?),
+            None => Command::Bench(Box::new(bench::Options::read(&settings, env)?)),
+        },
         Name::Completions => Command::Completions(typed.shell()?),
         Name::Help => Command::Help(typed.words.first().map(|word| command_name(word)).transpose()?),
     })
@@ -229,6 +242,8 @@ fn run(command: Command) -> i32 {
         Command::Stats(options) => stats::run(&options),
         Command::Top(asking) => top::run(&asking),
         Command::Explain(options) => told(explain::run(&options)),
+        Command::Rehearse(options) => rehearse::run(&options),
+        Command::Replay(options) => replay::run(&options),
         Command::Breaker(options) => told(breaker::run(&options)),
         Command::Bench(options) => bench::run(&options),
         Command::Completions(shell) => put(&completions::script(shell), 0),

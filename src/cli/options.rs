@@ -6,6 +6,7 @@ use crate::base::limits;
 use crate::cli::cluster;
 use crate::cli::env::{Env, Origin};
 use crate::cli::flags::{self, Flag, Kind, Name};
+use crate::cli::recording::RecordOptions;
 use crate::cluster::settings::ClusterSettings;
 use crate::config::cidr::Cidr;
 use crate::config::suggest;
@@ -55,6 +56,8 @@ pub struct Options {
     /// `None`: what the limit of open files leaves.
     pub client_connections: Option<u64>,
     pub reuse_port: bool,
+    /// `None`: no call is recorded.
+    pub record: Option<RecordOptions>,
     /// `None`: the node works alone.
     pub cluster: Option<ClusterSettings>,
     /// Environment and `.env`, for `${NAME}` in profiles.
@@ -221,6 +224,27 @@ impl Settings {
         }
     }
 
+    fn record(&self) -> Result<Option<RecordOptions>, Usage> {
+        let more = ["record-rate", "record-params", "record-mib"];
+        let Some(file) = self.path("record") else {
+            return match more.into_iter().find(|name| self.text(name).is_some_and(|text| text != "false")) {
+                Some(name) => Err(self.bad_because(name, "needs a file to record to (--record FILE)")),
+                None => Ok(None),
+            };
+        };
+        let mib = self.number("record-mib", 1, limits::RECORD_MIB_MAX)?.unwrap_or(limits::RECORD_MIB);
+        let (per_million, with_params) = (self.record_rate()?, self.switch("record-params")?);
+        Ok(Some(RecordOptions { file, per_million, with_params, bytes_max: mib << 20 }))
+    }
+
+    /// A share of all calls, `0.01` or `1%`.
+    fn record_rate(&self) -> Result<u64, Usage> {
+        let Some(text) = self.text("record-rate") else { return Ok(limits::RECORD_PER_MILLION) };
+        let (number, scale) = text.strip_suffix('%').map_or((text, 1e6), |number| (number, 1e4));
+        let share = number.trim().parse::<f64>().ok().map(|number| (number * scale).round()).filter(|n| (1.0..=1e6).contains(n));
+        share.map(|n| n as u64).ok_or_else(|| self.bad("record-rate", "a share of all calls, like 0.01 or 1%, at most 1"))
+    }
+
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.text(name).map(PathBuf::from)
     }
@@ -269,6 +293,7 @@ impl Settings {
             drain_seconds: self.number("drain-seconds", 0, DRAIN_SECONDS_MAX)?.unwrap_or(30),
             client_connections: self.number("client-connections", 1, limits::CLIENTS_MAX)?,
             reuse_port: self.switch("reuse-port")?,
+            record: self.record()?,
             cluster: cluster::cluster(self, &env)?,
             ignored_variables: env.ignored(),
             notices,

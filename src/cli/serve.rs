@@ -13,6 +13,7 @@ use crate::cli::log::Log;
 use crate::cli::node_id::node_id;
 use crate::cli::options::{Driver, Options};
 use crate::cli::profiles;
+use crate::cli::recording::{RecordFile, Recording};
 use crate::cli::snapshots::Keeper;
 use crate::cli::traces::{Exporter, Wish};
 use crate::config::topology::Topology;
@@ -27,6 +28,7 @@ use crate::runtime::flag::Flag;
 use crate::runtime::latch::Latch;
 use crate::runtime::listen::Listeners;
 use crate::runtime::mailbox::{Directory, Inbox, Mailbox};
+use crate::runtime::recorder::Recorder;
 use crate::runtime::signals::{self, Signal};
 use crate::runtime::spans::Spans;
 use crate::runtime::tls::TlsSettings;
@@ -96,6 +98,7 @@ pub struct Running {
     shards: Shards,
     log: Log,
     traces: Option<Exporter>,
+    record: Option<Recording>,
     /// Kept for its threads and what they publish.
     _resolver: Resolver,
     _cluster: ClusterParts,
@@ -116,8 +119,7 @@ impl Running {
         if !options.pin {
             seats.iter_mut().for_each(|seat| seat.core = None);
         }
-        let at = SocketAddr::new(options.listen, options.port);
-        let listeners = Listeners::bind(at, seats.len(), options.reuse_port).map_err(|fault| fault.to_string())?;
+        let listeners = listeners(options, seats.len())?;
         let ca_files: BTreeSet<&str> = topology.instances.values().filter_map(|i| i.ca_file.as_deref()).collect();
         let tls = TlsSettings::load(ca_files).map_err(|fault| fault.to_string())?;
         let address = listeners.address();
@@ -127,11 +129,14 @@ impl Running {
         let mut cluster = ClusterParts::prepare(options.cluster.as_ref(), options.reuse_port)?;
         let traces = Wish::from_env(&options.env)?;
         let spans = traces.as_ref().map(|wish| Spans::new(wish.sampler, wish.queue));
-        let settings = Settings { spans: spans.clone(), ..settings };
+        let record_file = options.record.as_ref().map(|record| RecordFile::open(&record.file)).transpose()?;
+        let recorder = options.record.as_ref().map(|record| Recorder::new(record.per_million, record.with_params));
+        let settings = Settings { spans: spans.clone(), recorder, ..settings };
         let snapshot = Snapshot::new(topology, options.default_strategy, &settings.region, settings.shards as usize + 1);
         let node = Node::new(settings, snapshot, uring::process_secret());
         let export = |(wish, spans)| Exporter::start(wish, spans, &node, log);
         let traces = traces.zip(spans).map(export).transpose()?;
+        let record = record_file.map(|file| Recording::start(file, options, &node, log)).transpose()?;
         let keeper = Keeper::new(options, &node, log);
         let judge = start_aggregator(&node, options, log, keeper.as_ref())?;
         let start = Start {
@@ -150,10 +155,7 @@ impl Running {
         let (started, is_running, count) = (start.started.clone(), start.is_running.clone(), seats.len());
         let (listeners, orders) = (start.listeners.clone(), start.orders.clone());
         let shards = Shards::start(&seats, move |seat| start.run_shard(seat)).map_err(|e| format!("no thread: {e}"))?;
-        let reports = started.wait(count, START_WAIT).into_iter().collect::<Result<Vec<_>, _>>()?;
-        if reports.len() < count {
-            return Err("a shard did not start within 30 s".to_owned());
-        }
+        let reports = all_started(&started, count)?;
         if let Some(keeper) = &keeper {
             keeper.start().map_err(|e| format!("no thread: {e}"))?;
         }
@@ -173,6 +175,7 @@ impl Running {
             _resolver: resolver,
             _cluster: cluster,
             traces,
+            record,
             _beside: [judge, control],
             keeper,
         })
@@ -183,6 +186,7 @@ impl Running {
         self.shards.join();
         settle(&self.node);
         self.traces.iter().for_each(Exporter::stop);
+        self.record.iter().for_each(Recording::stop);
         if let Some(mut keeper) = self.keeper {
             keeper.write_all();
         }
@@ -197,6 +201,17 @@ impl Running {
         }
         self.wait()
     }
+}
+
+fn listeners(options: &Options, shards: usize) -> Result<Listeners, String> {
+    let at = SocketAddr::new(options.listen, options.port);
+    Listeners::bind(at, shards, options.reuse_port).map_err(|fault| fault.to_string())
+}
+
+/// Waits for every shard.
+fn all_started(started: &Latch<Result<DriverReport, String>>, count: usize) -> Result<Vec<DriverReport>, String> {
+    let reports = started.wait(count, START_WAIT).into_iter().collect::<Result<Vec<_>, _>>()?;
+    if reports.len() < count { Err("a shard did not start within 30 s".to_owned()) } else { Ok(reports) }
 }
 
 /// What a shard's thread needs; again after a panic.
@@ -400,6 +415,7 @@ fn settings(options: &Options, address: SocketAddr, shards: usize, room: Descrip
         request_log_rate: options.request_log_rate,
         started: uring::wall_now(),
         spans: None,
+        recorder: None,
         log_losses: log.losses(),
         cluster: options.cluster.clone(),
     })

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod cluster;
 mod heights;
 mod probing;
+pub mod replay;
 mod streams;
 
 use crate::base::ids::{ChannelId, EntryId, InstanceId, Transport};

@@ -2,9 +2,11 @@
 
 use crate::base::ids::{ChannelId, InstanceId, PermitId, Transport};
 use crate::base::limits;
+use crate::base::time::Duration;
 use crate::chain::{hex, method};
 use crate::control::{Announced, Watched, heights};
 use crate::health::probe::{ProbeEnd, Schedule, Urgency};
+use crate::observe::category::Category;
 use crate::observe::report::{Event, Probe, TrialEnd};
 use crate::runtime::world::World;
 use crate::shard::{Found, Shard, inquire};
@@ -160,6 +162,7 @@ async fn probe<W: World>(chain: Rc<Chain<W>>, watched: Watched, permit: Option<P
         shard.tell(Event::TrialEnded { permit, channel, end });
     }
     if let Some(probe) = probe {
+        shard.sample_probe(watched.entry, channel, told(probe));
         shard.tell(Event::Probed { channel, probe });
     }
     let (now, mut rng) = (shard.world().now(), shard.world().rng());
@@ -236,7 +239,7 @@ fn read(found: &Found, chain_number: u64) -> (Option<Probe>, ProbeEnd) {
         Found::Result(result, latency) => match number(result) {
             Some(got) if got == chain_number => (Probe::Ok { latency: *latency }, ProbeEnd::Ok),
             Some(got) => (Probe::WrongChain { got }, ProbeEnd::WrongChain),
-            None => (Probe::Failed { category: crate::observe::category::Category::MalformedResponse }, ProbeEnd::Failed),
+            None => (Probe::Failed { category: Category::MalformedResponse }, ProbeEnd::Failed),
         },
         Found::Limited { hint_ms } => (Probe::Limited { hint_ms: *hint_ms }, ProbeEnd::Limited { retry_after_ms: *hint_ms }),
         Found::Auth => (Probe::Auth, ProbeEnd::Auth),
@@ -244,6 +247,17 @@ fn read(found: &Found, chain_number: u64) -> (Option<Probe>, ProbeEnd) {
         Found::Failed(category) => (Probe::Failed { category: *category }, ProbeEnd::Failed),
     };
     (Some(probe), end)
+}
+
+/// The same for a record.
+fn told(probe: Probe) -> Result<Duration, &'static str> {
+    match probe {
+        Probe::Ok { latency } => Ok(latency),
+        Probe::Failed { category } => Err(category.word()),
+        Probe::WrongChain { .. } => Err("wrong_chain"),
+        Probe::Auth => Err(Category::Auth.word()),
+        Probe::Limited { .. } => Err(Category::RateLimit.word()),
+    }
 }
 
 /// A quoted quantity.

@@ -11,6 +11,7 @@ pub mod happening;
 pub mod kept;
 pub mod question;
 pub mod report;
+pub mod sampled;
 pub mod shortage;
 pub mod shown;
 pub mod spans;

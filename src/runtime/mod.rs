@@ -30,6 +30,8 @@ pub mod claim;
 pub mod events;
 /// Spans of traces on their way to a collector.
 pub mod spans;
+/// Sampled calls on their way to a record's file.
+pub mod recorder;
 /// Lines on their way to standard output.
 pub mod journal;
 /// A yes or no between threads.

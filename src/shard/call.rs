@@ -11,6 +11,7 @@ use crate::chain::method::{self, Safety, Terms};
 use crate::chain::method_key::MethodKey;
 use crate::config::topology::Strategy;
 use crate::observe::category::Category;
+use crate::observe::sampled::SampledCall;
 use crate::route::fit::Fit;
 use crate::route::select::Ask;
 use crate::runtime::gather::{Gather, Piece};
@@ -228,7 +229,7 @@ impl<W: World> Call<W> {
 }
 
 /// What `lasso_meta` tells of a call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Trace {
     pub strategy: Strategy,
     pub selected: Option<SlotId>,
@@ -244,6 +245,8 @@ pub struct Trace {
     /// What the running attempt was given from the write on.
     pub allotted: Duration,
     pub traced: Traced,
+    /// What a record is told of it.
+    pub sampled: Option<Box<SampledCall>>,
 }
 
 impl Trace {
@@ -259,6 +262,7 @@ impl Trace {
             upstream,
             allotted: Duration::ZERO,
             traced: Traced::default(),
+            sampled: None,
         }
     }
 }

@@ -46,6 +46,7 @@ impl<W: World> Reply<W> {
 /// Routes `call` to its end.
 pub async fn forward<W: World>(shard: &Shard<W>, call: &mut Call<W>) -> Reply<W> {
     shard.begin_exchange(call);
+    shard.begin_sample(call);
     let plan = call.snapshot.plan(call.profile, call.chain);
     let blind = without_circuits(shard, plan);
     let plan = blind.as_deref().unwrap_or(plan);
@@ -267,6 +268,7 @@ async fn one_attempt<W: World>(
     let rules = &provider.capabilities.error_rules;
     let got = attempt(shard, call, plan.fixed.channels[slot], rules, connection, time, now).await;
     shard.end_attempt(call, plan, now, &got);
+    shard.sample_attempt(call, plan, now, &got);
     shard.counters.attempt(provider.instance, !is_answer(&got));
     got
 }

@@ -49,6 +49,7 @@ mod reply;
 mod request;
 mod resumed;
 mod rpc;
+mod sampling;
 mod socket;
 mod subscribers;
 mod target;
@@ -68,6 +69,7 @@ pub use inquiry::{Found, Inquiry, InquiryEnd, inquire, put};
 pub use link::{CallFault, Link, LinkFault, Word};
 pub use links::Links;
 pub use node::{Node, Settings};
+pub use veto::Vetoes;
 
 use crate::base::ids::{ChannelId, Id, InstanceId};
 use crate::base::limits;
@@ -105,7 +107,6 @@ use subscribers::Subscribers;
 use target::Target;
 use turn_line::TurnLines;
 use used::Used;
-use veto::Vetoes;
 
 /// The snapshot as a shard holds it: counting references within a shard costs no atomic operation.
 type Current = Rc<Arc<Snapshot>>;

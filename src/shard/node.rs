@@ -27,6 +27,7 @@ use crate::runtime::limiter::{ClientKey, Limiter};
 use crate::runtime::mailbox::Directory;
 use crate::runtime::notes::Notes;
 use crate::runtime::publish::Published;
+use crate::runtime::recorder::Recorder;
 use crate::runtime::reports::Lane;
 use crate::runtime::served::Served;
 use crate::runtime::spans::Spans;
@@ -55,10 +56,33 @@ pub struct Settings {
     pub started: WallTime,
     /// Where traced exchanges are told of; `None`: nothing is traced.
     pub spans: Option<Arc<Spans>>,
+    /// Where sampled calls are written down; `None`: nothing is recorded.
+    pub recorder: Option<Arc<Recorder>>,
     /// Log lines that standard output did not take.
     pub log_losses: Losses,
     /// `None`: the node works alone.
     pub cluster: Option<ClusterSettings>,
+}
+
+impl Settings {
+    /// Of a shard that serves nobody: what a command asks providers with, or only thinks of.
+    pub fn without_clients(name: &str) -> Settings {
+        Settings {
+            node_id: name.into(),
+            region: name.into(),
+            scheme: None,
+            host: "localhost".into(),
+            shards: 1,
+            trusted_proxies: TrustedProxies::loopback(),
+            client_connections_max: 1,
+            request_log_rate: 0,
+            started: WallTime::default(),
+            spans: None,
+            recorder: None,
+            log_losses: Losses::default(),
+            cluster: None,
+        }
+    }
 }
 
 pub struct Node {

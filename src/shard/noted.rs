@@ -36,6 +36,7 @@ impl<W: World> Shard<W> {
     /// A call has ended.
     pub fn note(&self, noted: Noted<'_>, end: Ended) {
         self.end_exchange(&noted, end);
+        self.end_sample(&noted, end);
         let so_far = self.recent().since(noted.started);
         self.reporter.decide(is_trouble(end, so_far), || self.decision(&noted, end));
     }
@@ -75,7 +76,7 @@ fn selected(plan: &ChainPlan, trace: &Trace) -> Option<(crate::base::ids::EntryI
 }
 
 /// As much as fits, cut where a character ends.
-fn shown<const N: usize>(bytes: &[u8]) -> ArrayVec<u8, N> {
+pub(super) fn shown<const N: usize>(bytes: &[u8]) -> ArrayVec<u8, N> {
     let whole = bytes.get(..N).unwrap_or(bytes);
     let valid = match std::str::from_utf8(whole) {
         Ok(text) => text.len(),

@@ -165,7 +165,7 @@ impl<W: World> Shard<W> {
 }
 
 /// What went wrong, in a word; and whether it is the client's answer all the same.
-fn fault_of<W: World>(got: &Got<W>) -> (Option<&'static str>, bool) {
+pub(super) fn fault_of<W: World>(got: &Got<W>) -> (Option<&'static str>, bool) {
     match got {
         Got::Answer { category, .. } => (category.map(Category::word), true),
         Got::Stream(_) => (None, true),

@@ -80,6 +80,11 @@ impl Snapshot {
         self.is_in(entry, transport, |gates| gates.wrong_chain)
     }
 
+    /// An entry's channel is asked after the others for what it serves: it lags, or follows another fork or chain.
+    pub fn is_behind(&self, entry: EntryId, transport: Transport) -> bool {
+        self.is_in(entry, transport, |gates| gates.lagging | gates.forked | gates.wrong_chain)
+    }
+
     fn is_in(&self, entry: EntryId, transport: Transport, of: impl Fn(&Gates) -> Set) -> bool {
         self.topology.entries.get(entry).is_some_and(|e| {
             let plan = self.plan(e.profile, e.chain);

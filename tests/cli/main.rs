@@ -115,6 +115,17 @@ fn wrong_usage_is_exit_2_with_a_remedy() {
     check(&["bench", "--url", "https://a.example/sesame"], &[], "--url must be NAME=URL");
     check(&["bench", "--url", "a=http://a.example", "--for", "soon"], &[], "--for is \"soon\" (it must be a time like 90s");
     check(&["stats", "--ramp"], &[], "--ramp is not a flag of stats (it belongs to bench)");
+    check(&["bensh"], &[], "unknown command \"bensh\" (did you mean \"bench\"?)");
+    check(&["bench", "--speed", "2"], &[], "--speed belongs to a replay (--replay FILE --node URL)");
+    check(&["bench", "--replay", "x", "--rate", "2"], &[], "--rate is for comparing providers (leave it or --replay out)");
+    check(&["bench", "--replay", "x"], &[], "bench --replay needs the node to replay to");
+    check(&["bench", "--replay", "x", "--node", "ftp://x"], &[], "--node is \"ftp://x\" (it must be like http://127.0.0.1:4000");
+    check(&["bench", "--replay", "x", "--node", "a", "--speed", "0"], &[], "--speed is \"0\" (it must be a number above 0");
+    check(&["explain", "--replay", "x"], &[], "explain --replay needs the strategy to try");
+    check(&["explain", "eth_call", "--replay", "x", "--strategy", "fastest"], &[], "leave METHOD and --chain out");
+    check(&["--record-rate", "1%"], &[], "--record-rate needs a file to record to (--record FILE)");
+    check(&["--record", "x", "--record-rate", "2"], &[], "a share of all calls, like 0.01 or 1%");
+    check(&["--record", "x", "--record-mib", "0"], &[], "--record-mib is \"0\"");
     check(&["explain"], &[], "explain needs a method: lasso explain eth_call --chain CHAIN");
     check(&["explain", "eth_call"], &[], "explain needs a chain: --chain CHAIN (lasso stats lists them)");
     check(&["explain", "eth_call", "again"], &[], "unexpected \"again\" after explain");

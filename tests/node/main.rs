@@ -49,6 +49,7 @@ mod recovery;
 mod regions;
 mod regions_page;
 mod relay;
+mod replay;
 mod report;
 mod resume;
 mod scenario;

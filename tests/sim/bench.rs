@@ -17,9 +17,7 @@ use lasso::demo::knobs::{Fault, Knobs, Latency, Rate, TooMany};
 use lasso::demo::provider::Provider;
 use lasso::demo::rpc::Network;
 use lasso::demo::server;
-use lasso::route::limit::TrustedProxies;
 use lasso::runtime::flag::Flag;
-use lasso::runtime::journal::Losses;
 use lasso::runtime::tls::TlsSettings;
 use lasso::runtime::world::{Duration, Instant, World};
 use lasso::shard::{Fault as NodeFault, Node, Settings, Shard};
@@ -116,20 +114,7 @@ impl Scene {
 }
 
 fn settings(node: &Sim) -> Settings {
-    Settings {
-        node_id: "bench".into(),
-        region: "sim".into(),
-        scheme: None,
-        host: "localhost".into(),
-        shards: 1,
-        trusted_proxies: TrustedProxies::loopback(),
-        client_connections_max: 0,
-        request_log_rate: 0,
-        started: node.wall(),
-        spans: None,
-        log_losses: Losses::default(),
-        cluster: None,
-    }
+    Settings { region: "sim".into(), started: node.wall(), ..Settings::without_clients("bench") }
 }
 
 /// No provider got more than was announced for it, and all that was sent is counted; also what was cut off on its way.

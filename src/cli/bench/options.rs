@@ -45,6 +45,9 @@ impl Options {
         let urls = settings.all("url").map(named_url).collect::<Result<Vec<_>, _>>()?;
         let word = |name: &str| settings.text(name).map(str::to_owned);
         let (profile, chain) = (word("profile"), word("chain"));
+        if let Some(name) = ["node", "speed"].into_iter().find(|name| settings.all(name).next().is_some()) {
+            return Err(Usage(format!("--{name} belongs to a replay (--replay FILE --node URL)")));
+        }
         if urls.is_empty() && chain.is_none() {
             let text = "bench needs providers (--url NAME=URL, again for each; or --profile SLUG --chain CHAIN)";
             return Err(Usage(text.to_owned()));

@@ -106,6 +106,7 @@ pub fn settings(node: &Sim, shards: u32) -> Settings {
         request_log_rate: limits::REQUEST_LOG_RATE,
         started: node.wall(),
         spans: None,
+        recorder: None,
         log_losses: Losses::default(),
         cluster: None,
     }

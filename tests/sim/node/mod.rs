@@ -23,6 +23,7 @@ mod launch;
 mod poison;
 mod polite;
 mod regret;
+mod rehearsal;
 mod returns;
 mod scarcity;
 mod sockets;

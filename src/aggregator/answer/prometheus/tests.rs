@@ -36,6 +36,7 @@ fn node() -> (Arc<Node>, Aggregator) {
         request_log_rate: 256,
         started: WallTime(1_500),
         spans: None,
+        recorder: None,
         log_losses: Losses::default(),
         cluster: None,
     };

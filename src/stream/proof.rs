@@ -4,7 +4,7 @@
 //! is missing, when all logs were asked for. An answer to a narrower question can only be empty against a bloom that lets a
 //! filter through; how telling that is depends on how full the bloom is, for a full one lets anything through by chance. What a
 //! chain does against the rule (blooms of zeros, logs beyond the bloom, indices for each transaction) is learnt once it was
-//! confirmed, and is no reason to doubt any more.
+//! confirmed, and is no reason to doubt any more; that blooms promise too much is forgotten at the first one that fits.
 //! How it fails: of a narrow question an answer that lacks some logs and has others is believed; nothing in it or in the
 //! header tells. Nodes keep a block's logs in one piece, so it is not how they fail.
 

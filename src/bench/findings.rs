@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Of the shape below; raised when a reader of an older file would misread a newer one.
+/// The number of the shape below; raised when a reader of an older file would misread a newer one.
 pub const SCHEMA: u32 = 1;
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -32,11 +32,11 @@ pub struct Run {
     pub chain_number: u64,
     /// The mix's word, or the file's name without its folder.
     pub mix: String,
-    /// Of each provider and transport.
+    /// What each provider and transport is sent.
     pub calls_per_second: f64,
     pub planned_seconds: f64,
     pub measured_seconds: f64,
-    /// Of the whole run, everything that is not a measured call (chain, depth, limits) included.
+    /// What the whole run may send, everything that is not a measured call (chain, depth, limits) included.
     pub planned_calls: u64,
     pub sent_calls: u64,
     /// Somebody ended it before its time.
@@ -48,7 +48,7 @@ pub struct Run {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Provider {
     pub name: String,
-    /// Of its HTTP URL, else of its WebSocket URL.
+    /// The host of its HTTP URL, else of its WebSocket URL.
     pub host: String,
     pub has_http: bool,
     pub has_ws: bool,

@@ -71,7 +71,7 @@ impl Offered {
 /// How a run goes.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct RunTerms {
-    /// Of each provider and transport.
+    /// What each provider and transport is sent.
     pub calls_per_second: f64,
     pub seconds: u64,
     /// Rates are raised until a provider refuses.

@@ -184,7 +184,7 @@ fn are_told_apart(differ: &[(usize, usize)], a: usize, b: usize) -> bool {
     differ.iter().any(|pair| *pair == (a, b) || *pair == (b, a))
 }
 
-/// Of each: by how many it is surpassed more than it surpasses, and what is compared. Those come first that have little of both.
+/// For each one: by how many it is surpassed more than it surpasses, and what is compared. Those come first that have little of both.
 fn standing(cells: &[(usize, &Samples)], differ: &[(usize, usize)]) -> Vec<(i64, f64)> {
     let of = |(place, (_, samples)): (usize, &(usize, &Samples))| {
         let ahead = differ.iter().filter(|(better, _)| *better == place).count() as i64;

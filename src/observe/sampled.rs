@@ -40,7 +40,7 @@ pub struct SampledCall {
 /// What is known of a call's parameters without them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CallShape {
-    /// Of the call as it went to a provider.
+    /// The size of the call as it went to a provider.
     pub bytes: u32,
     /// How far behind the head the oldest block is that is asked for.
     pub depth: Option<u64>,

@@ -44,14 +44,14 @@ impl ChainSums {
         self.is_sorted = true;
     }
 
-    /// Of what clients waited, failures included; nothing without calls.
+    /// A quantile of what clients waited, failures included; nothing without calls.
     pub fn quantile_us(&self, quantile: f64) -> Option<u64> {
         debug_assert!(self.is_sorted || self.took_us.is_empty(), "sort comes first");
         let last = self.took_us.len().checked_sub(1)?;
         self.took_us.get(((last as f64) * quantile).round() as usize).copied()
     }
 
-    /// Of all calls, those that nobody answered.
+    /// The share of all calls that nobody answered.
     pub fn failed_share(&self) -> f64 {
         self.failures as f64 / self.calls().max(1) as f64
     }
@@ -62,7 +62,7 @@ impl ChainSums {
         attempts as f64 / self.calls().max(1) as f64
     }
 
-    /// Of all answered calls, those that this provider answered.
+    /// The share of all answered calls that this provider answered.
     pub fn share(&self, provider: u16) -> f64 {
         let all: u64 = self.by_provider.values().map(|sums| sums.answered).sum();
         let own = self.by_provider.get(&provider).map_or(0, |sums| sums.answered);

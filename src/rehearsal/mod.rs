@@ -95,7 +95,7 @@ struct Stage<'a> {
     node: Arc<Node>,
     judge: Aggregator,
     snapshot: Arc<Snapshot>,
-    /// Of the shard and of the control thread.
+    /// What the shard and the control thread have counted since their last reports.
     tallies: [Box<Tally>; 2],
     /// Under which number the shard's next report goes up.
     epoch: u64,

@@ -16,12 +16,12 @@ pub const SCHEMA: u32 = 1;
 pub struct RecordHeader {
     /// `SCHEMA`. Its presence makes a line a header.
     pub lasso_record: u32,
-    /// Of the program.
+    /// The program's version.
     pub version: String,
     /// RFC 3339, and the same in milliseconds since 1970.
     pub began: String,
     pub began_ms: u64,
-    /// Of all calls, from 0 to 1.
+    /// The share of all calls that is recorded, from 0 to 1.
     pub share: f64,
     /// Parameters of calls were recorded too.
     pub params: bool,
@@ -43,7 +43,7 @@ pub struct RecordChain {
     pub profile: String,
     pub chain: String,
     pub chain_id: u64,
-    /// Of calls whose path names none.
+    /// The strategy of calls whose path names none.
     pub strategy: String,
     pub archival_threshold: u64,
     pub providers: Vec<RecordProvider>,
@@ -61,7 +61,7 @@ pub struct RecordProvider {
     /// Two providers with the same number are one upstream.
     pub upstream: u16,
     pub archival: bool,
-    /// Of the node's region, or of none.
+    /// It is of the node's region, or of none.
     pub local: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsupported_categories: Vec<String>,

@@ -20,7 +20,7 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct Record {
     pub header: RecordHeader,
-    /// Of all headers, each (profile, chain) and each of its providers once.
+    /// From all headers, each (profile, chain) and each of its providers once.
     pub chains: Vec<RecordChain>,
     pub methods: Vec<Box<str>>,
     /// By their beginning.
@@ -33,7 +33,7 @@ pub struct Record {
     /// Runs of a node that wrote into it.
     pub runs: u32,
     pub problems: Vec<LineProblem>,
-    /// Of which `problems` has the first.
+    /// How many there are; `problems` has the first.
     pub unread_lines: u64,
 }
 
@@ -457,7 +457,7 @@ fn end(word: &str) -> Result<RecordedEnd, LineFault> {
     })
 }
 
-/// Of a text from outside, as much as a message has room for.
+/// As much of a text from outside as a message has room for.
 fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }

@@ -1,6 +1,6 @@
 //! Bounds of records, of what is played from them, and of what is computed from them.
 
-/// Of a million calls, where `--record-rate` says nothing: all of them on a small node's hour are a few MiB.
+/// So many of a million calls where `--record-rate` says nothing: all of them on a small node's hour are a few MiB.
 pub const RECORD_PER_MILLION: u64 = 1_000_000;
 /// Sampled calls that wait for the file, and what their parameters may weigh together; more are counted as lost.
 pub const RECORD_QUEUED: usize = 8_192;

@@ -44,7 +44,7 @@ pub(super) struct Scene {
     pub truth: u64,
     pub draw: u64,
     pub providers: usize,
-    /// Of each provider, transport and method.
+    /// One for each provider, transport and method.
     pub calls: u64,
     /// A provider that takes so many times longer than its law says.
     pub slowed: Option<(usize, f64)>,

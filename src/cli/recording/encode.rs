@@ -27,7 +27,7 @@ impl Encoder {
         Encoder { topology, began }
     }
 
-    /// Of one sample, with its end; `None` for what has no name any more.
+    /// The line of one sample, with its end; `None` for what has no name any more.
     pub fn line(&self, sample: &Sample) -> Option<Vec<u8>> {
         match sample {
             Sample::Call(call) => line(&self.call(call)?),

@@ -33,7 +33,7 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Debug)]
 pub struct RecordOptions {
     pub file: PathBuf,
-    /// Of a million calls.
+    /// So many of a million calls.
     pub per_million: u64,
     pub with_params: bool,
     pub bytes_max: u64,
@@ -149,7 +149,7 @@ struct RecordWriter {
     recorder: Arc<Recorder>,
     bytes_max: u64,
     log: Log,
-    /// Of the samples that found no room: in the file, and told to people.
+    /// Says how many samples found no room: in the file, and told to people.
     lost: u64,
     told_lost: u64,
     told_at_ms: Option<u64>,

@@ -266,7 +266,7 @@ impl<W: World> BenchRun<W> {
         self.delays_ms.borrow_mut().push(delay.as_secs_f64() * 1e3);
     }
 
-    /// Of 99 of 100 moments.
+    /// How late moments began, at most, but for one in a hundred.
     pub fn own_delay_ms(&self) -> f64 {
         let mut delays = self.delays_ms.borrow().clone();
         delays.sort_by(f64::total_cmp);

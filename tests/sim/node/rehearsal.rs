@@ -41,7 +41,7 @@ const STRATEGIES: [Strategy; 4] = [Strategy::Priority, Strategy::LoadBalanced, S
 struct Life {
     /// From when on, which median, in ms.
     medians: Vec<(Instant, f64)>,
-    /// Of a million calls.
+    /// So many of a million calls.
     failing: u32,
     gone: Option<(Instant, Instant)>,
 }

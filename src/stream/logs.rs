@@ -127,6 +127,9 @@ pub struct Logs {
     flushed: usize,
     /// Canonical no more, and not yet taken back; newest first.
     dropped: VecDeque<LoggedBlock>,
+    /// Blocks that went while a question about them was under way: its answer is to other filters than those of the next one,
+    /// should they come back, so that waits until it was given.
+    unanswered: Vec<BlockHash>,
     /// The newest block that was forgotten, and whether anybody was told logs of one.
     below: Option<BlockHash>,
     has_told_below: bool,
@@ -152,6 +155,7 @@ impl Logs {
             blocks: VecDeque::new(),
             flushed: 0,
             dropped: VecDeque::new(),
+            unanswered: Vec::new(),
             below: None,
             has_told_below: false,
             next_place: FIRST_PLACE,
@@ -214,13 +218,13 @@ impl Logs {
 
     /// `by` answered for a block: these are its logs. Logs of another block make it no answer.
     pub fn on_answer(&mut self, hash: BlockHash, by: InstanceId, mut logs: Vec<Log>, now: Instant) {
-        if self.under_way(hash).is_none() {
+        if self.is_late(hash) || self.under_way(hash).is_none() {
             return;
         }
         logs.sort_by_key(|log| (log.transaction, log.index));
         let is_twice = logs.windows(2).any(|pair| matches!(pair, [a, b] if (a.transaction, a.index) == (b.transaction, b.index)));
         if is_twice || logs.iter().any(|log| log.block != hash || log.removed) {
-            return self.on_failed(hash, now.plus_ms(FILL_RETRY_MS));
+            return self.fail(hash, now.plus_ms(FILL_RETRY_MS));
         }
         if self.is_believed(hash, by, &logs, now) {
             logs.retain(|log| self.recipients.find(log).next().is_some());
@@ -257,13 +261,26 @@ impl Logs {
             self.trust.learn(logs, proof, is_everything);
             return true;
         }
-        asking.wants_all |= is_telling;
+        // Two nodes that are a moment behind say the same of a new block: nothing. All of its logs are proven by the bloom.
+        asking.wants_all |= is_telling || (logs.is_empty() && self.trust.can_prove(block.bloom.as_deref()));
         asking.doubt(opinion, is_confirmed);
         false
     }
 
     /// It could not be had; it may be asked for again from `again` on, of somebody else if possible.
     pub fn on_failed(&mut self, hash: BlockHash, again: Instant) {
+        if !self.is_late(hash) {
+            self.fail(hash, again);
+        }
+    }
+
+    /// What was answered is the question of an earlier life of the block.
+    fn is_late(&mut self, hash: BlockHash) -> bool {
+        let place = self.unanswered.iter().position(|block| *block == hash);
+        place.map(|place| self.unanswered.swap_remove(place)).is_some()
+    }
+
+    fn fail(&mut self, hash: BlockHash, again: Instant) {
         if let Some(asking) = self.under_way(hash) {
             (asking.due, asking.filter) = (Some(again), None);
             asking.failures += 1;
@@ -356,6 +373,7 @@ impl Logs {
         let all = self.dropped.iter_mut().chain(self.blocks.range_mut(self.flushed..));
         for block in all.filter(|block| matches!(block.state, BlockState::Asking(_))).take(most) {
             if let BlockState::Asking(asking) = &mut block.state
+                && !self.unanswered.contains(&block.hash)
                 && asking.due.is_some_and(|due| due <= now)
             {
                 let union = if asking.wants_all { LogFilter::default() } else { LogFilter::union(filters) };
@@ -382,7 +400,7 @@ impl Logs {
         }
         let all = self.dropped.iter().chain(self.blocks.range(self.flushed..));
         let open = all.filter_map(|block| match &block.state {
-            BlockState::Asking(asking) => Some(asking.due),
+            BlockState::Asking(asking) => Some(asking.due.filter(|_| !self.unanswered.contains(&block.hash))),
             BlockState::Known(_) => None,
         });
         // Beyond those that may be asked for at once a block waits for an answer, not for the time.
@@ -394,6 +412,9 @@ impl Logs {
         let mut dropped = VecDeque::new();
         while let Some(mut block) = self.blocks.pop_back_if(|block| block.hash != head.parent || block.number >= head.number) {
             self.bytes = self.bytes.saturating_sub(block.bytes());
+            if block.is_under_way(block.hash) {
+                self.unanswered.push(block.hash);
+            }
             if self.is_past(block.place) {
                 block.ask_to_take_back(now);
             }

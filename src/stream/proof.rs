@@ -48,6 +48,11 @@ impl BloomTrust {
         test.excludes(number, self.blooms.read(bloom).filter(|_| !self.has_excluded_wrongly))
     }
 
+    /// Whether the bloom proves an answer to a question for everything.
+    pub fn can_prove(&self, bloom: Option<&Bloom>) -> bool {
+        self.blooms.read(bloom).is_some() && !self.lacks_usually
+    }
+
     /// `logs`: the answer to a question for everything, or for what `tests` together let through; ascending.
     pub fn judge(&mut self, bloom: Option<&Bloom>, number: u64, logs: &[Log], tests: Option<&[&BloomTest]>) -> Proof {
         let bloom = self.blooms.read(bloom).copied();

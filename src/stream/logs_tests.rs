@@ -352,3 +352,41 @@ fn what_is_kept_is_bounded_over_all() {
     logs.on_head(&head(20, b'c', b'x', bloom_of(&[7])), NOW);
     assert_eq!(said(&mut logs, NOW), "?20c");
 }
+
+/// Two nodes that are a moment behind say nothing of a new block, and a bloom that is half full lets many filters through.
+#[test]
+fn the_second_question_about_an_empty_answer_is_for_everything_where_the_bloom_proves_it() {
+    let mut logs = Logs::new(RULES);
+    logs.open(ALL, &of_seven());
+    let mut bloom = [0xff; 256];
+    bloom[..8].fill(0);
+    logs.on_head(&head(11, b'a', b'a', bloom), NOW);
+    let mut ask = |logs: &mut Logs| match logs.next(NOW) {
+        Some(Action::Ask(question)) => question.filter.is_everything(),
+        other => panic!("{other:?}"),
+    };
+    assert!(!ask(&mut logs));
+    logs.on_answer(hash(11, b'a'), A, vec![], NOW);
+    assert!(ask(&mut logs));
+    logs.on_answer(hash(11, b'a'), B, vec![], NOW);
+    assert!(!logs.has_more(), "the bloom says that there are some");
+    assert_eq!(logs.wake_at(), NOW.plus_ms(FILL_RETRY_MS));
+}
+
+/// A block went while it was asked about, others subscribed, and it came back: what was asked before says nothing of theirs.
+#[test]
+fn an_answer_to_a_question_of_an_earlier_life_is_none() {
+    let mut logs = begun();
+    logs.on_head(&full(11), NOW);
+    assert_eq!(said(&mut logs, NOW), "?11a");
+    logs.on_head(&head(11, b'b', b'a', bloom_of(&[7])), NOW);
+    assert_eq!(said(&mut logs, NOW), "?11b");
+    logs.on_head(&full(11), NOW);
+    assert_eq!((said(&mut logs, NOW), logs.wake_at()), (String::new(), NOW.plus_ms(RULES.backfill_timeout_ms)));
+    logs.on_answer(hash(11, b'a'), A, vec![], NOW);
+    assert_eq!(said(&mut logs, NOW), "?11a", "it is asked now");
+    logs.on_answer(hash(11, b'a'), A, plain(11, 1), NOW);
+    assert_eq!(said(&mut logs, NOW), "+11a0");
+    logs.on_failed(hash(11, b'b'), NOW);
+    assert_eq!((said(&mut logs, NOW), logs.wake_at()), (String::new(), Instant::NEVER));
+}

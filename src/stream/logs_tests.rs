@@ -361,7 +361,7 @@ fn the_second_question_about_an_empty_answer_is_for_everything_where_the_bloom_p
     let mut bloom = [0xff; 256];
     bloom[..8].fill(0);
     logs.on_head(&head(11, b'a', b'a', bloom), NOW);
-    let mut ask = |logs: &mut Logs| match logs.next(NOW) {
+    let ask = |logs: &mut Logs| match logs.next(NOW) {
         Some(Action::Ask(question)) => question.filter.is_everything(),
         other => panic!("{other:?}"),
     };

@@ -224,13 +224,13 @@ impl Mix {
 
 fn read_line(line: usize, text: &str) -> Result<BenchCall, MixFault> {
     #[derive(Deserialize)]
-    struct CallLine<'a> {
+    struct MixLine<'a> {
         method: String,
         #[serde(borrow)]
         params: Option<&'a RawValue>,
     }
     let fault = |why: String| MixFault { line, why };
-    let read: CallLine<'_> =
+    let read: MixLine<'_> =
         serde_json::from_str(text).map_err(|error| fault(format!("no {{\"method\",\"params\"}}: {error}")))?;
     let name = read.method;
     let is_name =

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 /// False findings that are allowed in all comparisons of one method.
 const FALSE_SHARE: f64 = 0.05;
-/// Below it a provider is unsteady (CONTRACT §10's bound for what is shown).
+/// Below it a provider is unsteady, as the page shows it.
 const STEADY: f64 = 0.95;
 /// With fewer moments in common nothing is said.
 const MOMENTS_MIN: usize = 6;

@@ -43,7 +43,7 @@ fn bash() -> String {
     );
     let _ = writeln!(out, "            {}) cmd=$word; break ;;", command_words().replace(' ', "|"));
     out.push_str("        esac\n    done\n    case $prev in\n");
-    // Of a name that means different things to different commands, what it means first.
+    // A name that means different things to different commands is told by what it means first.
     let is_first = |at: usize, flag: &Flag| flags::all().position(|other| other.name == flag.name) == Some(at);
     for (_, flag) in flags::all().enumerate().filter(|(at, flag)| is_first(*at, flag)) {
         match flag.kind {

@@ -177,7 +177,7 @@ fn command_name(given: &str) -> Result<Name, Usage> {
     Err(Usage(format!("unknown command \"{given}\" ({hint})")))
 }
 
-/// Of flags with the same name the one that belongs to `command`; before a command is typed, the first one.
+/// The flag of this name that belongs to `command`; before a command is typed, the first one.
 fn find_flag(name: &str, command: Option<Name>) -> Result<&'static Flag, Usage> {
     let named = || flags::all().filter(|flag| flag.name == name);
     let own = named().find(|flag| command.is_some_and(|command| flag.commands.contains(&command)));

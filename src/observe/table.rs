@@ -27,7 +27,7 @@ impl Tone {
         }
     }
 
-    /// Of a provider's or a channel's status word.
+    /// The colour of a provider's or a channel's status word.
     pub fn of_status(word: &str) -> Tone {
         match word {
             "healthy" => Tone::Good,

@@ -65,7 +65,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Of a shard that serves nobody: what a command asks providers with, or only thinks of.
+    /// Settings of a shard that serves nobody: what a command asks providers with, or only thinks of.
     pub fn without_clients(name: &str) -> Settings {
         Settings {
             node_id: name.into(),

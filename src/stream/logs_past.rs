@@ -159,7 +159,7 @@ impl Logs {
 impl LoggedBlock {
     /// It was told in an earlier life, and is to be taken back.
     pub(super) fn ask_to_take_back(&mut self, now: Instant) {
-        // Of all its logs: nodes that have dropped it say [], which only the whole of it contradicts.
+        // All its logs are asked for: nodes that have dropped it say [], which only the whole of it contradicts.
         let wants_all = self.bloom.is_some();
         let state = BlockState::Asking(OpenQuestion { due: Some(now), wants_all, ..OpenQuestion::default() });
         let old = std::mem::replace(&mut self.state, state);

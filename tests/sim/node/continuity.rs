@@ -101,9 +101,9 @@ impl Truth {
 /// Rounds after which everything is promised.
 #[derive(Clone, Copy, Debug)]
 struct Since {
-    /// Of the first confirmation: no newer block can have been known then.
+    /// The round of the first confirmation: no newer block can have been known then.
     first: u64,
-    /// Of the beginning of this life, the block from which it went on: of a chain that begins anew its node knows no earlier one.
+    /// The round of the beginning of this life, the block from which it went on: of a chain that begins anew its node knows no earlier one.
     life: u64,
 }
 

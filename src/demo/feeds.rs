@@ -235,6 +235,7 @@ impl Feeds {
             for feed in open().filter(|feed| feed.subject == Subject::Heads) {
                 let mut out = Vec::new();
                 render::header(&mut out, chain, &block);
+                view.lie.inspect(|lie| lie.spoil(&mut out));
                 tell(feed, Some((height, false)), out);
             }
             open().for_each(|feed| tell_logs(feed, &block, false, tell));

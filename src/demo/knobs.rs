@@ -2,6 +2,7 @@
 //! faults with their rates. Plain data; a test or a running demo swaps the whole of it at any moment.
 
 use super::arrival::{Absent, Arrival};
+use super::lies::Lie;
 use super::marks::{CallTime, Mark};
 use crate::base::limits::{MODEL_BATCH_ITEMS, MODEL_LOG_RANGE, MODEL_LOG_RESULTS, REQUEST_BODY_BYTES};
 use crate::base::{rng::Rng, time::Duration, time::Instant};
@@ -63,6 +64,8 @@ pub struct Knobs {
     pub chain_number: Option<u64>,
     /// Every balance that it gives is a wrong one.
     pub gives_false_balances: bool,
+    /// What it says of blocks is not so.
+    pub lie: Option<Lie>,
     /// Larger batches are refused.
     pub batch_items: usize,
     /// Longer WebSocket messages end the connection with 1009.
@@ -106,6 +109,7 @@ impl Default for Knobs {
             log_results: MODEL_LOG_RESULTS,
             chain_number: None,
             gives_false_balances: false,
+            lie: None,
             batch_items: MODEL_BATCH_ITEMS,
             socket_message_bytes: REQUEST_BODY_BYTES,
             missing_methods: Vec::new(),

@@ -51,7 +51,10 @@ impl View<'_> {
         let (mut out, mut count) = (vec![b'['], 0);
         for height in (from..=to).filter(|height| self.network.chain.has_block(branch, *height)) {
             let block = self.network.block(branch, height);
-            for (transaction, log) in block.logs().filter(|(_, log)| matches(filter, log)) {
+            let is_hidden = |log: &Log| self.lie.is_some_and(|lie| lie.hides(filter, log));
+            let invented = self.lie.and_then(|lie| lie.adds(&block));
+            let more = block.transactions.last().zip(invented.as_ref());
+            for (transaction, log) in block.logs().chain(more).filter(|(_, log)| matches(filter, log) && !is_hidden(log)) {
                 if count == self.log_results {
                     let text = format!("query returned more than {} results", self.log_results);
                     return Err(RpcError::new(-32005, text));

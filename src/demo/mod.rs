@@ -7,7 +7,7 @@
 //! methods, and their parts (hashes, receipts, logs) do not follow a head that moves.
 //!
 //! Reading order: identity, forks, chain_model, arrival, pool, render, params, filters, state, rpc, log_query, feeds (the pure
-//! half: what a healthy node would say); knobs, marks, envelope, framing, frames, telling,
+//! half: what a healthy node would say); knobs, lies, marks, envelope, framing, frames, telling,
 //! journal, provider (what this one says instead); server,
 //! socket; manners and cast (who is who in the demo).
 
@@ -23,6 +23,7 @@ pub mod framing;
 pub mod identity;
 pub mod journal;
 pub mod knobs;
+pub mod lies;
 pub mod log_query;
 pub mod manners;
 pub mod marks;

@@ -186,6 +186,7 @@ impl Provider {
             absent: knobs.absent,
             log_range: knobs.log_range,
             log_results: knobs.log_results,
+            lie: knobs.lie,
             chain_number: knobs.chain_number.unwrap_or(chain.chain_number),
             version: &self.version,
             salt: self.salt,

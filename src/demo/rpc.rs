@@ -6,6 +6,7 @@ use super::chain_model::{Block, ChainModel, Transaction};
 use super::filters::Filters;
 use super::forks::Tip;
 use super::identity::{Hash, Kind, Name, keccak};
+use super::lies::Lie;
 use super::params::{BlockRef, Params};
 use super::pool::Pool;
 use super::{render, state};
@@ -81,6 +82,8 @@ pub struct View<'a> {
     pub log_range: u64,
     /// Most logs of one answer.
     pub log_results: usize,
+    /// What it says of blocks that is not so.
+    pub lie: Option<Lie>,
     pub chain_number: u64,
     pub version: &'a str,
     /// Keeps filter ids of different providers apart.
@@ -104,6 +107,7 @@ impl<'a> View<'a> {
             absent: Absent::Geth,
             log_range: MODEL_LOG_RANGE,
             log_results: MODEL_LOG_RESULTS,
+            lie: None,
             chain_number: network.chain.chain_number,
             version: "model/v1",
             salt: 0,
@@ -261,6 +265,7 @@ impl<'a> View<'a> {
         let (at, full) = (self.tip_of(which(params)?), params.flag(1));
         Ok(or_null(at, |out, at| {
             render::block(out, &self.network.chain, &self.network.block(at.branch, at.height), full);
+            self.lie.inspect(|lie| lie.spoil(out));
         }))
     }
 

@@ -106,6 +106,7 @@ pub struct Heads {
     forsakes: bool,
     /// The parent that nobody had of the last head that was passed over.
     doubted: Option<BlockHash>,
+    fork_check: ForkCheck,
     /// It follows what another machine emitted, up from a block that a client was told in an earlier life.
     follows: bool,
     /// The block that the other machine has emitted last, until it or a later one is here.
@@ -148,6 +149,7 @@ impl Heads {
             begin_by: None,
             forsakes: false,
             doubted: None,
+            fork_check: ForkCheck::new(),
             follows: false,
             goal: None,
             digs: false,
@@ -287,7 +289,9 @@ impl Heads {
         if std::mem::take(&mut self.forsakes) {
             return Some(Action::Forsake);
         }
-        let wanted = self.wanted.iter_mut().find(|wanted| wanted.due.is_some_and(|due| due <= now))?;
+        let Some(wanted) = self.wanted.iter_mut().find(|wanted| wanted.due.is_some_and(|due| due <= now)) else {
+            return self.check_fork(now);
+        };
         wanted.due = None;
         Some(Action::Fetch(wanted.ask))
     }
@@ -472,50 +476,6 @@ impl Heads {
         number.saturating_sub(tip) > self.limit() || self.walked > self.limit()
     }
 
-    /// Ends the stream for the first announcement if somebody else has it too.
-    fn confirm(&mut self, hash: BlockHash, reason: Reason, now: Instant) {
-        if self.witnessed == Some(hash) || self.follows {
-            return self.close(reason);
-        }
-        self.ask_witness(hash, now);
-    }
-
-    /// Nobody has its parent, and nobody but the leader has said that there is such a head.
-    fn is_doubtful(&self, head: BlockHash, parent: BlockHash) -> bool {
-        !self.follows && self.given_up.contains(&parent) && self.witnessed != Some(head)
-    }
-
-    /// Leaves the first announcement, whose parent nobody has, for what came after it; false where the leader is forsaken: it
-    /// did the same before, with another one, and would go on so for ever.
-    fn pass_over(&mut self, head: BlockHash, parent: BlockHash) -> bool {
-        if self.is_doubtful(head, parent) && self.doubted.replace(parent).is_some_and(|other| other != parent) {
-            self.forsake();
-            return false;
-        }
-        self.judged();
-        true
-    }
-
-    fn doubt_head(&mut self, head: BlockHash, parent: BlockHash, now: Instant) {
-        match self.doubted {
-            Some(other) if other != parent => self.forsake(),
-            _ => self.ask_witness(head, now),
-        }
-    }
-
-    fn ask_witness(&mut self, hash: BlockHash, now: Instant) {
-        self.open_hole(now);
-        self.wanted.retain(|wanted| matches!(wanted.ask, Ask::Latest | Ask::Witness(_)));
-        self.want(Ask::Witness(hash), now);
-    }
-
-    /// The leader is alone with what it says; whatever waits came from it.
-    fn forsake(&mut self) {
-        self.drop_announced();
-        self.wanted.clear();
-        self.forsakes = true;
-    }
-
     fn open_hole(&mut self, now: Instant) {
         let above = self.tip().map_or(0, |(number, _)| number);
         self.hole.get_or_insert(Hole { above, deadline: now.plus_ms(self.rules.backfill_timeout_ms) });
@@ -592,8 +552,11 @@ impl Heads {
 mod beginning;
 #[path = "continuity_past.rs"]
 mod past;
+#[path = "continuity_witness.rs"]
+mod witness;
 
 use beginning::Weighed;
+use witness::ForkCheck;
 
 #[cfg(test)]
 #[path = "continuity_tests.rs"]

@@ -37,6 +37,7 @@ impl Heads {
     pub(super) fn begin(&mut self, block: &Head, now: Instant) {
         self.begin_by = None;
         self.told.append(block);
+        self.begin_fork_check(block.number);
         self.weigh(block.number, block.hash, now);
         self.settle(now);
     }
@@ -74,6 +75,9 @@ impl Heads {
 
     /// What others have in the place of a block.
     pub fn on_opinions(&mut self, number: u64, hash: BlockHash, opinions: Opinions, now: Instant) {
+        if self.on_fork_opinions((number, hash), opinions) {
+            return;
+        }
         let Some(place) = self.under_way(Ask::Compare { number, hash }) else { return };
         self.wanted.remove(place);
         if opinions.are_for_it() {

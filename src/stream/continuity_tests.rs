@@ -81,7 +81,7 @@ fn head(number: u64, branch: u8, parent: u8) -> Head {
     };
     let payload = format!("{number}{}", char::from(branch)).into_bytes().into();
     let (hash, parent) = (hash(number, branch), hash(number.wrapping_sub(1), parent));
-    Head { number, hash, parent, bloom: None, timestamp_s: None, fetched: false, payload }
+    Head { number, hash, parent, bloom: None, gas_used: None, timestamp_s: None, fetched: false, payload }
 }
 
 /// On branch `a`.
@@ -253,7 +253,7 @@ fn a_reorg_is_told_from_the_fork_up_and_back() {
     heads.on_filled(Ask::Number(12), plain(12), NOW);
     assert_eq!(said(&mut heads, NOW), "?11a");
     heads.on_filled(Ask::Hash(plain(11).hash), plain(11), NOW);
-    assert_eq!(said(&mut heads, NOW), "11a 12a 13a");
+    assert_eq!(said(&mut heads, NOW), "11a 12a 13a =11a");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_gap_is_filled_oldest_first() {
     assert_eq!(said(&mut heads, later), "?11a");
     // An announcement is as good as an answer.
     heads.on_head(plain(11), later);
-    assert_eq!(said(&mut heads, later), "11a 12a 13a 14a 15a 16a 17a");
+    assert_eq!(said(&mut heads, later), "11a 12a 13a 14a 15a 16a 17a =15a");
     heads.on_filled(Ask::Hash(plain(11).hash), plain(11), later);
     assert_eq!((said(&mut heads, later), heads.wake_at()), (String::new(), Instant::NEVER));
 }
@@ -457,7 +457,7 @@ fn a_number_without_a_block_is_no_hole() {
     let over = |number: u64, parent: Head| Head { parent: parent.hash, ..plain(number) };
     let mut heads = begun();
     heads.on_head(over(13, plain(10)), NOW);
-    assert_eq!(said(&mut heads, NOW), "13a");
+    assert_eq!(said(&mut heads, NOW), "13a =10a");
     // A branch whose numbers lie between the other's.
     heads.on_head(Head { parent: plain(10).hash, ..head(12, b'b', b'b') }, NOW);
     assert_eq!(said(&mut heads, NOW), "12b");
@@ -546,7 +546,7 @@ fn a_lower_head_alone_is_no_new_beginning() {
     let mut heads = begun_with_times();
     heads.on_head(lower(5), NOW);
     heads.on_head(at(13, plain(13)), NOW);
-    assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("13a".into(), Instant::NEVER));
+    assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("13a =11a".into(), Instant::NEVER));
     heads.on_head(at(8, plain(8)), NOW);
     for second in 0..30 {
         let now = NOW.plus_ms(second * 1_000);

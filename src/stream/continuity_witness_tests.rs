@@ -1,6 +1,7 @@
 //! What one provider says alone: heads that lead nowhere, which somebody else must have too.
 
 use super::*;
+use crate::base::limits::FORK_LOOK_MS;
 
 /// Every question so far fails, and those that follow from it.
 fn fail_all(heads: &mut Heads, ask: Ask, says: &str) -> Instant {
@@ -81,4 +82,88 @@ fn whoever_announces_one_unknown_head_after_another_is_forsaken_at_the_second() 
         heads.on_fill_failed(Ask::Hash(head(10, b't', b't').hash), later);
     }
     assert_eq!(said(&mut heads, now.plus_ms(u64::from(FILL_TRIES) * FILL_RETRY_MS)), "forsaken");
+}
+
+/// Blocks up to this number, told one by one; what is asked meanwhile.
+fn told_to(heads: &mut Heads, blocks: std::ops::RangeInclusive<u64>, now: Instant) -> String {
+    let mut asked = Vec::new();
+    for number in blocks {
+        heads.on_head(plain(number), now);
+        let said = said(heads, now);
+        let rest = said.strip_prefix(&format!("{number}a")).expect("told");
+        asked.extend(Some(rest.trim().to_owned()).filter(|rest| !rest.is_empty()));
+    }
+    asked.join(" ")
+}
+
+#[test]
+fn a_chain_that_two_others_deny_is_left() {
+    let compared = || {
+        let mut heads = begun();
+        assert_eq!(told_to(&mut heads, 11..=12, NOW), "");
+        assert_eq!(told_to(&mut heads, 13..=13, NOW), "=11a", "a little below the newest");
+        assert_eq!(told_to(&mut heads, 14..=18, NOW), "", "one at a time");
+        heads
+    };
+    let outcome = |opinions: Opinions| {
+        let mut heads = compared();
+        heads.on_opinions(11, plain(11).hash, opinions, NOW);
+        said(&mut heads, NOW)
+    };
+    assert_eq!(outcome(Opinions { is_shared: false, denials: 2, is_own: true }), "forsaken");
+    assert_eq!(outcome(Opinions { is_shared: false, denials: 2, is_own: false }), "forsaken");
+    // One word against another; nobody has any; somebody has it.
+    assert_eq!(outcome(Opinions { is_own: true, ..DENIED }), "");
+    assert_eq!((outcome(Opinions::default()), outcome(SHARED)), (String::new(), String::new()));
+    // What was replaced meanwhile is nobody's any more.
+    let mut heads = compared();
+    heads.on_head(head(11, b'b', b'a'), NOW);
+    assert_eq!(said(&mut heads, NOW), "11b");
+    heads.on_opinions(11, plain(11).hash, Opinions { is_shared: false, denials: 2, is_own: true }, NOW);
+    assert_eq!(said(&mut heads, NOW), "");
+}
+
+#[test]
+fn what_another_feed_announces_is_not_asked_about() {
+    let mut heads = begun();
+    for number in 11..=40 {
+        if number % 3 == 0 {
+            heads.on_other(&plain(number));
+            // Another chain's, and a branch of its own.
+            heads.on_other(&plain(9_000 + number));
+            heads.on_other(&head(number, b'x', b'x'));
+        }
+        assert_eq!(told_to(&mut heads, number..=number, NOW), "");
+    }
+    // It falls silent: a comparison each few blocks, and not more often than the clock allows.
+    assert_eq!(told_to(&mut heads, 41..=43, NOW), "=41a");
+    heads.on_opinions(41, plain(41).hash, SHARED, NOW);
+    assert_eq!(told_to(&mut heads, 44..=60, NOW), "");
+    assert_eq!(told_to(&mut heads, 61..=61, NOW.plus_ms(FORK_LOOK_MS)), "=59a");
+}
+
+/// Nobody else is so high: what is lower is compared, down to where the stream begins.
+#[test]
+fn a_leader_far_above_the_others_is_compared_where_they_are() {
+    let mut heads = begun();
+    assert_eq!(told_to(&mut heads, 11..=20, NOW), "=11a");
+    let mut now = NOW;
+    let mut asked = Vec::new();
+    heads.on_opinions(11, plain(11).hash, Opinions::default(), now);
+    for number in 21..=28 {
+        now = now.plus_ms(FORK_LOOK_MS);
+        let said = told_to(&mut heads, number..=number, now);
+        let compared = number_in(&said).expect("a comparison");
+        asked.push(number - compared);
+        heads.on_opinions(compared, plain(compared).hash, Opinions::default(), now);
+    }
+    assert_eq!(asked, [6, 12, 2, 6, 14, 16, 2, 6], "down to the beginning, and anew");
+    now = now.plus_ms(FORK_LOOK_MS);
+    assert_eq!(told_to(&mut heads, 29..=29, now), "=15a");
+    heads.on_opinions(15, plain(15).hash, Opinions { is_shared: false, denials: 2, is_own: true }, now);
+    assert_eq!(said(&mut heads, now), "forsaken");
+}
+
+fn number_in(said: &str) -> Option<u64> {
+    said.strip_prefix('=')?.strip_suffix('a')?.parse().ok()
 }

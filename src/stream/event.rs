@@ -37,6 +37,8 @@ pub struct Head {
     pub parent: BlockHash,
     /// Absent where a provider sends none that can be read: then it excludes nothing.
     pub bloom: Option<Arc<Bloom>>,
+    /// Absent like the bloom. Where none was used, nothing was done, so there are no logs.
+    pub gas_used: Option<u64>,
     /// Seconds since 1970, as the block says.
     pub timestamp_s: Option<u64>,
     /// It was asked for, not announced: its logs were perhaps not announced either.
@@ -53,6 +55,8 @@ struct HeadFields<'a> {
     parent_hash: &'a str,
     #[serde(borrow)]
     logs_bloom: Option<&'a RawValue>,
+    #[serde(borrow)]
+    gas_used: Option<&'a RawValue>,
     #[serde(borrow)]
     timestamp: Option<&'a RawValue>,
     transactions: Option<IgnoredAny>,
@@ -93,6 +97,7 @@ impl Head {
             hash: BlockHash(parse_bytes(fields.hash.as_bytes())?),
             parent: BlockHash(parse_bytes(fields.parent_hash.as_bytes())?),
             bloom: fields.logs_bloom.and_then(quoted).and_then(parse_bytes).map(Arc::new),
+            gas_used: fields.gas_used.and_then(quoted).and_then(parse_quantity),
             timestamp_s: fields.timestamp.and_then(quoted).and_then(parse_quantity),
             fetched: false,
             payload,

@@ -225,13 +225,12 @@ impl BloomTest {
         let has = |bits: &BloomBits| bits.iter().all(|(byte, mask)| bloom.get(*byte).is_some_and(|b| b & mask != 0));
         bloom.iter().all(|byte| *byte == 0) || self.lists.iter().any(|list| !list.iter().any(has))
     }
+}
 
-    /// How likely a block with so full a bloom is let through although it has no matching log.
-    pub fn chance(&self, bloom: &Bloom) -> f64 {
-        let ones: u32 = bloom.iter().map(|byte| byte.count_ones()).sum();
-        let by_item = (f64::from(ones) / 2048.0).powi(3);
-        self.lists.iter().map(|list| 1.0 - (1.0 - by_item).powi(list.len() as i32)).product()
-    }
+/// How likely so full a bloom has an item that no log of its block has.
+pub(super) fn chance_of_item(bloom: &Bloom) -> f64 {
+    let ones: u32 = bloom.iter().map(|byte| byte.count_ones()).sum();
+    (f64::from(ones) / 2048.0).powi(3)
 }
 
 /// The Yellow Paper's `M3:2048`.

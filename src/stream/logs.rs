@@ -206,7 +206,7 @@ impl Logs {
         let place = self.next_place;
         self.next_place += 1;
         let bloom = head.bloom.clone();
-        let is_excluded = self.parts.values().all(|part| self.trust.excludes(&part.bloom, head.number, bloom.as_deref()));
+        let is_excluded = self.parts.values().all(|part| self.trust.excludes(&part.bloom, head));
         let state = match is_excluded {
             true => BlockState::Known(Vec::new()),
             false => BlockState::Asking(OpenQuestion { due: Some(now), ..OpenQuestion::default() }),
@@ -244,27 +244,25 @@ impl Logs {
         let mut all = self.dropped.iter_mut().chain(&mut self.blocks);
         let Some(block) = all.find(|block| block.is_under_way(hash)) else { return false };
         let BlockState::Asking(asking) = &mut block.state else { return false };
-        let is_everything = asking.filter.take().is_none_or(|filter| filter.is_everything());
-        let tests: Vec<&BloomTest> = self.parts.values().map(|part| &part.bloom).collect();
-        let tests = (!is_everything).then_some(&tests[..]);
-        let proof = self.trust.judge(block.bloom.as_deref(), block.number, logs, tests);
-        let Proof::Unsure { is_telling } = proof else { return true };
-        if self.rules.bug == Some(Bug::DoubtBelieved) {
+        let filter = asking.filter.take().unwrap_or_default();
+        let proof = self.trust.judge(block.bloom.as_deref(), block.number, logs, &filter);
+        if proof == Proof::Whole || self.rules.bug == Some(Bug::DoubtBelieved) {
             return true;
         }
-        let opinion = Opinion { by, print: print_of(logs), count: logs.len(), at: now };
-        let is_old = is_everything && now >= block.since.plus_ms(LOGS_DOUBT_MS);
-        let is_confirmed = asking.is_confirmed(&opinion);
-        // What was dropped is kept by few nodes, and others say [] of it: that teaches nothing.
-        let is_enough = asking.kept.is_none() && (asking.is_only || asking.is_insisted_on(&opinion));
-        if is_confirmed && (!is_telling || (is_old && is_enough)) {
-            self.trust.learn(logs, proof, is_everything);
-            return true;
+        // What the bloom contradicts outweighs nothing.
+        let count = if proof == Proof::Exceeding { 0 } else { logs.len() };
+        let opinion = Opinion { by, print: print_of(logs), count, at: now };
+        if !asking.is_settled(&opinion, proof, now >= block.since.plus_ms(LOGS_DOUBT_MS)) {
+            // Two nodes that are a moment behind say the same of a new block: nothing. All of its logs are proven by the bloom.
+            let is_provable = logs.is_empty() && self.trust.can_prove(block.bloom.as_deref());
+            asking.wants_all |= proof == Proof::Lacking || is_provable;
+            asking.doubt(opinion);
+            return false;
         }
-        // Two nodes that are a moment behind say the same of a new block: nothing. All of its logs are proven by the bloom.
-        asking.wants_all |= is_telling || (logs.is_empty() && self.trust.can_prove(block.bloom.as_deref()));
-        asking.doubt(opinion, is_confirmed);
-        false
+        if asking.is_only || asking.has_second(&opinion) {
+            self.trust.learn(block.bloom.as_deref(), logs, proof, filter.is_everything());
+        }
+        true
     }
 
     /// It could not be had; it may be asked for again from `again` on, of somebody else if possible.
@@ -476,31 +474,51 @@ impl Logs {
 }
 
 impl OpenQuestion {
+    /// What is unsure counts as soon as it is confirmed. What the bloom contradicts does so when two say it; where there may be
+    /// others it takes its time, and where there are none one is enough.
+    fn is_settled(&self, opinion: &Opinion, proof: Proof, is_old: bool) -> bool {
+        self.is_confirmed(opinion)
+            && match proof {
+                Proof::Whole | Proof::Unsure => true,
+                Proof::Exceeding => self.is_only || self.has_second(opinion) || is_old,
+                // What was dropped is kept by few nodes, and others say [] of it: that teaches nothing.
+                Proof::Lacking => is_old && self.kept.is_none() && (self.is_only || self.is_insisted_on(opinion)),
+            }
+    }
+
     /// Somebody else has said the same, or the same one a while ago, and nobody more.
     fn is_confirmed(&self, opinion: &Opinion) -> bool {
-        let again = Duration::from_millis(LOGS_AGAIN_MS);
-        let is_same =
-            |other: &Opinion| other.print == opinion.print && (other.by != opinion.by || opinion.at.since(other.at) >= again);
+        let is_same = |other: &Opinion| other.print == opinion.print && (other.by != opinion.by || opinion.is_repeating(other));
         self.opinions.iter().any(is_same) && self.opinions.iter().all(|other| other.count <= opinion.count)
+    }
+
+    /// Somebody else has said the same.
+    fn has_second(&self, opinion: &Opinion) -> bool {
+        self.opinions.iter().any(|other| other.print == opinion.print && other.by != opinion.by)
     }
 
     /// Two say so, and this one has said it a while ago: against the bloom that is how the chain is. One that says it however
     /// often may have lost the logs, and another one may come back.
     fn is_insisted_on(&self, opinion: &Opinion) -> bool {
         let mut same = self.opinions.iter().filter(|other| other.print == opinion.print);
-        let again = Duration::from_millis(LOGS_AGAIN_MS);
-        same.clone().any(|other| other.by != opinion.by)
-            && same.any(|other| other.by == opinion.by && opinion.at.since(other.at) >= again)
+        self.has_second(opinion) && same.any(|other| other.by == opinion.by && opinion.is_repeating(other))
     }
 
     /// The second opinion is asked for at once, further ones at a pace.
-    fn doubt(&mut self, opinion: Opinion, is_confirmed: bool) {
+    fn doubt(&mut self, opinion: Opinion) {
         self.due = Some(if self.opinions.is_empty() { opinion.at } else { opinion.at.plus_ms(FILL_RETRY_MS) });
-        self.may_repeat = is_confirmed || self.opinions.len() > 1;
+        self.may_repeat = self.is_confirmed(&opinion) || self.opinions.len() > 1;
         self.opinions.retain(|other| other.by != opinion.by || other.print == opinion.print);
         if !self.opinions.iter().any(|other| other.by == opinion.by) {
             self.opinions.push(opinion);
         }
+    }
+}
+
+impl Opinion {
+    /// It is by the one that said `other`, a while ago.
+    fn is_repeating(&self, other: &Opinion) -> bool {
+        self.by == other.by && self.at.since(other.at) >= Duration::from_millis(LOGS_AGAIN_MS)
     }
 }
 
@@ -527,7 +545,7 @@ fn owed(recipients: &Recipients, parts: &BTreeMap<StreamId, Recipient>, place: u
 /// Equal for answers that name the same logs.
 fn print_of(logs: &[Log]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    logs.iter().for_each(|log| (log.transaction, log.index).hash(&mut hasher));
+    logs.iter().for_each(|log| (log.transaction, log.index, log.address, &log.topics).hash(&mut hasher));
     logs.len().hash(&mut hasher);
     hasher.finish()
 }

@@ -25,7 +25,16 @@ fn bloom_of(items: &[u8]) -> Bloom {
 /// A head of branch `branch` upon branch `parent`.
 fn head(number: u64, branch: u8, parent: u8, bloom: Bloom) -> Head {
     let (hash, parent) = (hash(number, branch), hash(number - 1, parent));
-    Head { number, hash, parent, bloom: Some(bloom.into()), timestamp_s: None, fetched: false, payload: (*b"{}").into() }
+    Head {
+        number,
+        hash,
+        parent,
+        bloom: Some(bloom.into()),
+        gas_used: Some(0),
+        timestamp_s: None,
+        fetched: false,
+        payload: (*b"{}").into(),
+    }
 }
 
 /// Its block has logs of address 7.
@@ -139,29 +148,92 @@ fn nine(number: u64, index: u64) -> Log {
     Log::parse(text.as_bytes()).expect("a log")
 }
 
-/// A chain whose blooms have bits too many is believed in the end, and not doubted for ever.
+/// Two say the same against the bloom of this block whenever they are asked; when they are believed.
+fn insisted(logs: &mut Logs, block: &Head, since: Instant) -> Instant {
+    logs.on_head(block, since);
+    let (mut now, mut by) = (since, A);
+    while !logs.has_more() {
+        assert!(said(logs, now).starts_with('?'));
+        logs.on_answer(block.hash, by, plain(block.number, 1), now);
+        by = if by == A { B } else { A };
+        now = if logs.has_more() { now } else { now.max(logs.wake_at()) };
+    }
+    assert_eq!(said(logs, now), format!("+{}a0", block.number));
+    now
+}
+
+/// A chain whose blooms have bits too many is believed in the end, and not doubted for ever. Where blooms have fitted, a block
+/// without its logs says nothing of the next one.
 #[test]
 fn what_two_say_for_long_is_how_the_chain_is() {
-    let mut logs = begun();
     let both = |number| head(number, b'a', b'a', bloom_of(&[7, 9]));
-    logs.on_head(&both(11), NOW);
+    let mut logs = Logs::new(RULES);
+    logs.open(ALL, &LogFilter::default());
+    let now = insisted(&mut logs, &both(11), NOW);
+    assert_eq!(now, NOW.plus_ms(LOGS_DOUBT_MS));
+    assert_eq!(insisted(&mut logs, &both(12), now), now, "the first is believed");
+    let mut logs = begun();
+    let now = insisted(&mut logs, &both(11), NOW);
+    assert_eq!(insisted(&mut logs, &both(12), now), now.plus_ms(LOGS_DOUBT_MS));
+}
+
+fn of_address(byte: u8, number: u64, index: u64) -> Log {
+    let text = format!(
+        "{{\"blockNumber\":\"{number:#x}\",\"logIndex\":\"{index:#x}\",\"address\":\"0x{}\",\"topics\":[],\"blockHash\":\"{:?}\"}}",
+        format!("{byte:02x}").repeat(20),
+        hash(number, b'a'),
+    );
+    Log::parse(text.as_bytes()).expect("a log")
+}
+
+/// Of two filters that the bloom lets through one has no log in the answer: all of the block's logs settle it.
+#[test]
+fn an_answer_for_one_filter_of_two_is_doubted() {
+    let filter = |byte: u8| LogFilter::parse(&serde_json::json!({"address": format!("0x{}", format!("{byte:02x}").repeat(20))}));
+    let mut logs = Logs::new(RULES);
+    logs.open(ALL, &of_seven());
+    logs.open(StreamId(2), &filter(9).expect("a filter"));
+    logs.on_head(&head(11, b'a', b'a', bloom_of(&[7, 9, 3])), NOW);
+    assert_eq!(said(&mut logs, NOW), "?11a");
+    let whole = [of_address(7, 11, 0), of_address(3, 11, 1), of_address(9, 11, 2)];
+    logs.on_answer(hash(11, b'a'), A, whole[..1].to_vec(), NOW);
+    assert!(matches!(logs.next(NOW), Some(Action::Ask(question)) if question.filter.is_everything() && question.heard == [A]));
+    logs.on_answer(hash(11, b'a'), B, whole.to_vec(), NOW);
+    assert_eq!(said(&mut logs, NOW), "+11a0 +11a2[2]");
+}
+
+/// A log that the bloom excludes is told once somebody else has it too, or, where nobody says otherwise, after a while.
+#[test]
+fn what_the_bloom_excludes_needs_a_second_word() {
+    let invented = || vec![of_address(7, 11, 0), of_address(5, 11, 1)];
+    let asked = || {
+        let mut logs = begun();
+        logs.on_head(&full(11), NOW);
+        assert_eq!(said(&mut logs, NOW), "?11a");
+        logs.on_answer(hash(11, b'a'), A, invented(), NOW);
+        assert_eq!(said(&mut logs, NOW), "?11a!1");
+        logs
+    };
+    let mut logs = asked();
+    logs.on_answer(hash(11, b'a'), B, invented()[..1].to_vec(), NOW);
+    assert_eq!(said(&mut logs, NOW), "+11a0");
+    logs.on_head(&empty(12), NOW);
+    assert_eq!(said(&mut logs, NOW), "", "a bloom without bits excludes still");
+    let mut logs = asked();
+    logs.on_answer(hash(11, b'a'), B, invented(), NOW);
+    assert_eq!(said(&mut logs, NOW), "+11a0 +11a1");
+    logs.on_head(&empty(12), NOW);
+    assert_eq!(said(&mut logs, NOW), "?12a", "blooms of this chain exclude nothing");
+    let mut logs = asked();
     let mut now = NOW;
-    let mut asked = 0;
-    while said(&mut logs, now).starts_with("?11a") {
-        let by = if asked % 2 == 0 { A } else { B };
-        logs.on_answer(hash(11, b'a'), by, plain(11, 1), now);
-        asked += 1;
-        if logs.has_more() {
-            break;
-        }
-        now = now.max(logs.wake_at());
+    while !logs.has_more() {
+        logs.on_nobody_else(hash(11, b'a'), false, now);
+        now = logs.wake_at();
+        assert!(said(&mut logs, now).starts_with("?11a"));
+        logs.on_answer(hash(11, b'a'), A, invented(), now);
     }
-    assert_eq!(now, NOW.plus_ms(LOGS_DOUBT_MS), "{asked}");
-    assert_eq!(said(&mut logs, now), "+11a0");
-    logs.on_head(&both(12), now);
-    assert_eq!(said(&mut logs, now), "?12a");
-    logs.on_answer(hash(12, b'a'), A, plain(12, 1), now);
-    assert_eq!(said(&mut logs, now), "+12a0");
+    assert!(now >= NOW.plus_ms(LOGS_DOUBT_MS) && now <= NOW.plus_ms(LOGS_DOUBT_MS + 2 * LOGS_AGAIN_MS), "{now:?}");
+    assert_eq!(said(&mut logs, now), "+11a0 +11a1");
 }
 
 /// Says the same whenever it is asked, for so long; whether that was believed.

@@ -278,8 +278,10 @@ impl Story {
         // It is as old as the chain's beginning.
         self.blocks[block].header =
             self.blocks[block].header.replace(&format!("\"timestamp\":\"{block:#x}\""), "\"timestamp\":\"0x0\"");
-        // The first of them is the parent.
-        self.blocks[block].header = self.blocks[block].header.replacen(&hex(&[0; 32]), &hex(&[block as u8 | 1; 32]), 1);
+        // The first of them is the parent: each has one of its own.
+        let mut parent = [0xee; 32];
+        parent[..8].copy_from_slice(&(block as u64).to_be_bytes());
+        self.blocks[block].header = self.blocks[block].header.replacen(&hex(&[0; 32]), &hex(&parent), 1);
         self.blocks[block].is_strange = true;
         let subscription = self.subscription;
         self.at(100, Event::Head { subscription, block });

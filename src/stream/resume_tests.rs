@@ -478,7 +478,7 @@ const NOW: Instant = Instant(1_000_000_000);
 fn plain(number: u64) -> Head {
     let hash = |number: u64| BlockHash([number as u8; 32]);
     let (hash, parent, payload) = (hash(number), hash(number - 1), (*b"{}").into());
-    Head { number, hash, parent, bloom: None, timestamp_s: None, fetched: true, payload }
+    Head { number, hash, parent, bloom: None, gas_used: None, timestamp_s: None, fetched: true, payload }
 }
 
 fn of(number: u64) -> Resumption {

@@ -38,6 +38,12 @@ pub const BELIEF_MS: u64 = 2_000;
 pub const OPINION_MS: u64 = 600;
 pub const OPINIONS_ASKED: usize = 3;
 pub const OPINION_ROUNDS: u32 = 3;
+/// After so many blocks that nobody else announced, and not more often, one that stands so far below the newest is compared with
+/// what others have. So many heads of other feeds are remembered for it.
+pub const FORK_LOOK_BLOCKS: u64 = 4;
+pub const FORK_LOOK_MS: u64 = 5_000;
+pub const FORK_LOOK_DEPTH: usize = 2;
+pub const OTHERS_HEADS: usize = 64;
 /// Pending transactions that a stream remembers to have told; a mempool's order of size.
 pub const STREAM_SEEN_TRANSACTIONS: usize = 16_384;
 /// A provider that turned a fetch away without a hint is not asked for one this long.

@@ -269,6 +269,10 @@ impl Follower {
             if let Some(heads) = &mut self.heads {
                 heads.on_head(head.clone(), now);
             }
+        } else if let (Some(leader), Some(heads)) = (self.leader, &mut self.heads)
+            && leader.instance != feed.instance
+        {
+            heads.on_other(head);
         }
     }
 
@@ -461,8 +465,10 @@ impl Follower {
     /// Tells logs as long as shards have room for them; the rest waits for the next step.
     fn run_logs(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) {
         let (mut told, mut questions, mut ended) = (Vec::new(), Vec::new(), None);
-        while let Some(logs) = self.logs.as_mut().filter(|_| told.len() < around.room) {
-            match logs.next(around.now) {
+        while let Some(logs) = &mut self.logs {
+            // Questions and deadlines wait for nobody's room.
+            let action = if told.len() < around.room { logs.next(around.now) } else { logs.next_work(around.now) };
+            match action {
                 Some(logs::Action::Emit(streams, payload, turn)) => {
                     let whole = logs.last_whole();
                     told.extend(streams.into_iter().map(|stream| ToldLog { stream, payload: payload.clone(), whole, turn }));

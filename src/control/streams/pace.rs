@@ -88,6 +88,7 @@ mod tests {
             hash,
             parent: BlockHash([n - 1; 32]),
             bloom: None,
+            gas_used: None,
             timestamp_s: None,
             fetched: false,
             payload: b"{}"[..].into(),

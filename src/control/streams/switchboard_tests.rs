@@ -145,6 +145,7 @@ fn head(n: u8) -> Head {
         hash: BlockHash([n; 32]),
         parent: BlockHash([n - 1; 32]),
         bloom: None,
+        gas_used: None,
         timestamp_s: None,
         fetched: false,
         payload,

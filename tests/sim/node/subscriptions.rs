@@ -12,7 +12,7 @@ use super::launch;
 use super::subscriber::{Expect, Remembered, Subscriber, Tally};
 use super::trouble;
 use super::watch::Watch;
-use super::worse::{self, Flaw, Misfortunes, Reach, Worse};
+use super::worse::{self, Flaw, Liar, Misfortunes, Reach, Worse};
 use crate::seeds;
 use crate::weather::{self, coin, one_in, pick};
 use crate::world::{Ended, Link, Sim, Trace};
@@ -23,6 +23,7 @@ use lasso::demo::chain_model::{APPROVAL, ChainModel, SWAP, TRANSFER};
 use lasso::demo::forks::Tip;
 use lasso::demo::identity::digest;
 use lasso::demo::knobs::Knobs;
+use lasso::demo::lies::Lie;
 use lasso::demo::provider::Provider;
 use lasso::demo::rpc::Network;
 use lasso::health::breaker::Policy;
@@ -58,8 +59,12 @@ struct Scene {
     /// Nothing goes wrong but reorgs, which every provider sees at once, and what costs clients nothing.
     is_calm: bool,
     is_flawed: bool,
+    /// A while it may be told what one provider alone has.
+    is_forked: bool,
     /// Connections to providers outlive the healing.
     is_kept: bool,
+    /// A branch that is never canonical.
+    lone: u32,
     /// The chain falls, and what is told of it then depends on where the stream began.
     falls: bool,
     /// Both profiles have a provider with a WebSocket: nothing is polled.
@@ -79,6 +84,7 @@ struct Told {
 struct Plot {
     worse: Worse,
     flaw: Option<Flaw>,
+    liar: Option<Liar>,
     is_calm: bool,
     /// A branch that is never canonical.
     lone: u32,
@@ -97,6 +103,7 @@ fn start_providers(seed: u64, node: &Sim, (network, watch): (&Rc<Network>, &Rc<W
         let (takes_http, takes_sockets) = (*reach != Reach::Socket, *reach != Reach::Http);
         let mut knobs = Knobs { takes_http, takes_sockets, hidden_at: hidden, ..manners };
         plot.flaw.iter().for_each(|flaw| flaw.spoil(&mut knobs, index + 1 == plot.reach.len()));
+        plot.liar.iter().for_each(|liar| liar.spoil(&mut knobs, (index, plot.reach.len()), plot.lone));
         let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index as u64));
         let provider = Rc::new(provider.with_journal(watch.clone()));
         let host = node.host();
@@ -131,6 +138,7 @@ impl Scene {
         // Now and then nobody has a WebSocket.
         let is_polled = one_in(draw, 8);
         let flaw = worse.flaw.filter(|_| is_calm);
+        let liar = worse.liar.filter(|_| is_calm && flaw.is_none());
         let mut reach: Vec<Reach> = (0..count)
             .map(|index| match draw.below(6) {
                 _ if is_polled => Reach::Http,
@@ -142,7 +150,7 @@ impl Scene {
         if flaw == Some(Flaw::BadHttp) {
             reach.fill(Reach::Both);
         }
-        let plot = Plot { worse, flaw, is_calm, lone, reach };
+        let plot = Plot { worse, flaw, liar, is_calm, lone, reach };
         let is_kept = start_providers(seed, &node, (&network, &watch), &plot, draw);
         let Plot { reach, .. } = plot;
         let shards = 2 + draw.below(2) as u32;
@@ -164,7 +172,9 @@ impl Scene {
         // Thin links would carry a crowded block's logs for minutes.
         let link = if worse.is_crowded() { Link::PLAIN } else { link };
         node.say(|| format!("reach {reach:?}, calm {is_calm}, clients' {link:?}, {worse:?}"));
-        let truth = Rc::new(Truth::new(network));
+        let mut truth = Truth::new(network);
+        truth.has_odd_blooms = liar == Some(Liar::About(Lie::ZeroBloom));
+        let truth = Rc::new(truth);
         let (tally, served) = (Rc::default(), Cell::new(0));
         Rc::new(Scene {
             node,
@@ -174,8 +184,10 @@ impl Scene {
             tally,
             watch,
             is_calm,
-            is_flawed: flaw.is_some(),
+            is_flawed: flaw.is_some() || liar.is_some(),
+            is_forked: liar == Some(Liar::Forked),
             is_kept,
+            lone,
             falls: worse.falls(),
             is_subscribed,
             link,
@@ -243,7 +255,11 @@ impl Scene {
         // On a thin link a close may stand behind more than the node waits for.
         let is_thin = self.link.bandwidth != Link::PLAIN.bandwidth || self.link.window < Link::PLAIN.window;
         let is_frail = (self.link.reset_ppm > 0 || is_thin) && !is_well;
-        let expect = Expect { is_well: is_well || self.is_calm, is_frail, bytes_per_second: bytes_per_second(&self.link) };
+        let expect = Expect {
+            is_well: is_well || (self.is_calm && !self.is_forked),
+            is_frail,
+            bytes_per_second: bytes_per_second(&self.link),
+        };
         Subscriber::connect(world, &self.node, path, name, &self.truth, &self.tally, expect).await
     }
 
@@ -264,7 +280,7 @@ impl Scene {
         }
         let until = until.min(Instant::ZERO.plus_ms(WELL_MS - 5_000));
         self.listen(world, &client, until, draw).await;
-        if self.is_calm && !client.has_ended() {
+        if self.is_calm && !client.has_ended() && !self.is_forked {
             client.judge(Instant::ZERO.plus_ms(world.now().as_ms().saturating_sub(TOLD_MS)));
             self.judge_order(&client);
         }
@@ -398,7 +414,7 @@ fn end(scene: Rc<Scene>, seed: u64, clients: u64) -> Told {
     scene.watch.end(scene.is_kept);
     if scene.is_calm {
         let tally = scene.tally.get();
-        scene.watch.judge_questions(&scene.truth.network, tally.resumed + tally.not_resumed);
+        scene.watch.judge_questions(&scene.truth.network, tally.resumed + tally.not_resumed, scene.lone);
     }
     let (node, mut tally) = (scene.node.clone(), scene.tally.get());
     tally.slow = scene.shared.counters.iter().map(|counters| counters.slow_consumers.get()).sum();
@@ -490,7 +506,7 @@ fn every_corner_is_reached() {
 fn seeds_that_were_wrong_hold() {
     let seeds = [
         403, 1310, 1613, 2163, 2584, 2609, 2861, 10_552, 12_358, 12_761, 13_119, 13_990, 14_257, 14_714, 15_790, 16_469, 16_718,
-        18_396, 19_265, 21_038, 21_423, 22_133, 46_142,
+        18_396, 19_265, 21_038, 21_423, 22_133, 46_142, 65_324, 201_190,
     ];
     for seed in seeds {
         let violations = run(seed, Fault::None).trace.violations;

@@ -64,11 +64,14 @@ impl Watch {
     }
 
     /// Nobody is asked more than is needed, where nobody fails. Whoever resumes asks for itself what it missed; what it is to
-    /// take back is asked for some times where nobody has it, by its own machine and once more by the shared one.
-    pub fn judge_questions(&self, network: &Network, resumed: u64) {
+    /// take back is asked for some times where nobody has it, by its own machine and once more by the shared one. What is on the
+    /// branch `lone` was never canonical.
+    pub fn judge_questions(&self, network: &Network, resumed: u64, lone: u32) {
         let for_resumed = resumed * (OPINIONS + 2 * 2 * u64::from(limits::FILL_TRIES));
         for (block, count) in self.asked.borrow().iter() {
-            let Some(name) = network.chain.name(block).filter(|name| name.kind == Kind::Block) else { continue };
+            let Some(name) = network.chain.name(block).filter(|name| name.kind == Kind::Block && name.branch != lone) else {
+                continue;
+            };
             let visits = network.chain.forks.visits(name.branch, name.height, self.sim.now()) as u64;
             let most = visits * ROUTES * OPINIONS + for_resumed;
             if *count > most {

@@ -15,6 +15,7 @@ use lasso::config::topology::Topology;
 use lasso::config::{SourceFile, load};
 use lasso::demo::chain_model::ChainModel;
 use lasso::demo::knobs::{EventFault, Fault, Knobs, Latency, SubscribeFault};
+use lasso::demo::lies::Lie;
 use lasso::demo::provider::Provider;
 use lasso::runtime::world::{Instant, World};
 use std::cell::Cell;
@@ -50,6 +51,29 @@ pub struct Worse {
     pub outage: Option<Trouble>,
     /// In a calm world.
     pub flaw: Option<Flaw>,
+    /// In a calm world without a flaw.
+    pub liar: Option<Liar>,
+}
+
+/// One provider that lies to nobody's harm, because others do not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Liar {
+    About(Lie),
+    /// It follows a branch that is never canonical, as high as the others' chain: two others are needed to show it.
+    Forked,
+}
+
+impl Liar {
+    const ALL: [Liar; 4] = [Liar::About(Lie::Partial), Liar::About(Lie::Invented), Liar::About(Lie::ZeroBloom), Liar::Forked];
+
+    /// The manners of one of so many providers.
+    pub fn spoil(self, knobs: &mut Knobs, (index, count): (usize, usize), lone: u32) {
+        match self {
+            Liar::About(lie) if index == 0 => knobs.lie = Some(lie),
+            Liar::Forked if index == 0 && count > SECOND => knobs.branch = Some(lone),
+            Liar::About(_) | Liar::Forked => {}
+        }
+    }
 }
 
 /// What costs clients nothing where all else is well.
@@ -100,7 +124,16 @@ impl Worse {
         let outage = one_in(&mut draw, 5).then(|| trouble::outage(&mut draw));
         let mut draw = Rng::new(seed).fork(63);
         let flaw = coin(&mut draw).then(|| Flaw::ALL[draw.below(Flaw::ALL.len() as u64) as usize]);
-        Worse { null_rounds, fall, crowded, outage, flaw }
+        let mut draw = Rng::new(seed).fork(65);
+        let liar = one_in(&mut draw, 3).then(|| Liar::ALL[draw.below(Liar::ALL.len() as u64) as usize]);
+        // A full bloom shows nothing, and a chain that fell has nothing at the heights of one that did not.
+        let shows = |liar: &Liar| match liar {
+            Liar::About(Lie::Partial) => crowded.is_none(),
+            Liar::Forked => fall.is_none(),
+            Liar::About(_) => true,
+        };
+        let liar = liar.filter(shows);
+        Worse { null_rounds, fall, crowded, outage, flaw, liar }
     }
 
     pub fn falls(self) -> bool {

@@ -1,0 +1,4 @@
+#!/usr/bin/env python3
+# stand-in
+def page(report):
+    return ""

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# Figures and findings as people read them; the table, the page and the README say the same.
+
+from . import scenario
+
+UNITS = {
+    "cpu_us_per_call": "CPU µs", "p50_us": "p50", "p99_us": "p99", "p999_us": "p99.9", "peak_memory_kib": "peak memory",
+    "failed_per_10000": "failed of 10,000", "disturbed_ms": "noticed for", "last_client_ms": "last client", "memory_bytes_per_client": "memory a client",
+}
+WORDS = {"wins": "less in every round", "loses": "more in every round", "equal": "the same", "untold": "not told apart", "void": "rejected"}
+
+
+def metric(name):
+    return UNITS.get(name, name)
+
+
+def short(number):
+    """Three digits that count."""
+    if number is None:
+        return "–"
+    if abs(number) >= 1000:
+        return f"{number:,.0f}"
+    return f"{number:.0f}" if abs(number) >= 100 else f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
+
+
+def value(name, number):
+    """A figure with its unit."""
+    if number is None:
+        return "–"
+    if name in ("p50_us", "p99_us", "p999_us"):
+        return f"{short(number / 1000)} ms" if number >= 1000 else f"{short(number)} µs"
+    if name in ("peak_memory_kib", "memory_kib"):
+        return f"{short(number / 1024)} MiB"
+    if name == "memory_bytes_per_client":
+        return f"{short(number / 1024)} KiB"
+    if name in ("disturbed_ms", "last_client_ms"):
+        return f"{short(number / 1000)} s" if number >= 1000 else f"{number:.0f} ms"
+    return f"{short(number)} µs" if name == "cpu_us_per_call" else short(number)
+
+
+def machine(facts):
+    memory = f", {facts['memory_mib'] / 1024:.1f} GiB" if facts["memory_mib"] else ""
+    return f"{facts['cpu']}, {facts['cores']} cores{memory}, Linux {facts['kernel']}"
+
+
+def versions(found):
+    return ", ".join(f"{name} {shown}" for name, shown in found.items() if shown)
+
+
+def finding(verdict):
+    """`big-logs: Big logs against nginx by CPU: 1.10`."""
+    ratio = f": {verdict['ratio']:.2f}" if verdict["ratio"] is not None else ""
+    return f"{verdict['case']} · {metric(verdict['metric'])} against {verdict['other']}{ratio}"
+
+
+def sorted_out(verdicts):
+    """Findings by what they say: wins, loses, cannot be told apart, rejected."""
+    return {
+        "Less than the other in every round": [finding(one) for one in verdicts if one["word"] == "wins"],
+        "More than the other in every round": [finding(one) for one in verdicts if one["word"] == "loses"],
+        "The rounds do not tell them apart": [finding(one) for one in verdicts if one["word"] in ("untold", "equal")],
+        "Rejected, so nothing is said": [finding(one) for one in verdicts if one["word"] == "void"],
+    }
+
+
+def marks(lane, one):
+    """Lines under a table: what the guards said of a lane."""
+    for mark in one["marks"]:
+        word = "REJECTED" if mark["rejects"] else "note"
+        of = f" ({mark['rounds']} of {one['rounds']} rounds)" if one.get("rounds", 1) > 1 else ""
+        yield f"{lane}: {word}, {mark['guard']}{of}: {mark['text']}"
+
+
+def standing(case, results):
+    """One word for a row of the README: how lasso stands to each opponent by the first metric."""
+    from .figures import verdicts
+
+    by_word = {}
+    for one in verdicts(case, results):
+        if one["metric"] == case.judged[0]:
+            by_word.setdefault(one["word"], []).append(f"{one['other']}" + (f" {one['ratio']:.2f}" if one["ratio"] is not None else ""))
+    order = [("wins", "less than"), ("loses", "**more than**"), ("equal", "equal to"), ("untold", "not told from"), ("void", "rejected:")]
+    return "; ".join(f"{said} {', '.join(by_word[word])}" for word, said in order if word in by_word) or "–"
+
+
+def title(case):
+    """Its name, and its scenario's where it says more."""
+    found = scenario.FOLDER / f"{case.scenario}.toml"
+    return case.name if not found.exists() else f"{case.scenario}: {case.name}"

@@ -109,8 +109,7 @@ fn params(method: &str) -> String {
         )
     };
     match method {
-        "eth_getTransactionReceipt" | "eth_getTransactionByHash" => format!("[\"{}\"]", bytes(32)),
-        "eth_getBlockByHash" => format!("[\"{}\",true]", bytes(32)),
+        "eth_getTransactionReceipt" | "eth_getTransactionByHash" | "eth_getBlockReceipts" => format!("[\"{}\"]", bytes(32)),
         "eth_getLogs" => format!("[{{\"blockHash\":\"{}\"}}]", bytes(32)),
         "eth_call" => format!("[{{\"to\":\"{}\",\"data\":\"0x18160ddd\"}},\"latest\"]", bytes(20)),
         _ => format!("[\"{}\",\"latest\"]", bytes(20)),
@@ -150,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_request_is_whole_and_its_id_changes_in_place() {
-        for method in ["eth_call", "eth_getBalance", "eth_getLogs", "eth_getBlockByHash", "eth_getTransactionReceipt"] {
+        for method in ["eth_call", "eth_getBalance", "eth_getLogs", "eth_getBlockReceipts", "eth_getTransactionReceipt"] {
             let mut request = request(&format!("--path /rpc/x --header x-a:b --method {method}"));
             let length = request.bytes.len();
             for id in [first_id(0), first_id(u32::MAX), FIRST_ID + 7] {

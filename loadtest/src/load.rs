@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 const MAX_ERRORS: u64 = 1000;
 /// Calls in flight at the end get this long.
 const GRACE: Duration = Duration::from_secs(10);
+/// What became due so shortly before the end was about to leave, and is not counted as unsent.
+const JUST_DUE: Duration = Duration::from_millis(10);
 /// How often the end is looked for.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -150,7 +152,7 @@ async fn drive(run: Rc<Run>) {
 /// Lets calls in flight come back; what does not is an error.
 async fn finish(run: &Run) {
     if let Some(pace) = &run.pace {
-        for due in pace.end(run.since.get()) {
+        for due in pace.end(run.since.get()).filter(|due| due.elapsed() > JUST_DUE) {
             run.meter.borrow_mut().unsent(due.elapsed());
         }
     }

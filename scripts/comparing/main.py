@@ -171,7 +171,7 @@ def rounds_of(bench, case, files):
         for name in names[turn:] + names[:turn]:
             report = measure.run(bench, name, case, bench.options.peers, files)
             reports[name].append(report)
-            for mark in report["marks"]:
+            for mark in (mark for mark in report["marks"] if mark["rejects"]):
                 say(f"{case.label}, {name}: {mark['guard']}: {mark['text'][:300]}")
     direct = [run for run in reports.get("direct", []) if "calls_per_second" in run]
     for name, runs in reports.items():

@@ -135,7 +135,7 @@ TABLES = {
                               "filters": (COUNT, False)},
     ("providers",): {"count": (COUNT, False), "latency_ms": (COUNT, False), "slow_latency_ms": (COUNT, False), "tls": (SWITCH, False)},
     ("providers", "outage"): {"from_second": (NUMBER, True), "to_second": (NUMBER, True), "kind": (("refuses", "hangs"), False)},
-    ("case",): {"name": ("a text", True), "connections": (COUNT, False), "result": (SIZE, False), "rate": (NUMBER, False),
+    ("case",): {"name": ("a text", True), "clients": (COUNT, False), "connections": (COUNT, False), "result": (SIZE, False), "rate": (NUMBER, False),
                 "slow_bytes_per_second": (COUNT, False), "outage": (("refuses", "hangs"), False)},
 }
 LISTS = {("load", "mix"), ("case",)}
@@ -255,6 +255,10 @@ def varied(file, whole, index, one):
             case = replace(case, **{key: one[key]})
     if "result" in one:
         case = replace(case, mix=(Kind("eth_getBalance", one["result"]),))
+    if "clients" in one:
+        if not case.subscribers:
+            raise file.wrong(("case",), index, "clients", "there is no [load.subscribers]")
+        case = replace(case, subscribers=replace(case.subscribers, clients=one["clients"]))
     if "slow_bytes_per_second" in one:
         if not case.slow:
             raise file.wrong(("case",), index, "slow_bytes_per_second", "there is no [load.slow]")
@@ -282,8 +286,9 @@ def check(file, case, index):
             refuse(("load", "subscribers"), "logs", "logs and filters go together")
     elif not case.mix:
         raise file.wrong(("case",), index, None, "no call is named: write [[load.mix]], or a result in each case")
-    if not 0 < case.connections <= 16_000:
-        refuse(("load",), "connections", "must be 1 to 16000")
+    clients = case.subscribers.clients if case.subscribers else case.connections
+    if not 0 < clients <= 16_000:
+        refuse(("load",), "connections", "connections and clients must be 1 to 16000")
     if case.burst_calls != 1 and case.rate is None:
         refuse(("load",), "burst_calls", "bursts need a rate")
     if not 0 < providers.count <= 8:

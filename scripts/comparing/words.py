@@ -38,6 +38,10 @@ def value(name, number):
     return f"{short(number)} µs" if name == "cpu_us_per_call" else short(number)
 
 
+def short_range(name, low, high):
+    return f"{value(name, low)} – {value(name, high)}"
+
+
 def machine(facts):
     memory = f", {facts['memory_mib'] / 1024:.1f} GiB" if facts["memory_mib"] else ""
     return f"{facts['cpu']}, {facts['cores']} cores{memory}, Linux {facts['kernel']}"

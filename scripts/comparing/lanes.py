@@ -108,17 +108,17 @@ def open_door(bench, lane, case, behind, peers):
     try:
         processes.wait_ready(door.running, port)
         if case.subscribers and is_lasso(lane):
-            wait_heads(door, behind)
+            wait_heads(door.running, behind.counts)
     except Fault:
         bench.end(door.running)
         raise
     return door
 
 
-def wait_heads(door, behind):
+def wait_heads(running, counts):
     """lasso's own head tracking is under way, so that the first subscriber finds what the last does. It needs none for heads that it polls."""
     since = time.monotonic()
-    processes.wait(door.running, lambda: behind.counts()["now"] > 0 or time.monotonic() > since + 3)
+    processes.wait(running, lambda: counts()["now"] > 0 or time.monotonic() > since + 3)
 
 
 def relay(bench, lane, _case, behind, _folder, port):
@@ -145,11 +145,11 @@ def lasso(bench, lane, case, behind, folder, port):
         bench.cluster = processes.free_datagram_ports(NODES)
         flags = node_flags(bench.cluster, 0)
     driver = "epoll" if lane.endswith("epoll") else "auto"
-    return serve(bench, folder, port, behind, driver, case.subscribers, flags)
+    return serve(bench, folder, port, behind, driver, case.subscribers and case.subscribers.interval_ms, flags)
 
 
-def serve(bench, folder, port, behind, driver, subscribers, flags):
-    configurations.lasso(folder, behind.urls, behind.authority, subscribers.interval_ms if subscribers else None)
+def serve(bench, folder, port, behind, driver, subscribes_every_ms, flags):
+    configurations.lasso(folder, behind.urls, behind.authority, subscribes_every_ms)
     place = ["--listen", "127.0.0.1", "--port", port, "--shards", "1"]
     return [bench.lasso, "serve", "--profiles", folder, *place, "--driver", driver, *flags]
 

@@ -116,7 +116,7 @@ def finish(load, case):
         raise Fault(f"the load failed with {code}: {text.strip()[-2000:]}")
     report = json.loads(first)
     if report["calls"] == 0:
-        raise Fault(f"no call was answered in the measured part: {report['first_error']}")
+        raise Fault(f"no call of the measured part was answered: {report['first_error'] or str(report['unsent']) + ' were never sent'}")
     report.update(report.pop("watched"))
     return report
 

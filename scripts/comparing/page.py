@@ -80,7 +80,12 @@ def verdict(report):
 def scenario(report, one):
     cases = "".join(case(report, each) for each in report["cases"] if each.scenario == one.name)
     return (f'<section class="card" aria-labelledby="s-{escape(one.name)}"><div class="head"><h2 id="s-{escape(one.name)}">{escape(one.title)}</h2>'
-            f'<p class="hint">{escape(one.question)}</p></div>{cases}</section>')
+            f'<p class="hint">{prose(one.question)}</p></div>{cases}</section>')
+
+
+def prose(text):
+    """Names between backticks are code."""
+    return "".join(f"<code>{escape(part)}</code>" if index % 2 else escape(part) for index, part in enumerate(text.split("`")))
 
 
 def how(each):
@@ -88,7 +93,7 @@ def how(each):
     if each.subscribers:
         said = [f"{each.subscribers.clients:,} clients", f"{each.subscribers.events} events, one every {each.subscribers.interval_ms} ms"]
     else:
-        said = [f"{each.connections} connections", f"open loop, {each.rate:g} calls/s" if each.rate else "closed loop", f"{each.seconds:g} s after {each.warmup_seconds:g} s"]
+        said = [f"{each.connections} connection{'' if each.connections == 1 else 's'}", f"open loop, {each.rate:g} calls/s" if each.rate else "closed loop", f"{each.seconds:g} s after {each.warmup_seconds:g} s"]
     said += [f"bursts of {each.burst_calls}"] if each.burst_calls > 1 else []
     said += [f"batches of {each.batch_calls}"] if each.batch_calls > 1 else []
     said += [f"{each.providers.count} providers"] if each.providers.count > 1 else []
@@ -104,7 +109,7 @@ def case(report, each):
     lines = "".join(f'<li{" class=bad" if "REJECTED" in line else ""}>{escape(line)}</li>' for lane, one in results.items() for line in words.marks(lane, one))
     return (f'<div class="case"><h3>{escape(each.name)}</h3><p class="how">{escape(how(each))}</p><div class="wide"><table class="plots"><thead><tr>'
             f'<th scope="col">lane</th><th scope="col" class="num">{escape(words.metric(first))}</th><th scope="col" class="drawn">'
-            f'{drawing.scale(axis, lambda tick: words.value(first, tick))}</th><th scope="col" class="num">lasso is</th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+            f'{drawing.scale(axis, lambda tick: words.tick(first, tick))}</th><th scope="col" class="num">lasso is</th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
             + (f'<ul class="marks">{lines}</ul>' if lines else "") + "</div>")
 
 

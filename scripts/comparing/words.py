@@ -18,9 +18,20 @@ def short(number):
     """Three digits that count."""
     if number is None:
         return "–"
+    if number == 0:
+        return "0"
     if abs(number) >= 1000:
         return f"{number:,.0f}"
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
+
+
+def tick(name, number):
+    """A figure at an axis: its unit stands in the heading of its column."""
+    return value(name, number) if number >= 1000 and name.endswith("_us") else f"{number / FACTORS.get(name, 1):,.4g}"
+
+
+# What a figure is divided by where it is told in a larger unit.
+FACTORS = {"peak_memory_kib": 1024, "memory_kib": 1024, "memory_bytes_per_client": 1024}
 
 
 def value(name, number):
@@ -51,20 +62,25 @@ def versions(found):
     return ", ".join(f"{name} {shown}" for name, shown in found.items() if shown)
 
 
-def finding(verdict):
-    """`big-logs: Big logs against nginx by CPU: 1.10`."""
-    ratio = f": {verdict['ratio']:.2f}" if verdict["ratio"] is not None else ""
-    return f"{verdict['case']} · {metric(verdict['metric'])} against {verdict['other']}{ratio}"
+HEADINGS = {
+    "wins": "Less than the other in every round",
+    "loses": "More than the other in every round",
+    "untold": "The rounds do not tell them apart",
+    "equal": "The same in every round",
+    "void": "Rejected, so nothing is said",
+}
 
 
 def sorted_out(verdicts):
-    """Findings by what they say: wins, loses, cannot be told apart, rejected."""
-    return {
-        "Less than the other in every round": [finding(one) for one in verdicts if one["word"] == "wins"],
-        "More than the other in every round": [finding(one) for one in verdicts if one["word"] == "loses"],
-        "The rounds do not tell them apart": [finding(one) for one in verdicts if one["word"] in ("untold", "equal")],
-        "Rejected, so nothing is said": [finding(one) for one in verdicts if one["word"] == "void"],
-    }
+    """Findings by what they say, a line a case: `steady: 100 B, 64 connections: nginx CPU µs 0.89, p99 0.82; haproxy CPU µs 0.85`."""
+    found = {}
+    for word, heading in HEADINGS.items():
+        cases = {}
+        for one in (one for one in verdicts if one["word"] == word):
+            ratio = f" {one['ratio']:.2f}" if one["ratio"] is not None else ""
+            cases.setdefault(one["case"], {}).setdefault(one["other"], []).append(f"{metric(one['metric'])}{ratio}")
+        found[heading] = [f"{case}: " + "; ".join(f"{other} {', '.join(all_of)}" for other, all_of in others.items()) for case, others in cases.items()]
+    return found
 
 
 def marks(lane, one):

@@ -90,10 +90,10 @@ def tells(pairs):
     """`less` or `more` where every round says so, by enough to be worth a word; `same` where nothing differs; else None."""
     if len(pairs) < ROUNDS_TO_TELL:
         return None
-    middle = [statistics.median(side) for side in zip(*pairs)]
-    if middle == [0, 0]:
+    if all(a == b for a, b in pairs):
         return "same"
-    if abs(middle[0] - middle[1]) < WORTH_A_WORD * max(middle):
+    all_of_them = [a / b for a, b in pairs if b]
+    if len(all_of_them) == len(pairs) and abs(statistics.median(all_of_them) - 1) < WORTH_A_WORD:
         return None
     if all(a < b for a, b in pairs):
         return "less"

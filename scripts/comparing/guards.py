@@ -104,12 +104,12 @@ def unsent(run):
 
 
 def generator(run):
-    """Load and providers against the core that they have."""
+    """Load and providers against the core that they have. In a closed loop direct is their limit, and is there to show it."""
     report = run.report
     busy = report["own_share"] + report["beside_share"]
     if run.case.rate is not None and busy > OPEN_BUSY_SHARE:
         yield Mark("generator", f"load and providers had {100 * busy:.0f}% of their core: calls waited for them, not for the proxy")
-    elif run.regime == "cross" and run.case.rate is None and busy > BUSY_SHARE and report["watched_share"] < BUSY_SHARE:
+    elif run.regime == "cross" and run.case.rate is None and run.lane != "direct" and busy > BUSY_SHARE and report["watched_share"] < BUSY_SHARE:
         yield Mark("generator", f"load and providers had {100 * busy:.0f}% of their core and the proxy {100 * report['watched_share']:.0f}% of its own:"
                                 " the tools were the limit; give a --rate, or read CPU per call on one core")
 

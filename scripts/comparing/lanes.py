@@ -2,6 +2,7 @@
 # The lanes: ways from the load to the provider. Each says what it cannot do in a word, which stands in the table, and otherwise starts its proxy.
 
 import json
+import os
 import shlex
 import time
 import urllib.parse
@@ -196,6 +197,8 @@ def open_peer(bench, peer, behind, scheme):
         raise Fault(f"--peer-url {peer.name}: must be http or ws to 127.0.0.1 with a port, because the process on this machine is what is measured")
     extra = {f"COMPARE_{name.upper()}": str(value) for name, value in values.items()}
     command = [filled(word, values) for word in shlex.split(peer.command)]
+    # Paths are those of whoever gave the command; the process itself runs in a folder of ours.
+    command = [os.path.abspath(word) if "/" in word and os.path.exists(word) else word for word in command]
     try:
         running = bench.start(peer.name, command, bench.machine.proxy_core, extra)
     except OSError as fault:

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 QUICK_CELLS = ["100:64", "10k:64", "1m:64"]
 FULL_CELLS = [f"{size}:{count}" for size in ("100", "10k", "1m") for count in (1, 64, 256)]
 WARMUP_SECONDS = 0.4
-# What no run of scenarios is begun without; `--correctness` makes them small.
-SMALL_SUBSCRIBERS = 500
+# What `--correctness` makes of the large ones.
+SMALL_SUBSCRIBERS, SMALL_WARMUP_SECONDS = 500, 0.2
 
 
 def parser():
@@ -98,6 +98,8 @@ def arguments(words_given=None):
     options.lanes = list(dict.fromkeys([*chosen, *options.peers]))
     options.proxies = options.lanes
     options.rounds = options.rounds or (3 if options.quick else 5)
+    if options.readme and (options.profile != "release" or options.rounds < figures.ROUNDS_TO_TELL or options.correctness):
+        one.error("--readme wants figures: of the release profile, of three rounds or more, and not --correctness")
     if (options.all or options.scenario) and (options.cells or options.rate or options.quick or options.shape != "hex"):
         one.error("--cells, --quick, --rate and --shape are of cells; scenarios say these things themselves")
     return options
@@ -129,6 +131,8 @@ def changed(options, case):
         case = replace(case, regime=options.regime)
     if case.regime == "cross" and len(os.sched_getaffinity(0)) < 2:
         case = replace(case, regime="same")
+    if options.correctness:
+        case = replace(case, warmup_seconds=min(SMALL_WARMUP_SECONDS, case.warmup_seconds))
     if options.correctness and case.subscribers:
         small = min(SMALL_SUBSCRIBERS, case.subscribers.clients)
         case = replace(case, subscribers=replace(case.subscribers, clients=small, events=4, interval_ms=250))

@@ -65,11 +65,15 @@ def case_table(case, results):
     return "\n".join(lines)
 
 
+INTRODUCTION = ("Each proxy with one worker or shard, at its best for the work, lasso at its defaults; started afresh for each run. CPU is user and system time"
+                " per call or delivered event; ratios are lasso's to the other's, and *less* or *more* is said where every round agrees.")
+
+
 def markdown(report):
     """All cases by their first metric, with what lasso's runs say of it, and how it was measured."""
     lanes = report["lanes"]
     shown = [lane for lane in lanes if any("cannot" not in report["results"][case.label][lane] for case in report["cases"]) and lane != "direct"]
-    lines = [f"| what, and by which figure (less is better) | {' | '.join(shown)} | lasso is |", "|---" * (len(shown) + 2) + "|"]
+    lines = [INTRODUCTION, "", f"| what, and by which figure (less is better) | {' | '.join(shown)} | lasso is |", "|---" * (len(shown) + 2) + "|"]
     for case in report["cases"]:
         results, metric = report["results"][case.label], case.judged[0]
         cells = [cell(results[lane], metric) for lane in shown]

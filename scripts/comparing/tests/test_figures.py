@@ -37,6 +37,7 @@ class Figures(unittest.TestCase):
         self.assertEqual(self.words_of((12, 12, 12), (10, 11, 10))["cpu_us_per_call"], "loses")
         self.assertEqual(self.words_of((9, 12, 9), (10, 11, 10))["cpu_us_per_call"], "untold")
         self.assertEqual(self.words_of((8, 9), (10, 11))["cpu_us_per_call"], "untold", "two rounds tell nothing")
+        self.assertEqual(self.words_of((10, 10, 10), (10, 10, 10))["cpu_us_per_call"], "equal")
         self.assertEqual(self.words_of((9.99, 9.99, 9.99), (10, 10, 10))["cpu_us_per_call"], "untold", "too little to be worth a word")
 
     def test_rejected_runs_have_no_verdict_and_stay(self):
@@ -90,7 +91,7 @@ class Figures(unittest.TestCase):
     def test_arguments(self):
         peer = main.arguments(["--peer", "x=cmd {port}", "--peer-url", "x=http://127.0.0.1:{port}/", "--cells", "100:1"])
         self.assertEqual((peer.lanes[-1], peer.peers["x"].url("http"), peer.peers["x"].url("ws")), ("x", "http://127.0.0.1:{port}/", None))
-        for wrong in (["--peer", "x=cmd"], ["--peer-url", "x=http://127.0.0.1/"], ["--lanes", "apache"], ["--all", "--cells", "100:1"]):
+        for wrong in (["--peer", "x=cmd"], ["--peer-url", "x=http://127.0.0.1/"], ["--lanes", "apache"], ["--all", "--cells", "100:1"], ["--readme", "--profile", "ci"]):
             with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
                 main.arguments(wrong)
 

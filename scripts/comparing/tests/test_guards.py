@@ -52,6 +52,7 @@ class Guards(unittest.TestCase):
         self.check(run(OPEN, own_share=0.5, beside_share=0.4), "generator")
         self.check(run(replace(CLOSED, regime="cross"), own_share=0.6, beside_share=0.39, watched_share=0.6), "generator")
         self.check(run(replace(CLOSED, regime="cross"), own_share=0.6, beside_share=0.39, watched_share=0.99))
+        self.check(replace(run(replace(CLOSED, regime="cross"), own_share=0.6, beside_share=0.39, watched_share=0.0), lane="direct"))
 
     def test_time(self):
         self.check(run(seconds=0.3), "time")

@@ -19,7 +19,7 @@ def compare(*words):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compare.json"
         command = [ROOT / "scripts/compare", "--no-build", "--profile", os.environ.get("COMPARE_PROFILE", "ci"), "--rounds", "1", "--seconds", "0.5", "--json", path, *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
         return done.returncode, json.loads(path.read_text()) if path.exists() else None, done.stdout + done.stderr
 
 
@@ -37,8 +37,7 @@ class Runs(unittest.TestCase):
         return said
 
     def test_the_example_peer_is_measured_and_ended(self):
-        script = ROOT / "loadtest/peers/nginx-usual"
-        code, report, said = compare("--cells", "100:8", "--correctness", "--lanes", "direct", "--peer", f"usual={script}", "--peer-url", "usual=http://127.0.0.1:{port}/")
+        code, report, said = compare("--cells", "100:8", "--correctness", "--lanes", "direct", "--peer", "usual=loadtest/peers/nginx-usual", "--peer-url", "usual=http://127.0.0.1:{port}/")
         self.assertEqual(code, 0, said)
         ((_, runs),) = report["runs"].items()
         run = runs["usual"][0]

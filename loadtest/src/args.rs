@@ -1,5 +1,5 @@
-//! Arguments of the commands. Plain flags, no defaults that hide a decision: what is measured is on the command line. Those of the
-//! load are many and have a file of their own (`load_args`).
+//! Arguments of the commands. Plain flags, no defaults that hide a decision: what is measured is on the command line. Those of
+//! the load are many and have a file of their own (`load_args`).
 
 use crate::load_args::{self, Load};
 use crate::logs::Spread;

@@ -21,8 +21,8 @@ struct Slot {
     mask: [u8; 4],
 }
 
-/// One request, to be sent again and again with new ids. What a call asks for has its id's digits in it, so that no two calls ask for the
-/// same and no cache answers for the provider.
+/// One request, to be sent again and again with new ids. What a call asks for has its id's digits in it, so that no two calls ask
+/// for the same and no cache answers for the provider.
 #[derive(Clone)]
 pub struct Request {
     pub bytes: Vec<u8>,

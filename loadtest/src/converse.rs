@@ -1,5 +1,5 @@
-//! One connection of the mock, plain or behind TLS: HTTP with keep-alive and pipelining, single calls and batches, and messages once
-//! it was upgraded. A call is answered in the order it came. What it cannot read it answers with 400 and closes.
+//! One connection of the mock, plain or behind TLS: HTTP with keep-alive and pipelining, single calls and batches, and messages
+//! once it was upgraded. A call is answered in the order it came. What it cannot read it answers with 400 and closes.
 
 use crate::answer::{Answer, LEAD_ID_FIRST};
 use crate::args::Mock;
@@ -288,8 +288,8 @@ async fn talk<S: AsyncReadRent + AsyncWriteRent>(mut stream: S, head: &str, mut 
     }
 }
 
-/// A frame that answers a message: what is copied, and the shared rest. A subscription to heads is confirmed and then silent, as on a
-/// chain that stands still.
+/// A frame that answers a message: what is copied, and the shared rest. A subscription to heads is confirmed and then silent, as
+/// on a chain that stands still.
 fn message(server: &Server, body: &[u8]) -> Option<(Vec<u8>, &'static [u8])> {
     let call = scan::call(body)?;
     if call.method.map(|range| &body[range]) == Some(b"\"eth_subscribe\"") {

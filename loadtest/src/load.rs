@@ -2,9 +2,9 @@
 //!
 //! Closed loop: the next call follows the last answer; shows what the proxy can do at most, and hides what waits. Open
 //! loop: calls on a schedule (`pace`); shows what a caller would see. Every answer is checked (id, length, status) and a
-//! wrong one is an error of the run (`worker`). Warm-up is the same load, not counted. What the load and the provider used themselves is
-//! told beside the proxy's, so that whoever reads the figures sees whether they were the limit.
-//! Ends by itself: at the time, at the number of calls, at too many errors, and with a grace for calls without answer.
+//! wrong one is an error of the run (`worker`). Warm-up is the same load, not counted. What the load and the provider used
+//! themselves is told beside the proxy's, so that whoever reads the figures sees whether they were the limit. Ends by itself: at
+//! the time, at the number of calls, at too many errors, and with a grace for calls without answer.
 
 use crate::call;
 use crate::frame;

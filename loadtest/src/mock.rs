@@ -1,8 +1,8 @@
 //! A provider that costs next to nothing: reads a request's length and id, answers with bytes rendered at the start.
 //!
 //! One answer for an address, or one for a method; over HTTP, over WebSockets on the same address, and over TLS on another one.
-//! `eth_chainId` and `eth_blockNumber` get true answers, because a proxy's health probes ask for them. `GET /counts` says how many calls
-//! and connections there were, by which a load knows that what answered it was this provider (`converse`).
+//! `eth_chainId` and `eth_blockNumber` get true answers, because a proxy's health probes ask for them. `GET /counts` says how
+//! many calls and connections there were, by which a load knows that what answered it was this provider (`converse`).
 
 use crate::answer::Answer;
 use crate::args::{Mock, Serve};

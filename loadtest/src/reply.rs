@@ -108,7 +108,8 @@ impl Reader {
         &self.line
     }
 
-    /// Whether the body is an array of answers with a result to the ids from `first_id` on, in any order, each of `bytes` bytes or of any.
+    /// Whether the body is an array of answers with a result to the ids from `first_id` on, in any order, each of `bytes` bytes
+    /// or of any.
     pub fn echoes_all(&self, first_id: u64, calls: u64, bytes: Option<usize>) -> bool {
         let whole = self.whole.as_deref().unwrap_or_default();
         let Some(items) = scan::items(whole) else { return false };

@@ -1,7 +1,8 @@
-//! Clients beside the load that ask for much and take it slowly, or not at all: what do they cost, and does anybody else wait for them?
+//! Clients beside the load that ask for much and take it slowly, or not at all: what do they cost, and does anybody else wait for
+//! them?
 //!
-//! Each has a small receive buffer, so that it is the proxy that has to hold what they leave. They are told apart from the load in
-//! every figure. A proxy may end them, which is counted and no error; they come back after a while.
+//! Each has a small receive buffer, so that it is the proxy that has to hold what they leave. They are told apart from the load
+//! in every figure. A proxy may end them, which is counted and no error; they come back after a while.
 
 use crate::call::Request;
 use crate::load::{Run, connect};

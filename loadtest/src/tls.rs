@@ -2,8 +2,8 @@
 //!
 //! One version and one suite (TLS 1.3, AES-128-GCM) are offered, so that no proxy is measured with a cheaper cipher than another,
 //! and sessions may be resumed as rustls does by default, so that none pays for a handshake that another is spared.
-//! In the mock and not in a front of its own: what a proxy costs is counted by its own process, and one process less shares the core.
-//! A stream that breaks the protocol ends; whoever waits for it sees the connection end.
+//! In the mock and not in a front of its own: what a proxy costs is counted by its own process, and one process less shares the
+//! core. A stream that breaks the protocol ends; whoever waits for it sees the connection end.
 
 use monoio::BufResult;
 use monoio::buf::{IoBuf, IoBufMut, IoVecBuf, IoVecBufMut};
@@ -152,7 +152,8 @@ mod tests {
     use rustls::pki_types::pem::PemObject;
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-    /// A client and the server's session in memory: it is verified by what was written, with the one suite, and the second time resumed.
+    /// A client and the server's session in memory: it is verified by what was written, with the one suite, and the second time
+    /// resumed.
     #[test]
     fn one_suite_is_offered_and_sessions_are_resumed() {
         let folder = std::env::temp_dir().join(format!("loadtest-tls-{}", std::process::id()));

@@ -1,5 +1,5 @@
-//! One connection of a load: request after request, a new connection after a fault. Every answer is checked (status, ids, sizes), and
-//! what is wrong is an error with a reason.
+//! One connection of a load: request after request, a new connection after a fault. Every answer is checked (status, ids, sizes),
+//! and what is wrong is an error with a reason.
 
 use crate::answer;
 use crate::call::Request;

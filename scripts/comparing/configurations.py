@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-# How each proxy is set up: at its best for this work. One worker or thread, connections kept alive on both sides, no access log, no
-# buffering that the work does not need. Where there are several providers, nginx and HAProxy get what they have for failing over: a call that met a
-# dead or silent provider is sent again elsewhere (also POST, which nginx does not repeat unless it is told to), by whom has the fewest calls waiting, and
-# HAProxy asks after its servers' health twice a second. lasso is as it ships.
+# How each proxy is set up: at its best for this work. One worker or thread, connections kept alive on both sides, no access log,
+# no buffering that the work does not need. Where there are several providers, nginx and HAProxy get what they have for failing
+# over: a call that met a dead or silent provider is sent again elsewhere (also POST, which nginx does not repeat unless it is
+# told to), by whom has the fewest calls waiting, and HAProxy asks after its servers' health twice a second. lasso is as it ships.
 
 # Connections that there is room for. Room costs memory, so there is more only where it is needed.
 USUAL_CONNECTIONS = 8192
@@ -53,25 +53,34 @@ NGINX_STREAMS = "proxy_buffering off; proxy_buffer_size 256k; proxy_buffers 16 6
 # faults a call fetch them again, which doubles the cost: too weak an opponent.
 NGINX_BUFFERS = "proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 128k;"
 # Sessions are resumed by default (proxy_ssl_session_reuse).
-NGINX_TLS = ("proxy_ssl_protocols TLSv1.3; proxy_ssl_verify on; proxy_ssl_trusted_certificate {authority};"
-             " proxy_ssl_name localhost; proxy_ssl_server_name on;")
-NGINX_FAILOVER = ("proxy_connect_timeout 250ms; proxy_read_timeout 500ms; proxy_next_upstream error timeout http_502 http_503 http_504 non_idempotent;"
-                  " proxy_next_upstream_tries 3;")
+NGINX_TLS = (
+    "proxy_ssl_protocols TLSv1.3; proxy_ssl_verify on; proxy_ssl_trusted_certificate {authority};"
+    " proxy_ssl_name localhost; proxy_ssl_server_name on;"
+)
+NGINX_FAILOVER = (
+    "proxy_connect_timeout 250ms; proxy_read_timeout 500ms; proxy_next_upstream error timeout http_502 http_503 http_504"
+    " non_idempotent; proxy_next_upstream_tries 3;"
+)
 
 
 def nginx(path, port, providers, authority, over_socket, clients, buffers=NGINX_STREAMS):
     """Writes the file. It counts both sides' connections."""
     several = len(providers) > 1
-    path.write_text(NGINX.format(
-        folder=path.parent, port=port, buffers=buffers, most=max(USUAL_CONNECTIONS, 2 * clients + 64),
-        balance="least_conn;" if several else "",
-        servers=" ".join(f"server 127.0.0.1:{one}{' max_fails=1 fail_timeout=1s' if several else ''};" for one in providers),
-        scheme="https" if authority else "http",
-        connection="upgrade" if over_socket else '""',
-        upgrade="proxy_set_header Upgrade $http_upgrade; proxy_read_timeout 1h;" if over_socket else "",
-        tls=NGINX_TLS.format(authority=authority) if authority else "",
-        failover=NGINX_FAILOVER if several else "",
-    ))
+    path.write_text(
+        NGINX.format(
+            folder=path.parent,
+            port=port,
+            buffers=buffers,
+            most=max(USUAL_CONNECTIONS, 2 * clients + 64),
+            balance="least_conn;" if several else "",
+            servers=" ".join(f"server 127.0.0.1:{one}{' max_fails=1 fail_timeout=1s' if several else ''};" for one in providers),
+            scheme="https" if authority else "http",
+            connection="upgrade" if over_socket else '""',
+            upgrade="proxy_set_header Upgrade $http_upgrade; proxy_read_timeout 1h;" if over_socket else "",
+            tls=NGINX_TLS.format(authority=authority) if authority else "",
+            failover=NGINX_FAILOVER if several else "",
+        )
+    )
 
 
 HAPROXY = """\
@@ -108,11 +117,16 @@ HAPROXY_FAILOVER = r"""balance leastconn
 def haproxy(path, port, providers, authority, clients):
     """Writes the file. It counts clients, and wants two files for each."""
     several, sealed = len(providers) > 1, HAPROXY_TLS.format(authority=authority) if authority else ""
-    path.write_text(HAPROXY.format(
-        port=port, most=max(USUAL_CONNECTIONS, clients + 64), connect="250ms" if several else "5s", server="500ms" if several else "75s",
-        failover=HAPROXY_FAILOVER if several else "",
-        servers="\n  ".join(f"server mock{index} 127.0.0.1:{one}{sealed}" for index, one in enumerate(providers)),
-    ))
+    path.write_text(
+        HAPROXY.format(
+            port=port,
+            most=max(USUAL_CONNECTIONS, clients + 64),
+            connect="250ms" if several else "5s",
+            server="500ms" if several else "75s",
+            failover=HAPROXY_FAILOVER if several else "",
+            servers="\n  ".join(f"server mock{index} 127.0.0.1:{one}{sealed}" for index, one in enumerate(providers)),
+        )
+    )
 
 
 # The limiter is on the path and never reached.

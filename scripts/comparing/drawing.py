@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-# The drawings of the page: a figure with its range on an axis. SVG inside the page, drawn once; places are per cent, so that a drawing fills whatever
-# room there is. As in the report of `lasso bench`, whose style they share: nothing is told by colour alone.
+# The drawings of the page: a figure with its range on an axis. SVG inside the page, drawn once; places are per cent, so that a
+# drawing fills whatever room there is. As in the report of `lasso bench`, whose style they share: nothing is told by colour
+# alone.
 
 import math
 from html import escape
@@ -42,15 +43,20 @@ def at(percent):
 
 
 def grid(axis):
-    return "".join(f'<line class="grid" x1="{at(axis.place(tick))}" x2="{at(axis.place(tick))}" y1="0" y2="100%"/>' for tick in axis.ticks())
+    return "".join(
+        f'<line class="grid" x1="{at(axis.place(tick))}" x2="{at(axis.place(tick))}" y1="0" y2="100%"/>' for tick in axis.ticks()
+    )
 
 
 def whisker(axis, low, middle, high, title):
     """The median as a dot, the range of all rounds as a line with ends."""
     left, dot, right = (at(axis.place(value)) for value in (low, middle, high))
-    return (f'<svg class="plot" width="100%" height="40" role="img"><title>{escape(title)}</title>{grid(axis)}<g class="p50">'
-            f'<line class="reach" x1="{left}" x2="{right}" y1="20" y2="20"/><line class="end" x1="{left}" x2="{left}" y1="15" y2="25"/>'
-            f'<line class="end" x1="{right}" x2="{right}" y1="15" y2="25"/><circle class="mark" cx="{dot}" cy="20" r="4.5"/></g></svg>')
+    return (
+        f'<svg class="plot" width="100%" height="40" role="img"><title>{escape(title)}</title>{grid(axis)}<g class="p50"><line'
+        f' class="reach" x1="{left}" x2="{right}" y1="20" y2="20"/><line class="end" x1="{left}" x2="{left}" y1="15"'
+        f' y2="25"/><line class="end" x1="{right}" x2="{right}" y1="15" y2="25"/><circle class="mark" cx="{dot}" cy="20"'
+        ' r="4.5"/></g></svg>'
+    )
 
 
 def empty(axis):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# What follows from all runs of a case: medians, ranges, ratios within each round (between runs a few seconds apart, so that the machine's drift
-# cancels out), whether the rounds tell two lanes apart, and the speed budgets.
+# What follows from all runs of a case: medians, ranges, ratios within each round (between runs a few seconds apart, so that the
+# machine's drift cancels out), whether the rounds tell two lanes apart, and the speed budgets.
 
 import statistics
 
@@ -8,10 +8,32 @@ from . import lanes, scenario
 
 # Whom every proxy is compared with in the table; a variant also with what it varies.
 AGAINST = ("nginx", "relay")
-VARIANT_OF = {"lasso-ws": "lasso", "lasso-ws-epoll": "lasso-epoll", "lasso-pages": "lasso", "lasso-cluster": "lasso", "lasso": "lasso-mute"}
-METRICS = ["cpu_us_per_call", "system_share", "calls_per_second", "p50_us", "p90_us", "p99_us", "p999_us", "memory_kib", "peak_memory_kib",
-           "syscalls_per_call", "failed_per_10000", "disturbed_ms", "last_client_ms", "last_client_worst_ms", "memory_bytes_per_client",
-           "own_share", "beside_share"]
+VARIANT_OF = {
+    "lasso-ws": "lasso",
+    "lasso-ws-epoll": "lasso-epoll",
+    "lasso-pages": "lasso",
+    "lasso-cluster": "lasso",
+    "lasso": "lasso-mute",
+}
+METRICS = [
+    "cpu_us_per_call",
+    "system_share",
+    "calls_per_second",
+    "p50_us",
+    "p90_us",
+    "p99_us",
+    "p999_us",
+    "memory_kib",
+    "peak_memory_kib",
+    "syscalls_per_call",
+    "failed_per_10000",
+    "disturbed_ms",
+    "last_client_ms",
+    "last_client_worst_ms",
+    "memory_bytes_per_client",
+    "own_share",
+    "beside_share",
+]
 # Fewer rounds tell nothing apart, and a smaller difference is not worth a word.
 ROUNDS_TO_TELL = 3
 WORTH_A_WORD = 0.02
@@ -82,7 +104,11 @@ def ratios(own, other, metrics):
         if not pairs:
             continue
         all_of_them = [a / b for a, b in pairs if b]
-        found[metric] = {"median": statistics.median(all_of_them) if all_of_them else None, "rounds": all_of_them, "tells": tells(pairs)}
+        found[metric] = {
+            "median": statistics.median(all_of_them) if all_of_them else None,
+            "rounds": all_of_them,
+            "tells": tells(pairs),
+        }
     return found
 
 
@@ -129,10 +155,19 @@ def judge(cases, results):
         for cell in wanted:
             ratio = cells.get(cell, {}).get(name, {}).get("against", {}).get(other, {}).get(metric, {}).get("median")
             if ratio is not None:
-                found.append({"what": f"{name} {cell} {metric} / {other}", "is": round(ratio, 3), "bar": bar, "holds": ratio <= bar})
+                found.append(
+                    {"what": f"{name} {cell} {metric} / {other}", "is": round(ratio, 3), "bar": bar, "holds": ratio <= bar}
+                )
     name, wanted, other, room = MEMORY_BAR
     for cell in wanted:
         both = [cells.get(cell, {}).get(lane, {}).get("memory_kib") for lane in (name, other)]
         if None not in both:
-            found.append({"what": f"{name} {cell} RSS - {other}, KiB", "is": both[0] - both[1], "bar": room, "holds": both[0] - both[1] <= room})
+            found.append(
+                {
+                    "what": f"{name} {cell} RSS - {other}, KiB",
+                    "is": both[0] - both[1],
+                    "bar": room,
+                    "holds": both[0] - both[1] <= room,
+                }
+            )
     return found

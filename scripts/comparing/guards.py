@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-# What makes a run worthless, or its figure something else than it seems: the ways in which other benchmarks went wrong, each as a rule over one run.
-# A run that breaks one is marked in every output and makes the command fail; nothing is dropped silently. Warnings are told and
-# fail nothing: they are about this hour and this machine. The rules are pure; tests/test_guards.py makes each of them trip.
+# What makes a run worthless, or its figure something else than it seems: the ways in which other benchmarks went wrong, each as a
+# rule over one run. A run that breaks one is marked in every output and makes the command fail; nothing is dropped silently.
+# Warnings are told and fail nothing: they are about this hour and this machine. The rules are pure; tests/test_guards.py makes
+# each of them trip.
 
 from dataclasses import dataclass
 
@@ -57,7 +58,9 @@ class Run:
 
 def errors(run):
     if run.report["errors"] and not run.case.expects_trouble:
-        yield Mark("errors", f"{run.report['errors']} calls failed or were answered wrongly; the first: {run.report['first_error']}")
+        yield Mark(
+            "errors", f"{run.report['errors']} calls failed or were answered wrongly; the first: {run.report['first_error']}"
+        )
 
 
 def connections(run):
@@ -75,11 +78,18 @@ def provider(run):
     calls, connections_made = run.seen["calls"], run.seen["connections"]
     is_whole = not run.case.expects_trouble
     if is_whole and calls < run.report["answered"] * SEEN_SHARE:
-        yield Mark("provider", f"the provider saw {calls} calls of {run.report['answered']} that were answered: somebody else answered the rest")
+        yield Mark(
+            "provider",
+            f"the provider saw {calls} calls of {run.report['answered']} that were answered: somebody else answered the rest",
+        )
     # Each connection of the load may have one of the proxy's; beyond that they must be used again.
     usual = run.case.connections * run.case.providers.count + 64
     if is_whole and not run.case.slow and connections_made > usual and calls < connections_made * CALLS_PER_CONNECTION:
-        yield Mark("reuse", f"{connections_made} connections to the provider for {calls} calls: they are not kept alive, so opening them is what was measured")
+        yield Mark(
+            "reuse",
+            f"{connections_made} connections to the provider for {calls} calls: they are not kept alive, so opening them is what"
+            " was measured",
+        )
 
 
 def affinity(run):
@@ -100,7 +110,10 @@ def unsent(run):
         return
     share = missing * run.report["batch"] / (run.report["calls"] + missing * run.report["batch"])
     if share > UNSENT_SHARE:
-        yield Mark("unsent", f"{100 * share:.1f}% of the calls found no free connection when they were due: the rate is too high for this lane")
+        yield Mark(
+            "unsent",
+            f"{100 * share:.1f}% of the calls found no free connection when they were due: the rate is too high for this lane",
+        )
 
 
 def generator(run):
@@ -108,16 +121,31 @@ def generator(run):
     report = run.report
     busy = report["own_share"] + report["beside_share"]
     if run.case.rate is not None and busy > OPEN_BUSY_SHARE:
-        yield Mark("generator", f"load and providers had {100 * busy:.0f}% of their core: calls waited for them, not for the proxy")
-    elif run.regime == "cross" and run.case.rate is None and run.lane != "direct" and busy > BUSY_SHARE and report["watched_share"] < BUSY_SHARE:
-        yield Mark("generator", f"load and providers had {100 * busy:.0f}% of their core and the proxy {100 * report['watched_share']:.0f}% of its own:"
-                                " the tools were the limit; give a --rate, or read CPU per call on one core")
+        yield Mark(
+            "generator", f"load and providers had {100 * busy:.0f}% of their core: calls waited for them, not for the proxy"
+        )
+    elif (
+        run.regime == "cross"
+        and run.case.rate is None
+        and run.lane != "direct"
+        and busy > BUSY_SHARE
+        and report["watched_share"] < BUSY_SHARE
+    ):
+        yield Mark(
+            "generator",
+            f"load and providers had {100 * busy:.0f}% of their core and the proxy {100 * report['watched_share']:.0f}% of its"
+            " own: the tools were the limit; give a --rate, or read CPU per call on one core",
+        )
 
 
 def warmth(run):
     halves = run.report.get("halves")
     if halves and run.case.rate is None and not run.correctness and min(halves) < max(halves) * (1 - DRIFT):
-        yield Mark("drift", f"{halves[0]:.0f} calls/s in the first half and {halves[1]:.0f} in the second: not warm, or the machine changed", rejects=False)
+        yield Mark(
+            "drift",
+            f"{halves[0]:.0f} calls/s in the first half and {halves[1]:.0f} in the second: not warm, or the machine changed",
+            rejects=False,
+        )
 
 
 def logs(run):
@@ -152,7 +180,9 @@ def above(case, lane, runs, direct):
         return []
     most, own = max(run["calls_per_second"] for run in direct), max(run["calls_per_second"] for run in runs)
     if most < own * DIRECT_ABOVE:
-        return [Mark("direct", f"direct carried {most:.0f} calls/s and this lane {own:.0f}: it was measured at the tools' own limit")]
+        return [
+            Mark("direct", f"direct carried {most:.0f} calls/s and this lane {own:.0f}: it was measured at the tools' own limit")
+        ]
     return []
 
 
@@ -165,6 +195,8 @@ def subscribers(case, lane, report, seen, cores, proxy_core):
         marks.append(Mark("provider", f"the provider saw {seen['most']} subscriptions of lasso at once instead of one"))
     share = report["own_share"]
     if share > BUSY_SHARE:
-        marks.append(Mark("generator", f"the clients had {100 * share:.0f}% of their core: they were the last to know by themselves"))
+        marks.append(
+            Mark("generator", f"the clients had {100 * share:.0f}% of their core: they were the last to know by themselves")
+        )
     marks += affinity(Run(case, lane, report, cores=cores, proxy_core=proxy_core))
     return marks

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# The lanes: ways from the load to the provider. Each says what it cannot do in a word, which stands in the table, and otherwise starts its proxy.
+# The lanes: ways from the load to the provider. Each says what it cannot do in a word, which stands in the table, and otherwise
+# starts its proxy.
 
 import json
 import os
@@ -13,7 +14,8 @@ from . import configurations, machine, processes
 from .machine import Fault
 
 LANES = ["direct", "relay", "nginx", "haproxy", "lasso", "lasso-epoll"]
-# lasso-mute tells nobody of its calls; lasso-pages has PAGES readers, each as busy as an open dashboard; lasso-cluster is one of NODES nodes.
+# lasso-mute tells nobody of its calls; lasso-pages has PAGES readers, each as busy as an open dashboard; lasso-cluster is one of
+# NODES nodes.
 EXTRA_LANES = ["relay-epoll", "nginx-buffered", "lasso-ws", "lasso-ws-epoll", "lasso-mute", "lasso-pages", "lasso-cluster"]
 PACKAGES = {"nginx": "nginx-light", "haproxy": "haproxy"}
 MUTE = ["--log-level", "error", "--request-log-rate", "0"]
@@ -124,7 +126,16 @@ def wait_heads(running, counts):
 
 def relay(bench, lane, _case, behind, _folder, port):
     driver = "epoll" if lane.endswith("epoll") else "io_uring"
-    return [bench.loadtest, "relay", "--listen", f"127.0.0.1:{port}", "--upstream", f"127.0.0.1:{behind.plain_ports[0]}", "--driver", driver]
+    return [
+        bench.loadtest,
+        "relay",
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--upstream",
+        f"127.0.0.1:{behind.plain_ports[0]}",
+        "--driver",
+        driver,
+    ]
 
 
 def nginx(_bench, lane, case, behind, folder, port):
@@ -189,12 +200,18 @@ def open_peer(bench, peer, behind, scheme):
     """Whatever the command line says. It gets the providers by placeholders or by environment."""
     folder = bench.folder(peer.name)
     values = {
-        "port": processes.free_port(), "folder": folder, "provider": behind.urls[0], "providers": ",".join(behind.urls),
+        "port": processes.free_port(),
+        "folder": folder,
+        "provider": behind.urls[0],
+        "providers": ",".join(behind.urls),
         "authority": behind.authority or "",
     }
     url = urllib.parse.urlsplit(filled(peer.url(scheme), values))
     if url.hostname not in ("127.0.0.1", "localhost") or not url.port:
-        raise Fault(f"--peer-url {peer.name}: must be http or ws to 127.0.0.1 with a port, because the process on this machine is what is measured")
+        raise Fault(
+            f"--peer-url {peer.name}: must be http or ws to 127.0.0.1 with a port, because the process on this machine is what is"
+            " measured"
+        )
     extra = {f"COMPARE_{name.upper()}": str(value) for name, value in values.items()}
     command = [filled(word, values) for word in shlex.split(peer.command)]
     # Paths are those of whoever gave the command; the process itself runs in a folder of ours.

@@ -26,31 +26,81 @@ SMALL_SUBSCRIBERS, SMALL_WARMUP_SECONDS = 500, 0.2
 
 
 def parser():
-    one = argparse.ArgumentParser(prog="scripts/compare", description="Runs lasso, nginx, haproxy, a TCP relay and any other proxy through the same scenarios"
-                                  " on this machine, side by side. loadtest/README.md says how to read it.")
+    one = argparse.ArgumentParser(
+        prog="scripts/compare",
+        description=(
+            "Runs lasso, nginx, haproxy, a TCP relay and any other proxy through the same scenarios"
+            " on this machine, side by side. loadtest/README.md says how to read it."
+        ),
+    )
     what = one.add_argument_group("what")
-    what.add_argument("--scenario", action="append", default=[], metavar="NAME|FILE", help="a scenario of loadtest/scenarios, or a file; may be repeated")
+    what.add_argument(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="a scenario of loadtest/scenarios, or a file; may be repeated",
+    )
     what.add_argument("--all", action="store_true", help="all scenarios of loadtest/scenarios")
     what.add_argument("--scenarios", action="store_true", help="list them with their questions, and end")
-    what.add_argument("--cells", default=None, help="SIZE:CONNECTIONS,... instead of scenarios, as 100:64,10k:1; default all of 100, 10k, 1m at 1, 64, 256")
+    what.add_argument(
+        "--cells",
+        default=None,
+        help="SIZE:CONNECTIONS,... instead of scenarios, as 100:64,10k:1; default all of 100, 10k, 1m at 1, 64, 256",
+    )
     what.add_argument("--quick", action="store_true", help="three cells, three rounds of a second: about two minutes")
-    what.add_argument("--rate", type=float, default=None, help="cells in an open loop at this many calls a second instead of the closed loop")
+    what.add_argument(
+        "--rate", type=float, default=None, help="cells in an open loop at this many calls a second instead of the closed loop"
+    )
     what.add_argument("--shape", choices=["hex", "logs"], default="hex", help="results of cells above 1,000 bytes")
     what.add_argument("--chunked", action="store_true", help="the provider answers in chunks")
     who = one.add_argument_group("who")
-    who.add_argument("--lanes", "--proxies", default=None, help=f"of {', '.join(lanes.LANES + lanes.EXTRA_LANES)}; default the first six and all peers")
-    who.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another proxy; COMMAND is started afresh for each run, on the proxy's"
-                     " core; {port}, {provider}, {providers}, {folder} and {authority} in it are filled in, and are COMPARE_PORT ... in its environment")
-    who.add_argument("--peer-url", action="append", default=[], metavar="NAME=URL", help="where its calls go, as http://127.0.0.1:{port}/; once more with ws:// for WebSockets")
+    who.add_argument(
+        "--lanes",
+        "--proxies",
+        default=None,
+        help=f"of {', '.join(lanes.LANES + lanes.EXTRA_LANES)}; default the first six and all peers",
+    )
+    who.add_argument(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="NAME=COMMAND",
+        help=(
+            "another proxy; COMMAND is started afresh for each run, on the proxy's core; {port}, {provider}, {providers},"
+            " {folder} and {authority} in it are filled in, and are COMPARE_PORT ... in its environment"
+        ),
+    )
+    who.add_argument(
+        "--peer-url",
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help="where its calls go, as http://127.0.0.1:{port}/; once more with ws:// for WebSockets",
+    )
     how = one.add_argument_group("how")
     how.add_argument("--rounds", type=int, default=None, help="default 5; 3 with --quick")
-    how.add_argument("--seconds", type=float, default=None, help="measured part of each run; default what the scenario says; for cells 2, or 1 with --quick")
+    how.add_argument(
+        "--seconds",
+        type=float,
+        default=None,
+        help="measured part of each run; default what the scenario says; for cells 2, or 1 with --quick",
+    )
     how.add_argument("--warmup", type=float, default=None, help="seconds before it")
-    how.add_argument("--regime", choices=scenario.REGIMES, default=None, help="all on one core, or proxy and load on two; default what the scenario says, for cells one core")
+    how.add_argument(
+        "--regime",
+        choices=scenario.REGIMES,
+        default=None,
+        help="all on one core, or proxy and load on two; default what the scenario says, for cells one core",
+    )
     how.add_argument("--syscalls", action="store_true", help="count the proxy's system calls too, with perf")
     how.add_argument("--no-build", action="store_true", help="take the binaries as they are")
     how.add_argument("--profile", default="release", help="cargo profile of the binaries; figures of another one mean nothing")
-    how.add_argument("--correctness", action="store_true", help="only whether answers are right: small loads, and no guard and no word about speed")
+    how.add_argument(
+        "--correctness",
+        action="store_true",
+        help="only whether answers are right: small loads, and no guard and no word about speed",
+    )
     out = one.add_argument_group("outputs")
     out.add_argument("--json", type=Path, default=ROOT / "target" / "compare.json", help="all figures of every run")
     out.add_argument("--html", type=Path, default=None, help="a report of one file, without script")
@@ -186,35 +236,66 @@ def rounds_of(bench, case, files):
 
 
 def compare(options):
+    if options.readme and not table.has_marks(ROOT / "README.md"):
+        raise Fault(f"README.md has not both marks, {table.BEGIN} and {table.END}")
     files = machine.raise_files()
     loadtest, lasso = prepare(options)
     scenarios, cases = chosen_cases(options)
     facts, versions = machine.facts(), lanes.versions(options.lanes, lasso)
     bench = Bench(options, None, Path(tempfile.mkdtemp(prefix="compare-")), loadtest, lasso)
-    print(f"{words.machine(facts)}; {words.versions(versions)}; {facts['date']}; {options.rounds} rounds; load average before the start"
-          f" {facts['load_average_before']}", flush=True)
-    results, runs = {}, {}
+    print(
+        f"{words.machine(facts)}; {words.versions(versions)}; {facts['date']}; {options.rounds} rounds; load average before the"
+        f" start {facts['load_average_before']}",
+        flush=True,
+    )
+    report = {
+        "command": shlex.join(["scripts/compare", *sys.argv[1:]]),
+        "machine": facts,
+        "versions": versions,
+        "lanes": options.lanes,
+        "options": {name: value for name, value in vars(options).items() if name not in ("json", "html", "peers", "proxies")},
+        "scenarios": scenarios,
+        "cases": [],
+        "results": {},
+        "runs": {},
+        "budgets": [],
+        "verdicts": [],
+    }
     try:
         for case in cases:
             bench.machine = machine.cores(case.regime)
             shape = f"open loop at {case.rate:g}/s" if case.rate else "closed loop"
             say(f"{case.label}: {case.regime} core, {shape}, {case.seconds:g} s; {', '.join(options.lanes)}")
-            runs[case.label] = rounds_of(bench, case, files)
-            results[case.label] = figures.summary(case, runs[case.label])
-            print(table.case_table(case, results[case.label]), flush=True)
+            add(options, report, case, rounds_of(bench, case, files))
+            print(table.case_table(case, report["results"][case.label]), flush=True)
+            # An hour's figures are not lost with its last minute.
+            write_json(options, report)
     finally:
         bench.end_all()
         bench.clear()
-    report = {
-        "command": shlex.join(["scripts/compare", *sys.argv[1:]]), "machine": facts, "versions": versions, "lanes": options.lanes,
-        "options": {name: value for name, value in vars(options).items() if name not in ("json", "html", "peers", "proxies")},
-        "scenarios": scenarios, "cases": cases, "results": results, "runs": runs,
-        "budgets": [] if options.correctness or options.rate else figures.judge(cases, results),
-        "verdicts": [] if options.correctness else [one for case in cases for one in figures.verdicts(case, results[case.label])],
-    }
     tell(options, report)
-    rejected = any(one["rejected"] for of_case in results.values() for one in of_case.values())
+    rejected = any(one["rejected"] for of_case in report["results"].values() for one in of_case.values())
     return not rejected and not (options.strict and not all(one["holds"] for one in report["budgets"]))
+
+
+def add(options, report, case, runs):
+    """One more case, and what follows from all so far."""
+    report["cases"].append(case)
+    report["runs"][case.label] = runs
+    report["results"][case.label] = figures.summary(case, runs)
+    if not options.correctness:
+        report["verdicts"] += figures.verdicts(case, report["results"][case.label])
+        report["budgets"] = [] if options.rate else figures.judge(report["cases"], report["results"])
+
+
+def write_json(options, report):
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    plain = {
+        **report,
+        "cases": [asdict(case) for case in report["cases"]],
+        "scenarios": [asdict(one) for one in report["scenarios"]],
+    }
+    options.json.write_text(json.dumps(plain, indent=1, default=str) + "\n")
 
 
 def tell(options, report):
@@ -231,12 +312,8 @@ def tell(options, report):
         text = table.markdown(report)
         print(f"\n{text}")
     if options.readme:
-        if not table.put_into(ROOT / "README.md", text):
-            raise Fault(f"README.md has not both marks, {table.BEGIN} and {table.END}")
+        table.put_into(ROOT / "README.md", text)
         print("README.md has the table now")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    plain = {**report, "cases": [asdict(case) for case in report["cases"]], "scenarios": [asdict(one) for one in report["scenarios"]]}
-    options.json.write_text(json.dumps(plain, indent=1, default=str) + "\n")
     print(f"\nall figures: {options.json}")
     if options.html:
         options.html.write_text(page.page(report))

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-# One run: fresh providers, a fresh proxy, one load, and what the guards say of it. A run that failed is a report with a mark, never a hole.
+# One run: fresh providers, a fresh proxy, one load, and what the guards say of it. A run that failed is a report with a mark,
+# never a hole.
 
 import json
 import subprocess
@@ -62,8 +63,17 @@ def call(bench, lane, case, behind, door):
         raise Fault("a page heard nothing")
     seen = None if case.expects_trouble else difference(behind.counts(), before)
     report["seen"] = seen
-    looked = guards.Run(case, lane, report, seen, door.running and door.running.cores(), bench.machine.proxy_core, case.regime,
-                        door.running.log.stat().st_size if door.running else 0, options.correctness)
+    looked = guards.Run(
+        case,
+        lane,
+        report,
+        seen,
+        door.running and door.running.cores(),
+        bench.machine.proxy_core,
+        case.regime,
+        door.running.log.stat().st_size if door.running else 0,
+        options.correctness,
+    )
     report["marks"] = [mark.__dict__ for mark in guards.look(looked)]
     report["note"] = lanes.note(lane, case)
     return report
@@ -85,7 +95,14 @@ def load_command(bench, lane, case, behind, door, watched):
     command += ["--ws"] if lanes.over_socket(lane, case) else []
     if case.slow:
         slow = case.slow
-        command += ["--slow", slow.clients, "--slow-call", f"{slow.method}={slow.result}", "--slow-bytes-per-second", slow.bytes_per_second]
+        command += [
+            "--slow",
+            slow.clients,
+            "--slow-call",
+            f"{slow.method}={slow.result}",
+            "--slow-bytes-per-second",
+            slow.bytes_per_second,
+        ]
     for one in watched:
         command += ["--watch", one]
     # A provider that will be killed cannot be watched to the end.
@@ -116,7 +133,9 @@ def finish(load, case):
         raise Fault(f"the load failed with {code}: {text.strip()[-2000:]}")
     report = json.loads(first)
     if report["calls"] == 0:
-        raise Fault(f"no call of the measured part was answered: {report['first_error'] or str(report['unsent']) + ' were never sent'}")
+        raise Fault(
+            f"no call of the measured part was answered: {report['first_error'] or str(report['unsent']) + ' were never sent'}"
+        )
     report.update(report.pop("watched"))
     return report
 

@@ -153,7 +153,10 @@ BODY = b'{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x28c6c062
 
 def wait_ready(proxy, port, path="/rpc/bench", host="127.0.0.1"):
     """Until one call is answered through the proxy, by a result."""
-    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {len(BODY)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:"
+        f" {len(BODY)}\r\n\r\n"
+    )
     until, last = time.monotonic() + START_SECONDS, b""
     while time.monotonic() < until:
         proxy.check()

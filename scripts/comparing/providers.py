@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-# The providers of one run: a mock for each, or a chain that grows for subscribers, started fresh and counted. An outage is done to the process itself: it is
-# killed and started again at its port (`refuses`), or stopped and continued (`hangs`), so that what the proxy sees is what a kernel does.
+# The providers of one run: a mock for each, or a chain that grows for subscribers, started fresh and counted. An outage is done
+# to the process itself: it is killed and started again at its port (`refuses`), or stopped and continued (`hangs`), so that what
+# the proxy sees is what a kernel does.
 
 import json
 import signal
@@ -66,7 +67,9 @@ def start_mocks(bench, case, core):
     kinds = [*case.mix, *([case.slow] if case.slow else [])]
     for place in range(case.providers.count):
         folder = bench.folder(f"provider-{place}")
-        latency_ms = case.providers.slow_latency_ms if place == 0 and case.providers.slow_latency_ms else case.providers.latency_ms
+        latency_ms = (
+            case.providers.slow_latency_ms if place == 0 and case.providers.slow_latency_ms else case.providers.latency_ms
+        )
         # The default for whatever else is asked; logs have no small form.
         size = first.result if first.shape == "hex" else "100"
         command = [bench.loadtest, "mock", "--serve", f"127.0.0.1:0={size}", "--latency-ms", latency_ms]
@@ -87,9 +90,11 @@ def start_mocks(bench, case, core):
 
 def listening(mock):
     """The ports of a mock, once it tells them."""
+
     def told():
         lines = mock.log.read_text().splitlines()
         return [line for line in lines if line.startswith('{"event":"mock.ready"') or '"mock.ready"' in line]
+
     processes.wait(mock, lambda: bool(told()))
     return [int(one["listen"].rsplit(":", 1)[1]) for one in json.loads(told()[-1])["serve"]]
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Scenario files: TOML, one question each, which its head comment asks. Parsed strictly: what is unknown, missing or of the wrong kind
-# is an error with file, line and key. tomllib says nothing of lines, so keys are looked up in the text once more.
+# Scenario files: TOML, one question each, which its head comment asks. Parsed strictly: what is unknown, missing or of the wrong
+# kind is an error with file, line and key. tomllib says nothing of lines, so keys are looked up in the text once more.
 
 import re
 import tomllib
@@ -125,18 +125,46 @@ SIZE, NAME, COUNT, NUMBER, SWITCH = "a size as 100, 10k or 1m", "a method's name
 SHAPE = ("hex", "logs")
 CALL = {"method": (NAME, True), "result": (SIZE, True), "shape": (SHAPE, False)}
 TABLES = {
-    (): {"title": ("a text", True), "regime": (REGIMES, True), "seconds": (NUMBER, True), "warmup_seconds": (NUMBER, False),
-         "judged": ("a list of metrics", True)},
-    ("load",): {"transport": (("http", "ws"), False), "connections": (COUNT, False), "rate": (NUMBER, False),
-                "burst_calls": (COUNT, False), "batch_calls": (COUNT, False), "deadline_ms": (COUNT, False)},
+    (): {
+        "title": ("a text", True),
+        "regime": (REGIMES, True),
+        "seconds": (NUMBER, True),
+        "warmup_seconds": (NUMBER, False),
+        "judged": ("a list of metrics", True),
+    },
+    ("load",): {
+        "transport": (("http", "ws"), False),
+        "connections": (COUNT, False),
+        "rate": (NUMBER, False),
+        "burst_calls": (COUNT, False),
+        "batch_calls": (COUNT, False),
+        "deadline_ms": (COUNT, False),
+    },
     ("load", "mix"): {**CALL, "weight": (COUNT, False)},
     ("load", "slow"): {**CALL, "clients": (COUNT, True), "bytes_per_second": (COUNT, False)},
-    ("load", "subscribers"): {"clients": (COUNT, True), "events": (COUNT, True), "interval_ms": (COUNT, False), "logs": (COUNT, False),
-                              "filters": (COUNT, False)},
-    ("providers",): {"count": (COUNT, False), "latency_ms": (COUNT, False), "slow_latency_ms": (COUNT, False), "tls": (SWITCH, False)},
+    ("load", "subscribers"): {
+        "clients": (COUNT, True),
+        "events": (COUNT, True),
+        "interval_ms": (COUNT, False),
+        "logs": (COUNT, False),
+        "filters": (COUNT, False),
+    },
+    ("providers",): {
+        "count": (COUNT, False),
+        "latency_ms": (COUNT, False),
+        "slow_latency_ms": (COUNT, False),
+        "tls": (SWITCH, False),
+    },
     ("providers", "outage"): {"from_second": (NUMBER, True), "to_second": (NUMBER, True), "kind": (("refuses", "hangs"), False)},
-    ("case",): {"name": ("a text", True), "clients": (COUNT, False), "connections": (COUNT, False), "result": (SIZE, False), "rate": (NUMBER, False),
-                "slow_bytes_per_second": (COUNT, False), "outage": (("refuses", "hangs"), False)},
+    ("case",): {
+        "name": ("a text", True),
+        "clients": (COUNT, False),
+        "connections": (COUNT, False),
+        "result": (SIZE, False),
+        "rate": (NUMBER, False),
+        "slow_bytes_per_second": (COUNT, False),
+        "outage": (("refuses", "hangs"), False),
+    },
 }
 LISTS = {("load", "mix"), ("case",)}
 
@@ -201,13 +229,20 @@ class File:
             if key in below:
                 is_list = path + (key,) in LISTS
                 if not isinstance(value, list if is_list else dict):
-                    raise self.wrong(path, index, key, f"write it as {'[[' if is_list else '['}{'.'.join(path + (key,))}{']]' if is_list else ']'}")
+                    raise self.wrong(
+                        path,
+                        index,
+                        key,
+                        f"write it as {'[[' if is_list else '['}{'.'.join(path + (key,))}{']]' if is_list else ']'}",
+                    )
             elif key not in known:
                 near = ", ".join(sorted([*known, *below]))
                 raise self.wrong(path, index, key, f"unknown; known here: {near}")
             elif not fits(known[key][0], value):
                 kind = known[key][0]
-                raise self.wrong(path, index, key, f"must be {kind if isinstance(kind, str) else 'one of ' + ', '.join(kind)}, not {value!r}")
+                raise self.wrong(
+                    path, index, key, f"must be {kind if isinstance(kind, str) else 'one of ' + ', '.join(kind)}, not {value!r}"
+                )
         for key, (_, must) in known.items():
             if must and key not in data:
                 raise self.wrong(path, index, None, f"{key} is missing")
@@ -238,9 +273,19 @@ def read(path):
     providers = data.get("providers", {})
     outage = file.table(("providers", "outage"), providers["outage"]) if "outage" in providers else None
     behind = Providers(**file.table(("providers",), providers), outage=outage and Outage(**{"kind": "refuses", **outage}))
-    whole = Case(scenario=name, name="", judged=tuple(top["judged"]), regime=top["regime"], seconds=float(top["seconds"]),
-                 warmup_seconds=float(top.get("warmup_seconds", 0.5)), mix=mix, slow=slow, subscribers=subscribers, providers=behind,
-                 **{"connections": 1, **base})
+    whole = Case(
+        scenario=name,
+        name="",
+        judged=tuple(top["judged"]),
+        regime=top["regime"],
+        seconds=float(top["seconds"]),
+        warmup_seconds=float(top.get("warmup_seconds", 0.5)),
+        mix=mix,
+        slow=slow,
+        subscribers=subscribers,
+        providers=behind,
+        **{"connections": 1, **base},
+    )
     listed = [file.table(("case",), one, index) for index, one in enumerate(data.get("case", []))] or [{"name": top["title"]}]
     cases = tuple(varied(file, whole, index, one) for index, one in enumerate(listed))
     for index, case in enumerate(cases):
@@ -297,7 +342,11 @@ def check(file, case, index):
         refuse(("providers",), "slow_latency_ms", "the first provider is slow beside others: count must be at least 2")
     if outage:
         if not outage.from_second < outage.to_second <= case.seconds:
-            refuse(("providers", "outage"), "to_second", f"must lie behind from_second and within the {case.seconds:g} measured seconds")
+            refuse(
+                ("providers", "outage"),
+                "to_second",
+                f"must lie behind from_second and within the {case.seconds:g} measured seconds",
+            )
         if providers.count < 2 or not case.deadline_ms or case.rate is None:
             refuse(("providers", "outage"), None, "an outage needs two providers, and callers with a rate and a deadline_ms")
 
@@ -327,13 +376,19 @@ def cells(words, seconds, warmup, regime):
         if not fits(SIZE, size) or not count.isdigit() or not 0 < int(count) <= 4096:
             raise Wrong(f"--cells {word}: expected SIZE:CONNECTIONS, as 100:64, 10k:1 or 1m:256")
         name = f"{CELL_UNITS.get(size, size + ' B')}, {count} connection{'' if count == '1' else 's'}"
-        cases.append(Case("cells", name, ("cpu_us_per_call", "p99_us"), regime, seconds, warmup, int(count), (Kind("eth_getBalance", size),)))
+        cases.append(
+            Case(
+                "cells", name, ("cpu_us_per_call", "p99_us"), regime, seconds, warmup, int(count), (Kind("eth_getBalance", size),)
+            )
+        )
     return Scenario("cells", "Cells", "What does a call cost at each size and number of connections?", tuple(cases))
 
 
 def cell_of(case):
     """`100:64` for a plain case, by which the budgets know it."""
-    plain = Case(case.scenario, case.name, case.judged, case.regime, case.seconds, case.warmup_seconds, case.connections, case.mix)
+    plain = Case(
+        case.scenario, case.name, case.judged, case.regime, case.seconds, case.warmup_seconds, case.connections, case.mix
+    )
     if case != plain or len(case.mix) != 1:
         return None
     return f"{case.mix[0].result}:{case.connections}"

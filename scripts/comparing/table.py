@@ -23,19 +23,38 @@ def cost(one, lane, text):
     return text if lane != "direct" or one.get("cpu_us_per_call") else "-"
 
 
-CPU = [("CPU us/call", 12, lambda one, lane: cost(one, lane, number(one, "cpu_us_per_call", ".2f"))),
-       ("[range]", 16, lambda one, lane: cost(one, lane, span(one, "cpu_us_per_call"))),
-       ("sys", 5, lambda one, lane: cost(one, lane, number(one, "system_share", ".0%")))]
-CALLS = [*CPU, ("calls/s", 9, lambda one, _: number(one, "calls_per_second", ".0f")), ("p50 us", 8, lambda one, _: number(one, "p50_us", ".0f")),
-         ("p99 us", 8, lambda one, _: number(one, "p99_us", ".0f")), ("p99.9 us", 9, lambda one, _: number(one, "p999_us", ".0f")),
-         ("RSS MiB", 8, lambda one, lane: cost(one, lane, number(one, "memory_kib", ".1f", 1 / 1024)))]
+CPU = [
+    ("CPU us/call", 12, lambda one, lane: cost(one, lane, number(one, "cpu_us_per_call", ".2f"))),
+    ("[range]", 16, lambda one, lane: cost(one, lane, span(one, "cpu_us_per_call"))),
+    ("sys", 5, lambda one, lane: cost(one, lane, number(one, "system_share", ".0%"))),
+]
+CALLS = [
+    *CPU,
+    ("calls/s", 9, lambda one, _: number(one, "calls_per_second", ".0f")),
+    ("p50 us", 8, lambda one, _: number(one, "p50_us", ".0f")),
+    ("p99 us", 8, lambda one, _: number(one, "p99_us", ".0f")),
+    ("p99.9 us", 9, lambda one, _: number(one, "p999_us", ".0f")),
+    ("RSS MiB", 8, lambda one, lane: cost(one, lane, number(one, "memory_kib", ".1f", 1 / 1024))),
+]
 PEAK = [("peak MiB", 9, lambda one, lane: cost(one, lane, number(one, "peak_memory_kib", ".1f", 1 / 1024)))]
-RATIOS = [("CPU/nginx", 10, lambda one, _: ratio(one, "nginx")), ("CPU/relay", 10, lambda one, _: ratio(one, "relay")),
-          ("p99/nginx", 10, lambda one, _: ratio(one, "nginx", "p99_us"))]
-OUTAGE = [("failed/10k", 11, lambda one, _: number(one, "failed_per_10000", ".2f")), ("noticed ms", 11, lambda one, _: number(one, "disturbed_ms", ".0f"))]
-SUBSCRIBERS = [("CPU us/event", 12, CPU[0][2]), *CPU[1:], ("last client ms", 15, lambda one, _: number(one, "last_client_ms", ".0f")),
-               ("[worst]", 9, lambda one, _: number(one, "last_client_worst_ms", ".0f")), ("B/client", 9, lambda one, _: number(one, "memory_bytes_per_client", ".0f")),
-               ("CPU/nginx", 10, lambda one, _: ratio(one, "nginx")), ("CPU/direct", 11, lambda one, _: ratio(one, "direct"))]
+RATIOS = [
+    ("CPU/nginx", 10, lambda one, _: ratio(one, "nginx")),
+    ("CPU/relay", 10, lambda one, _: ratio(one, "relay")),
+    ("p99/nginx", 10, lambda one, _: ratio(one, "nginx", "p99_us")),
+]
+OUTAGE = [
+    ("failed/10k", 11, lambda one, _: number(one, "failed_per_10000", ".2f")),
+    ("noticed ms", 11, lambda one, _: number(one, "disturbed_ms", ".0f")),
+]
+SUBSCRIBERS = [
+    ("CPU us/event", 12, CPU[0][2]),
+    *CPU[1:],
+    ("last client ms", 15, lambda one, _: number(one, "last_client_ms", ".0f")),
+    ("[worst]", 9, lambda one, _: number(one, "last_client_worst_ms", ".0f")),
+    ("B/client", 9, lambda one, _: number(one, "memory_bytes_per_client", ".0f")),
+    ("CPU/nginx", 10, lambda one, _: ratio(one, "nginx")),
+    ("CPU/direct", 11, lambda one, _: ratio(one, "direct")),
+]
 SYSCALLS = [("syscalls", 9, lambda one, _: number(one, "syscalls_per_call", ".2f"))]
 
 
@@ -59,29 +78,55 @@ def case_table(case, results):
             lines.append(f"{lane:{wide}} failed")
         else:
             cells = "".join(f" {of(one, lane):>{width}}" for _, width, of in shown)
-            lines.append(f"{lane:{wide}}{cells}" + ("  REJECTED" if one["rejected"] else "") + (f"  ({one['note']})" if one.get("note") else ""))
+            lines.append(
+                f"{lane:{wide}}{cells}"
+                + ("  REJECTED" if one["rejected"] else "")
+                + (f"  ({one['note']})" if one.get("note") else "")
+            )
     for lane, one in results.items():
         lines += [f"{'':{wide}} {line}" for line in words.marks(lane, one)]
     return "\n".join(lines)
 
 
-INTRODUCTION = ("Each proxy with one worker or shard, at its best for the work, lasso at its defaults; started afresh for each run. CPU is user and system time"
-                " per call or delivered event; ratios are lasso's to the other's, and *less* or *more* is said where every round agrees.")
+INTRODUCTION = (
+    "Each proxy with one worker or shard, at its best for the work, lasso at its defaults; started afresh for each run. CPU is"
+    " user and system time per call or delivered event; ratios are lasso's to the other's, and *less* or *more* is said where"
+    " every round agrees."
+)
 
 
 def markdown(report):
     """All cases by their first metric, with what lasso's runs say of it, and how it was measured."""
     lanes = report["lanes"]
-    shown = [lane for lane in lanes if any("cannot" not in report["results"][case.label][lane] for case in report["cases"]) and lane != "direct"]
-    lines = [INTRODUCTION, "", f"| what, and by which figure (less is better) | {' | '.join(shown)} | lasso is |", "|---" * (len(shown) + 2) + "|"]
+    shown = [
+        lane
+        for lane in lanes
+        if any("cannot" not in report["results"][case.label][lane] for case in report["cases"]) and lane != "direct"
+    ]
+    lines = [
+        INTRODUCTION,
+        "",
+        f"| what, and by which figure (less is better) | {' | '.join(shown)} | lasso is |",
+        "|---" * (len(shown) + 2) + "|",
+    ]
     for case in report["cases"]:
         results, metric = report["results"][case.label], case.judged[0]
         cells = [cell(results[lane], metric) for lane in shown]
         lines.append(f"| {words.title(case)}, {words.metric(metric)} | {' | '.join(cells)} | {words.standing(case, results)} |")
     facts, options = report["machine"], report["options"]
-    lines += ["", f"`{report['command']}` on {facts['date']}: {words.machine(facts)}; {words.versions(report['versions'])}; medians of"
-              f" {options['rounds']} rounds, ratios within rounds; load average before the start {facts['load_average_before']}."]
-    rejected = [f"{case.label}, {lane}" for case in report["cases"] for lane, one in report["results"][case.label].items() if one["rejected"]]
+    lines += [
+        "",
+        (
+            f"`{report['command']}` on {facts['date']}: {words.machine(facts)}; {words.versions(report['versions'])}; medians of"
+            f" {options['rounds']} rounds, ratios within rounds; load average before the start {facts['load_average_before']}."
+        ),
+    ]
+    rejected = [
+        f"{case.label}, {lane}"
+        for case in report["cases"]
+        for lane, one in report["results"][case.label].items()
+        if one["rejected"]
+    ]
     if rejected:
         lines += ["", f"† rejected by a guard: {'; '.join(rejected)}."]
     return "\n".join(lines) + "\n"
@@ -99,12 +144,13 @@ def cell(one, metric):
 BEGIN, END = "<!-- scripts/compare --readme: begin -->", "<!-- scripts/compare --readme: end -->"
 
 
-def put_into(path, text):
-    """Replaces what is between the marks; says whether they are there."""
+def has_marks(path):
     whole = path.read_text()
-    if whole.count(BEGIN) != 1 or whole.count(END) != 1:
-        return False
-    before, rest = whole.split(BEGIN)
+    return whole.count(BEGIN) == whole.count(END) == 1 and whole.index(BEGIN) < whole.index(END)
+
+
+def put_into(path, text):
+    """Replaces what is between the marks, which must be there."""
+    before, rest = path.read_text().split(BEGIN)
     _, after = rest.split(END)
     path.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
-    return True

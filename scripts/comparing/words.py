@@ -4,10 +4,23 @@
 from . import scenario
 
 UNITS = {
-    "cpu_us_per_call": "CPU µs", "p50_us": "p50", "p99_us": "p99", "p999_us": "p99.9", "peak_memory_kib": "peak memory",
-    "failed_per_10000": "failed of 10,000", "disturbed_ms": "noticed for", "last_client_ms": "last client", "memory_bytes_per_client": "memory a client",
+    "cpu_us_per_call": "CPU µs",
+    "p50_us": "p50",
+    "p99_us": "p99",
+    "p999_us": "p99.9",
+    "peak_memory_kib": "peak memory",
+    "failed_per_10000": "failed of 10,000",
+    "disturbed_ms": "noticed for",
+    "last_client_ms": "last client",
+    "memory_bytes_per_client": "memory a client",
 }
-WORDS = {"wins": "less in every round", "loses": "more in every round", "equal": "the same", "untold": "not told apart", "void": "rejected"}
+WORDS = {
+    "wins": "less in every round",
+    "loses": "more in every round",
+    "equal": "the same",
+    "untold": "not told apart",
+    "void": "rejected",
+}
 
 
 def metric(name):
@@ -79,7 +92,10 @@ def sorted_out(verdicts):
         for one in (one for one in verdicts if one["word"] == word):
             ratio = f" {one['ratio']:.2f}" if one["ratio"] is not None else ""
             cases.setdefault(one["case"], {}).setdefault(one["other"], []).append(f"{metric(one['metric'])}{ratio}")
-        found[heading] = [f"{case}: " + "; ".join(f"{other} {', '.join(all_of)}" for other, all_of in others.items()) for case, others in cases.items()]
+        found[heading] = [
+            f"{case}: " + "; ".join(f"{other} {', '.join(all_of)}" for other, all_of in others.items())
+            for case, others in cases.items()
+        ]
     return found
 
 
@@ -98,8 +114,16 @@ def standing(case, results):
     by_word = {}
     for one in verdicts(case, results):
         if one["metric"] == case.judged[0]:
-            by_word.setdefault(one["word"], []).append(f"{one['other']}" + (f" {one['ratio']:.2f}" if one["ratio"] is not None else ""))
-    order = [("wins", "less than"), ("loses", "**more than**"), ("equal", "equal to"), ("untold", "not told from"), ("void", "rejected:")]
+            by_word.setdefault(one["word"], []).append(
+                f"{one['other']}" + (f" {one['ratio']:.2f}" if one["ratio"] is not None else "")
+            )
+    order = [
+        ("wins", "less than"),
+        ("loses", "**more than**"),
+        ("equal", "equal to"),
+        ("untold", "not told from"),
+        ("void", "rejected:"),
+    ]
     return "; ".join(f"{said} {', '.join(by_word[word])}" for word, said in order if word in by_word) or "–"
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Proxies that a guard must see through, each for one test: `cheat.py echo PORT` answers every call itself, as a cache would; `cheat.py stray PORT`
-# does so from all cores; `cheat.py wrong PORT` answers with somebody else's id.
+# Proxies that a guard must see through, each for one test: `cheat.py echo PORT` answers every call itself, as a cache would;
+# `cheat.py stray PORT` does so from all cores; `cheat.py wrong PORT` answers with somebody else's id.
 
 import asyncio
 import json

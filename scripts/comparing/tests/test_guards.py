@@ -9,8 +9,19 @@ from comparing import guards, scenario
 CLOSED = scenario.Case("t", "t", ("cpu_us_per_call",), "same", 2.0, 0.5, 64, (scenario.Kind("eth_call", "100"),))
 OPEN = replace(CLOSED, rate=1000.0, regime="cross")
 REPORT = {
-    "errors": 0, "first_error": None, "concurrency": 64, "served": 64, "answered": 2500, "calls": 2000, "unsent": 0, "batch": 1, "seconds": 2.0,
-    "own_share": 0.3, "beside_share": 0.3, "watched_share": 0.4, "halves": [1000.0, 1010.0],
+    "errors": 0,
+    "first_error": None,
+    "concurrency": 64,
+    "served": 64,
+    "answered": 2500,
+    "calls": 2000,
+    "unsent": 0,
+    "batch": 1,
+    "seconds": 2.0,
+    "own_share": 0.3,
+    "beside_share": 0.3,
+    "watched_share": 0.4,
+    "halves": [1000.0, 1010.0],
 }
 SEEN = {"calls": 2501, "connections": 64}
 
@@ -52,7 +63,9 @@ class Guards(unittest.TestCase):
         self.check(run(OPEN, own_share=0.5, beside_share=0.4), "generator")
         self.check(run(replace(CLOSED, regime="cross"), own_share=0.6, beside_share=0.39, watched_share=0.6), "generator")
         self.check(run(replace(CLOSED, regime="cross"), own_share=0.6, beside_share=0.39, watched_share=0.99))
-        self.check(replace(run(replace(CLOSED, regime="cross"), own_share=0.6, beside_share=0.39, watched_share=0.0), lane="direct"))
+        self.check(
+            replace(run(replace(CLOSED, regime="cross"), own_share=0.6, beside_share=0.39, watched_share=0.0), lane="direct")
+        )
 
     def test_time(self):
         self.check(run(seconds=0.3), "time")
@@ -61,7 +74,11 @@ class Guards(unittest.TestCase):
         self.check(run(cores={1: {0}, 2: {0, 1}}), "cores")
 
     def test_warnings_do_not_reject(self):
-        for looked, name in [(run(halves=[500.0, 1000.0]), "drift"), (run(log_bytes=1_000_000), "logs"), (run(watched_share=0.1), "company")]:
+        for looked, name in [
+            (run(halves=[500.0, 1000.0]), "drift"),
+            (run(log_bytes=1_000_000), "logs"),
+            (run(watched_share=0.1), "company"),
+        ]:
             self.check(looked, name)
             self.assertFalse(guards.look(looked)[0].rejects)
 
@@ -74,7 +91,9 @@ class Guards(unittest.TestCase):
     def test_subscribers(self):
         case = replace(CLOSED, mix=(), subscribers=scenario.Subscribers(100, 10))
         good = {"clients": 100, "own_share": 0.5}
-        check = lambda report, seen: [mark.guard for mark in guards.subscribers(case, "lasso", report, seen, {1: {0}}, 0)]  # noqa: E731
+        check = lambda report, seen: [
+            mark.guard for mark in guards.subscribers(case, "lasso", report, seen, {1: {0}}, 0)
+        ]  # noqa: E731
         self.assertEqual(check(good, {"most": 1}), [])
         self.assertEqual(check({**good, "clients": 99}, {"most": 1}), ["connections"])
         self.assertEqual(check(good, {"most": 2}), ["provider"])

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# Whole runs of half a second: the example peer is measured and ended, proxies that cheat are rejected, and so is a load that the lane cannot carry. Needs
-# the binaries of the profile that COMPARE_PROFILE names (ci).
+# Whole runs of half a second: the example peer is measured and ended, proxies that cheat are rejected, and so is a load that the
+# lane cannot carry. Needs the binaries of the profile that COMPARE_PROFILE names (ci).
 
 import json
 import os
@@ -18,7 +18,19 @@ def compare(*words):
     """The exit code, the report, and what was said."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compare.json"
-        command = [ROOT / "scripts/compare", "--no-build", "--profile", os.environ.get("COMPARE_PROFILE", "ci"), "--rounds", "1", "--seconds", "0.5", "--json", path, *words]
+        command = [
+            ROOT / "scripts/compare",
+            "--no-build",
+            "--profile",
+            os.environ.get("COMPARE_PROFILE", "ci"),
+            "--rounds",
+            "1",
+            "--seconds",
+            "0.5",
+            "--json",
+            path,
+            *words,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
         return done.returncode, json.loads(path.read_text()) if path.exists() else None, done.stdout + done.stderr
 
@@ -37,7 +49,17 @@ class Runs(unittest.TestCase):
         return said
 
     def test_the_example_peer_is_measured_and_ended(self):
-        code, report, said = compare("--cells", "100:8", "--correctness", "--lanes", "direct", "--peer", "usual=loadtest/peers/nginx-usual", "--peer-url", "usual=http://127.0.0.1:{port}/")
+        code, report, said = compare(
+            "--cells",
+            "100:8",
+            "--correctness",
+            "--lanes",
+            "direct",
+            "--peer",
+            "usual=loadtest/peers/nginx-usual",
+            "--peer-url",
+            "usual=http://127.0.0.1:{port}/",
+        )
         self.assertEqual(code, 0, said)
         ((_, runs),) = report["runs"].items()
         run = runs["usual"][0]
@@ -60,7 +82,18 @@ class Runs(unittest.TestCase):
         self.check_rejected("unsent", "direct", "--cells", "10k:1", "--rate", "100000", "--warmup", "0.02", "--lanes", "direct")
 
     def test_who_does_not_start(self):
-        said = self.check_rejected("failed", "gone", "--cells", "100:1", "--lanes", "direct", "--peer", "gone=false", "--peer-url", "gone=http://127.0.0.1:{port}/")
+        said = self.check_rejected(
+            "failed",
+            "gone",
+            "--cells",
+            "100:1",
+            "--lanes",
+            "direct",
+            "--peer",
+            "gone=false",
+            "--peer-url",
+            "gone=http://127.0.0.1:{port}/",
+        )
         self.assertIn("ended by itself with 1", said)
 
 

@@ -29,7 +29,10 @@ name = "a"
 name = "b"
 connections = 8
 """
-OUTAGE = GOOD.replace("connections = 4", "connections = 4\nrate = 10\ndeadline_ms = 100") + "\n[providers]\ncount = 2\n\n[providers.outage]\nfrom_second = 1\nto_second = 2\n"
+OUTAGE = (
+    GOOD.replace("connections = 4", "connections = 4\nrate = 10\ndeadline_ms = 100")
+    + "\n[providers]\ncount = 2\n\n[providers.outage]\nfrom_second = 1\nto_second = 2\n"
+)
 
 
 class Files(unittest.TestCase):
@@ -47,7 +50,9 @@ class Files(unittest.TestCase):
 
     def test_good_ones(self):
         one = self.read(GOOD)
-        self.assertEqual([(case.name, case.connections, case.mix[0].result) for case in one.cases], [("a", 4, "1k"), ("b", 8, "1k")])
+        self.assertEqual(
+            [(case.name, case.connections, case.mix[0].result) for case in one.cases], [("a", 4, "1k"), ("b", 8, "1k")]
+        )
         self.assertEqual((one.title, one.question), ("T", "What?"))
         outage = self.read(OUTAGE).cases[0]
         self.assertEqual(outage.providers.outage, scenario.Outage("refuses", 1, 2))

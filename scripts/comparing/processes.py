@@ -60,7 +60,7 @@ class Running:
             pass
 
     def end(self):
-        """Politely, then not; whoever is left of its group goes with it."""
+        """Politely, then not; whoever is left of its group and session goes with it."""
         self.send(signal.SIGCONT)
         self.send(signal.SIGTERM)
         try:
@@ -68,6 +68,12 @@ class Running:
         except subprocess.TimeoutExpired:
             pass
         self.send(signal.SIGKILL)
+        # Whoever made a group of its own is still of the session.
+        for one in self.ids():
+            try:
+                os.kill(one, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         self.process.wait()
 
 

@@ -15,7 +15,7 @@ SYSCALL_SHARE = 0.5
 # Beyond the measured time, for calls without an answer and for connecting.
 GRACE_SECONDS = 40
 # A caller notices what takes this long; an answer of these scenarios' providers takes a few milliseconds.
-NOTICED_MS = 250
+NOTICED_MS = 100
 
 
 def run(bench, lane, case, peers, files):

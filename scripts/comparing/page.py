@@ -23,6 +23,7 @@ OWN_STYLE = """
 .marks { margin-top: 0.4rem; font-size: 0.75rem; color: var(--text-2); }
 .marks .bad { color: var(--bad); font-weight: 560; }
 .run code { font-weight: 500; }
+.run .command { grid-column: 1 / -1; }
 """
 MARK = (
     '<svg class="logo" width="26" height="26" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32"'
@@ -73,7 +74,7 @@ def header(report):
     ]
     facts += [(name, shown or "–") for name, shown in report["versions"].items()]
     shown = "".join(f"<div><dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts)
-    shown += f"<div><dt>command</dt><dd><code>{escape(report['command'])}</code></dd></div>"
+    shown += f"<div class=\"command\"><dt>command</dt><dd><code>{escape(report['command'])}</code></dd></div>"
     return (
         f'<header class="top"><p class="brand">{MARK}lasso compare</p><h1>lasso beside other proxies</h1><dl'
         f' class="run">{shown}</dl></header>'
@@ -212,8 +213,10 @@ def figure(one, metric):
 def against(lane, results, metric):
     """lasso by this lane: the ratio, and whether the rounds agree on it."""
     found = results.get("lasso", {}).get("against", {}).get(lane, {}).get(metric) if not lanes.is_lasso(lane) else None
-    if not found or found["median"] is None:
+    if not found:
         return "–"
+    if found["median"] is None:
+        return f'<span class="range">{"equal" if found["tells"] == "same" else "not told apart"}</span>'
     said = {"less": "less", "more": "more", "same": "equal"}.get(found["tells"], "not told apart")
     return f'<b>{found["median"]:.2f} ×</b><span class="range">{said}</span>'
 

@@ -29,6 +29,8 @@ pub struct Answer {
     fixed_bytes: usize,
     /// Framed already when chunked.
     pub tail: &'static [u8],
+    /// What follows the id in a body with the id first, unframed: for messages and batches.
+    pub plain_tail: &'static [u8],
 }
 
 impl Answer {
@@ -47,12 +49,15 @@ impl Answer {
         }
         tail.extend_from_slice(result);
         tail.extend_from_slice(if id_last { b",\"id\":" } else { b"}" });
+        let plain_tail = if id_last { [b",\"result\":", result, b"}"].concat() } else { tail.clone() };
         let lead = if id_last { LEAD_ID_LAST.len() + 1 } else { LEAD_ID_FIRST.len() };
         let fixed_bytes = lead + tail.len();
         if chunked {
             tail = tail.chunks(CHUNK_BYTES).flat_map(chunk).collect();
         }
-        Answer { chunked, id_last, fixed_bytes, tail: Vec::leak(tail) }
+        let plain_tail: &'static [u8] = Vec::leak(plain_tail);
+        let tail: &'static [u8] = if chunked || id_last { Vec::leak(tail) } else { plain_tail };
+        Answer { chunked, id_last, fixed_bytes, tail, plain_tail }
     }
 
     /// What comes before `tail`: the head, and the body up to it.
@@ -86,7 +91,7 @@ impl Answer {
     }
 }
 
-const LEAD_ID_FIRST: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":";
+pub const LEAD_ID_FIRST: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":";
 const LEAD_ID_LAST: &[u8] = b"{\"jsonrpc\":\"2.0\",\"result\":";
 
 /// Bytes of a whole body with the id first, as the load expects it of any proxy: the parts may only change places.

@@ -1,5 +1,7 @@
-//! Arguments of the commands. Plain flags, no defaults that hide a decision: what is measured is on the command line.
+//! Arguments of the commands. Plain flags, no defaults that hide a decision: what is measured is on the command line. Those of
+//! the load are many and have a file of their own (`load_args`).
 
+use crate::load_args::{self, Load};
 use crate::logs::Spread;
 use crate::ring::Driver;
 use lexopt::{Arg, Parser, ValueExt};
@@ -9,19 +11,29 @@ use std::time::Duration;
 
 pub const USAGE: &str = "\
 loadtest mock  [--serve ADDR=SIZE[:SHAPE]]...   a provider with answers of a fixed size; port 0 picks a free one
-               [--latency-ms N] [--chunked] [--id-last] [--chain-number N]
+               [--answer METHOD=SIZE[:SHAPE]]...   another answer for this method; also over WebSockets, on the same addresses
+               [--serve-tls ADDR=SIZE[:SHAPE]]... [--tls-folder DIR]   over TLS; the certificate is written to DIR/authority.pem
+               [--latency-ms N] [--chunked] [--id-last] [--chain-number N]   GET /counts tells of calls and connections
                SIZE: bytes of the result value, 100, 10k (KiB), 1m (MiB); SHAPE: hex (default) or logs
                default: 127.0.0.1:8601=100, :8602=10k, :8603=1m
 loadtest relay --listen ADDR --upstream ADDR    copies bytes both ways and looks at none of them
                [--buffer-bytes SIZE]   what a buffer may grow to, default 512k
 loadtest load  --target ADDR                    calls, checks every answer, prints one JSON object
                [--ws]   each connection is a WebSocket; path /ws/rpc/bench
-               [--path /rpc/bench] [--host NAME] [--method NAME] [--header 'name: value']...
-               [--concurrency N]   connections, one call each at a time; default 1
+               [--path /rpc/bench] [--host NAME] [--header 'name: value']...
+               [--method NAME] [--result-bytes N]   what is called, and the size that every result must have
+               [--call METHOD=SIZE[:WEIGHT]]...     a mix of calls instead, each with its share and size
+               [--batch N]         N calls in each request
+               [--concurrency N]   connections, one request each at a time; default 1
                [--rate N]          open loop: N calls a second on a fixed schedule; without it closed loop
+               [--burst N]         with --rate: N calls at a time
                [--warmup-seconds S] [--seconds S] [--calls N]   what ends the measured part; default 5 seconds
-               [--result-bytes N]  every result must have this size
+               [--deadline-ms N]   an answer that takes longer is an error, and its connection ends
+               [--tolerate]        errors are counted, by tenths of a second, and do not fail the run
+               [--slow N --slow-call METHOD=SIZE [--slow-bytes-per-second N]]
+                                   N clients beside the load that read at this pace; 0, the default, reads nothing
                [--watch PID]...    also CPU and memory of these processes over the measured part
+               [--beside PID]...   also CPU of these, the provider's
 loadtest heads --listen ADDR                    a provider with a chain that grows; GET /counts tells of its subscriptions
                [--interval-ms N] [--burst N]   N heads at a time; default 1 every 1000 ms
                [--chain-number N]
@@ -60,6 +72,11 @@ pub struct Serve {
 pub struct Mock {
     pub driver: Driver,
     pub serve: Vec<Serve>,
+    pub serve_tls: Vec<Serve>,
+    /// Where the certificate of `serve_tls` is written.
+    pub tls_folder: Option<String>,
+    /// Answers of their own, by method; their address is no one's.
+    pub answers: Vec<(String, Serve)>,
     pub latency: Duration,
     pub chunked: bool,
     /// `id` after `result`, as some nodes write it.
@@ -74,25 +91,6 @@ pub struct Relay {
     pub upstream: SocketAddr,
     /// What a pump's buffer may grow to.
     pub buffer_bytes: usize,
-}
-
-pub struct Load {
-    pub driver: Driver,
-    pub target: SocketAddr,
-    /// Calls go over WebSockets.
-    pub over_socket: bool,
-    pub path: String,
-    pub host: String,
-    pub method: String,
-    pub headers: Vec<String>,
-    pub concurrency: usize,
-    /// Calls per second; `None` is the closed loop.
-    pub rate: Option<f64>,
-    pub warmup: Duration,
-    pub length: Duration,
-    pub calls: Option<u64>,
-    pub result_bytes: Option<usize>,
-    pub watch: Vec<u32>,
 }
 
 pub struct Heads {
@@ -123,7 +121,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String
     match parser.next().map_err(|e| e.to_string())? {
         Some(Arg::Value(word)) if word == "mock" => mock(parser),
         Some(Arg::Value(word)) if word == "relay" => relay(parser),
-        Some(Arg::Value(word)) if word == "load" => load(parser),
+        Some(Arg::Value(word)) if word == "load" => load_args::parse(parser).map(Command::Load),
         Some(Arg::Value(word)) if word == "heads" => heads(parser),
         Some(Arg::Value(word)) if word == "subscribe" => subscribe(parser),
         Some(Arg::Value(word)) if word == "help" => Ok(Command::Help),
@@ -136,6 +134,9 @@ fn mock(mut parser: Parser) -> Result<Command, String> {
     let mut options = Mock {
         driver: Driver::Auto,
         serve: Vec::new(),
+        serve_tls: Vec::new(),
+        tls_folder: None,
+        answers: Vec::new(),
         latency: Duration::ZERO,
         chunked: false,
         id_last: false,
@@ -145,6 +146,9 @@ fn mock(mut parser: Parser) -> Result<Command, String> {
         match arg {
             Arg::Long("driver") => options.driver = value(&mut parser)?,
             Arg::Long("serve") => options.serve.push(serve(&value::<String>(&mut parser)?)?),
+            Arg::Long("serve-tls") => options.serve_tls.push(serve(&value::<String>(&mut parser)?)?),
+            Arg::Long("tls-folder") => options.tls_folder = Some(value(&mut parser)?),
+            Arg::Long("answer") => options.answers.push(answer(&value::<String>(&mut parser)?)?),
             Arg::Long("latency-ms") => options.latency = Duration::from_millis(value(&mut parser)?),
             Arg::Long("chunked") => options.chunked = true,
             Arg::Long("id-last") => options.id_last = true,
@@ -152,7 +156,10 @@ fn mock(mut parser: Parser) -> Result<Command, String> {
             other => return Err(other.unexpected().to_string()),
         }
     }
-    if options.serve.is_empty() {
+    if !options.serve_tls.is_empty() && options.tls_folder.is_none() {
+        return Err("--serve-tls needs --tls-folder DIR".into());
+    }
+    if options.serve.is_empty() && options.serve_tls.is_empty() {
         let defaults = ["127.0.0.1:8601=100", "127.0.0.1:8602=10k", "127.0.0.1:8603=1m"];
         options.serve = defaults.iter().map(|text| serve(text)).collect::<Result<_, _>>()?;
     }
@@ -173,48 +180,6 @@ fn relay(mut parser: Parser) -> Result<Command, String> {
     let listen = listen.ok_or("relay needs --listen ADDR")?;
     let upstream = upstream.ok_or("relay needs --upstream ADDR")?;
     Ok(Command::Relay(Relay { driver, listen, upstream, buffer_bytes }))
-}
-
-fn load(mut parser: Parser) -> Result<Command, String> {
-    let (mut target, mut path) = (None, None);
-    let mut options = Load {
-        driver: Driver::Auto,
-        target: SocketAddr::from(([127, 0, 0, 1], 0)),
-        over_socket: false,
-        path: String::new(),
-        host: "127.0.0.1".into(),
-        method: "eth_getBalance".into(),
-        headers: Vec::new(),
-        concurrency: 1,
-        rate: None,
-        warmup: Duration::ZERO,
-        length: Duration::from_secs(5),
-        calls: None,
-        result_bytes: None,
-        watch: Vec::new(),
-    };
-    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
-        match arg {
-            Arg::Long("driver") => options.driver = value(&mut parser)?,
-            Arg::Long("target") => target = Some(value(&mut parser)?),
-            Arg::Long("ws") => options.over_socket = true,
-            Arg::Long("path") => path = Some(value(&mut parser)?),
-            Arg::Long("host") => options.host = value(&mut parser)?,
-            Arg::Long("method") => options.method = value(&mut parser)?,
-            Arg::Long("header") => options.headers.push(value(&mut parser)?),
-            Arg::Long("concurrency") => options.concurrency = value(&mut parser)?,
-            Arg::Long("rate") => options.rate = Some(value(&mut parser)?),
-            Arg::Long("warmup-seconds") => options.warmup = seconds(&mut parser)?,
-            Arg::Long("seconds") => options.length = seconds(&mut parser)?,
-            Arg::Long("calls") => options.calls = Some(value(&mut parser)?),
-            Arg::Long("result-bytes") => options.result_bytes = Some(size(&value::<String>(&mut parser)?)?),
-            Arg::Long("watch") => options.watch.push(value(&mut parser)?),
-            other => return Err(other.unexpected().to_string()),
-        }
-    }
-    options.target = target.ok_or("load needs --target ADDR")?;
-    options.path = path.unwrap_or_else(|| if options.over_socket { "/ws/rpc/bench" } else { "/rpc/bench" }.into());
-    check_load(options)
 }
 
 fn heads(mut parser: Parser) -> Result<Command, String> {
@@ -277,40 +242,13 @@ fn subscribe(mut parser: Parser) -> Result<Command, String> {
     Ok(Command::Subscribe(options))
 }
 
-fn check_load(options: Load) -> Result<Command, String> {
-    if options.concurrency == 0 || options.concurrency > MAX_CONNECTIONS {
-        return Err(format!("--concurrency must be 1 to {MAX_CONNECTIONS}"));
-    }
-    if options.rate.is_some_and(|rate| !(rate.is_finite() && rate > 0.0 && rate <= MAX_RATE)) {
-        return Err(format!("--rate must be above 0 and at most {MAX_RATE}"));
-    }
-    if options.length + options.warmup > MAX_LENGTH {
-        return Err(format!("--seconds and --warmup-seconds together must be at most {}", MAX_LENGTH.as_secs()));
-    }
-    let injected = |text: &String| text.contains(['\r', '\n']);
-    if injected(&options.path) || injected(&options.host) || options.headers.iter().any(injected) {
-        return Err("a line end in --path, --host or --header".into());
-    }
-    Ok(Command::Load(options))
-}
-
 /// Connections of one load process: the usual limit of open files, less some.
-const MAX_CONNECTIONS: usize = 16_000;
-/// Calls per second; beyond what one core can send, so a slip of the finger.
-const MAX_RATE: f64 = 10_000_000.0;
-/// A load always ends.
-const MAX_LENGTH: Duration = Duration::from_secs(86_400);
-
-fn value<T: std::str::FromStr>(parser: &mut Parser) -> Result<T, String>
+pub const MAX_CONNECTIONS: usize = 16_000;
+pub fn value<T: std::str::FromStr>(parser: &mut Parser) -> Result<T, String>
 where
     T::Err: std::fmt::Display + Send + Sync + std::error::Error + 'static,
 {
     parser.value().and_then(|text| text.parse()).map_err(|e| e.to_string())
-}
-
-fn seconds(parser: &mut Parser) -> Result<Duration, String> {
-    let number: f64 = value(parser)?;
-    Duration::try_from_secs_f64(number).map_err(|e| format!("{number} seconds: {e}"))
 }
 
 /// `ADDR=SIZE[:SHAPE]`.
@@ -326,8 +264,15 @@ fn serve(text: &str) -> Result<Serve, String> {
     Ok(Serve { at: at.parse().map_err(|_| wrong())?, result_bytes: size(bytes)?, shape })
 }
 
+/// `METHOD=SIZE[:SHAPE]`.
+fn answer(text: &str) -> Result<(String, Serve), String> {
+    let (method, rest) =
+        text.split_once('=').ok_or_else(|| format!("--answer {text}: expected METHOD=SIZE or METHOD=SIZE:SHAPE"))?;
+    Ok((method.into(), serve(&format!("127.0.0.1:0={rest}"))?))
+}
+
 /// A number of bytes: `100`, `10k`, `1m`.
-fn size(text: &str) -> Result<usize, String> {
+pub fn size(text: &str) -> Result<usize, String> {
     let lower = text.to_ascii_lowercase();
     let (digits, unit) = match lower.as_bytes().last() {
         Some(b'k') => (&lower[..lower.len() - 1], 1 << 10),
@@ -378,12 +323,8 @@ mod tests {
             Err(text) => assert!(text.contains(want), "{line}: {text}"),
         };
         check("load", "--target");
-        check("load --target 127.0.0.1:1 --concurrency 0", "--concurrency");
-        check("load --target 127.0.0.1:1 --rate 0", "--rate");
-        check("load --target 127.0.0.1:1 --rate NaN", "--rate");
-        check("load --target 127.0.0.1:1 --seconds 100000", "--seconds");
-        check("load --target 127.0.0.1:1 --seconds -1", "seconds");
-        check("load --target 127.0.0.1:1 --what", "--what");
+        check("mock --serve-tls 127.0.0.1:0=100", "--tls-folder");
+        check("mock --answer eth_call", "METHOD=SIZE");
         check("relay --listen 127.0.0.1:1", "--upstream");
         check("mock --driver kqueue", "kqueue");
         check("other", "other");

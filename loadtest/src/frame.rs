@@ -72,6 +72,30 @@ pub fn from_server(opcode: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The head of a server's frame whose payload is written elsewhere.
+pub fn server_head(opcode: u8, length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    write_head(&mut out, opcode, length, 0);
+    out
+}
+
+/// The key of a request that asks for a WebSocket.
+pub fn key(head: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(head);
+    let named = |name: &'static str| move |line: &str| line.to_ascii_lowercase().starts_with(name);
+    text.lines().find(|line| named("upgrade:")(line))?;
+    let line = text.lines().find(|line| named("sec-websocket-key:")(line))?;
+    Some(line["sec-websocket-key:".len()..].trim().to_owned())
+}
+
+/// The answer to such a request.
+pub fn acceptance(head: &[u8]) -> Option<String> {
+    let accepted = tungstenite::handshake::derive_accept_key(key(head)?.as_bytes());
+    Some(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {accepted}\r\n\r\n"
+    ))
+}
+
 /// A whole frame of a client, and where its payload begins.
 pub fn from_client(opcode: u8, payload: &[u8]) -> (Vec<u8>, usize) {
     let mut out = Vec::with_capacity(payload.len() + 14);

@@ -268,14 +268,7 @@ struct Link {
 }
 
 async fn upgrade(mut stream: TcpStream, head: &[u8], rest: Vec<u8>, chain: Rc<Chain>) {
-    let text = String::from_utf8_lossy(head);
-    let key =
-        text.lines().find_map(|line| line.to_ascii_lowercase().starts_with("sec-websocket-key:").then(|| line[18..].trim()));
-    let Some(key) = key else { return };
-    let accepted = tungstenite::handshake::derive_accept_key(key.as_bytes());
-    let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: {accepted}\r\n\r\n"
-    );
+    let Some(answer) = frame::acceptance(head) else { return };
     if stream.write_all(answer.into_bytes()).await.0.is_err() {
         return;
     }

@@ -8,10 +8,12 @@
 mod answer;
 mod args;
 mod call;
+mod converse;
 mod frame;
 mod gather;
 mod heads;
 mod load;
+mod load_args;
 mod logs;
 mod meter;
 mod mock;
@@ -21,7 +23,10 @@ mod relay;
 mod reply;
 mod ring;
 mod scan;
+mod slow;
 mod subscribe;
+mod tls;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! Arrival times of an open loop: call k is due at start + k / rate, whatever happened to the calls before it.
+//! Arrival times of an open loop: call k is due at start + k / rate, whatever happened to the calls before it. In bursts of n
+//! the calls of a burst are all due with its first one, and the mean rate is the same.
 //!
 //! Latency counts from that time, so a stall of the proxy is charged to every call that was due during it (no coordinated
 //! omission). monoio's timers tick in milliseconds; a timerfd in the ring wakes the load to the microsecond without
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 pub struct Pace {
     started: Instant,
     rate: f64,
+    /// Calls that are due together.
+    burst: u64,
     /// Calls taken so far.
     taken: Cell<u64>,
     idle: RefCell<Vec<Waker>>,
@@ -22,12 +25,12 @@ pub struct Pace {
 }
 
 impl Pace {
-    pub fn new(started: Instant, rate: f64) -> Pace {
-        Pace { started, rate, taken: Cell::new(0), idle: RefCell::new(Vec::new()), ended: Cell::new(false) }
+    pub fn new(started: Instant, rate: f64, burst: u64) -> Pace {
+        Pace { started, rate, burst: burst.max(1), taken: Cell::new(0), idle: RefCell::new(Vec::new()), ended: Cell::new(false) }
     }
 
     fn due_at(&self, call: u64) -> Instant {
-        self.started + Duration::from_secs_f64(call as f64 / self.rate)
+        self.started + Duration::from_secs_f64((call - call % self.burst) as f64 / self.rate)
     }
 
     /// Waits for the next call that is due; its due time. `None` once the loop has ended.
@@ -120,7 +123,7 @@ mod tests {
     #[test]
     fn the_schedule_does_not_drift() {
         let started = Instant::now();
-        let pace = Pace::new(started, 3.0);
+        let pace = Pace::new(started, 3.0, 1);
         assert_eq!(pace.due_at(3_000_000), started + Duration::from_secs(1_000_000));
         for call in 0..1000 {
             assert_eq!(pace.due_by(pace.due_at(call)), call + 1, "{call}");
@@ -128,12 +131,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_burst_is_due_at_once_and_the_mean_stays() {
+        let started = Instant::now();
+        let pace = Pace::new(started, 100.0, 50);
+        let at = |ms: u64| started + Duration::from_millis(ms);
+        assert_eq!((pace.due_at(0), pace.due_at(49), pace.due_at(50)), (at(0), at(0), at(500)));
+        assert_eq!((pace.due_by(at(0)), pace.due_by(at(499)), pace.due_by(at(500)), pace.due_by(at(9_999))), (50, 50, 100, 1000));
+    }
+
     /// 20 workers, one of which is slow: all calls are taken, none before its time.
     #[test]
     fn calls_come_when_due_on_both_drivers() {
         for driver in [Driver::Auto, Driver::Epoll] {
             let taken = ring::run(driver, async |_| {
-                let pace = Rc::new(Pace::new(Instant::now(), 10_000.0));
+                let pace = Rc::new(Pace::new(Instant::now(), 10_000.0, 1));
                 let workers: Vec<_> = (0..20)
                     .map(|number| {
                         let pace = Rc::clone(&pace);

@@ -46,6 +46,8 @@ pub struct Reader {
     first: Vec<u8>,
     last: Vec<u8>,
     body_bytes: usize,
+    /// All of the body, where it is asked for.
+    whole: Option<Vec<u8>>,
     status: u16,
     close: bool,
 }
@@ -60,9 +62,16 @@ impl Reader {
             first: Vec::with_capacity(KEPT_BYTES),
             last: Vec::with_capacity(2 * KEPT_BYTES),
             body_bytes: 0,
+            whole: None,
             status: 0,
             close: false,
         }
+    }
+
+    /// The same, and keeps bodies whole: a batch is more than its ends.
+    pub fn keeping(mut self) -> Reader {
+        self.whole = Some(Vec::new());
+        self
     }
 
     pub fn reset(&mut self) {
@@ -71,6 +80,9 @@ impl Reader {
         self.first.clear();
         self.last.clear();
         self.body_bytes = 0;
+        if let Some(whole) = &mut self.whole {
+            whole.clear();
+        }
     }
 
     pub fn body_bytes(&self) -> usize {
@@ -94,6 +106,27 @@ impl Reader {
     /// What the ping that was seen last carried.
     pub fn ping(&self) -> &[u8] {
         &self.line
+    }
+
+    /// Whether the body is an array of answers with a result to the ids from `first_id` on, in any order, each of `bytes` bytes
+    /// or of any.
+    pub fn echoes_all(&self, first_id: u64, calls: u64, bytes: Option<usize>) -> bool {
+        let whole = self.whole.as_deref().unwrap_or_default();
+        let Some(items) = scan::items(whole) else { return false };
+        let mut seen = vec![false; calls as usize];
+        for item in items {
+            let text = &whole[item];
+            let Some(rest) = text.strip_prefix(b"{\"jsonrpc\":\"2.0\",\"id\":") else { return false };
+            let digits = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+            let (id, rest) = rest.split_at(digits);
+            let place = scan::decimal(id).and_then(|id| id.checked_sub(first_id as usize)).and_then(|place| seen.get_mut(place));
+            let is_good = rest.starts_with(b",\"result\":") && bytes.is_none_or(|bytes| bytes == text.len());
+            match place {
+                Some(place) if is_good && !*place => *place = true,
+                _ => return false,
+            }
+        }
+        seen.iter().all(|seen| *seen)
     }
 
     /// Whether the body is an object that ends in `}` and carries `id` and a result.
@@ -250,6 +283,9 @@ impl Reader {
 
     fn keep(&mut self, bytes: &[u8]) {
         self.body_bytes += bytes.len();
+        if let Some(whole) = &mut self.whole {
+            whole.extend_from_slice(bytes);
+        }
         let room = KEPT_BYTES - self.first.len();
         let (start, rest) = bytes.split_at(room.min(bytes.len()));
         self.first.extend_from_slice(start);
@@ -377,5 +413,28 @@ mod tests {
         check(r#"{"jsonrpc":"2.0","id":77,"result":"0x1"}"#);
         check(r#"{"jsonrpc":"2.0","id":7,"result":"0x1""#);
         check(r#"{"jsonrpc":"2.0","result":"0x1","id":17}"#);
+    }
+
+    #[test]
+    fn a_batch_is_checked_call_by_call() {
+        let one = |id: u64| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"0x1"}}"#);
+        let check = |items: &[String], want: bool| {
+            let body = format!("[{}]", items.join(","));
+            let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let mut reader = Reader::new(false).keeping();
+            for _ in 0..2 {
+                assert!(matches!(reader.feed(text.as_bytes()), Ok(Seen::Whole { .. })));
+                assert_eq!(reader.echoes_all(70, 3, Some(one(70).len())), want, "{body}");
+                reader.reset();
+            }
+        };
+        check(&[one(70), one(71), one(72)], true);
+        check(&[one(72), one(70), one(71)], true);
+        check(&[one(70), one(71)], false);
+        check(&[one(70), one(71), one(71)], false);
+        check(&[one(70), one(71), one(73)], false);
+        check(&[one(70), one(71), one(72).replace("0x1", "0x11")], false);
+        check(&[one(70), one(71), one(72).replace("result", "error")], false);
+        check(&[], false);
     }
 }

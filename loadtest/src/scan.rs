@@ -100,6 +100,29 @@ pub fn call(body: &[u8]) -> Option<Call> {
     }
 }
 
+/// Where the elements of a JSON array lie; `None` when it is no array or ends early.
+pub fn items(body: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut found = Vec::new();
+    let mut at = space(body, 0);
+    if body.get(at) != Some(&b'[') {
+        return None;
+    }
+    loop {
+        let start = space(body, at + 1);
+        if body.get(start) == Some(&b']') && found.is_empty() {
+            return Some(found);
+        }
+        let end = value(body, start)?;
+        found.push(start..end);
+        at = space(body, end);
+        match body.get(at) {
+            Some(b',') => {}
+            Some(b']') => return Some(found),
+            _ => return None,
+        }
+    }
+}
+
 fn space(body: &[u8], mut at: usize) -> usize {
     while body.get(at).is_some_and(u8::is_ascii_whitespace) {
         at += 1;
@@ -178,6 +201,21 @@ mod tests {
         check(" { \"id\" : null , \"jsonrpc\":\"2.0\" } ", "null", "");
         check(r#"{"id":-1.5e3}"#, "-1.5e3", "");
         check("{}", "", "");
+    }
+
+    #[test]
+    fn elements_of_arrays() {
+        let check = |text: &str, want: Option<&[&str]>| {
+            let found = items(text.as_bytes());
+            let texts = found.map(|ranges| ranges.into_iter().map(|range| &text[range]).collect::<Vec<_>>());
+            assert_eq!(texts.as_deref(), want, "{text}");
+        };
+        check("[]", Some(&[]));
+        check(r#" [ {"a":[1,"]"]} , 2,"x" ]"#, Some(&[r#"{"a":[1,"]"]}"#, "2", "\"x\""]));
+        check("[1,", None);
+        check("[1 2]", None);
+        check("{}", None);
+        check("", None);
     }
 
     #[test]

@@ -19,9 +19,7 @@ use lasso::shard::{Manner, begin_head, end_head};
 use lasso::snapshot::{ChainPlan, Snapshot};
 use lasso::wire::gzip::Gunzip;
 use lasso::wire::http::{ChunkStep, Chunked, Scan, scan_answer as scan_answer_head, scan_request};
-use lasso::wire::jsonrpc::{
-    Body, ParamsKind, ResultStream, scan_answer, scan_body, scan_item, scan_prefix, splice, write_call,
-};
+use lasso::wire::jsonrpc::{Body, ParamsKind, ResultStream, scan_answer, scan_body, scan_item, scan_prefix, splice, write_call};
 use std::hint::black_box;
 use std::io::Write as _;
 

@@ -12,7 +12,8 @@ pub const PROVIDERS: u32 = 8;
 pub const ADDRESS: &str = "0xdac17f958d2ee523a2206206994597c13d831ec7";
 pub const WORD: &str = "0x000000000000000000000000dac17f958d2ee523a2206206994597c13d831ec7";
 /// A call that goes upstream as it came.
-pub const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0xdac17f958d2ee523a2206206994597c13d831ec7","latest"]}"#;
+pub const CALL: &str =
+    r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0xdac17f958d2ee523a2206206994597c13d831ec7","latest"]}"#;
 
 /// A snapshot of one chain with eight providers, four of each of two priorities.
 pub fn snapshot() -> Snapshot {

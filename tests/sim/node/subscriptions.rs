@@ -123,13 +123,13 @@ fn start_providers(seed: u64, node: &Sim, (network, watch): (&Rc<Network>, &Rc<W
 /// How each of so many providers is reached; now and then nobody has a WebSocket.
 fn reaches(count: usize, draw: &mut Rng) -> Vec<Reach> {
     let is_polled = one_in(draw, 8);
-    let mut reach = |index| match draw.below(6) {
+    let reach = |index| match draw.below(6) {
         _ if is_polled => Reach::Http,
         0 | 1 if index > 0 => Reach::Http,
         2 if index > 0 => Reach::Socket,
         _ => Reach::Both,
     };
-    (0..count).map(|index| reach(index)).collect()
+    (0..count).map(reach).collect()
 }
 
 impl Scene {

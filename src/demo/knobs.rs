@@ -55,6 +55,8 @@ pub struct Knobs {
     pub turns_late_ms: u64,
     /// Serves blocks that a reorg dropped, by their hash.
     pub keeps_orphans: bool,
+    /// So it does with those of a chain that fell.
+    pub keeps_fallen: bool,
     /// Blocks of state it keeps; `None` keeps all.
     pub archive_depth: Option<u64>,
     /// Most blocks and logs of one `eth_getLogs`.
@@ -104,6 +106,7 @@ impl Default for Knobs {
             branch: None,
             turns_late_ms: 0,
             keeps_orphans: true,
+            keeps_fallen: false,
             archive_depth: None,
             log_range: MODEL_LOG_RANGE,
             log_results: MODEL_LOG_RESULTS,

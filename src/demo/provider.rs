@@ -183,6 +183,7 @@ impl Provider {
             round: chain.round_at(now),
             archive_depth: knobs.archive_depth,
             keeps_orphans: knobs.keeps_orphans,
+            keeps_fallen: knobs.keeps_fallen,
             absent: knobs.absent,
             log_range: knobs.log_range,
             log_results: knobs.log_results,

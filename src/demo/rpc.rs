@@ -76,6 +76,7 @@ pub struct View<'a> {
     pub archive_depth: Option<u64>,
     /// Blocks that were canonical once and are not any more are still served by hash.
     pub keeps_orphans: bool,
+    pub keeps_fallen: bool,
     /// Its words for what it does not have.
     pub absent: Absent,
     /// Most blocks of one `eth_getLogs`.
@@ -104,6 +105,7 @@ impl<'a> View<'a> {
             round: head,
             archive_depth: None,
             keeps_orphans: true,
+            keeps_fallen: false,
             absent: Absent::Geth,
             log_range: MODEL_LOG_RANGE,
             log_results: MODEL_LOG_RESULTS,
@@ -235,8 +237,8 @@ impl<'a> View<'a> {
         }
         let head = |branch, at| chain.tip_at(branch, at);
         let is_orphan = || chain.forks.was_canonical(name.branch, name.height, self.heard, head);
-        // Nobody keeps a chain that fell.
-        let is_kept = self.keeps_orphans && chain.forks.fallen(name.branch) == chain.forks.fallen(self.branch);
+        let has_fallen = chain.forks.fallen(name.branch) != chain.forks.fallen(self.branch);
+        let is_kept = if has_fallen { self.keeps_fallen } else { self.keeps_orphans };
         // A reorg may leave a lower chain than the orphan's, where rounds pass without a block.
         let is_known = (self.is_on_path(name) && name.height <= self.head) || (is_kept && is_orphan());
         is_known.then_some(Tip { branch: name.branch, height: name.height })

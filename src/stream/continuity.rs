@@ -232,8 +232,7 @@ impl Heads {
                 self.goal = None;
                 self.announce(block, now);
             }
-            // What was told is still there: whoever says otherwise is alone.
-            Ask::Hash(hash) if self.told.number_of(hash).is_some() => self.forsake(),
+            Ask::Hash(hash) if self.told.number_of(hash).is_some() => self.weigh_lower(now),
             Ask::Hash(_) => {
                 self.walked += 1;
                 self.hold(block, now);

@@ -8,7 +8,8 @@
 //! the leader's own is enough, if it has the block; so two providers that disagree do not depose each other for ever.
 //! A fork below the beginning is told from there up; what is younger than the beginning is told too, however low it is: it
 //! has come since. So is a chain that begins anew: everything of it that is younger than what was told, oldest first, and
-//! where that cannot be had, the end.
+//! where that cannot be had, the end. Nodes may keep what was above by its hash, so that somebody has it does not say that the
+//! chain goes on from it: what others have at the height of the leader's newest block does.
 //! Rejected: believing whoever has the hash (who is behind has it not, and would depose every leader that is ahead), and
 //! asking before the subscription is confirmed (nothing is told by that).
 //! How it fails: where nobody else answers in time, or has a block at that height, the leader is believed; a chain that begins anew in the past by its own
@@ -30,6 +31,8 @@ pub(super) struct Weighed {
     is_believed: bool,
     /// Whoever leads now has not said it.
     is_of_another: bool,
+    /// It is lower than everything that is kept, and what was told is still given by its hash.
+    is_lower: bool,
 }
 
 impl Heads {
@@ -56,8 +59,16 @@ impl Heads {
 
     pub(super) fn weigh(&mut self, number: u64, hash: BlockHash, now: Instant) {
         self.forget_weighed();
-        self.weighed = Some(Weighed { hash, by: now.plus_ms(BELIEF_MS), is_believed: false, is_of_another: false });
+        let by = now.plus_ms(BELIEF_MS);
+        self.weighed = Some(Weighed { hash, by, is_believed: false, is_of_another: false, is_lower: false });
         self.want(Ask::Compare { number, hash }, now);
+    }
+
+    /// Somebody still has what was told: an old block that is kept, or the leader is alone. Others know which.
+    pub(super) fn weigh_lower(&mut self, now: Instant) {
+        let Some((number, hash)) = self.lower.as_ref().map(|lower| (lower.number, lower.hash)) else { return self.forsake() };
+        self.weigh(number, hash, now);
+        self.weighed.iter_mut().for_each(|weighed| weighed.is_lower = true);
     }
 
     pub(super) fn is_weighing(&self) -> bool {
@@ -80,7 +91,9 @@ impl Heads {
         }
         let Some(place) = self.under_way(Ask::Compare { number, hash }) else { return };
         self.wanted.remove(place);
-        if opinions.are_for_it() {
+        let is_lower = self.weighed.is_some_and(|weighed| weighed.is_lower);
+        // The chain does not begin anew against anybody's word.
+        if if is_lower { opinions.is_shared || opinions.denials == 0 } else { opinions.are_for_it() } {
             return self.believe(now);
         }
         if !self.weighed.is_some_and(|weighed| weighed.is_of_another) {
@@ -112,8 +125,10 @@ impl Heads {
         if self.begin_by.take_if(|by| *by <= now).is_some() {
             self.begin_announced(now);
         }
-        if self.weighed.is_some_and(|weighed| !weighed.is_believed && weighed.by <= now) {
-            self.believe(now);
+        match self.weighed.filter(|weighed| !weighed.is_believed && weighed.by <= now) {
+            Some(Weighed { is_lower: true, .. }) => self.forsake(),
+            Some(_) => self.believe(now),
+            None => {}
         }
     }
 
@@ -185,10 +200,11 @@ impl Heads {
         self.announced.iter().any(|head| head.number >= floor)
     }
 
-    /// Whether the leader's chain is another one and nobody has ours any more.
+    /// Whether the leader's chain is another one, and nobody has ours any more or others are on the leader's.
     pub(super) fn is_gone(&self) -> bool {
         let is_other = self.lower.as_ref().is_some_and(|lower| self.told.is_no_ancestor(lower));
-        is_other && self.tip().is_some_and(|(_, hash)| self.given_up.contains(&hash))
+        let is_nowhere = || self.tip().is_some_and(|(_, hash)| self.given_up.contains(&hash));
+        is_other && (is_nowhere() || self.lower.as_ref().is_some_and(|lower| self.is_believed(lower.hash)))
     }
 
     /// The first announcement is lower than everything that is kept: asks what that means.

@@ -531,6 +531,30 @@ fn a_chain_that_begins_anew_lower_is_told_from_there() {
     assert_eq!((said(&mut heads, now), heads.wake_at()), ("9n".into(), Instant::NEVER));
 }
 
+/// Nodes may keep the blocks above the one that their chain was set back to: it begins anew where others say so, or there are none.
+#[test]
+fn a_chain_that_was_set_back_begins_anew_although_old_blocks_are_kept() {
+    let asked = || {
+        let mut heads = begun_with_times();
+        heads.on_head(at(8, plain(8)), NOW);
+        assert_eq!(said(&mut heads, NOW), "?");
+        let next = at(20, head(9, b'n', b'a'));
+        heads.on_filled(Ask::Latest, next.clone(), NOW);
+        assert_eq!(said(&mut heads, NOW), "?12a");
+        heads.on_filled(Ask::Hash(plain(12).hash), at(12, plain(12)), NOW);
+        assert_eq!(said(&mut heads, NOW), "=9n");
+        (heads, next.hash)
+    };
+    for opinions in [SHARED, Opinions::default()] {
+        let (mut heads, hash) = asked();
+        heads.on_opinions(9, hash, opinions, NOW);
+        assert_eq!((said(&mut heads, NOW), heads.wake_at()), ("9n".into(), Instant::NEVER));
+    }
+    // Whoever does not answer says nothing for it.
+    let (mut heads, _) = asked();
+    assert_eq!(said(&mut heads, NOW.plus_ms(BELIEF_MS)), "forsaken");
+}
+
 #[test]
 fn a_lower_head_alone_is_no_new_beginning() {
     // Somebody has what was told: the leader is alone.
@@ -540,6 +564,8 @@ fn a_lower_head_alone_is_no_new_beginning() {
     heads.on_filled(Ask::Latest, lower(5), NOW);
     assert_eq!(said(&mut heads, NOW), "?12a");
     heads.on_filled(Ask::Hash(plain(12).hash), at(12, plain(12)), NOW);
+    assert_eq!(said(&mut heads, NOW), "=5n");
+    heads.on_opinions(5, lower(5).hash, Opinions { is_own: true, ..DENIED }, NOW);
     assert_eq!(said(&mut heads, NOW), "forsaken");
 
     // One such head is no new beginning, nor is a provider that is behind: it is asked again, for as long as a hole may last.

@@ -488,7 +488,9 @@ impl Subscriber {
         let Remembered { params, mut view, .. } = remembered;
         // One that was told little may be of a block from long ago.
         let text = message["error"]["message"].as_str().unwrap_or_default();
-        let is_gone = ["reorganised away", "no provider knows", "no provider has"].iter().any(|what| text.contains(what));
+        let is_gone = ["reorganised away", "no provider knows", "no provider has", "blocks are missing"]
+            .iter()
+            .any(|what| text.contains(what));
         let is_old = text.contains("blocks back") || (is_gone && self.has_fallen());
         match result {
             Some(id) => {

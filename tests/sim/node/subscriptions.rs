@@ -101,7 +101,8 @@ fn start_providers(seed: u64, node: &Sim, (network, watch): (&Rc<Network>, &Rc<W
     for (index, reach) in plot.reach.iter().enumerate() {
         let manners = if plot.is_calm || hidden.is_some() { trouble::calm_knobs(draw) } else { worse::knobs(draw) };
         let (takes_http, takes_sockets) = (*reach != Reach::Socket, *reach != Reach::Http);
-        let mut knobs = Knobs { takes_http, takes_sockets, hidden_at: hidden, ..manners };
+        let keeps_fallen = plot.worse.keeps_fallen();
+        let mut knobs = Knobs { takes_http, takes_sockets, hidden_at: hidden, keeps_fallen, ..manners };
         plot.flaw.iter().for_each(|flaw| flaw.spoil(&mut knobs, index + 1 == plot.reach.len()));
         plot.liar.iter().for_each(|liar| liar.spoil(&mut knobs, (index, plot.reach.len()), plot.lone));
         let provider = Provider::new(&format!("p{index}"), network.clone(), knobs, draw.fork(30 + index as u64));

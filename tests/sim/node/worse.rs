@@ -109,6 +109,8 @@ struct Fall {
     by: u64,
     /// So many blocks below where it falls to are of the new chain.
     deep: u64,
+    /// What was above is still given by its hash.
+    is_kept: bool,
 }
 
 impl Worse {
@@ -119,6 +121,7 @@ impl Worse {
             after: draw.below(3),
             by: if coin(&mut draw) { 1 + draw.below(12) } else { pick(&mut draw, &[30, 300, 5_000]) },
             deep: pick(&mut draw, &[0, 0, 3, 20, 200]),
+            is_kept: one_in(&mut Rng::new(seed).fork(66), 3),
         });
         let crowded = one_in(&mut draw, 12).then(|| (2 + draw.below(12), 4_500 + draw.below(1_500)));
         let outage = one_in(&mut draw, 5).then(|| trouble::outage(&mut draw));
@@ -138,6 +141,11 @@ impl Worse {
 
     pub fn falls(self) -> bool {
         self.fall.is_some()
+    }
+
+    /// Whether providers give the blocks of a chain that fell.
+    pub fn keeps_fallen(self) -> bool {
+        self.fall.is_some_and(|fall| fall.is_kept)
     }
 
     pub fn is_crowded(self) -> bool {
@@ -327,7 +335,8 @@ impl Misfortunes<'_> {
             }
             world.sleep_until(Instant::ZERO.plus_ms(HEALED_MS)).await;
             healed.set(true);
-            provider.tune(|knobs| *knobs = Knobs { latency: Latency { p50_ms: 1.0, p95_ms: 2.0 }, ..Knobs::default() });
+            let latency = Latency { p50_ms: 1.0, p95_ms: 2.0 };
+            provider.tune(|knobs| *knobs = Knobs { latency, keeps_fallen: knobs.keeps_fallen, ..Knobs::default() });
             // What had fallen silent is not awaited.
             if !is_kept {
                 provider.restart();

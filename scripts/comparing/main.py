@@ -18,6 +18,8 @@ from .machine import Fault
 from .processes import Bench
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# The document that has the table of all cases, between two marks.
+FIGURES = ROOT / "docs" / "measuring.md"
 QUICK_CELLS = ["100:64", "10k:64", "1m:64"]
 FULL_CELLS = [f"{size}:{count}" for size in ("100", "10k", "1m") for count in (1, 64, 256)]
 WARMUP_SECONDS = 0.4
@@ -105,7 +107,7 @@ def parser():
     out.add_argument("--json", type=Path, default=ROOT / "target" / "compare.json", help="all figures of every run")
     out.add_argument("--html", type=Path, default=None, help="a report of one file, without script")
     out.add_argument("--markdown", action="store_true", help="print the table of all cases in Markdown too")
-    out.add_argument("--readme", action="store_true", help="--all, and put that table into README.md between its marks")
+    out.add_argument("--readme", action="store_true", help="--all, and put that table into docs/measuring.md between its marks")
     out.add_argument("--strict", action="store_true", help="exit 1 when a speed budget does not hold")
     return one
 
@@ -236,8 +238,8 @@ def rounds_of(bench, case, files):
 
 
 def compare(options):
-    if options.readme and not table.has_marks(ROOT / "README.md"):
-        raise Fault(f"README.md has not both marks, {table.BEGIN} and {table.END}")
+    if options.readme and not table.has_marks(FIGURES):
+        raise Fault(f"{FIGURES.relative_to(ROOT)} has not both marks, {table.BEGIN} and {table.END}")
     files = machine.raise_files()
     loadtest, lasso = prepare(options)
     scenarios, cases = chosen_cases(options)
@@ -312,8 +314,8 @@ def tell(options, report):
         text = table.markdown(report)
         print(f"\n{text}")
     if options.readme:
-        table.put_into(ROOT / "README.md", text)
-        print("README.md has the table now")
+        table.put_into(FIGURES, text)
+        print(f"{FIGURES.relative_to(ROOT)} has the table now")
     print(f"\nall figures: {options.json}")
     if options.html:
         options.html.write_text(page.page(report))

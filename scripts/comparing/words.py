@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# Figures and findings as people read them; the table, the page and the README say the same.
+# Figures and findings as people read them; the table, the page and docs/measuring.md say the same.
 
 from . import scenario
 
@@ -108,7 +108,7 @@ def marks(lane, one):
 
 
 def standing(case, results):
-    """One word for a row of the README: how lasso stands to each opponent by the first metric."""
+    """One word for a row of docs/measuring.md: how lasso stands to each opponent by the first metric."""
     from .figures import verdicts
 
     by_word = {}

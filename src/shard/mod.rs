@@ -69,6 +69,9 @@ pub use inquiry::{Found, Inquiry, InquiryEnd, inquire, put};
 pub use link::{CallFault, Link, LinkFault, Word};
 pub use links::Links;
 pub use node::{Node, Settings};
+/// For `benches/instructions`, which counts what a reply's head and an event's frame cost.
+pub use reply::{Manner, begin_head, end_head};
+pub use socket::{SubscriptionId, event_len, write_event};
 pub use veto::Vetoes;
 
 use crate::base::ids::{ChannelId, Id, InstanceId};

@@ -305,7 +305,9 @@ pub fn keep_newest(frames: &mut Vec<u8>, most: usize) {
 /// Most that a control frame carries (RFC 6455 §5.5).
 const CONTROL_BYTES: u64 = 125;
 const NOT_TEXT: &str = "a text message that is not UTF-8";
-const READ_BUFFER: usize = 4 * 1024;
+/// What tungstenite keeps for each connection and fills with zeros before each read: a usual request fits, and for a longer message room is
+/// made once.
+const READ_BUFFER: usize = 1024;
 /// What a close frame without a code means (RFC 6455 §7.1.5).
 pub const NO_CODE: u16 = 1005;
 

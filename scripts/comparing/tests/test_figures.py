@@ -129,9 +129,9 @@ class Figures(unittest.TestCase):
         )
         self.assertTrue(all(0 <= axis.place(value) <= 100 for value in (0, 1e-9, 1e300)))
 
-    def test_the_readme_is_changed_between_its_marks_only(self):
+    def test_the_document_is_changed_between_its_marks_only(self):
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "README.md"
+            path = Path(folder) / "measuring.md"
             path.write_text(f"a\n{table.BEGIN}\nold\n{table.END}\nb\n")
             self.assertTrue(table.has_marks(path))
             table.put_into(path, "new\n")
@@ -139,7 +139,7 @@ class Figures(unittest.TestCase):
             for text in ("a\n", f"{table.BEGIN}\n", f"{table.END}\n{table.BEGIN}\n"):
                 path.write_text(text)
                 self.assertFalse(table.has_marks(path))
-        self.assertTrue(table.has_marks(main.ROOT / "README.md"))
+        self.assertTrue(table.has_marks(main.FIGURES))
 
     def test_arguments(self):
         peer = main.arguments(["--peer", "x=cmd {port}", "--peer-url", "x=http://127.0.0.1:{port}/", "--cells", "100:1"])

@@ -13,7 +13,7 @@ mod subscription;
 
 pub use handshake::{NoUpgrade, Upgrade, upgrade};
 pub use outbox::Payload;
-pub use subscription::SubscriptionId;
+pub use subscription::{SubscriptionId, event_len, write_event};
 
 use crate::base::limits;
 use crate::base::time::Instant;

@@ -486,11 +486,11 @@ impl Subscriber {
 
     fn on_resumed(&self, state: &mut State, remembered: Remembered, result: Option<String>, message: &Value) {
         let Remembered { params, mut view, .. } = remembered;
-        // One that was told little may be of a block from long ago.
+        // One that was told little may be of a block from long ago. The block of a chain that fell may still be given, and its
+        // height is waited for.
         let text = message["error"]["message"].as_str().unwrap_or_default();
-        let is_gone = ["reorganised away", "no provider knows", "no provider has", "blocks are missing"]
-            .iter()
-            .any(|what| text.contains(what));
+        let gone = ["reorganised away", "no provider knows", "no provider has", "blocks are missing", "could not be filled"];
+        let is_gone = gone.iter().any(|what| text.contains(what));
         let is_old = text.contains("blocks back") || (is_gone && self.has_fallen());
         match result {
             Some(id) => {

@@ -120,6 +120,18 @@ fn start_providers(seed: u64, node: &Sim, (network, watch): (&Rc<Network>, &Rc<W
     is_kept
 }
 
+/// How each of so many providers is reached; now and then nobody has a WebSocket.
+fn reaches(count: usize, draw: &mut Rng) -> Vec<Reach> {
+    let is_polled = one_in(draw, 8);
+    let reach = |index| match draw.below(6) {
+        _ if is_polled => Reach::Http,
+        0 | 1 if index > 0 => Reach::Http,
+        2 if index > 0 => Reach::Socket,
+        _ => Reach::Both,
+    };
+    (0..count).map(reach).collect()
+}
+
 impl Scene {
     /// `is_busy`: calm, but there is so much to tell that one may be slow about it.
     fn new(seed: u64, draw: &mut Rng, fault: Fault, is_busy: bool) -> Rc<Scene> {
@@ -136,18 +148,9 @@ impl Scene {
         let network = Rc::new(Network::new(chain));
         let watch = Rc::new(Watch::new(node.clone()));
         let count = 2 + draw.below(3) as usize;
-        // Now and then nobody has a WebSocket.
-        let is_polled = one_in(draw, 8);
+        let mut reach = reaches(count, draw);
         let flaw = worse.flaw.filter(|_| is_calm);
         let liar = worse.liar.filter(|_| is_calm && flaw.is_none());
-        let mut reach: Vec<Reach> = (0..count)
-            .map(|index| match draw.below(6) {
-                _ if is_polled => Reach::Http,
-                0 | 1 if index > 0 => Reach::Http,
-                2 if index > 0 => Reach::Socket,
-                _ => Reach::Both,
-            })
-            .collect();
         if flaw == Some(Flaw::BadHttp) {
             reach.fill(Reach::Both);
         }

@@ -5,9 +5,12 @@
 //! Rules live in tables at the top, so that a change of a rule is a change of one line. They read the text
 //! (`tidy/source.rs`), so a rule can be wrong about a macro; then write the code plainer, not the rule cleverer.
 
+#[path = "tidy/citations.rs"]
+mod citations;
 #[path = "tidy/source.rs"]
 mod source;
 
+use citations::Library;
 use source::{Source, Token, functions, paths, walk};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -422,6 +425,64 @@ fn every_limit_is_used() {
         }
     }
     verdict("every limit is applied somewhere", breaches);
+}
+
+/// Kinds of files in which citations are looked for; scripts have none.
+const TEXTS: &[&str] = &[".rs", ".toml", ".md", ".yml", ".yaml", ".sh", ".js", ".mjs", ".html", ".css", ".py"];
+
+#[test]
+fn what_is_cited_is_in_a_clone() {
+    let is_text = |path: &str| TEXTS.iter().any(|kind| path.ends_with(kind)) || path.starts_with("scripts/");
+    let exists = |path: &str| root().join(path).exists();
+    let documents = walk(root(), &|path| path.ends_with(".md"));
+    let library = Library::new(&documents, &exists);
+    let mut breaches = Vec::new();
+    for file in walk(root(), &|path| is_text(path) && path != "tests/tidy.rs") {
+        let found = citations::faults(&file, &library).into_iter();
+        breaches.extend(found.map(|(line, what)| format!("{}:{line}: {what}", file.path)));
+    }
+    verdict("comments and documents cite what a clone has, and every link resolves", breaches);
+}
+
+/// A citation that leads nowhere is found, and one that leads somewhere is left alone.
+#[test]
+fn a_citation_that_leads_nowhere_is_found() {
+    let page = "# Two words\n\n```sh\n# no heading\n```\n## A `code`, [link](x.md) & more\n## Lag\n### Lag\n";
+    let documents = [Source::new("docs/deep/page.md".into(), page.into())];
+    let wanted: HashSet<String> = ["two-words", "a-code-link--more", "lag", "lag-1"].map(str::to_owned).into();
+    assert_eq!(citations::anchors(page), wanted);
+
+    let exists = |path: &str| matches!(path, "docs/deep/page.md" | "README.md" | "loadtest/README.md" | "config");
+    let library = Library::new(&documents, &exists);
+    let check = |path: &str, line: &str, count: usize| {
+        let found = citations::faults(&Source::new(path.into(), format!("//! First.\n{line}\n")), &library);
+        assert_eq!(found.len(), count, "{path}: {line}: {found:?}");
+        assert!(found.iter().all(|(at, _)| *at == 2), "{found:?}");
+    };
+    // The name and the section mark are a breach each.
+    check("src/route/a.rs", "/// As before (LB \u{a7}5.3).", 2);
+    check("src/route/a.rs", "let a = 1; // CONTRACT \u{a7}5", 2);
+    for line in [
+        "// --- limits [C \u{a7}6] ---",
+        "// see STACK for why",
+        "// as seed 004 has it",
+        "// defects-3.md tells",
+        "// docs/deep/page.md#lagg",
+        "// docs/none.md",
+        "let text = \"docs/none.md\";",
+    ] {
+        check("src/route/a.rs", line, 1);
+    }
+    for line in [
+        "// RFC 9110 \u{a7}5.6.7, \u{a7}15.5 and EIP-1474 \u{a7}2",
+        "// docs/deep/page.md#lag-1, docs/deep/page.md. README.md",
+        "let text = \"LB \u{a7}1, // CONTRACT\"; // plain",
+    ] {
+        check("loadtest/src/a.rs", line, 0);
+    }
+    check("docs/a.md", "[here](deep/page.md#lag), [all](../config), [out](https://example.com/x#y)", 0);
+    check("docs/a.md", "[gone](deep/none.md), [moved](deep/page.md#lags), [up](../docs/deep/page.md#two-words)", 2);
+    check("README.md", "see the text (\u{a7}4), [page](docs/deep/page.md#no)", 2);
 }
 
 /// The rules are only as good as the reading: what is code, what is a literal, what is a test.

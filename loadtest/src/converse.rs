@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Tails longer than this are not copied into the write buffer (STACK: copies of misaligned bytes are slow).
+/// Tails longer than this are not copied into the write buffer (copies of misaligned bytes are slow).
 const COPY_BYTES: usize = 2048;
 /// A request of more bytes is refused; the proxy's own limit is 8,000,000.
 const MAX_REQUEST_BYTES: usize = 16 << 20;

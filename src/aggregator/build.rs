@@ -122,7 +122,7 @@ impl Aggregator {
         mine.map(|(channel, p)| Trial { channel, permit: p.id, start_by: p.start_by }).collect()
     }
 
-    /// Heights, and who is further behind than the chain allows (CONTRACT §4.1).
+    /// Heights, and who is further behind than the chain allows (docs/behaviour/health.md#lag).
     fn add_heights(&self, health: &mut Health, profile: ProfileId, chain: ChainId, now: Instant) {
         let configured = &self.topology.profiles[profile].chains[chain];
         let Some(heads) = self.heads.get(&configured.chain_number) else { return };

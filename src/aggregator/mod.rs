@@ -356,7 +356,7 @@ impl Aggregator {
         self.heads.get(&instance.chain_number)?.forked(id.instance(), now)
     }
 
-    /// A height, and once per episode a word about who is far behind (CONTRACT §5).
+    /// A height, and once per episode a word about who is far behind (docs/behaviour/health.md#lag).
     fn on_head(&mut self, instance: InstanceId, height: u64, now: Instant) {
         let Some(number) = self.topology.instances.get(instance).map(|i| i.chain_number) else { return };
         let Some(heads) = self.heads.get_mut(&number) else { return };

@@ -1,4 +1,5 @@
-//! What people are told of as it happens: the same words for the log, `/api/events` and the page (CONTRACT §10).
+//! What people are told of as it happens: the same words for the log, `/api/events` and the page
+//! (docs/behaviour/shown.md#events).
 //!
 //! Three sources. Calls come written down by the shards and get their names here. Changes of a circuit are told when they
 //! happen. Everything else is told by difference: each step compares how a channel, a chain and a producer stand
@@ -90,7 +91,7 @@ impl Aggregator {
         }
     }
 
-    /// One call, in the shape of seed 003 and LB §11.2.
+    /// One call, in the Elixir program's shape (docs/behaviour/shown.md#events).
     fn call(&self, call: &Decision) -> Option<Happening> {
         let profile = self.topology.profiles.get(call.profile)?;
         let chain = profile.chains.get(call.chain)?;
@@ -170,7 +171,7 @@ impl Aggregator {
         self.happenings.push(happening.with("message", message));
     }
 
-    /// It began to lag as far as people want to know, or is back (CONTRACT §5).
+    /// It began to lag as far as people want to know, or is back (docs/behaviour/health.md#lag).
     pub(super) fn tell_lag(&mut self, instance: InstanceId, alert: Alert, now: Instant) {
         let id = self.channels_of(instance).next().unwrap_or(ChannelId::of(instance, Transport::Http));
         self.happenings.push(match alert {

@@ -1,12 +1,12 @@
 //! Every bound of the program, in one place, with the relations between them checked at compile time.
-//! Source in brackets: C = the contract's section, LB = the existing implementation's section.
+//! What they mean to a user is in the document that a heading names.
 
-// --- client requests [C §3] ---
+// --- client requests (docs/behaviour/http.md, docs/behaviour/calls.md) ---
 /// Largest request body, also after decoding chunks.
 pub const REQUEST_BODY_BYTES: usize = 8_000_000;
 /// Request bodies in memory, node-wide.
 pub const INFLIGHT_BODY_BYTES: u64 = 128 << 20;
-/// What a body is charged at least, so that many tiny ones are counted too [LB §1.6].
+/// What a body is charged at least, so that many tiny ones are counted too.
 pub const BODY_CHARGE_MIN_BYTES: u64 = 4096;
 /// Calls in one batch unless its profile says otherwise: what clients that batch by themselves send (viem's 1,000).
 pub const BATCH_ITEMS: u32 = 1_000;
@@ -48,7 +48,7 @@ pub const CHUNK_LINE_BYTES: usize = 4096;
 /// Chunk extensions of one body together: nobody uses them but to make a small body cost a large one's reading.
 pub const CHUNK_EXTENSION_BYTES: usize = 64 * 1024;
 
-// --- answers of providers [C §3] ---
+// --- answers of providers (docs/behaviour/calls.md) ---
 /// Up to here an answer is held whole, verified, and may still fail over; beyond, it is streamed.
 pub const HOLD_BYTES: usize = 256 * 1024;
 /// What may follow a streamed result: the id and closing brace, perhaps a few keys of the node's own.
@@ -66,7 +66,7 @@ pub const GZIP_HEADER_BYTES: usize = 66 * 1024;
 /// Members of one gzip stream: each costs a fresh window, so many empty ones would cost more than they bring.
 pub const GZIP_MEMBERS: u32 = 1024;
 
-// --- upstream connections [C §3] ---
+// --- upstream connections (docs/behaviour/calls.md#stale-connections) ---
 /// Per instance, node-wide, split over the shards.
 pub const MAX_CONNECTIONS: u32 = 256;
 /// What of them the control thread may have, for probes, heads and what streams ask for, to which two were too few.
@@ -114,7 +114,7 @@ pub const CALL_MAX_MS: u64 = 600_000;
 /// Patterns of method names that a profile or chain may give terms of its own.
 pub const METHOD_PATTERNS: usize = 256;
 
-// --- attempts [C §4, LB §1.9, §2.4] ---
+// --- attempts (docs/behaviour/calls.md#attempts-and-times) ---
 pub const ATTEMPTS: u8 = 3;
 pub const ATTEMPT_MIN_MS: u64 = 25;
 /// Share of the total that one attempt of a cheap read may use while others are left.
@@ -124,7 +124,7 @@ pub const PATIENCE_MIN_MS: u64 = 250;
 pub const PATIENCE_HEAVY_MIN_MS: u64 = 2_000;
 /// What a cheap read gives a provider of which nothing is known, and a connection that is being made.
 pub const PATIENCE_UNKNOWN_MS: u64 = 1_500;
-/// Providers looked at for one call, sent to or not [LB §2.4].
+/// Providers looked at for one call, sent to or not.
 pub const CANDIDATES: u8 = 16;
 pub const PROVIDERS_PER_CHAIN: usize = 64;
 /// Each over HTTP and over WebSocket.
@@ -165,7 +165,7 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 pub const RING_ENTRIES: u32 = 1024;
 pub const RING_ENTRIES_MIN: u32 = 256;
 
-// --- what answers mean [C §5, LB §4] ---
+// --- what answers mean (docs/behaviour/answers.md) ---
 /// Of an error's text, this much is looked at.
 pub const ERROR_TEXT_BYTES: usize = 2048;
 /// A provider's own hint when to come back is believed up to this.
@@ -191,10 +191,11 @@ pub const TALLY_ROWS: usize = 16_384;
 pub const FIGURE_ROWS: usize = 16_384;
 /// Questions of people's that wait for the aggregator; one more is told to come again.
 pub const QUESTIONS: usize = 64;
-/// Calls that a node tells of in a second: so many good ones and as many that failed or were slow [C §10].
+/// Calls that a node tells of in a second: so many good ones and as many that failed or were slow
+/// (docs/behaviour/shown.md#events).
 pub const REQUEST_LOG_RATE: u32 = 256;
 pub const REQUEST_LOG_RATE_MAX: u32 = 1_000;
-/// A call that took as long is told of like a failed one [C §10].
+/// A call that took as long is told of like a failed one.
 pub const SLOW_CALL_MS: u64 = 1_000;
 /// Of a method's name that is in no table.
 pub const METHOD_NAME_SHOWN_BYTES: usize = 48;
@@ -202,7 +203,7 @@ pub const METHOD_NAME_SHOWN_BYTES: usize = 48;
 pub const ANSWER_POLL_MS: u64 = 10;
 pub const ANSWER_WAIT_MS: u64 = 3_000;
 
-// --- events and the log [C §10] ---
+// --- events and the log (docs/behaviour/shown.md#events) ---
 /// Events kept for readers of `/api/events`, and their bytes.
 pub const BACKLOG_EVENTS: usize = 4_096;
 pub const BACKLOG_BYTES: usize = 4 << 20;
@@ -242,7 +243,7 @@ pub const SPANS_ANSWER_BYTES: u64 = 64 << 10;
 /// Spans still waiting when the process ends are delivered within this time.
 pub const SPANS_FLUSH_MS: u64 = 2_000;
 
-// --- WebSocket clients [C §6] ---
+// --- WebSocket clients (docs/behaviour/clients.md#client-sockets) ---
 /// Requests of one connection under way (a batch is one) where a profile does not say, as many as it may say, and their bytes.
 pub const SOCKET_CALLS: u32 = 256;
 pub const SOCKET_CALLS_MAX: u64 = 4_096;
@@ -271,14 +272,14 @@ pub const ERRANDS_OUT: usize = 1_024;
 /// Calls that one shard makes for others.
 pub const ERRANDS_RUNNING: usize = 4_096;
 
-// --- WebSockets to providers [LB §9.2] ---
+// --- WebSockets to providers (docs/behaviour/clients.md#provider-sockets, docs/behaviour/health.md#reconnecting) ---
 /// A provider's message, and a frame of one.
 pub const LINK_MESSAGE_BYTES: usize = 16 << 20;
 /// Longer calls go over HTTP where their provider has it.
 pub const LINK_CALL_BYTES: usize = 128 << 10;
 /// A longer message is skipped and fails its call alone; a frame longer than this ends the connection.
 pub const LINK_SKIP_BYTES: u64 = 256 << 20;
-/// Shards that keep a connection to one instance for calls [C §6].
+/// Shards that keep a connection to one instance for calls.
 pub const LINK_SHARDS: usize = 4;
 /// Connections of one shard to one instance that carry one call each; the last is for calls that must not be repeated.
 pub const LINK_ASIDES: usize = 16;
@@ -319,7 +320,7 @@ pub const LEARNT_METHODS: usize = 32;
 /// No node prunes state nearer to its head (reth keeps 64 blocks at least, geth 128).
 pub const LEARNT_DEPTH_MIN_BLOCKS: u64 = 64;
 
-// --- how providers stand [C §4, §5] ---
+// --- how providers stand (docs/behaviour/health.md) ---
 /// Rows of latency evidence (channel and method); 1.7 KB each. Pairs beyond stay unmeasured until rows are forgotten.
 pub const EVIDENCE_ROWS: usize = 16_384;
 /// Latency samples that one row weighs at most: a busy row follows a change within some hundred calls.
@@ -383,7 +384,7 @@ pub const TRIAL_START_MS: u64 = 1_000;
 /// Its result is awaited this long: twice the longest total time of a call.
 pub const TRIAL_RESULT_MS: u64 = 90_000;
 
-// --- client limits [C §7] ---
+// --- client limits (docs/behaviour/clients.md#client-limits) ---
 pub const LIMIT_RPS: u32 = 100;
 pub const LIMIT_BURST: u32 = 500;
 /// Cells of the node-wide limiter table; 16 bytes each.
@@ -413,14 +414,14 @@ pub const PROVIDER_HEADER_BYTES: usize = 8 * 1024;
 pub const MAX_CONNECTIONS_MAX: u32 = 65_536;
 /// Shorter strings are never treated as secrets: they would match by chance.
 pub const SECRET_BYTES_MIN: usize = 6;
-/// lasso_meta in a header above this is left out [LB §11.3].
+/// lasso_meta in a header above this is left out (docs/behaviour/shown.md#metadata).
 pub const META_HEADER_BYTES: usize = 4096;
 pub const REQUEST_ID_MIN: usize = 20;
 pub const REQUEST_ID_MAX: usize = 200;
-/// A browser may keep a preflight answer this long [C §2].
+/// A browser may keep a preflight answer this long (docs/behaviour/http.md#cors).
 pub const PREFLIGHT_MAX_AGE_S: u32 = 86_400;
 
-// --- snapshot files [LB §11.6] ---
+// --- snapshot files (docs/behaviour/shown.md#snapshot-files) ---
 pub const SNAPSHOT_EVERY_MS: u64 = 3_600_000;
 pub const SNAPSHOT_CLEAN_MS: u64 = 6 * 3_600_000;
 /// Older ones are deleted, and of one chain's the oldest beyond the number.

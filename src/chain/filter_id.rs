@@ -1,4 +1,4 @@
-//! Filter ids that name the provider instance which holds the filter (CONTRACT §3).
+//! Filter ids that name the provider instance which holds the filter (docs/behaviour/calls.md#filters).
 //!
 //! A filter lives at one node. The id that clients see is `0x`, 8 hex digits of the instance's fingerprint, then the
 //! provider's own digits: any shard or node with the same configuration finds the way back without a table, also after a

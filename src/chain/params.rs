@@ -86,8 +86,8 @@ pub struct LogRange {
 }
 
 impl LogRange {
-    /// |to − from|, as `max_block_range` counts it (LB §3.2): nothing without both edges, or while `head` is needed and
-    /// unknown.
+    /// |to − from|, as `max_block_range` counts it (docs/behaviour/choosing.md#capabilities): nothing without both edges, or
+    /// while `head` is needed and unknown.
     pub fn blocks(&self, head: Option<u64>) -> Option<u64> {
         Some(self.from.number(head)?.abs_diff(self.to.number(head)?))
     }

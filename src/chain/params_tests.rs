@@ -201,7 +201,7 @@ fn log_filters_have_two_edges_or_a_hash() {
     }
 }
 
-/// LB §3.2: both edges are needed, and the head where an edge is the head.
+/// Both edges are needed, and the head where an edge is the head (docs/behaviour/choosing.md#capabilities).
 #[test]
 fn a_range_is_counted_between_its_edges() {
     let check = |from: Edge, to: Edge, head: Option<u64>, want: Option<u64>| {
@@ -253,7 +253,7 @@ fn history_is_measured_from_the_consensus_height() {
     check(range(Edge::Number(5), Edge::Latest), None, false, None, Some(5));
 }
 
-/// LB §3.2, `max_block_age`.
+/// `max_block_age` (docs/behaviour/choosing.md#capabilities).
 #[test]
 fn the_last_parameter_has_an_age() {
     let check = |params: &str, consensus: Option<u64>, want: Option<u64>| {

@@ -82,7 +82,8 @@ impl Env {
     }
 }
 
-/// Variables of features that come later, and of the Elixir program alone (LB §14.5). Named once at start.
+/// Variables of features that come later, and of the Elixir program alone (docs/behaviour/node.md#keys-without-effect). Named
+/// once at start.
 const IGNORED: &[&str] = &[
     "DATABASE_URL",
     "DNS_CLUSTER_QUERY",

@@ -100,7 +100,8 @@ const PROFILES: &[Name] = &[Name::Serve, Name::Check, Name::Bench];
 const ASK: &[Name] = &[Name::Stats, Name::Top, Name::Explain, Name::Breaker];
 const PRINT: &[Name] = &[Name::Stats, Name::Explain, Name::Breaker];
 
-/// In the order of CONTRACT §1, then those of commands that ask a node. A flag enters with its behaviour, not before.
+/// In the order in which help shows them; those of commands that ask a node come last. A flag enters with its behaviour, not
+/// before.
 static FLAGS: &[Flag] = &[
     Flag {
         name: "profiles",

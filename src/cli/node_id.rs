@@ -1,4 +1,5 @@
-//! The node's id: given, else kept in the state directory (generated once), else the host's name (CONTRACT §1).
+//! The node's id: given, else kept in the state directory (generated once), else the host's name
+//! (docs/behaviour/node.md#node-id).
 
 use crate::cli::options::Options;
 use std::io::{self, Read, Write};

@@ -69,7 +69,7 @@ fn problem(path: &Path, line: u32, what: impl Into<String>, remedy: &str) -> Pro
     Problem { file: path.display().to_string(), line, what: what.into(), remedy: remedy.to_owned() }
 }
 
-/// `*.yml` and `*.yaml`, in order of name; names that start with `.` or `_` are skipped (LB §14.1).
+/// `*.yml` and `*.yaml`, in order of name; names that start with `.` or `_` are skipped (docs/behaviour/node.md#profiles).
 fn read_directory(directory: &Path) -> (Vec<SourceFile>, Vec<Problem>) {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,

@@ -1,4 +1,5 @@
-//! Snapshot files: the last hour of each chain, written each hour and at the end, read at the start (LB §11.6).
+//! Snapshot files: the last hour of each chain, written each hour and at the end, read at the start
+//! (docs/behaviour/shown.md#snapshot-files).
 //!
 //! `<profile>_<chain>_<unix>.json`, whole or not at all: written beside, synced, renamed. A thread of its own asks the
 //! aggregator like anybody else and writes, so a slow or full disk delays nothing and ends nothing: a warning when an

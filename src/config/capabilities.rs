@@ -1,4 +1,4 @@
-//! What a provider declares that it cannot do (LB §3), checked when the profile is read (LB §3.3).
+//! What a provider declares that it cannot do (docs/behaviour/choosing.md#capabilities), checked when the profile is read.
 
 use crate::chain::method::Category;
 use crate::config::read::{Fields, Reader, Spot};
@@ -7,7 +7,7 @@ use crate::config::suggest;
 use crate::config::topology::{Capabilities, ErrorRule};
 use crate::config::yaml::{Kind, Node};
 
-/// The categories an `error_rules` entry may name (LB §3.3).
+/// The categories an `error_rules` entry may name (docs/behaviour/answers.md#error-rules).
 pub const RULE_CATEGORIES: &[&str] = &[
     "rate_limit",
     "capability_violation",

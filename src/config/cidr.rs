@@ -1,4 +1,4 @@
-//! Address ranges: whose `X-Forwarded-For` is believed (CONTRACT §1).
+//! Address ranges: whose `X-Forwarded-For` is believed (docs/behaviour/http.md#client-address).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,4 +1,4 @@
-//! `${NAME}` and `${NAME:-default}` in every string of a profile (CONTRACT §8).
+//! `${NAME}` and `${NAME:-default}` in every string of a profile (docs/behaviour/node.md#profiles).
 //!
 //! Works on the tree, after YAML was read, so that a variable's value can never add keys or break syntax. An unset
 //! variable is a problem that names file, line and variable. One that is set to nothing is a problem too, because

@@ -1,5 +1,6 @@
 //! Headers that a provider's configuration adds to every request: `api_key`, `headers`, `auth_headers`, later over
-//! earlier, names without regard to case (LB §1.9). Names that would change framing or the connection are refused.
+//! earlier, names without regard to case (docs/behaviour/choosing.md#upstreams). Names that would change framing or the
+//! connection are refused.
 
 use crate::base::limits;
 use crate::config::read::{Fields, Reader};

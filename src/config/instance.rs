@@ -1,9 +1,9 @@
-//! Physical upstreams: which providers of which profiles are the same one (LB §7.1).
+//! Physical upstreams: which providers of which profiles are the same one (docs/behaviour/choosing.md#upstreams).
 //!
 //! Identity is a SHA-256 over chain number, normalised URLs and everything that authenticates; it must not depend on the
 //! process, because its first 4 bytes are the prefix of filter ids that any node with the same configuration routes
-//! (CONTRACT §3). How we connect (`max_connections`, `http2`, `ca_file`) is not identity: an instance has one answer to
-//! each, so profiles that share it must not contradict each other.
+//! (docs/behaviour/calls.md#filters). How we connect (`max_connections`, `http2`, `ca_file`) is not identity: an instance has one
+//! answer to each, so profiles that share it must not contradict each other.
 
 use crate::base::ids::{IdVec, InstanceId};
 use crate::base::limits;

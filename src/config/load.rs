@@ -24,7 +24,7 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
 }
 
-/// The profiles that ship with the program: `default` and `testnet` (LB §14.6).
+/// The profiles that ship with the program: `default` and `testnet` (docs/behaviour/node.md#profiles).
 pub fn embedded() -> Vec<SourceFile> {
     let file = |name: &str, text: &str| SourceFile { name: name.to_owned(), text: text.to_owned() };
     vec![

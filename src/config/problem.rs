@@ -22,7 +22,7 @@ pub struct Problem {
     pub remedy: String,
 }
 
-/// `file:line: problem (remedy)` (CONTRACT §1).
+/// `file:line: problem (remedy)` (docs/behaviour/node.md#profiles).
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {} ({})", self.file, self.line, self.what, self.remedy)

@@ -313,7 +313,7 @@ fn read_strategy(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str) -> Op
     strategy
 }
 
-/// A chain's key or alias may stand in a URL where these words mean something else (CONTRACT §2).
+/// A chain's key or alias may stand in a URL where these words mean something else (docs/behaviour/http.md#paths).
 pub(super) fn route_word(name: &str) -> bool {
     matches!(name, "provider" | "profile") || Strategy::from_word(name).is_some()
 }

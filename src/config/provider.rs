@@ -27,7 +27,7 @@ pub(super) struct ProviderSpec {
     pub capabilities: Capabilities,
     pub headers: Vec<(Box<str>, Box<str>)>,
     pub forward_headers: Vec<Box<str>>,
-    /// Part of the identity only (LB §14.2).
+    /// Part of the identity only (docs/behaviour/choosing.md#upstreams).
     pub credentials: Vec<(Box<str>, Box<str>)>,
     pub ca_file: Option<Spot<Box<str>>>,
     pub max_connections: Option<Spot<u32>>,

@@ -1,4 +1,4 @@
-//! Which strings are secrets, and how text is shown without them (CONTRACT §8).
+//! Which strings are secrets, and how text is shown without them (docs/behaviour/shown.md#secrets).
 //!
 //! Where a key stands in a URL is the provider's choice, so every path segment is taken for one unless it is a word that
 //! URLs of nodes are known to have; so is every query value, all of userinfo, every header value and whatever a variable

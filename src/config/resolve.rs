@@ -67,7 +67,7 @@ fn resolve_profile(spec: ProfileSpec, instances: &mut Instances, findings: &mut 
     }
 }
 
-/// Chain numbers, keys and aliases of one profile: each means one chain (LB §14.3).
+/// Chain numbers, keys and aliases of one profile: each means one chain (docs/behaviour/node.md#profiles).
 struct ChainNames {
     file: usize,
     /// Decimal chain number to the chain's key.

@@ -204,7 +204,7 @@ fn secrets_of_all_sources_are_known() {
     assert!(secrets.iter().all(|s| s.len() >= 6));
 }
 
-// --- the shipped profiles (LB §14.6) ---
+// --- the shipped profiles (docs/behaviour/node.md#profiles) ---
 
 fn shipped() -> Topology {
     let loaded = load(&embedded(), &|_| None).unwrap_or_else(|p| panic!("{p:?}"));
@@ -289,7 +289,7 @@ fn shipped_providers() {
     assert_eq!(publicnode.capabilities.block_age_methods.len(), 5);
 }
 
-/// LB §14.6: the same URL in both profiles is one instance.
+/// The same URL in both profiles is one instance (docs/behaviour/choosing.md#upstreams).
 #[test]
 fn shipped_profiles_share_upstreams() {
     let top = shipped();

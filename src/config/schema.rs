@@ -7,7 +7,7 @@ use crate::config::suggest;
 #[derive(Debug)]
 pub struct Key {
     pub name: &'static str,
-    /// Older or other names of the same key (LB §14.2).
+    /// Older or other names of the same key.
     pub aliases: &'static [&'static str],
     /// For people: what may stand there.
     pub kind: &'static str,
@@ -218,8 +218,8 @@ pub static TABLES: [&Table; 15] = [
     &METHOD_TERMS,
 ];
 
-/// Keys of the existing implementation that never had an effect there either (LB §14.2): tolerated with a warning, so
-/// that its profiles can be used as they are.
+/// Keys that never had an effect in the Elixir program either (docs/behaviour/node.md#keys-without-effect): tolerated with a
+/// warning, so that its profiles can be used as they are.
 pub const WITHOUT_EFFECT: &[(&str, &str)] =
     &[("provider", "type"), ("provider", "api_key_required"), ("provider", "adapter_config")];
 

@@ -19,7 +19,7 @@ pub struct Topology {
     pub entries: IdVec<EntryId, Entry>,
     /// Slug, and alias (`public` for `default`), to profile.
     pub profile_by_slug: ByName<ProfileId>,
-    /// First 4 bytes of an instance's fingerprint (the prefix of filter ids, CONTRACT §3) to instance.
+    /// First 4 bytes of an instance's fingerprint (the prefix of filter ids, docs/behaviour/calls.md#filters) to instance.
     pub instance_by_tag: HashMap<u32, InstanceId>,
 }
 
@@ -63,7 +63,7 @@ pub struct Profile {
     pub name: Box<str>,
     pub logo: Option<Box<str>>,
     pub unlisted: bool,
-    /// Client rate limit in calls per second; 0 means none (CONTRACT §7).
+    /// Client rate limit in calls per second; 0 means none (docs/behaviour/clients.md#client-limits).
     pub rps_limit: u32,
     pub burst_limit: u32,
     /// Messages of one WebSocket client that are at work at once.
@@ -152,7 +152,7 @@ impl Strategy {
         }
     }
 
-    /// Also the underscore forms, and `round-robin` for load-balanced (LB §1.3).
+    /// Also the underscore forms, and `round-robin` for load-balanced (docs/behaviour/http.md#paths).
     pub fn from_word(word: &str) -> Option<Strategy> {
         Some(match word {
             "priority" => Strategy::Priority,
@@ -191,7 +191,7 @@ impl MethodTerms {
     }
 }
 
-/// The endpoint that a node of `region` uses instead of the provider's own (CONTRACT §4).
+/// The endpoint that a node of `region` uses instead of the provider's own (docs/behaviour/choosing.md#regions).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RegionUrl {
     pub region: Box<str>,
@@ -199,7 +199,7 @@ pub struct RegionUrl {
     pub ws: Option<Endpoint>,
 }
 
-/// What a provider declares that it cannot do (LB §3).
+/// What a provider declares that it cannot do (docs/behaviour/choosing.md#capabilities).
 #[derive(Clone, Debug, Default)]
 pub struct Capabilities {
     pub unsupported_categories: Vec<crate::chain::method::Category>,
@@ -210,36 +210,39 @@ pub struct Capabilities {
     pub error_rules: Vec<ErrorRule>,
 }
 
-/// Provider-specific classification; first match wins, both conditions must hold when both are given (LB §3.2).
+/// Provider-specific classification; first match wins, both conditions must hold when both are given
+/// (docs/behaviour/answers.md#error-rules).
 #[derive(Clone, Debug)]
 pub struct ErrorRule {
     pub code: Option<i64>,
     /// Lower-cased; any of them.
     pub message_contains: Vec<Box<str>>,
-    /// One of the categories of LB §3.3, as written.
+    /// One of the categories that a rule may name (docs/behaviour/answers.md#error-rules), as written.
     pub category: Box<str>,
 }
 
 /// A physical upstream: what a connection goes to and what authenticates it.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    /// `<chain number>:<host>:<12 hex of the fingerprint>` (LB §7.1), for display.
+    /// `<chain number>:<host>:<12 hex of the fingerprint>` (docs/behaviour/choosing.md#upstreams), for display.
     pub label: Box<str>,
     /// First 4 bytes of the SHA-256 fingerprint over chain number, URLs and credentials.
     pub tag: u32,
     pub chain_number: u64,
     pub http: Option<Endpoint>,
     pub ws: Option<Endpoint>,
-    /// Name (lower case) and value of each header we add: authorization, headers, auth_headers (LB §1.9); later overrides earlier.
+    /// Name (lower case) and value of each header we add: authorization, headers, auth_headers
+    /// (docs/behaviour/choosing.md#upstreams); later overrides earlier.
     pub headers: Vec<(Box<str>, Box<str>)>,
     /// PEM file of extra roots for this provider.
     pub ca_file: Option<Box<str>>,
     /// Node-wide; split over the shards.
     pub max_connections: u32,
     pub http2: Http2,
-    /// Endpoints that nodes of some regions use instead (CONTRACT §4).
+    /// Endpoints that nodes of some regions use instead (docs/behaviour/choosing.md#regions).
     pub region_urls: Vec<RegionUrl>,
-    /// Strings that must never be shown: keys in URLs, header values (CONTRACT §8). None shorter than 6 bytes.
+    /// Strings that must never be shown: keys in URLs, header values (docs/behaviour/shown.md#secrets). None shorter than 6
+    /// bytes.
     pub secrets: Vec<Box<str>>,
 }
 
@@ -286,12 +289,12 @@ impl Endpoint {
         }
     }
 
-    /// Scheme and host, the only part that is never secret (CONTRACT §8).
+    /// Scheme and host, the only part that is never secret (docs/behaviour/shown.md#secrets).
     pub fn shown(&self) -> String {
         format!("{}://{}", if self.tls { "https" } else { "http" }, self.authority())
     }
 
-    /// `gzip` is asked of every provider but those on this machine (CONTRACT §3).
+    /// `gzip` is asked of every provider but those on this machine (docs/behaviour/calls.md#compression).
     pub fn is_loopback(&self) -> bool {
         self.host.as_ref() == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     }

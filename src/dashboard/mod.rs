@@ -1,4 +1,5 @@
-//! The page at `/dashboard` (CONTRACT §10, LB §12): plain HTML, CSS and ES modules, embedded in the binary as they are.
+//! The page at `/dashboard` (docs/behaviour/shown.md#the-page): plain HTML, CSS and ES modules, embedded in the binary as they
+//! are.
 //!
 //! No build step and no template: what a browser gets is the file of this directory, so that it can be read, changed and
 //! tested as such. One table says which files there are, of what kind; each has a strong validator, the start of its

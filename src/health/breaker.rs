@@ -140,7 +140,7 @@ pub enum Manual {
 pub struct Transition {
     pub from: Gate,
     pub to: Gate,
-    /// LB §7.4.
+    /// One of the words in docs/behaviour/health.md#circuits.
     pub reason: &'static str,
 }
 
@@ -445,7 +445,8 @@ impl Breaker {
         self.reason
     }
 
-    /// The last probe of ours failed: then a client's failures count without another provider's answer (CONTRACT §5).
+    /// The last probe of ours failed: then a client's failures count without another provider's answer
+    /// (docs/behaviour/answers.md#proof-before-penalty).
     pub fn probe_failing(&self) -> bool {
         self.probe_failing
     }

@@ -1,4 +1,4 @@
-//! How long a channel rests after it said "too many requests" (CONTRACT §5).
+//! How long a channel rests after it said "too many requests" (docs/behaviour/health.md#rests).
 //!
 //! The provider's own hint is believed; without one the rest doubles while limits keep coming soon after the last one was
 //! over. What arrives while it rests is of calls that were already under way, so it doubles nothing. A success does not end

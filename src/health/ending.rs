@@ -1,4 +1,5 @@
-//! How a WebSocket to a provider ended, and whether that is held against the provider (LB §4.6, §9.2).
+//! How a WebSocket to a provider ended, and whether that is held against the provider
+//! (docs/behaviour/health.md#ends-of-websockets).
 //!
 //! A provider may close a connection that has lived and carries nothing: that is how nodes restart. Everything else is a
 //! suspicion of its own class, which our probe decides. Calls that were under way fail over whatever the code: a close that all calls of a

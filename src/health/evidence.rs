@@ -1,4 +1,4 @@
-//! How fast and how reliable each channel is for each method, as ranking needs it (CONTRACT §4.2).
+//! How fast and how reliable each channel is for each method, as ranking needs it (docs/behaviour/choosing.md#latency-evidence).
 //!
 //! A row is a histogram whose weights halve every five seconds: percentiles of it are percentiles of the last minute, and the
 //! newest calls count most. Two rules keep it alive. Its whole weight is bounded, so a busy row follows a change within some

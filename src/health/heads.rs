@@ -1,4 +1,4 @@
-//! How high each provider of a chain is, how high the chain is, and who lags (CONTRACT §5, LB §5.3, §8.3).
+//! How high each provider of a chain is, how high the chain is, and who lags (docs/behaviour/health.md#heights).
 //!
 //! The chain's height is the one a quarter from the top of the fresh reports. A liar must not raise it, or every honest
 //! provider would lag: a height well above what the past allows needs a witness, that is a second provider near it or a
@@ -24,7 +24,7 @@ use crate::base::ids::InstanceId;
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 
-/// Weight of a new block-time sample (LB §8.3).
+/// Weight of a new block-time sample (docs/behaviour/health.md#block-time).
 const ALPHA: f64 = 0.15;
 
 #[derive(Clone, Copy, Debug)]
@@ -253,7 +253,8 @@ impl Heads {
         self.rows.get(&instance).map(|head| (head.height, head.at))
     }
 
-    /// Where it probably is by now: its report and the blocks that usually came since, of 30 seconds at most (LB §5.3).
+    /// Where it probably is by now: its report and the blocks that usually came since, of 30 seconds at most
+    /// (docs/behaviour/health.md#lag).
     pub fn optimistic(&self, instance: InstanceId, now: Instant) -> Option<u64> {
         let head = self.rows.get(&instance)?;
         let elapsed = now.since(head.at).min(Duration::from_millis(limits::HEAD_FRESH_MS));

@@ -32,7 +32,7 @@ fn consensus_is_a_quarter_from_the_top_of_the_fresh_and_believed() {
     let check = |story: &str, now: f64, want: Option<u64>| {
         assert_eq!(told(None, story).consensus(at(now)), want, "{story} at {now}");
     };
-    // LB §8.3: the element at floor(n / 4).
+    // The element at floor(n / 4): docs/behaviour/health.md#heights.
     check("", 0.0, None);
     check("0:a=100", 0.0, Some(100));
     check("0:a=99 0:b=100 0:c=98", 0.0, Some(100));
@@ -91,7 +91,7 @@ fn lag_credits_the_blocks_since_the_report() {
         let heads = told(block_time_ms, story);
         assert_eq!((heads.optimistic(id(name), at(now)), heads.lag(id(name), at(now))), want, "{story}: {name} at {now}");
     };
-    // LB §5.3's example: 250 ms blocks, a report 2 s old and 8 behind.
+    // The example of docs/behaviour/health.md#lag: 250 ms blocks, a report 2 s old and 8 behind.
     let arbitrum = "0:b=992 2:a=1000 2:c=1000";
     check(Some(250), arbitrum, "b", 2.0, (Some(1000), Some(0)));
     check(Some(250), arbitrum, "b", 1.99, (Some(999), Some(-1)));

@@ -1,5 +1,5 @@
-//! When a lost connection to a provider may be made again (LB §9.2): at once after it had lived, then ever later, with jitter
-//! so that a provider that restarts is not met by everyone at the same moment.
+//! When a lost connection to a provider may be made again (docs/behaviour/health.md#reconnecting): at once after it had lived,
+//! then ever later, with jitter so that a provider that restarts is not met by everyone at the same moment.
 //!
 //! The cap depends on who asks. A subscription's connection is wanted always, so it backs off to half a minute; one for
 //! calls is wanted only while its circuit is closed, and the breaker does the long waiting.

@@ -1,5 +1,5 @@
-//! The closed list of what an answer can mean, and what follows from each meaning. The policy of LB §4.4 and CONTRACT §5
-//! is the two tables below and nothing else, so a change of mind is one line.
+//! The closed list of what an answer can mean, and what follows from each meaning. The policy of
+//! docs/behaviour/answers.md#classes is the two tables below and nothing else, so a change of mind is one line.
 
 /// Why an attempt did not give a result.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -55,7 +55,7 @@ pub enum Category {
     Unknown,
 }
 
-/// The four things that routing acts on (LB §4.4).
+/// The four things that routing acts on (docs/behaviour/answers.md#classes).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
     /// Next provider, and this one rests.
@@ -140,9 +140,9 @@ impl Category {
         }
     }
 
-    /// LB §4.4, with two differences that CONTRACT §5 asks for: a bare -32000 is tried elsewhere, and a heavy call that a
-    /// node stopped is no mark against the node. Limits on size are capability, not the caller's fault: they differ between
-    /// providers.
+    /// As the Elixir program has it, with two differences (docs/behaviour/answers.md#classes): a bare -32000 is tried elsewhere,
+    /// and a heavy call that a node stopped is no mark against the node. Limits on size are capability, not the caller's fault:
+    /// they differ between providers.
     pub fn class(self) -> Class {
         match self {
             C::RateLimit | C::Quota => Class::Quota,
@@ -157,12 +157,13 @@ impl Category {
         }
     }
 
-    /// A raw transaction that was refused so never reached a transaction pool (CONTRACT §3).
+    /// A raw transaction that was refused so never reached a transaction pool (docs/behaviour/calls.md#repeating).
     pub fn refuses_before_pool(self) -> bool {
         matches!(self, C::RateLimit | C::Quota | C::Auth | C::Forbidden | C::MethodNotFound | C::MethodNotAllowed)
     }
 
-    /// The category of an `error_rules` entry (LB §3.3). `None`: a word that configuration should have refused.
+    /// The category of an `error_rules` entry (docs/behaviour/answers.md#error-rules). `None`: a word that configuration should
+    /// have refused.
     pub fn from_rule(word: &str) -> Option<Category> {
         Some(match word {
             "rate_limit" => C::RateLimit,
@@ -186,7 +187,8 @@ impl Category {
 pub struct Outcome {
     pub category: Category,
     pub verdict: Verdict,
-    /// A mark against the provider, if another provider then answers the same call (CONTRACT §5).
+    /// A mark against the provider, if another provider then answers the same call
+    /// (docs/behaviour/answers.md#proof-before-penalty).
     pub penalty: bool,
     /// The provider's own hint when to come back.
     pub retry_after_ms: Option<u64>,

@@ -2,8 +2,8 @@
 //!
 //! A shard writes it down as it is, fixed in size and unformatted, into its tally's list; names, times and text are added
 //! by the thread that has no calls to answer. A busy node cannot tell of every call, so each epoch has room for some good
-//! ones and as many troubled ones (CONTRACT §10), and what found none is counted. The first of each epoch are told,
-//! not a random draw: it costs a comparison, and a reader wants to see calls, not to compute shares from them (the
+//! ones and as many troubled ones (docs/behaviour/shown.md#events), and what found none is counted. The first of each epoch are
+//! told, not a random draw: it costs a comparison, and a reader wants to see calls, not to compute shares from them (the
 //! figures are for that).
 
 use crate::base::ids::{ChainId, EntryId, MethodId, ProfileId, Transport};

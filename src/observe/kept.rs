@@ -1,8 +1,9 @@
 //! A snapshot file: the last hour of one profile's chain, as it is kept on disk and read again after a restart.
 //!
-//! The outer shape is the Elixir program's (LB §11.6), so its readers go on; `version`, `transport` and percentiles are ours.
-//! Reading is strict where writing is: a file that is not whole, not of this version or not possible is refused as a whole
-//! with its first problem, never half believed. Nothing here is trusted more than as a guess that calls will correct.
+//! The outer shape is the Elixir program's (docs/behaviour/shown.md#snapshot-files), so its readers go on; `version`, `transport`
+//! and percentiles are ours. Reading is strict where writing is: a file that is not whole, not of this version or not possible is
+//! refused as a whole with its first problem, never half believed. Nothing here is trusted more than as a guess that calls will
+//! correct.
 
 use crate::base::limits;
 use crate::base::time::WallTime;

@@ -78,7 +78,7 @@ pub enum Reply {
     Nothing,
 }
 
-/// Why no provider's answer can be given (LB §4.7).
+/// Why no provider's answer can be given (docs/behaviour/http.md#refusals).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refuse {
     /// No provider is eligible at all.

@@ -1,5 +1,5 @@
 //! Walks every sequence of attempt ends up to the longest possible one, for every safety class, against the laws of
-//! CONTRACT §3 and §4 stated independently of the machine.
+//! docs/behaviour/calls.md stated independently of the machine.
 
 use super::*;
 use crate::config::topology::Strategy;
@@ -52,7 +52,8 @@ struct Seen {
 fn wrote(end: End) -> bool {
     match end {
         End::Answered | End::Absent | End::Unproven | End::Refused { .. } => true,
-        // A pooled connection that died unanswered is sent over once more: not a dispatch (CONTRACT §3).
+        // A pooled connection that died unanswered is sent over once more: not a dispatch
+        // (docs/behaviour/calls.md#stale-connections).
         End::Lost { stale: true, .. } => false,
         End::Lost { wrote, .. } | End::TimedOut { wrote } => wrote,
         End::NotSent | End::Unreachable | End::ClientGone => false,

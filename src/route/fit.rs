@@ -111,7 +111,7 @@ fn behind(plan: &ChainPlan, wanted: u64, announced: impl Fn(SlotId) -> u64) -> S
     rows.fold(0, |mask, (id, _)| mask | bit(id))
 }
 
-/// CONTRACT §4.1, LB §3.2: unknown heights and ranges pass.
+/// Unknown heights and ranges pass (docs/behaviour/choosing.md#capabilities).
 fn beyond_bounds(bounds: &IdVec<SlotId, Bounds>, consensus: Option<u64>, name: &[u8], params: &[u8], range: Option<u64>) -> Set {
     let rejects = |bounds: &Bounds| {
         let too_wide = bounds.max_block_range.zip(range).is_some_and(|(most, range)| range > most);

@@ -1,4 +1,4 @@
-//! LB §3.2 and the rows of LB §5.1 that parameters decide, as tables.
+//! What parameters decide of the choice (docs/behaviour/choosing.md#capabilities), as tables.
 
 use super::*;
 use crate::base::ids::{InstanceId, Transport};
@@ -91,7 +91,7 @@ fn archival() {
     check("debug_traceTransaction", &old, Some(HEAD), false);
 }
 
-/// LB §5.1 stage 6, which was inert for requests: a provider below the block asked for is asked after the others.
+/// A provider below the block asked for is asked after the others (docs/behaviour/choosing.md#blocks-asked-for).
 #[test]
 fn a_block_above_a_providers_head_goes_to_others_first() {
     let mut plan = plan("");
@@ -141,7 +141,7 @@ fn what_was_announced_since_decides_who_has_a_block() {
     check(&seen, "eth_getLogs", &logs(&far, &far), 0b111, [false; 3]);
 }
 
-/// What was turned down once is not asked again of the same provider (CONTRACT §4).
+/// What was turned down once is not asked again of the same provider (docs/behaviour/health.md#lessons).
 #[test]
 fn learnt_limits_act_like_configured_ones() {
     let mut plan = plan("");
@@ -155,7 +155,7 @@ fn learnt_limits_act_like_configured_ones() {
     check("eth_getBalance", &format!("[\"0x00\",{}]", near(1000)), 0b001);
 }
 
-/// Every provider would reject: then the limits are not believed (LB §3.2, `bypass_param_limits`).
+/// Every provider would reject: then the limits are not believed (docs/behaviour/choosing.md#capabilities).
 #[test]
 fn when_all_would_reject_all_are_asked() {
     let mut plan = plan("");

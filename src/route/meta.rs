@@ -1,4 +1,4 @@
-//! `lasso_meta`: how a call was answered (LB §11.3, CONTRACT §10), as JSON, as a header value, and inside the body.
+//! `lasso_meta`: how a call was answered (docs/behaviour/shown.md#metadata), as JSON, as a header value, and inside the body.
 //!
 //! Written straight into a buffer that is reused: it rides on the hot path of whoever asks for it on every call. What is
 //! not known is left out, never null.
@@ -126,7 +126,7 @@ fn write_attempted<'a>(out: &mut Vec<u8>, attempted: &Attempted, candidates: imp
     out.push(b'"');
 }
 
-/// The underscore names that the existing clients read (LB §11.3).
+/// The underscore names that the existing clients read (docs/behaviour/shown.md#metadata).
 pub fn strategy_name(strategy: Strategy) -> &'static str {
     match strategy {
         Strategy::Priority => "priority",

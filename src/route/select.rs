@@ -3,8 +3,8 @@
 //!
 //! Sets are `u128` masks, so a step is a few ANDs and a draw: no list, no allocation, no hashing. The walk is lazy because
 //! most calls need its first step only. It goes by demotion (nothing against it; doubtful; behind), inside that by health
-//! tier (CONTRACT §4.3), then by region, and only then by the strategy's own order: that is why every strategy is the
-//! same walk, and why `explain` can show it by walking.
+//! tier (docs/behaviour/choosing.md#order), then by region, and only then by the strategy's own order: that is why every strategy
+//! is the same walk, and why `explain` can show it by walking.
 
 use crate::base::ids::{MethodId, ProviderId, SlotId};
 use crate::base::limits::SLOTS_PER_CHAIN;
@@ -110,7 +110,7 @@ impl Sieve {
         let reachable = plan.fixed.together[0] & ask.reachable;
         let asked = reachable & ask.eligible & if pinned_only { pin } else { Set::MAX };
         let right_chain = asked & !gates.wrong_chain;
-        // Whoever pins a provider knows what it can do (LB §1.4).
+        // Whoever pins a provider knows what it can do (docs/behaviour/choosing.md#pins).
         let exempt = right_chain & pin;
         let able = right_chain & ask.supports;
         let supported = exempt | if able == 0 { right_chain } else { able };

@@ -122,7 +122,7 @@ pub fn refused(status: u16, error: &str, hint: &str) -> Answer {
     Answer::json(status, json!({ "error": error, "hint": hint }).to_string())
 }
 
-/// LB §11.7: who asks for a chain that is not there is told which are.
+/// Who asks for a chain that is not there is told which are (docs/behaviour/shown.md#figures).
 fn find(topology: &Topology, slug: &str, chain: &str) -> Result<(ProfileId, ChainId), Answer> {
     let not_found = |body: serde_json::Value| Answer::json(404, body.to_string());
     let found = topology.profile_by_slug.get(slug).and_then(|id| Some((*id, topology.profiles.get(*id)?)));
@@ -165,8 +165,8 @@ fn order<W: World>(
     Ok(Question::Breaker { entry: configured.entry(*id), order, is_for_all })
 }
 
-/// CONTRACT §2: a front proxy on this machine makes every client a loopback peer, and a browser on it sends what any page
-/// tells it to, so both are told by what they add.
+/// docs/behaviour/http.md#operators: a front proxy on this machine makes every client a loopback peer, and a browser on it sends
+/// what any page tells it to, so both are told by what they add.
 fn is_local_operator(peer: IpAddr, head: &RequestHead, buf: &[u8]) -> bool {
     let field = |field| head.field(field).of(buf);
     let is_absent = |name| field(name).is_empty();

@@ -45,7 +45,8 @@ impl Held {
         self.buf.get(self.body.clone()).unwrap_or(&[])
     }
 
-    /// The same with a new filter's id made one that names its instance (CONTRACT §3). `None`: the result is no id.
+    /// The same with a new filter's id made one that names its instance (docs/behaviour/calls.md#filters). `None`: the result is
+    /// no id.
     pub fn with_filter_id(self, tag: u32) -> Option<Held> {
         let AnswerKind::Result(result) = self.answer.kind else { return Some(self) };
         let quoted = result.of(self.bytes());

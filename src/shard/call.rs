@@ -162,7 +162,7 @@ impl Outgoing {
 
 const OPENING: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":";
 
-/// What a filter method's call needs (CONTRACT §3).
+/// What a filter method's call needs (docs/behaviour/calls.md#filters).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FilterRole {
     None,

@@ -10,7 +10,7 @@ use crate::shard::Node;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// `/api/health.cluster` (LB §11.7).
+/// `/api/health.cluster` (docs/behaviour/node.md#cluster).
 pub fn summary(node: &Node) -> Value {
     let view = node.cluster.latest();
     let (responding, total) = view.coverage();

@@ -1,4 +1,4 @@
-//! `/api/events`: what happens, as server-sent events (CONTRACT §10), for the page, `lasso top` and `curl`.
+//! `/api/events`: what happens, as server-sent events (docs/behaviour/shown.md#events), for the page, `lasso top` and `curl`.
 //!
 //! A reader is a place in the node's backlog and a connection; it is looked after twenty times a second, and what it does
 //! not take in time is counted and left out. The response has no length: its end is the connection's. A reader that has

@@ -4,7 +4,7 @@
 //! like this (`Links::reach`). The asker waits under its own watch; the keeper calls in a task of its own, within the same
 //! times, and owes a result from the moment it has read the letter, even if that task panics. A full mailbox goes to the
 //! next keeper, then back as not sent. A keeper that dies with unread letters leaves them unclaimed: not sent, in time.
-//! Rejected: a connection of each shard's own (more than a provider grants, CONTRACT §6).
+//! Rejected: a connection of each shard's own (more than a provider grants, docs/behaviour/clients.md#provider-sockets).
 
 use crate::base::ids::InstanceId;
 use crate::base::limits;

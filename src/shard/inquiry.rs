@@ -50,7 +50,7 @@ pub async fn inquire<W: World>(
     // A link that was made for this question is no old one.
     let may_be_stale = transport == Transport::Http || shard.links.is_open(place.instance);
     let got = attempt(shard, &mut call, channel, rules, ConnectionRule::Pooled, time, began).await;
-    // A pooled connection that died idle says nothing about the provider (CONTRACT §3).
+    // A pooled connection that died idle says nothing about the provider (docs/behaviour/calls.md#stale-connections).
     let got = match got {
         Got::Lost { stale: true } if may_be_stale => {
             // Waiting for a link's rest to be over would be the silence that a dead provider is known by.

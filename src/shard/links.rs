@@ -3,8 +3,8 @@
 //! Whoever wants one waits for the same opening; it runs in a task of its own, so that a call that gives up takes nothing
 //! away from the others. An opening that fails counts once against its channel, and a connection that ends badly is one suspicion, however
 //! many calls waited: the breaker judges connections here, not the calls that happened to share them. A node's shards keep
-//! at most `LINK_SHARDS` connections to an instance (CONTRACT §6); the instances are spread over the shards, and a shard
-//! without one goes over HTTP, or hands its calls over to one that has (`hand_over`).
+//! at most `LINK_SHARDS` connections to an instance (docs/behaviour/clients.md#provider-sockets); the instances are spread over
+//! the shards, and a shard without one goes over HTTP, or hands its calls over to one that has (`hand_over`).
 //! Rejected: opening at start (idle connections to providers that nobody calls), and a queue per instance (the exchange has
 //! better places to go while one is down).
 

@@ -114,7 +114,7 @@ async fn page<W: World>(client: &mut Client<W>, what: Local, head: &RequestHead,
     send(client, status, &file.fields, Some(Content::of(file.body.as_bytes().to_vec(), head)), manner).await
 }
 
-/// `/api/health` (CONTRACT §10): 200 while alive, 503 while draining.
+/// `/api/health` (docs/behaviour/shown.md#health-and-readiness): 200 while alive, 503 while draining.
 fn health<W: World>(client: &Client<W>) -> Answer {
     let (node, now) = (&client.shard.node, client.now());
     let (status, word) = if node.draining.is_raised() { (503, "draining") } else { (200, "healthy") };
@@ -146,7 +146,7 @@ fn ready<W: World>(client: &Client<W>) -> Answer {
     Answer::json(503, r#"{"status":"starting","hint":"waiting for the first answer of a provider of each chain"}"#)
 }
 
-/// `/api/chains` (LB §11.7): each chain once, over all profiles.
+/// `/api/chains` (docs/behaviour/shown.md#figures): each chain once, over all profiles.
 fn chains<W: World>(client: &Client<W>) -> Vec<u8> {
     let snapshot = client.shard.snapshot();
     let all = snapshot.topology.profiles.values().flat_map(|p| p.chains.values());

@@ -1,5 +1,5 @@
-//! Our own no to a call, as JSON-RPC errors. Codes and texts that clients may match are LB §1.7, §1.8 and §4.7's;
-//! every one names a cause, and a remedy where the client has one.
+//! Our own no to a call, as JSON-RPC errors. Codes and texts that clients may match are listed in
+//! docs/behaviour/http.md#refusals; every one names a cause, and a remedy where the client has one.
 
 use crate::base::limits;
 use crate::route::exchange::Refuse;
@@ -22,7 +22,7 @@ fn refusal(status: u16, code: i64, message: impl Into<Cow<'static, str>>) -> Rpc
     RpcRefusal { status, code, message: message.into(), data: None, retry_after_s: None }
 }
 
-/// LB §4.7.
+/// `retry_after_ms`: when the next trial comes (docs/behaviour/health.md#dark-chains).
 fn circuits_open(method: &str, retry_after_ms: Option<u64>) -> RpcRefusal {
     let no_channels = format!("No available channels for method: {method}.");
     match retry_after_ms {
@@ -151,7 +151,7 @@ impl RpcRefusal {
         refusal(200, -32602, message)
     }
 
-    /// LB §9.1.
+    /// One connection has as many.
     pub fn too_many_subscriptions() -> RpcRefusal {
         let data = format!("{{\"limit_subscriptions\":{}}}", limits::SOCKET_SUBSCRIPTIONS);
         refusal(200, -32008, "Subscription capacity unavailable").with_data(data)
@@ -173,7 +173,7 @@ impl RpcRefusal {
         refused.with_data("{\"reason\":\"it cannot be resumed\"}")
     }
 
-    /// LB §9.3. `reason` is ours: plain text without quotes.
+    /// Why is in its data (docs/behaviour/clients.md#subscription-keys). `reason` is ours: plain text without quotes.
     pub fn no_subscription(reason: &str) -> RpcRefusal {
         refusal(200, -32000, "Failed to create subscription").with_data(format!("{{\"reason\":\"{reason}\"}}"))
     }

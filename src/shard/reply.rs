@@ -49,7 +49,7 @@ pub fn without_type(fields: &[u8]) -> &[u8] {
     fields.strip_prefix(JSON_TYPE).unwrap_or(fields)
 }
 
-/// The lines that every RPC reply of this node has (CONTRACT §2).
+/// The lines that every RPC reply of this node has (docs/behaviour/http.md#answer-fields).
 pub fn unchanging_fields(settings: &Settings) -> Box<[u8]> {
     let region = &settings.region;
     let regions = format!("x-lasso-region: {region}\r\nx-livechain-region: {region}\r\n");

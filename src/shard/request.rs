@@ -147,7 +147,7 @@ impl<W: World> Context<W> {
         (Todo::Forward(self.call(request, ask, (fit, terms), role, outgoing)), None)
     }
 
-    /// What this call asks of the choice of a provider (CONTRACT §4).
+    /// What this call asks of the choice of a provider (docs/behaviour/choosing.md#order).
     fn ask(&self, shard: &Shard<W>, method: MethodId, name: &[u8], fit: &Fit, is_bulk: bool) -> Ask {
         let plan = self.snapshot.plan(self.route.profile, self.route.chain);
         let mut ask = select::ask(plan, &self.route, method, name);
@@ -163,7 +163,7 @@ impl<W: World> Context<W> {
         ask
     }
 
-    /// The channel that this call is diverted to, because its evidence is old (CONTRACT §4.2).
+    /// The channel that this call is diverted to, because its evidence is old (docs/behaviour/choosing.md#measuring-again).
     fn remeasure(&self, shard: &Shard<W>, plan: &ChainPlan, ask: &Ask) -> Option<SlotId> {
         let grant = plan.ranking(ask.method).grant.filter(|grant| grant.shard == shard.producer())?;
         let is_measured = matches!(ask.strategy, Strategy::Fastest | Strategy::LatencyWeighted);
@@ -229,7 +229,7 @@ pub fn shifted(request: Request, by: usize) -> Request {
     Request { id_span: move_by(request.id_span), method: move_by(request.method), params: move_by(request.params), ..request }
 }
 
-/// The same request over WebSocket (`data.websocket_url`, CONTRACT §3).
+/// The same request over WebSocket (`data.websocket_url`, docs/behaviour/http.md#refusals).
 pub fn websocket_url(scheme: &str, host: &str, path: &str) -> String {
     let scheme = if scheme == "https" { "wss" } else { "ws" };
     let path = path.get(..path.len().min(limits::HEAD_BYTES)).unwrap_or("");

@@ -125,7 +125,7 @@ pub fn subscribe_refusal<W: World>(client: &Client<W>, asked: &Asked, source: Op
     RpcRefusal::subscribe_over_http(&websocket_url(scheme, &settings.host, &path))
 }
 
-/// Asks the limiter for `cost` calls (CONTRACT §7).
+/// Asks the limiter for `cost` calls (docs/behaviour/clients.md#client-limits).
 pub fn charge<W: World>(
     client: &mut Client<W>,
     asked: &Asked,
@@ -228,7 +228,7 @@ fn noted<'a>(asked: &'a Asked<'_>, request: &Request, buf: &'a [u8], trace: Opti
     }
 }
 
-/// `lasso_meta` of a call (LB §11.3).
+/// `lasso_meta` of a call (docs/behaviour/shown.md#metadata).
 pub fn meta_json<W: World>(
     shard: &Shard<W>,
     snapshot: &Current,

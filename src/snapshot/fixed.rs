@@ -45,7 +45,7 @@ pub struct Fixed {
     of_category: [Set; Category::ALL.len()],
 }
 
-/// What a provider's configuration allows to be asked of it (LB §3.2).
+/// What a provider's configuration allows to be asked of it (docs/behaviour/choosing.md#capabilities).
 #[derive(Clone, Debug, Default)]
 pub struct Bounds {
     pub max_block_range: Option<u64>,

@@ -1,5 +1,6 @@
 //! What is passed on as it comes: pending transactions and the node's own syncing. Nothing is missing in them that could be
-//! asked for, so there is nothing to make good (CONTRACT §6); only what a switch or an overlap repeats is left out.
+//! asked for, so there is nothing to make good (docs/subscriptions.md#what-is-promised); only what a switch or an overlap repeats
+//! is left out.
 //!
 //! A transaction is told once while it is among the last that were told; syncing is told when it changes. A set of seen
 //! hashes is right here, and only here: a transaction does not become pending twice in a way that anyone must hear.

@@ -1,4 +1,5 @@
-//! What a client subscribes to, as a key: clients with equal keys share one upstream subscription (CONTRACT §6, LB §9.3).
+//! What a client subscribes to, as a key: clients with equal keys share one upstream subscription
+//! (docs/behaviour/clients.md#subscription-keys).
 //!
 //! The key is the parsed meaning, and the params sent upstream are written from it, so no two spellings of one
 //! subscription can differ anywhere. Parameters that no node reads (after `newHeads`, say) are dropped.

@@ -1,5 +1,5 @@
 //! Subscriptions as pure machines: which of them are the same, and what a client is told when providers fail, fork and
-//! come back (CONTRACT §6).
+//! come back (docs/subscriptions.md).
 //!
 //! The shell carries bytes: it subscribes upstream, feeds what arrives, makes the fetches it is asked for and fans out what
 //! is emitted. Heads come first (`continuity`): they alone decide what is canonical. A logs stream (`logs`) follows the

@@ -3,7 +3,7 @@
 use super::bug::Bug;
 use super::event::{BlockHash, Head};
 
-/// How much may be made good [C §6, configuration].
+/// How much may be made good (docs/subscriptions.md#when-it-ends).
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub max_backfill_blocks: u64,

@@ -1,4 +1,5 @@
-//! RFC 6455 by the Autobahn cases: their own code judges, run by `../shared/tools/wstest3.py`.
+//! RFC 6455 by the Autobahn cases: their own code judges. The program that runs them is looked for beside the repository, and
+//! without it there is nothing to test with.
 //!
 //! Three subjects: the real endpoint with the cases that need no echo, an echo server and an echo client, both built from the
 //! framing code that the node links (`wire::websocket`). What each case must say stands beside this file, one line per case:

@@ -1,5 +1,5 @@
 //! What happens is told once, in the same words, to the log and to the readers of `/api/events`; who listens badly costs
-//! nobody anything (CONTRACT §10).
+//! nobody anything (docs/behaviour/shown.md#events).
 
 use crate::harness::{DRIVERS, Lasso, no_limit};
 use crate::http::{Client, READ, post};

@@ -1,4 +1,5 @@
-//! A provider dies: its subscribers hear the next one within a second and a block, and no block is missing (CONTRACT §6).
+//! A provider dies: its subscribers hear the next one within a second and a block, and no block is missing
+//! (docs/subscriptions.md#what-is-promised).
 
 use crate::feed::{ADDRESS, Chain, Feed};
 use crate::harness::{DRIVERS, Lasso};

@@ -1,5 +1,5 @@
-//! The fields that every RPC answer has (CONTRACT §2), whatever it is: result, error, refusal, nothing, a handshake. And the
-//! metadata in each of its places: header fields, body, a notification.
+//! The fields that every RPC answer has (docs/behaviour/http.md#answer-fields), whatever it is: result, error, refusal, nothing,
+//! a handshake. And the metadata in each of its places: header fields, body, a notification.
 
 use crate::harness::{Lasso, profile};
 use crate::http::{Answer, Client, READ};
@@ -171,7 +171,7 @@ fn header_meta(answer: &Answer) -> Option<Value> {
     Some(serde_json::from_slice(&bytes).expect("JSON"))
 }
 
-/// What every call's metadata says, and what those of a call that went upstream say beside it (LB §11.3).
+/// What every call's metadata says, and what those of a call that went upstream say beside it (docs/behaviour/shown.md#metadata).
 fn assert_meta(what: &str, meta: &Value, went_upstream: bool) {
     assert_eq!((&meta["version"], &meta["chain"], &meta["chain_id"]), (&"1.0".into(), &"one".into(), &1.into()), "{what}");
     assert!(meta["request_id"].is_string() && meta["strategy"] == "priority", "{what}: {meta}");

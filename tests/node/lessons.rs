@@ -13,7 +13,7 @@ fn profile(first: SocketAddr, second: SocketAddr, lines: &str) -> String {
     )
 }
 
-/// LB §3.2 [BUG]: the rules of a profile never affected live traffic.
+/// The rules of a profile act on what providers really answer (docs/behaviour/answers.md#error-rules).
 #[test]
 fn error_rules_act_on_live_traffic() {
     // By itself the answer to a caller's mistake, which is returned.
@@ -33,7 +33,7 @@ fn error_rules_act_on_live_traffic() {
     assert_eq!(first.count("eth_getBalance"), asked, "a provider that rests is asked after the others");
 }
 
-/// LB §4.6 [BUG]: 429 was held against the breaker, taught no rest, and Retry-After was never read.
+/// 429 is no mark, and `Retry-After` is read (docs/behaviour/health.md#rests).
 #[test]
 fn too_many_requests_is_a_rest_as_long_as_it_says_and_no_mark() {
     let limited = Provider::new(|got, stream| {

@@ -1,5 +1,5 @@
 //! However many clients, shards and profiles: one upstream subscription per provider and key, counted there; and what many
-//! clients or a slow one cost (CONTRACT §6, seed 001).
+//! clients or a slow one cost (docs/subscriptions.md#what-it-costs-the-node).
 
 use crate::feed::{ADDRESS, Chain, Feed};
 use crate::harness::{DRIVERS, Lasso};

@@ -1,4 +1,5 @@
-//! Providers that are dead at the start and return, and providers that probes and refusals tell about (CONTRACT §4, §5).
+//! Providers that are dead at the start and return, and providers that probes and refusals tell about
+//! (docs/behaviour/health.md#dark-chains, docs/behaviour/health.md#rests).
 
 use crate::actor::{Actor, Say, Seen, healthy, steady};
 use crate::api::get;

@@ -1,4 +1,5 @@
-//! Providers with known manners under load: who gets the calls, and what clients notice (CONTRACT §4, §5).
+//! Providers with known manners under load: who gets the calls, and what clients notice (docs/behaviour/choosing.md#order,
+//! docs/behaviour/health.md#circuits).
 //!
 //! Shares and counts are judged where they arise, at the providers. Times are judged against the same run's own, and with
 //! slack: the machine may have two cores and other work.
@@ -248,7 +249,7 @@ fn dead_providers_cost_clients_a_moment_and_no_more() {
     let moment = |d: &Death| second / 5 + 4 * d.before;
     check_death("refuses", Actor::close, second, |d| d.longest < moment(d));
     check_death("resets", |actor| actor.play(resetting), second, |d| d.longest < moment(d));
-    // CONTRACT §3: a first attempt waits max(250 ms, 4 x p99); then the other provider answers.
+    // docs/behaviour/calls.md#attempts-and-times: a first attempt waits max(250 ms, 4 x p99); then the other provider answers.
     let first = |d: &Death| Duration::from_millis(250).max(4 * d.before) + 4 * d.before;
     let silence = |_: &Seen| (Duration::ZERO, Say::Silence);
     check_death("silent", move |actor| actor.play(silence), 2 * second, |d| d.longest <= first(d) + second / 10);

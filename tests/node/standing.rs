@@ -1,5 +1,6 @@
 //! A provider that announces nothing: because its chain stands still, as a development node's does between transactions, or because its
-//! subscription is dead. The one keeps its connection, with whatever else it carries; the other loses it (CONTRACT §6).
+//! subscription is dead. The one keeps its connection, with whatever else it carries; the other loses it
+//! (docs/subscriptions.md#which-provider-leads).
 
 use crate::feed::{Chain, Feed};
 use crate::harness::{DRIVERS, Lasso};

@@ -1,7 +1,7 @@
-//! `/api/metrics/:chain`, in the shape that existing clients read (LB §11.7): totals since the start, with the last hour and
-//! the last minute beside them. Calls of a provider are attempts: a call that failed over counts at each provider once.
-//! `?histograms=true` adds the last hour's latencies as pairs of a bound and a count, in the tallies' own buckets, so that
-//! whoever merges several answers (regions, nodes) can do so exactly.
+//! `/api/metrics/:chain`, in the shape that existing clients read (docs/behaviour/shown.md#figures): totals since the start, with
+//! the last hour and the last minute beside them. Calls of a provider are attempts: a call that failed over counts at each
+//! provider once. `?histograms=true` adds the last hour's latencies as pairs of a bound and a count, in the tallies' own buckets,
+//! so that whoever merges several answers (regions, nodes) can do so exactly.
 
 use super::Moment;
 use crate::aggregator::Aggregator;
@@ -129,7 +129,7 @@ impl Aggregator {
 fn summary(provider: &Provider, sum: &Figures, histograms: bool) -> Value {
     let total = &sum.total;
     let average_ms = ms(total.mean_us());
-    // LB §11.5.
+    // docs/behaviour/shown.md#figures.
     let score = total.success_rate() * 1000.0 / (1000.0 + average_ms) * (total.attempts().max(1) as f64).log10();
     let errors: Map<String, Value> = total.by_category().map(|(c, n)| (c.word().to_owned(), json!(n))).collect();
     let mut row = json!({

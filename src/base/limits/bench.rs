@@ -1,6 +1,6 @@
 //! Bounds of `lasso bench`: what it sends at most for each purpose, how it spaces what it sends, and what it keeps.
 
-// --- how much [C §12] ---
+// --- how much (docs/bench.md) ---
 /// Providers that one run compares: the pairs grow with the square.
 pub const BENCH_PROVIDERS: usize = 16;
 /// Up to here nobody is asked whether it may be sent.

@@ -85,7 +85,7 @@ pub const BURST_WRITE_BYTES: usize = UPSTREAM_BUFFER_BYTES - COALESCE_BYTES;
 pub const SUBSCRIBE_MS: u64 = 10_000;
 /// Before a connection is closed with its stream: for its calls in flight.
 pub const SOCKET_LEAVE_MS: u64 = 1_000;
-/// An upstream subscription outlives its last client by this [LB §9.5].
+/// An upstream subscription outlives its last client by this (docs/behaviour/clients.md#provider-sockets).
 pub const TOPIC_LINGER_MS: u64 = 60_000;
 /// A provider that failed a stream is not asked again by it for this long, doubling up to the second while another leads.
 pub const SHUN_MS: u64 = 1_000;

@@ -1,4 +1,4 @@
-//! Subscriptions upstream of the shards: who follows which provider, and what its clients are told (CONTRACT §6).
+//! Subscriptions upstream of the shards: who follows which provider, and what its clients are told (docs/subscriptions.md).
 //!
 //! Three parts. A *feed* is one instance's subscription connection, or its polling: it says what it hears and knows no
 //! client. A *follower* is what one route's clients hear of one chain: it chooses whose feed leads, and lets the machines of

@@ -63,7 +63,7 @@ export function binned(buckets, [low, high], bins) {
   return out;
 }
 
-// How far the slowest calls stray from the usual one (LB §12.4).
+// How far the slowest calls stray from the usual one (docs/behaviour/shown.md#the-page).
 export function steadiness(p50, p99) {
   if (p50 === null || p50 === undefined || p99 === null || p99 === undefined || p50 <= 0) return null;
   const ratio = p99 / p50;

@@ -1,8 +1,8 @@
 // The tester's engine: a bounded run of calls against this node, and what came of them. It draws nothing and knows no page.
 //
-// Paced as LB §12.6: a call every max(50, 1000/rate) ms of a random chain and method, left out while as many calls are under way
-// as the run may have. Every run ends: by its time, or stopped; what is under way then is given up after CALL_TIMEOUT_MS.
-// Unlike the simulator of old an answer with an error counts as an error, whatever its HTTP status.
+// Paced (docs/behaviour/shown.md#the-page): a call every max(50, 1000/rate) ms of a random chain and method, left out while as
+// many calls are under way as the run may have. Every run ends: by its time, or stopped; what is under way then is given up after
+// CALL_TIMEOUT_MS. Unlike the simulator of old an answer with an error counts as an error, whatever its HTTP status.
 
 import { quantile } from './histogram.js';
 

@@ -2,8 +2,9 @@
 
 use crate::observe::category::Category as C;
 
-/// LB §4.3, but: -32001 and -32004 mean what EIP-1474 says (not found, not supported), and -32009 and -32016 alone mean
-/// nothing certain, since providers use them for rate limits, auth and time-outs, so another provider is asked.
+/// As nodes use them (docs/behaviour/answers.md#codes): -32001 and -32004 mean what EIP-1474 says (not found, not supported), and
+/// -32009 and -32016 alone mean nothing certain, since providers use them for rate limits, auth and time-outs, so another
+/// provider is asked.
 pub(super) fn of_code(code: i64) -> C {
     match code {
         3 | -32015 => C::ExecutionRevert,

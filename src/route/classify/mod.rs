@@ -1,11 +1,11 @@
-//! What an answer means (CONTRACT §5, LB §4): for the client (give it, or ask another provider) and for the provider (a mark,
-//! a rest, nothing).
+//! What an answer means (docs/behaviour/answers.md#classes): for the client (give it, or ask another provider) and for the
+//! provider (a mark, a rest, nothing).
 //!
 //! Designed from the unknown case: what nobody has described is tried elsewhere if the call may be repeated, and counted under
 //! its own word. Evidence is asked in this order: the profile's own `error_rules`; revert data; phrases that are certain;
 //! the HTTP statuses 401-403 and 429; plain and broad phrases; other statuses; the code. Codes come last because real
-//! providers use them for anything (../shared/vectors/README.md). A text that the caller can influence never earns the
-//! provider a mark: codes 3 and -32602 with words about limits or health are tried elsewhere and held against nobody.
+//! providers use them for anything (docs/behaviour/answers.md#evidence-of-an-error). A text that the caller can influence never
+//! earns the provider a mark: codes 3 and -32602 with words about limits or health are tried elsewhere and held against nobody.
 //!
 //! A `Classifier` is built once and passed in; it holds one Aho-Corasick automaton over all phrases of `words`. A global was
 //! rejected because its first use would build it inside a client's call.
@@ -259,7 +259,8 @@ fn finish(finding: Finding, context: &Context, text: &[u8], data: &[u8]) -> Outc
     outcome
 }
 
-/// The profile's own classification: first match wins, both conditions must hold when both are given (LB §3.2).
+/// The profile's own classification: first match wins, both conditions must hold when both are given
+/// (docs/behaviour/answers.md#error-rules).
 fn by_rule(rules: &[ErrorRule], code: i64, message: &[u8]) -> Option<Category> {
     let matches = |rule: &&ErrorRule| {
         let code_fits = rule.code.is_none_or(|c| c == code);

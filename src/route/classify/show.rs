@@ -1,6 +1,7 @@
 //! Whether a provider's error may be shown to a client: not when it is about our credentials, and not when it contains one
-//! (CONTRACT §3, §8). Providers do quote keys, project ids and whole URLs, escaped in every way that JSON and URLs know, so
-//! the search is made on the text as sent and on what it decodes to. Errors are rare; here care is cheaper than speed.
+//! (docs/behaviour/calls.md#shown-errors). Providers do quote keys, project ids and whole URLs, escaped in every way that JSON
+//! and URLs know, so the search is made on the text as sent and on what it decodes to. Errors are rare; here care is cheaper than
+//! speed.
 
 use super::find_ignoring_case;
 use crate::observe::category::Category;

@@ -21,7 +21,7 @@ fn raw(text: &str) -> Vec<u8> {
     quoted[1..quoted.len() - 1].to_vec()
 }
 
-/// One line of ../shared/vectors/provider_errors.tsv.
+/// One line of provider_errors.tsv, a table of errors that providers really sent.
 struct Row<'a> {
     number: &'a str,
     provider: &'a str,
@@ -64,8 +64,7 @@ impl<'a> Row<'a> {
 }
 
 /// Rows whose suggestion "do not try elsewhere" we do not follow.
-const SIZES_DIFFER: &str =
-    "caps differ between providers: one with a larger cap answers, and if none does the error is returned (LB §4.2)";
+const SIZES_DIFFER: &str = "caps differ between providers: one with a larger cap answers, and if none does the error is returned";
 const BODIES_DIFFER: &str = "body caps differ between providers, and a bare 413 is nothing that could be returned";
 const NO_BATCHES: &str = "we send no batches; if a provider says so all the same, it misread us";
 const NOT_OURS: &str = "answers to a notification or a batch; every call of ours has an id, so this is a broken answer";
@@ -127,7 +126,7 @@ fn real_errors_of_real_providers() {
     assert!(same_penalty * 100 >= rows.len() * 90, "{same_penalty} of {}", rows.len());
 }
 
-/// LB §4.2's own phrases, each as a message with a code that says nothing: the class must be the one LB §4.4 gives them.
+/// The phrases of the Elixir program, each as a message with a code that says nothing: the class must be the one it gives them.
 #[test]
 fn every_phrase_of_the_model_keeps_its_class() {
     let check = |class: Class, phrases: &str| {
@@ -390,7 +389,7 @@ fn the_profiles_own_rules_come_first() {
     check(-32000, "strange", C::Unclassified);
 }
 
-/// CONTRACT §3: a raw transaction goes on only after a refusal that surely came before the pool.
+/// A raw transaction goes on only after a refusal that surely came before the pool (docs/behaviour/calls.md#repeating).
 #[test]
 fn before_the_pool() {
     let check = |status, code, message: &str, want| {

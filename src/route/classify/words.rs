@@ -1,9 +1,9 @@
 //! What providers say, in order of precedence: of all groups of which a phrase occurs in the text, the first one decides.
 //!
-//! Order is the whole art (../shared/vectors, LB §4.1): what a contract or a transaction pool says comes before everything,
-//! because its text is the caller's and may say "rate limit"; what names a block or a range comes before "limit exceeded";
-//! plans come before "not available". `Certain` phrases overrule code and HTTP status; `Loose` ones (LB's broad words) are
-//! asked last. One Aho-Corasick automaton finds all of them in one pass over the raw JSON text.
+//! Order is the whole art (docs/behaviour/answers.md#evidence-of-an-error): what a contract or a transaction pool says comes
+//! before everything, because its text is the caller's and may say "rate limit"; what names a block or a range comes before
+//! "limit exceeded"; plans come before "not available". `Certain` phrases overrule code and HTTP status; `Loose` ones (broad
+//! words) are asked last. One Aho-Corasick automaton finds all of them in one pass over the raw JSON text.
 
 use crate::observe::category::Category as C;
 

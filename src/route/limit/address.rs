@@ -1,4 +1,4 @@
-//! Who the client is: the socket's peer, or what a trusted proxy says (CONTRACT §1 `--trusted-proxies`, §7).
+//! Who the client is: the socket's peer, or what a trusted proxy says (docs/behaviour/http.md#client-address).
 //!
 //! `X-Forwarded-For` is read from the right, since every proxy appends and everything left of the first hop that we do
 //! not trust is the client's own invention. Taking the left-most entry, as many servers do, lets anybody pick an address

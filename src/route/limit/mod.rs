@@ -1,4 +1,4 @@
-//! A client's rate: GCRA over one `u64`, the theoretical arrival time (TAT) in ns (CONTRACT §7).
+//! A client's rate: GCRA over one `u64`, the theoretical arrival time (TAT) in ns (docs/behaviour/clients.md#client-limits).
 //!
 //! One number instead of a token count and a timestamp, so that a compare-and-swap is the whole update and the limit is
 //! exact however a client's connections spread over shards. The table of cells and its eviction live in `runtime`; this

@@ -1,7 +1,7 @@
-//! What a request line asks for: path, query and our header fields to one `Target` (CONTRACT §2, LB §1.1-§1.5).
+//! What a request line asks for: path, query and our header fields to one `Target` (docs/behaviour/http.md#paths).
 //!
 //! A path is split into segments and matched against the route table by literal patterns, first declared match wins,
-//! so that the table below reads like the contract's. Names are looked up by borrowed `&str`; nothing is allocated unless a
+//! so that the table below reads like the document's. Names are looked up by borrowed `&str`; nothing is allocated unless a
 //! `%` has to be decoded or the answer is a refusal. A router crate was rejected: seven shapes do not need a tree, and
 //! the rule "literals before variables, per segment count" would be hidden in its priorities.
 //! Body keys never change routing: this file does not see the body.
@@ -29,7 +29,7 @@ use query::Params;
 /// The profile of a path without `/profile/:profile`.
 pub const DEFAULT_PROFILE: &str = "default";
 
-/// Where the client wants `lasso_meta` (LB §1.4).
+/// Where the client wants `lasso_meta` (docs/behaviour/http.md#inputs).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Meta {
     #[default]
@@ -180,7 +180,8 @@ struct Form<'a> {
 }
 
 impl<'a> Form<'a> {
-    /// First declared match wins, per number of segments: `/rpc/profile/x` is chain `profile`, provider `x` (LB §1.1).
+    /// First declared match wins, per number of segments: `/rpc/profile/x` is chain `profile`, provider `x`
+    /// (docs/behaviour/http.md#paths).
     fn of(rest: &[&'a str]) -> Option<Form<'a>> {
         match rest {
             ["profile", profile, inner @ ..] if !inner.is_empty() => {
@@ -204,12 +205,13 @@ impl<'a> Form<'a> {
     }
 }
 
-/// Only the hyphened words are paths; the underscore forms are configuration's (LB §1.3).
+/// Only the hyphened words are paths; the underscore forms are configuration's (docs/behaviour/http.md#paths).
 fn strategy_segment(word: &str) -> Option<Strategy> {
     if word.contains('_') { None } else { Strategy::from_word(word) }
 }
 
-/// Looks the names up, in the order in which LB §1.7 reports them: profile, chain, provider, then what is asked of them.
+/// Looks the names up, in the order in which they are reported (docs/behaviour/http.md#paths): profile, chain, provider, then
+/// what is asked of them.
 fn route(top: &Topology, ask: &Ask, form: Form) -> Result<Route, Refusal> {
     let slug = form.profile.unwrap_or(DEFAULT_PROFILE);
     if slug.trim().is_empty() {
@@ -240,7 +242,7 @@ fn find_pin(scope: &Profile, chain: ChainId, name: Option<&str>) -> Result<Optio
     found.copied().map(Some).ok_or_else(|| Refusal::unknown_provider(name))
 }
 
-/// The query's and header fields' part. The query wins over the field of the same meaning (LB §1.4).
+/// The query's and header fields' part. The query wins over the field of the same meaning (docs/behaviour/http.md#inputs).
 fn with_options(scope: &Profile, ask: &Ask, form: Form, plain: Route) -> Result<Route, Refusal> {
     let params = Params::parse(ask.query).ok_or_else(|| Refusal::plain(400, "Bad Request", WRONG_ESCAPE))?;
     let header_pin = text(ask.provider);
@@ -261,7 +263,7 @@ fn with_options(scope: &Profile, ask: &Ask, form: Form, plain: Route) -> Result<
     Ok(Route { pin, allow_failover: params.allow_failover(), transport, meta, strategy, ..plain })
 }
 
-/// Unknown words mean nothing, as in LB §1.4: metadata is an extra and never a reason to refuse a call.
+/// Unknown words mean nothing (docs/behaviour/http.md#inputs): metadata is an extra and never a reason to refuse a call.
 fn meta_mode(word: &str) -> Option<Meta> {
     match word {
         "headers" => Some(Meta::Headers),

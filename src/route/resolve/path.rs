@@ -53,7 +53,7 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// Whether answers on this path carry CORS fields: `/rpc` and `/ws` and what is below (CONTRACT §2).
+/// Whether answers on this path carry CORS fields: `/rpc` and `/ws` and what is below (docs/behaviour/http.md#cors).
 pub fn is_rpc_path(path: &[u8]) -> bool {
     let below = |root: &[u8]| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
     below(b"/rpc") || below(b"/ws")

@@ -1,5 +1,5 @@
 //! Our own no, before a call was looked at: HTTP status, JSON body, and for a wrong verb the `Allow` field.
-//! Texts and codes that clients may match are LB §1.7's; each of ours names cause and remedy.
+//! Texts and codes that clients may match are listed in docs/behaviour/http.md#refusals; each of ours names cause and remedy.
 
 use crate::wire::json::write_string;
 use crate::wire::jsonrpc::write_error;

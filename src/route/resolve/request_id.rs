@@ -1,4 +1,4 @@
-//! `X-Request-Id`: the client's own when it is usable, else 32 hex digits of ours (CONTRACT §2).
+//! `X-Request-Id`: the client's own when it is usable, else 32 hex digits of ours (docs/behaviour/http.md#request-ids).
 //! A line break or control byte in it could forge a header or a log line, so those are never adopted.
 
 use crate::base::limits::{REQUEST_ID_MAX, REQUEST_ID_MIN};

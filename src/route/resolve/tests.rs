@@ -1,4 +1,5 @@
-//! Every form of CONTRACT §2's table, the order of LB §1.1, precedence of LB §1.4, texts of LB §1.7.
+//! Every form of a path and the order of names (docs/behaviour/http.md#paths), precedence of inputs
+//! (docs/behaviour/http.md#inputs), texts (docs/behaviour/http.md#refusals).
 
 use super::*;
 use crate::config::{SourceFile, load};

@@ -358,7 +358,8 @@ impl<W: World> Link<W> {
     }
 }
 
-/// An error for no call in particular by which a provider says that its connection is of no further use (LB §9.2).
+/// An error for no call in particular by which a provider says that its connection is of no further use
+/// (docs/behaviour/health.md#ends-of-websockets).
 fn gives_up(error: &[u8]) -> bool {
     let has = |word: &[u8]| error.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
     has(b"-32701") || has(b"timeout")

@@ -146,7 +146,7 @@ fn method_of<'a>(request: &Request, source: Option<&'a Source>) -> &'a [u8] {
     source.map_or(&[], |source| request.method.of(source.bytes()))
 }
 
-/// `"lasso_meta":"notify"` beside the call's own keys (LB §9.1).
+/// `"lasso_meta":"notify"` beside the call's own keys (docs/behaviour/shown.md#metadata).
 fn asks_for_notice(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Wish {
@@ -224,7 +224,7 @@ impl<W: World> Socket<W> {
         self.outbox.push_reply(Body { front, ..Body::default() });
     }
 
-    /// With metadata in the reply, or behind it as a notification of its own (LB §9.1).
+    /// With metadata in the reply, or behind it as a notification of its own (docs/behaviour/shown.md#metadata).
     fn reply_with(&self, body: Body, meta: Option<Vec<u8>>, as_notice: bool) {
         let Some(json) = meta else { return self.reply(body) };
         if !as_notice {

@@ -1,4 +1,4 @@
-//! A client's WebSocket: calls in, replies out in the order in which they are ready (CONTRACT §6).
+//! A client's WebSocket: calls in, replies out in the order in which they are ready (docs/behaviour/clients.md#client-sockets).
 //!
 //! Three kinds of tasks share one `Socket`: the connection's own reads and takes messages apart, each request runs in a
 //! task of its own (as many as the profile allows), and one writes. So a slow call holds up no other, and a client that does not read holds
@@ -168,7 +168,7 @@ impl<W: World> Socket<W> {
         }
     }
 
-    /// Closes it once its calls in flight are answered, or soon (CONTRACT §6: within 2 s).
+    /// Closes it once its calls in flight are answered, or soon (docs/behaviour/clients.md#client-sockets: within 2 s).
     pub fn leave(&self, code: u16, reason: &str, now: Instant) {
         if !self.is_leaving() {
             let by = now.plus_ms(limits::SOCKET_LEAVE_MS);

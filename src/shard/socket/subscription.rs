@@ -1,4 +1,5 @@
-//! `eth_subscribe` and `eth_unsubscribe` of one client, and the events that go to it (CONTRACT §6).
+//! `eth_subscribe` and `eth_unsubscribe` of one client, and the events that go to it
+//! (docs/behaviour/clients.md#subscription-keys).
 //!
 //! An id is 16 random bytes, so nobody guesses another's. A client that takes nothing while much waits for it is closed with
 //! 1008, and what waited is dropped at once: it would have a hole to tell otherwise.

@@ -55,7 +55,7 @@ pub struct RequestHead {
     pub expect_continue: bool,
     /// `Connection` lists `upgrade`.
     pub upgrade: bool,
-    /// Any of Forwarded, X-Forwarded-*, X-Real-IP is there: the peer is somebody's proxy (CONTRACT §2, admin guard).
+    /// Any of Forwarded, X-Forwarded-*, X-Real-IP is there: the peer is somebody's proxy (docs/behaviour/http.md#operators).
     pub forwarded: bool,
     fields: Places,
 }

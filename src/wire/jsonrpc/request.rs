@@ -51,9 +51,9 @@ pub struct Request {
     /// The raw value; `NONE` when absent or null.
     pub params: Span,
     pub params_kind: ParamsKind,
-    /// May be sent upstream as it came (CONTRACT §3).
+    /// May be sent upstream as it came (docs/behaviour/calls.md#canonical-form).
     pub canonical: bool,
-    /// `"lasso_meta":"notify"` was there (CONTRACT §6); never canonical.
+    /// `"lasso_meta":"notify"` was there (docs/behaviour/shown.md#metadata); never canonical.
     pub notify_meta: bool,
 }
 

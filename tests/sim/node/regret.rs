@@ -6,9 +6,9 @@
 //!
 //! The law: over the calls that count, `fastest` takes at most 1.10 times the oracle's time. A call counts once evidence
 //! exists: from half a minute after the start, not in the 2 s after the best became slower, and not in the 30 s after another
-//! became the best by becoming faster (CONTRACT §4.2 gives the node these times to find out). Re-measuring the others, and
-//! whatever mistakes noise leads to, do count. So the law needs traffic: of ten calls a second, re-measuring alone may take
-//! more than a tenth (four slower providers, each one call in five seconds).
+//! became the best by becoming faster (docs/behaviour/choosing.md#measuring-again gives the node these times to find out).
+//! Re-measuring the others, and whatever mistakes noise leads to, do count. So the law needs traffic: of ten calls a second,
+//! re-measuring alone may take more than a tenth (four slower providers, each one call in five seconds).
 
 use super::book::Book;
 use super::calls::CHAIN_ID;

@@ -377,9 +377,9 @@ impl Story {
         self.until_well_for(ended, FORGIVEN_MS, |g| g.limited)
     }
 
-    /// Within a poll there is a second in which nobody lags. Credit comes in whole blocks (seed 001), so on a chain of 2 s a
-    /// provider that is polled each 12 s may be two short of the others just before its poll: a block by its place within the
-    /// block time, and one more by a measured block time that is a little long.
+    /// Within a poll there is a second in which nobody lags. Credit comes in whole blocks (docs/behaviour/health.md#lag), so on a
+    /// chain of 2 s a provider that is polled each 12 s may be two short of the others just before its poll: a block by its place
+    /// within the block time, and one more by a measured block time that is a little long.
     fn until_level(&mut self, mut ended: Ended) -> Ended {
         for _ in 0..POLL_MS / 1_000 {
             let snapshot = self.shared.snapshot.latest();
@@ -415,7 +415,8 @@ impl Story {
         reached
     }
 
-    /// In every window no client was let through more often than the burst and the rate allow (CONTRACT §7).
+    /// In every window no client was let through more often than the burst and the rate allow
+    /// (docs/behaviour/clients.md#client-limits).
     fn judge_limit(&self, rps: u32, burst: u32) {
         let mut admitted = self.crowd.admitted.borrow_mut();
         admitted.sort_unstable();

@@ -107,6 +107,8 @@ pub struct Heads {
     /// The parent that nobody had of the last head that was passed over.
     doubted: Option<BlockHash>,
     fork_check: ForkCheck,
+    /// The leader must go, and not come back soon.
+    deposes: bool,
     /// It follows what another machine emitted, up from a block that a client was told in an earlier life.
     follows: bool,
     /// The block that the other machine has emitted last, until it or a later one is here.
@@ -149,7 +151,8 @@ impl Heads {
             begin_by: None,
             forsakes: false,
             doubted: None,
-            fork_check: ForkCheck::new(),
+            fork_check: ForkCheck::default(),
+            deposes: false,
             follows: false,
             goal: None,
             digs: false,
@@ -189,7 +192,7 @@ impl Heads {
     pub fn on_lost(&mut self, now: Instant) {
         self.leave_weighed();
         self.source = Source::Lost;
-        (self.lower, self.forsakes, self.doubted) = (None, false, None);
+        (self.lower, self.forsakes, self.deposes, self.doubted) = (None, false, false, None);
         self.drop_wanted(Ask::Latest);
         self.source_deadline.get_or_insert(now.plus_ms(self.rules.backfill_timeout_ms));
     }
@@ -198,7 +201,7 @@ impl Heads {
     pub fn on_confirmed(&mut self, now: Instant) {
         self.leave_weighed();
         self.source = Source::New;
-        (self.lower, self.forsakes, self.doubted) = (None, false, None);
+        (self.lower, self.forsakes, self.deposes, self.doubted) = (None, false, false, None);
         self.source_deadline.get_or_insert(now.plus_ms(self.rules.backfill_timeout_ms));
         self.drop_wanted(Ask::Latest);
         self.want(Ask::Latest, now);
@@ -284,6 +287,9 @@ impl Heads {
         }
         if let Some(reason) = self.closed {
             return Some(Action::Close(reason));
+        }
+        if std::mem::take(&mut self.deposes) {
+            return Some(Action::Depose);
         }
         if std::mem::take(&mut self.forsakes) {
             return Some(Action::Forsake);

@@ -3,74 +3,50 @@
 //! A head that does not link is asked of somebody else before it ends anything. One that links to what was told is believed,
 //! and a provider on a fork of its own announces such heads without end: a node that disagrees with the network about a
 //! rule, or was left by its peers, is as high as the others and as quick. So every few blocks one that was told is held
-//! against what others have. What they announce answers for nothing: a told block that another feed announced is on another
+//! against what others have, unless they have announced a newer one of the same chain since the last look. What they announce answers for nothing: a told block that another feed announced is on another
 //! provider's chain, with all below it. Where nobody announced one, others are asked for the block at the height of one that was told a
 //! little ago, because the newest may differ for a moment between providers that are well. Two that have another one there
 //! outweigh the leader; one does not, for then it is one word against another.
 //! Rejected: holding heads back until somebody else has them (each would be as late as the slower of two), and asking for
 //! every one (a call a block, for what happens once a year).
-//! How it fails: until the next look the fork is told, and then taken back as a reorg; of two providers the leader is believed.
+//! Rejected too: comparing further down where nobody else is so high (two that stand still on an orphan would outweigh whoever
+//! goes on).
+//! How it fails: until the next look the fork is told, and then taken back as a reorg; of two providers the leader is believed,
+//! and so is one that is far above all others.
 
 use super::*;
 use crate::base::limits::{FORK_LOOK_BLOCKS, FORK_LOOK_DEPTH, FORK_LOOK_MS, OTHERS_HEADS};
 
 /// How far what is told is known to be another provider's chain too.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ForkCheck {
     /// What other feeds announced lately, newest last.
     others: VecDeque<BlockHash>,
-    /// Up to this number it is, or it is the leader's to say.
-    checked: u64,
-    /// So far below the newest the next comparison is: further than usual, when nobody else is so high.
-    depth: usize,
-    /// No other comparison before.
+    /// The newest that they had at the last look.
+    shared: u64,
+    /// What was newest then.
+    looked_at: u64,
+    /// No other look before.
     due: Instant,
     asked: Option<(u64, BlockHash)>,
 }
 
 impl ForkCheck {
-    pub(super) fn new() -> ForkCheck {
-        ForkCheck { others: VecDeque::new(), checked: 0, depth: FORK_LOOK_DEPTH, due: Instant::ZERO, asked: None }
-    }
-
     /// The block to compare now, if any is.
     fn next(&mut self, told: &ToldChain, now: Instant) -> Option<(u64, BlockHash)> {
         let newest = told.tip()?.number;
         // A chain that fell is another one.
-        self.checked = self.checked.min(newest);
-        let is_due = |checked: u64| newest >= checked.saturating_add(FORK_LOOK_BLOCKS);
-        if self.asked.is_some() || now < self.due || !is_due(self.checked) {
+        (self.looked_at, self.shared) = (self.looked_at.min(newest), self.shared.min(newest));
+        if self.asked.is_some() || now < self.due || newest < self.looked_at.saturating_add(FORK_LOOK_BLOCKS) {
             return None;
         }
-        let shared = self.others.iter().filter_map(|hash| told.number_of(*hash)).max();
-        self.checked = shared.map_or(self.checked, |shared| shared.max(self.checked));
-        if !is_due(self.checked) {
+        (self.looked_at, self.due) = (newest, now.plus_ms(FORK_LOOK_MS));
+        let shared = self.others.iter().filter_map(|hash| told.number_of(*hash)).max().unwrap_or(0);
+        if shared > std::mem::replace(&mut self.shared, shared) {
             return None;
         }
-        let unchecked = told.below(None).take_while(|block| block.number > self.checked);
-        // The oldest of them at last, and then from above again.
-        let (depth, block) = unchecked.enumerate().take(self.depth + 1).last()?;
-        if depth < self.depth {
-            self.depth = 0;
-        }
-        (self.asked, self.due) = (Some((block.number, block.hash)), now.plus_ms(FORK_LOOK_MS));
+        self.asked = told.below(None).nth(FORK_LOOK_DEPTH).map(|block| (block.number, block.hash));
         self.asked
-    }
-
-    /// Whether the leader is alone with the block.
-    fn is_against(&mut self, number: u64, opinions: Opinions) -> bool {
-        match opinions {
-            // Against one its own word is enough; and where it has the block no more itself, it says so with its next head.
-            Opinions { is_shared: true, .. } | Opinions { denials: 1, .. } => {
-                (self.checked, self.depth) = (self.checked.max(number), FORK_LOOK_DEPTH);
-                false
-            }
-            Opinions { denials: 0, .. } => {
-                self.depth = 2 * self.depth + 2;
-                false
-            }
-            Opinions { .. } => true,
-        }
     }
 }
 
@@ -89,9 +65,9 @@ impl Heads {
         others.push_back(head.hash);
     }
 
-    /// What the stream begins after is weighed by itself, where somebody else is so high.
+    /// What the stream begins after is weighed by itself.
     pub(super) fn begin_fork_check(&mut self, number: u64) {
-        self.fork_check.checked = number.saturating_sub(1);
+        self.fork_check.looked_at = number;
     }
 
     /// A told block is to be compared: where nothing else is in question.
@@ -108,8 +84,10 @@ impl Heads {
         let is_asked = self.fork_check.asked.take_if(|asked| *asked == block).is_some();
         // Of what was replaced meanwhile they say nothing.
         let is_told = is_asked && self.told.number_of(block.1).is_some();
-        if is_told && self.fork_check.is_against(block.0, opinions) && self.source == Source::Live {
+        // Against one its own word is enough; and where it has the block no more itself, it says so with its next head.
+        if is_told && !opinions.is_shared && opinions.denials > 1 && self.source == Source::Live {
             self.forsake();
+            (self.forsakes, self.deposes) = (false, true);
         }
         is_asked
     }

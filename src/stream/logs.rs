@@ -21,10 +21,11 @@ use super::proof::{BloomTrust, Proof};
 use super::union::Recipients;
 use crate::base::ids::InstanceId;
 use crate::base::limits::{
-    FILL_PARALLEL, FILL_RETRY_MS, LOGS_AGAIN_MS, LOGS_AHEAD_BYTES, LOGS_DOUBT_MS, STREAM_CHAIN_BLOCKS, STREAM_LOG_BYTES,
+    FILL_PARALLEL, FILL_RETRY_MS, FILL_TRIES, LOGS_AGAIN_MS, LOGS_AHEAD_BYTES, LOGS_DOUBT_MS, STREAM_CHAIN_BLOCKS,
+    STREAM_LOG_BYTES,
 };
 use crate::base::time::{Duration, Instant};
-use crate::chain::bloom::Bloom;
+use crate::chain::bloom::{Bloom, has_bits};
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -58,36 +59,10 @@ pub struct LogsQuestion {
     pub may_repeat: bool,
 }
 
-/// An answer that was not sure.
-#[derive(Clone, Copy, Debug)]
-struct Opinion {
-    by: InstanceId,
-    /// The same for answers that name the same logs.
-    print: u64,
-    count: usize,
-    at: Instant,
-}
-
 #[derive(Clone, Debug)]
 enum BlockState {
     Asking(OpenQuestion),
     Known(Vec<Log>),
-}
-
-/// A block's logs are asked for: from `due` on, or under way with this filter.
-#[derive(Clone, Debug, Default)]
-struct OpenQuestion {
-    due: Option<Instant>,
-    filter: Option<LogFilter>,
-    opinions: Vec<Opinion>,
-    may_repeat: bool,
-    /// There is one provider: what it says again and again is all that can be had.
-    is_only: bool,
-    /// All logs can be held against the bloom: an answer to less was too doubtful.
-    wants_all: bool,
-    failures: u32,
-    /// What was kept of a block that is to be taken back, and how much of that was told.
-    kept: Option<(Vec<Log>, usize)>,
 }
 
 /// A canonical block.
@@ -246,17 +221,23 @@ impl Logs {
         let BlockState::Asking(asking) = &mut block.state else { return false };
         let filter = asking.filter.take().unwrap_or_default();
         let proof = self.trust.judge(block.bloom.as_deref(), block.number, logs, &filter);
+        let is_bare = block.bloom.as_deref().is_some_and(|bloom| !has_bits(bloom));
+        let proof = asking.in_context(proof, is_bare && logs.is_empty());
         if proof == Proof::Whole || self.rules.bug == Some(Bug::DoubtBelieved) {
             return true;
         }
         // What the bloom contradicts outweighs nothing.
         let count = if proof == Proof::Exceeding { 0 } else { logs.len() };
-        let opinion = Opinion { by, print: print_of(logs), count, at: now };
+        let opinion =
+            Opinion { by, print: print_of(logs), count, has_logs: !logs.is_empty(), is_of_all: filter.is_everything(), at: now };
         if !asking.is_settled(&opinion, proof, now >= block.since.plus_ms(LOGS_DOUBT_MS)) {
             // Two nodes that are a moment behind say the same of a new block: nothing. All of its logs are proven by the bloom.
             let is_provable = logs.is_empty() && self.trust.can_prove(block.bloom.as_deref());
-            asking.wants_all |= proof == Proof::Lacking || is_provable;
+            let is_wider = !filter.is_everything() && !asking.has_no_all && (proof == Proof::Lacking || is_provable);
+            asking.wants_all |= is_wider;
             asking.doubt(opinion);
+            // It is another question, so the same provider may be asked it at once.
+            asking.may_repeat |= is_wider;
             return false;
         }
         if asking.is_only || asking.has_second(&opinion) {
@@ -283,6 +264,21 @@ impl Logs {
             (asking.due, asking.filter) = (Some(again), None);
             asking.failures += 1;
         }
+    }
+
+    /// Somebody does not answer such a question: some providers want an address. After some of that, what they say of less has to do.
+    pub fn on_refused(&mut self, hash: BlockHash, again: Instant) {
+        if self.is_late(hash) {
+            return;
+        }
+        if let Some(asking) = self.under_way(hash).filter(|asking| asking.wants_all) {
+            asking.refusals += 1;
+            let has_less = asking.opinions.iter().any(|opinion| !opinion.is_of_all);
+            if asking.refusals >= FILL_TRIES && has_less {
+                (asking.wants_all, asking.has_no_all) = (false, true);
+            }
+        }
+        self.fail(hash, again);
     }
 
     /// Whoever could be asked has answered: one of them is asked once more, when that counts. `is_only`: there is but this one.
@@ -473,55 +469,6 @@ impl Logs {
     }
 }
 
-impl OpenQuestion {
-    /// What is unsure counts as soon as it is confirmed. What the bloom contradicts does so when two say it; where there may be
-    /// others it takes its time, and where there are none one is enough.
-    fn is_settled(&self, opinion: &Opinion, proof: Proof, is_old: bool) -> bool {
-        self.is_confirmed(opinion)
-            && match proof {
-                Proof::Whole | Proof::Unsure => true,
-                Proof::Exceeding => self.is_only || self.has_second(opinion) || is_old,
-                // What was dropped is kept by few nodes, and others say [] of it: that teaches nothing.
-                Proof::Lacking => is_old && self.kept.is_none() && (self.is_only || self.is_insisted_on(opinion)),
-            }
-    }
-
-    /// Somebody else has said the same, or the same one a while ago, and nobody more.
-    fn is_confirmed(&self, opinion: &Opinion) -> bool {
-        let is_same = |other: &Opinion| other.print == opinion.print && (other.by != opinion.by || opinion.is_repeating(other));
-        self.opinions.iter().any(is_same) && self.opinions.iter().all(|other| other.count <= opinion.count)
-    }
-
-    /// Somebody else has said the same.
-    fn has_second(&self, opinion: &Opinion) -> bool {
-        self.opinions.iter().any(|other| other.print == opinion.print && other.by != opinion.by)
-    }
-
-    /// Two say so, and this one has said it a while ago: against the bloom that is how the chain is. One that says it however
-    /// often may have lost the logs, and another one may come back.
-    fn is_insisted_on(&self, opinion: &Opinion) -> bool {
-        let mut same = self.opinions.iter().filter(|other| other.print == opinion.print);
-        self.has_second(opinion) && same.any(|other| other.by == opinion.by && opinion.is_repeating(other))
-    }
-
-    /// The second opinion is asked for at once, further ones at a pace.
-    fn doubt(&mut self, opinion: Opinion) {
-        self.due = Some(if self.opinions.is_empty() { opinion.at } else { opinion.at.plus_ms(FILL_RETRY_MS) });
-        self.may_repeat = self.is_confirmed(&opinion) || self.opinions.len() > 1;
-        self.opinions.retain(|other| other.by != opinion.by || other.print == opinion.print);
-        if !self.opinions.iter().any(|other| other.by == opinion.by) {
-            self.opinions.push(opinion);
-        }
-    }
-}
-
-impl Opinion {
-    /// It is by the one that said `other`, a while ago.
-    fn is_repeating(&self, other: &Opinion) -> bool {
-        self.by == other.by && self.at.since(other.at) >= Duration::from_millis(LOGS_AGAIN_MS)
-    }
-}
-
 impl LoggedBlock {
     fn is_under_way(&self, hash: BlockHash) -> bool {
         self.hash == hash && matches!(self.state, BlockState::Asking(OpenQuestion { due: None, .. }))
@@ -542,14 +489,6 @@ fn owed(recipients: &Recipients, parts: &BTreeMap<StreamId, Recipient>, place: u
     recipients.find(log).filter(is_owed).collect()
 }
 
-/// Equal for answers that name the same logs.
-fn print_of(logs: &[Log]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    logs.iter().for_each(|log| (log.transaction, log.index, log.address, &log.topics).hash(&mut hasher));
-    logs.len().hash(&mut hasher);
-    hasher.finish()
-}
-
 /// Keeps what all streams together keep within its bound: whoever keeps most forgets first.
 pub fn share<'a>(all: impl Iterator<Item = &'a mut Logs>) {
     let mut all: Vec<&mut Logs> = all.collect();
@@ -561,8 +500,12 @@ pub fn share<'a>(all: impl Iterator<Item = &'a mut Logs>) {
     }
 }
 
+#[path = "logs_doubt.rs"]
+mod doubt;
 #[path = "logs_past.rs"]
 mod past;
+
+use doubt::{OpenQuestion, Opinion, print_of};
 
 #[cfg(test)]
 #[path = "logs_tests.rs"]

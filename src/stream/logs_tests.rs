@@ -288,7 +288,7 @@ fn an_empty_answer_needs_a_second_one() {
     assert_eq!(said(&mut logs, again), "+12a0", "it had not got it yet");
     // A bloom that tells is believed more than two that have nothing.
     logs.on_head(&full(13), again);
-    for (by, want) in [(A, "?13a"), (B, "?13a!1")] {
+    for (by, want) in [(A, "?13a"), (B, "?13a!1*")] {
         assert_eq!(said(&mut logs, again), want);
         logs.on_answer(hash(13, b'a'), by, vec![], again);
     }
@@ -461,4 +461,57 @@ fn an_answer_to_a_question_of_an_earlier_life_is_none() {
     assert_eq!(said(&mut logs, NOW), "+11a0");
     logs.on_failed(hash(11, b'b'), NOW);
     assert_eq!((said(&mut logs, NOW), logs.wake_at()), (String::new(), Instant::NEVER));
+}
+
+/// Providers that want an address refuse the question for everything: what they said of less is confirmed then.
+#[test]
+fn where_nobody_gives_all_logs_less_has_to_do() {
+    let mut logs = begun_with(&of_seven());
+    logs.on_head(&full(11), NOW);
+    assert_eq!(said(&mut logs, NOW), "?11a");
+    logs.on_answer(hash(11, b'a'), A, Vec::new(), NOW);
+    let mut now = NOW;
+    for _ in 0..FILL_TRIES {
+        assert_eq!(said(&mut logs, now), "?11a!1*", "all of them, also of the same one");
+        logs.on_refused(hash(11, b'a'), now.plus_ms(FILL_RETRY_MS));
+        now = now.plus_ms(FILL_RETRY_MS);
+    }
+    assert!(matches!(logs.next(now), Some(Action::Ask(question)) if !question.filter.is_everything()));
+    logs.on_answer(hash(11, b'a'), A, Vec::new(), now);
+    logs.on_head(&full(12), now);
+    assert_eq!(said(&mut logs, now), "?12a", "the next one is asked for as ever");
+    logs.on_answer(hash(12, b'a'), A, plain(12, 1), now);
+    assert_eq!(said(&mut logs, now), "+12a0[2]");
+}
+
+/// A header without a bloom, one who says that there are logs, and one who is a moment behind.
+#[test]
+fn zeros_and_an_empty_answer_do_not_outweigh_logs() {
+    let mut logs = begun();
+    let bare = Head { gas_used: Some(21_000), ..empty(11) };
+    logs.on_head(&bare, NOW);
+    assert_eq!(said(&mut logs, NOW), "?11a");
+    logs.on_answer(hash(11, b'a'), A, plain(11, 1), NOW);
+    assert_eq!(said(&mut logs, NOW), "?11a!1");
+    logs.on_answer(hash(11, b'a'), B, Vec::new(), NOW);
+    let now = logs.wake_at();
+    assert!(said(&mut logs, now).starts_with("?11a!1!2"));
+    logs.on_answer(hash(11, b'a'), B, plain(11, 1), now);
+    assert_eq!(said(&mut logs, now), "+11a0");
+    // Where nobody says so, the first who agrees with the header is believed.
+    logs.on_head(&Head { gas_used: Some(21_000), ..empty(12) }, now);
+    assert_eq!(said(&mut logs, now), "?12a");
+    logs.on_answer(hash(12, b'a'), A, Vec::new(), now);
+    assert_eq!((said(&mut logs, now), logs.wake_at()), (String::new(), Instant::NEVER));
+}
+
+/// One subscriber with a filter of its own, number 2, on a chain whose blooms have been seen.
+fn begun_with(filter: &LogFilter) -> Logs {
+    let mut logs = Logs::new(RULES);
+    logs.open(StreamId(2), filter);
+    logs.on_head(&full(10), NOW);
+    assert_eq!(said(&mut logs, NOW), "?10a");
+    logs.on_answer(hash(10, b'a'), A, plain(10, 1), NOW);
+    assert_eq!(said(&mut logs, NOW), "+10a0[2]");
+    logs
 }

@@ -452,8 +452,8 @@ impl Story {
                 }
                 Some(Action::Fetch(Ask::Compare { number, hash })) => self.compare(number, hash),
                 Some(Action::Fetch(ask)) => self.fetch(ask),
-                Some(Action::Forsake) if !self.is_lost => self.happen(Event::Lose),
-                Some(Action::Forsake) => {}
+                Some(Action::Forsake | Action::Depose) if !self.is_lost => self.happen(Event::Lose),
+                Some(Action::Forsake | Action::Depose) => {}
                 Some(Action::Below(_) | Action::PastLost) => return Err("nobody was told what is below".into()),
                 Some(Action::Close(reason)) => return Err(format!("closed: {}", reason.text())),
                 None => break,

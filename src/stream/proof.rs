@@ -3,8 +3,9 @@
 //!
 //! A bloom has no false negatives (Yellow Paper, `M3:2048`): an item of it that no log of the answer explains is a log that
 //! is missing, when all logs were asked for, and a log whose items it does not have is none of the block's. An answer to a
-//! narrower question is held against the bloom item by item: an address or topic asked for that is in the bloom and in no log
-//! is telling as far as the bloom is empty, for a full one has anything by chance. A bloom of zeros where gas was used is a word that
+//! question for some addresses, or for some topics at one place, is held against the bloom item by item: one that is in the bloom
+//! and in no log is telling as far as the bloom is empty, for a full one has anything by chance. Where both are asked for, the
+//! address may be of one log and the topic of another, so nothing is told by that. A bloom of zeros where gas was used is a word that
 //! has to be heard twice: some nodes fill it in late, or not at all, and then it would exclude everything.
 //! What a chain does against the rule (blooms of zeros, logs beyond the bloom, indices for each transaction, blooms that promise
 //! too much) is learnt once it was confirmed, and is no reason to doubt any more. That blooms promise too much is learnt only
@@ -79,7 +80,9 @@ impl BloomTrust {
         if is_excluded && !self.has_excluded_wrongly {
             return Proof::Whole;
         }
-        let without = items_without(filter, logs);
+        let lists = usize::from(!filter.addresses.is_empty()) + filter.topics.iter().filter(|list| !list.is_empty()).count();
+        // An address in the bloom and a topic in it may be of two logs, neither of them asked for.
+        let without = if lists == 1 { items_without(filter, logs) } else { Vec::new() };
         let by_chance = without.len() as f64 * chance_of_item(bloom);
         let has_one = without.iter().any(|item| has_item(bloom, item));
         if has_one && !is_excluded && by_chance < TELLING && !self.lacks_usually {
@@ -240,6 +243,18 @@ mod tests {
             check(unread, &[], Unsure);
             check(unread, &[log(7, 3)], Whole);
         }
+    }
+
+    /// An address of one log and a topic of another are no log of both.
+    #[test]
+    fn an_address_and_a_topic_tell_nothing_together() {
+        let topic = format!("0x{}", "04".repeat(32));
+        let address = format!("0x{}", "07".repeat(20));
+        let filter = LogFilter::parse(&json!({"address": address, "topics": [topic]})).expect("a filter");
+        let mut both = bloom(&[7, 1]);
+        bloom_add(&mut both, &[4; 32]);
+        assert_eq!(shown().judge(Some(&both), 1, &[], &filter), Proof::Unsure);
+        assert_eq!(shown().judge(Some(&bloom(&[7, 1])), 1, &[], &filter), Proof::Whole);
     }
 
     /// Of topics each place by itself.

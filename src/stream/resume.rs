@@ -310,7 +310,7 @@ impl Resumption {
                 }
                 Some(HeadsAction::Fetch(ask)) => return Some(ResumeAction::Fetch(ask)),
                 // What it is fed is settled: there is no leader of its own to leave.
-                Some(HeadsAction::Forsake | HeadsAction::PastLost) => {}
+                Some(HeadsAction::Forsake | HeadsAction::Depose | HeadsAction::PastLost) => {}
                 Some(HeadsAction::Close(Reason::ForkTooDeep { .. })) => {
                     return self.end(NoResumption::PastLost { block: self.block });
                 }

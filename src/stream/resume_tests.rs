@@ -353,7 +353,7 @@ impl Tale {
                         return self.give_up(NoResumption::PastLost { block: self.blocks[self.tip].hash });
                     }
                 }
-                HeadsAction::Forsake => return Err("forsaken".into()),
+                HeadsAction::Forsake | HeadsAction::Depose => return Err("forsaken".into()),
                 HeadsAction::Close(_) if self.lost > 0 => return Ok(()),
                 HeadsAction::Close(reason) => return Err(reason.text()),
             }

@@ -86,6 +86,8 @@ pub enum Action {
     Fetch(Ask),
     /// What the leading provider announces, nobody else confirms: another one must lead.
     Forsake,
+    /// The leading provider is on a fork of its own: another one must lead, and this one not again for long.
+    Depose,
     /// Nobody has what some were told in an earlier life, so whoever resumed cannot be told what became of it. The others go on.
     PastLost,
     /// The end; said for ever after.

@@ -36,7 +36,7 @@ pub const LOWER_HEAD_LOOK_MS: u64 = 1_000;
 /// a part of that, some times while they disagree.
 pub const BELIEF_MS: u64 = 2_000;
 pub const OPINION_MS: u64 = 600;
-pub const OPINIONS_ASKED: usize = 3;
+pub const OPINIONS_ASKED: usize = 8;
 pub const OPINION_ROUNDS: u32 = 3;
 /// After so many blocks that nobody else announced, and not more often, one that stands so far below the newest is compared with
 /// what others have. So many heads of other feeds are remembered for it.
@@ -44,6 +44,8 @@ pub const FORK_LOOK_BLOCKS: u64 = 4;
 pub const FORK_LOOK_MS: u64 = 5_000;
 pub const FORK_LOOK_DEPTH: usize = 2;
 pub const OTHERS_HEADS: usize = 64;
+/// One that was found on a fork of its own does not lead again for so long, while another can.
+pub const FORK_SHUN_MS: u64 = 600_000;
 /// Pending transactions that a stream remembers to have told; a mempool's order of size.
 pub const STREAM_SEEN_TRANSACTIONS: usize = 16_384;
 /// A provider that turned a fetch away without a hint is not asked for one this long.

@@ -92,8 +92,10 @@ impl Candidates {
     }
 
     /// It led, and tells what nobody else has: it may lead again when others have had their chance, also where there are none.
-    pub fn on_forsaken(&mut self, feed: FeedId, now: Instant) {
-        self.shunned.insert(feed, Shunned { until: now.plus_ms(limits::SHUN_MS), times: 0 });
+    pub fn on_forsaken(&mut self, feed: FeedId, until: Instant) {
+        for mode in [Mode::Subscribing, Mode::Polling] {
+            self.shunned.insert(FeedId { mode, ..feed }, Shunned { until, times: 0 });
+        }
     }
 
     pub fn on_refused(&mut self, feed: FeedId, now: Instant) {

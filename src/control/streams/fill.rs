@@ -86,6 +86,8 @@ pub enum NoLogs {
     Limited {
         until: Instant,
     },
+    /// It does not answer such a question.
+    Refused,
     Failed,
 }
 
@@ -265,6 +267,8 @@ async fn opinions<W: World>(
         opinions.denials = 0;
         for other in others {
             let other = soon(shard, block(shard, *other, Ask::Number(number))).await;
+            // Some give their newest block for any above it.
+            let other = other.filter(|other| other.number == number);
             opinions.is_shared = other.as_ref().is_some_and(|other| other.hash == hash);
             if opinions.is_shared {
                 return opinions;
@@ -340,6 +344,7 @@ fn no_logs<W: World>(shard: &Shard<W>, found: &Found) -> NoLogs {
         Found::Limited { hint_ms } => {
             NoLogs::Limited { until: shard.world().now().plus_ms(hint_ms.unwrap_or(limits::FILL_REST_MS)) }
         }
+        Found::Failed(category) if category.class() == Class::Deterministic => NoLogs::Refused,
         Found::Result(..) | Found::Auth | Found::Unasked | Found::Failed(_) => NoLogs::Failed,
     }
 }

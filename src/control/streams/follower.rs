@@ -353,6 +353,7 @@ impl Follower {
                     (Ok(logs), Some(by)) => machine.on_answer(block, by, logs, now),
                     // Somebody else is asked at once; who turned it away is left alone meanwhile.
                     (Err(NoLogs::Limited { .. }), _) => machine.on_failed(block, now),
+                    (Err(NoLogs::Refused), _) => machine.on_refused(block, now.plus_ms(limits::FILL_RETRY_MS)),
                     (Err(NoLogs::Failed) | Ok(_), _) => machine.on_failed(block, now.plus_ms(limits::FILL_RETRY_MS)),
                 }
             }
@@ -422,19 +423,22 @@ impl Follower {
                     }
                 }
                 continuity::Action::PastLost => self.resuming.end_returned(&[ResumedPart::Heads, ResumedPart::Logs], acts),
-                continuity::Action::Forsake => {
-                    if let Some(feed) = self.leader {
-                        self.on_failed(feed, around.now);
-                        self.candidates.on_forsaken(feed, around.now);
-                        self.choose(around);
-                    }
-                }
+                continuity::Action::Forsake => self.forsake(limits::SHUN_MS, around),
+                continuity::Action::Depose => self.forsake(limits::FORK_SHUN_MS, around),
                 continuity::Action::Close(reason) => {
                     self.deeds.closed += 1;
                     self.told.extend(self.leader.or(self.lost).map(|feed| (feed, Streaming::Closed { reason: reason.word() })));
                     return self.end_all(&reason.text(), acts);
                 }
             }
+        }
+    }
+
+    fn forsake(&mut self, shun_ms: u64, around: &Around<'_>) {
+        if let Some(feed) = self.leader {
+            self.on_failed(feed, around.now);
+            self.candidates.on_forsaken(feed, around.now.plus_ms(shun_ms));
+            self.choose(around);
         }
     }
 

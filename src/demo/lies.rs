@@ -9,7 +9,7 @@ use super::params::LogFilter;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lie {
-    /// Of several addresses or topics that are asked for it heeds the first.
+    /// Where several addresses or topics are asked for, it heeds the first.
     Partial,
     /// A block's logs, where it has any, have one more, of a contract that its bloom excludes.
     Invented,

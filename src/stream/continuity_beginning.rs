@@ -93,7 +93,8 @@ impl Heads {
         self.wanted.remove(place);
         let is_lower = self.weighed.is_some_and(|weighed| weighed.is_lower);
         // The chain does not begin anew against anybody's word.
-        if if is_lower { opinions.is_shared || opinions.denials == 0 } else { opinions.are_for_it() } {
+        let is_for = if is_lower { opinions.is_shared || opinions.denials == 0 } else { opinions.are_for_it() };
+        if is_for {
             return self.believe(now);
         }
         if !self.weighed.is_some_and(|weighed| weighed.is_of_another) {

@@ -3,14 +3,13 @@
 //! A head that does not link is asked of somebody else before it ends anything. One that links to what was told is believed,
 //! and a provider on a fork of its own announces such heads without end: a node that disagrees with the network about a
 //! rule, or was left by its peers, is as high as the others and as quick. So every few blocks one that was told is held
-//! against what others have, unless they have announced a newer one of the same chain since the last look. What they announce answers for nothing: a told block that another feed announced is on another
-//! provider's chain, with all below it. Where nobody announced one, others are asked for the block at the height of one that was told a
-//! little ago, because the newest may differ for a moment between providers that are well. Two that have another one there
-//! outweigh the leader; one does not, for then it is one word against another.
-//! Rejected: holding heads back until somebody else has them (each would be as late as the slower of two), and asking for
-//! every one (a call a block, for what happens once a year).
-//! Rejected too: comparing further down where nobody else is so high (two that stand still on an orphan would outweigh whoever
-//! goes on).
+//! against what others have, unless they have announced a newer one of the same chain since the last look: a told block that
+//! another feed announced is on another provider's chain, with all below it. Else others are asked for the block at the height
+//! of one that was told a little ago, because the newest may differ for a moment between providers that are well. Two that
+//! have another one there outweigh the leader; one does not, for then it is one word against another.
+//! Rejected: holding heads back until somebody else has them (each would be as late as the slower of two), asking for every
+//! one (a call a block, for what happens once a year), and comparing further down where nobody else is so high (two that
+//! stand still on an orphan would outweigh whoever goes on).
 //! How it fails: until the next look the fork is told, and then taken back as a reorg; of two providers the leader is believed,
 //! and so is one that is far above all others.
 
@@ -54,9 +53,9 @@ impl Heads {
     /// The feed of a provider that does not lead announced a block.
     pub fn on_other(&mut self, head: &Head) {
         // Feeds of other chains are heard too.
-        let is_near = |(tip, _): (u64, BlockHash)| tip.abs_diff(head.number) <= OTHERS_HEADS as u64;
+        let is_near = self.told.tip().is_some_and(|tip| tip.number.abs_diff(head.number) <= OTHERS_HEADS as u64);
         let others = &mut self.fork_check.others;
-        if others.back() == Some(&head.hash) || !self.told.tip().is_some_and(|tip| is_near((tip.number, tip.hash))) {
+        if others.back() == Some(&head.hash) || !is_near {
             return;
         }
         if others.len() >= OTHERS_HEADS {
@@ -82,7 +81,7 @@ impl Heads {
     /// Whether these are opinions on a told block. Against them its leader leads no more.
     pub(super) fn on_fork_opinions(&mut self, block: (u64, BlockHash), opinions: Opinions) -> bool {
         let is_asked = self.fork_check.asked.take_if(|asked| *asked == block).is_some();
-        // Of what was replaced meanwhile they say nothing.
+        // They say nothing of a block that was replaced meanwhile.
         let is_told = is_asked && self.told.number_of(block.1).is_some();
         // Against one its own word is enough; and where it has the block no more itself, it says so with its next head.
         if is_told && !opinions.is_shared && opinions.denials > 1 && self.source == Source::Live {

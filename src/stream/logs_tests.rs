@@ -186,7 +186,7 @@ fn of_address(byte: u8, number: u64, index: u64) -> Log {
     Log::parse(text.as_bytes()).expect("a log")
 }
 
-/// Of two filters that the bloom lets through one has no log in the answer: all of the block's logs settle it.
+/// Two filters are let through by the bloom, and one has no log in the answer: all of the block's logs settle it.
 #[test]
 fn an_answer_for_one_filter_of_two_is_doubted() {
     let filter = |byte: u8| LogFilter::parse(&serde_json::json!({"address": format!("0x{}", format!("{byte:02x}").repeat(20))}));

@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(shown().judge(Some(&bloom(&[7, 1])), 1, &[], &filter), Proof::Whole);
     }
 
-    /// Of topics each place by itself.
+    /// Each place of topics counts by itself.
     #[test]
     fn a_topic_that_no_log_has_at_its_place_is_missing() {
         let topic = |byte: u8| format!("0x{}", format!("{byte:02x}").repeat(32));
